@@ -1,0 +1,97 @@
+"""The `fidtools` command: finds its subcommands in `fidtools.commands`; turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import pkgutil
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+import fidtools
+from fidtools import commands
+from fidtools.errors import FidtoolsError
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads yield: 3-11 times faster on a shared machine
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand's module when it is asked for. `train-reader` lives in `commands/train_reader.py`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every module of `fidtools.commands`, as a command name."""
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name, or None when there is none."""
+        if name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(fidtools.__version__, prog_name="fidtools")
+def cli() -> None:
+    """Train open-domain question-answering retrievers without passage labels.
+
+    Every command reads JSON lines from a file or standard input and writes them to -o or standard output, so that a
+    pipe chains them:
+
+    \b
+      fidtools bm25 questions.jsonl --passages passages.jsonl | fidtools score-attn --reader reader | fidtools eval
+    """
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for wrong usage."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """The exit code of the command line `args` (default: the process's), with every message already printed."""
+    try:
+        cli.main(args, prog_name="fidtools", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return _complain("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except FidtoolsError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing more to say
+        return BROKEN_PIPE
+    except OSError as error:
+        return _complain(_system_message(error), 1)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"fidtools: {message}", file=sys.stderr)
+    return code
+
+
+def _system_message(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    hint = "\n  nothing was left half-written; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    return f"{name}{(error.strerror or str(error)).lower()}{hint}"
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(TERMINATED)

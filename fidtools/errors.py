@@ -1,0 +1,82 @@
+"""What can go wrong, as data. `cli.main` is the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+SHOWN = 80
+
+
+def shorten(value: object, width: int = SHOWN) -> str:
+    """`value` as one printable line of at most `width` characters."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+class FidtoolsError(Exception):
+    """Base of every error a user can cause. `exit_code` is the process's."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  {self.hint}"
+
+
+class UsageError(FidtoolsError):
+    """The command line asks for something impossible or contradictory."""
+
+    exit_code = 2
+
+
+class DataError(FidtoolsError):
+    """A file holds something the tool cannot use. Says where: file, line, field, value."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        value: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem, self.path, self.line, self.field, self.value = problem, path, line, field, value
+        super().__init__(self._format(), hint=hint)
+
+    def _format(self) -> str:
+        where = "" if self.path is None else f"{show_path(self.path)}:"
+        where += "" if self.line is None else f"{self.line}:"
+        field = "" if self.field is None else f" field '{self.field}':"
+        value = "" if self.value is None else f" (got {shorten(self.value)})"
+        return f"{where}{field} {self.problem}{value}".strip()
+
+
+class MismatchError(DataError):
+    """Two artefacts do not belong together (other encoder, other corpus, truncated file)."""
+
+
+class MissingExtraError(FidtoolsError):
+    """An optional dependency is needed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional package", hint=f"pip install 'fidtools[{extra}]'")
+
+
+def show_path(path: str | Path) -> str:
+    """How a path is named in messages: `-` is standard input."""
+    return "<stdin>" if str(path) == "-" else str(path)
+
+
+def several(errors: Iterable[DataError], total: int, shown: int = 5) -> FidtoolsError:
+    """One error out of many of a kind, so that they are reported together."""
+    lines = [str(e) for _, e in zip(range(shown), errors, strict=False)]
+    rest = total - len(lines)
+    return FidtoolsError("\n".join(lines) + (f"\n… and {rest} more" if rest > 0 else ""))
