@@ -144,7 +144,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         return
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.partial")
     try:
         yield partial
         os.replace(partial, target)
@@ -162,7 +162,8 @@ def atomic_folder(path: PathLike) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
     try:
         partial.mkdir()
         yield partial
@@ -173,7 +174,8 @@ def atomic_folder(path: PathLike) -> Iterator[Path]:
 
 def replace_folder(new: Path, target: Path) -> None:
     """Put the finished folder `new` in the place of `target`, which may exist."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         os.rename(target, old)
     os.rename(new, target)

@@ -1,0 +1,156 @@
+"""The training loop on a model small enough to follow: what an update sees, and that a stopped run ends the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fidtools.errors import UsageError
+from fidtools.training import Draw, Settings, draws_of_step, learning_rate, train
+
+TARGETS = torch.linspace(-1, 1, 10)
+
+
+class Line(torch.nn.Module):
+    """y = w x with dropout; x = y = TARGETS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([3.0]))
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((self.dropout(x * self.weight) - x) ** 2).sum()
+
+
+class LineObjective:
+    n_examples = len(TARGETS)
+    metric = "-error"
+
+    def __init__(self, stop_at: int | None = None, kill_at: int | None = None) -> None:
+        self.module = Line()
+        self.seen: list[list[int]] = []
+        self.stop_at, self.kill_at = stop_at, kill_at
+
+    def normalizer(self, draws):
+        return len(draws)
+
+    def micro_batches(self, draws):
+        self.seen.append([draw.index for draw in draws])
+        if len(self.seen) == self.stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        if len(self.seen) == self.kill_at:
+            raise MemoryError
+        yield from TARGETS[[draw.index for draw in draws]].split(2)
+
+    def evaluate(self):
+        return {"-error": -abs(float(self.module.weight) - 1)}
+
+    def save(self, folder: Path) -> None:
+        save_file({"weight": self.module.weight.detach()}, folder / "model.safetensors")
+
+
+SETTINGS = Settings(steps=12, batch=4, lr=0.1, eval_every=4, save_every=3, precision="float32", log_every=1)
+
+
+def weight(folder: Path) -> float:
+    return load_file(folder / "model.safetensors")["weight"].item()
+
+
+def log_without_speed(folder: Path) -> list[dict]:
+    lines = [orjson.loads(line) for line in (folder / "log.jsonl").read_bytes().splitlines()]
+    return [{k: v for k, v in line.items() if k != "examples_per_second"} for line in lines]
+
+
+def test_an_update_sees_consecutive_places_of_seeded_permutations():
+    draws = [draw for step in range(5) for draw in draws_of_step(10, 4, seed=1, step=step)]
+    assert [draw.epoch for draw in draws] == [0] * 10 + [1] * 10
+    assert sorted(d.index for d in draws[:10]) == sorted(d.index for d in draws[10:]) == list(range(10))
+    assert [d.index for d in draws[:10]] != [d.index for d in draws[10:]]
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    assert draws_of_step(1, 3, seed=0, step=0) == [Draw(0, 0), Draw(0, 1), Draw(0, 2)]
+
+
+def test_linear_schedule_counts_updates():
+    settings = Settings(steps=6, lr=1.0, schedule="linear", warmup=2)
+    assert [learning_rate(settings, step) for step in range(6)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("stopped", [{"stop_at": 5}, {"kill_at": 8}, {"kill_at": 2}])
+def test_a_stopped_run_continues_to_the_same_weights_and_log(tmp_path, stopped):
+    train(LineObjective(), SETTINGS, tmp_path / "whole", resume=False, record={"data": "x"})
+    with pytest.raises((SystemExit, MemoryError)):
+        train(LineObjective(**stopped), SETTINGS, tmp_path / "parts", resume=False, record={"data": "x"})
+    assert not (tmp_path / "parts").exists()
+    train(LineObjective(), SETTINGS, tmp_path / "parts", resume=True, record={"data": "x"})
+    assert weight(tmp_path / "parts") == weight(tmp_path / "whole")
+    assert weight(tmp_path / "parts/last") == weight(tmp_path / "whole/last")
+    assert log_without_speed(tmp_path / "parts") == log_without_speed(tmp_path / "whole")
+
+
+def test_sigterm_loses_no_update(tmp_path):
+    first = LineObjective(stop_at=5)
+    with pytest.raises(SystemExit):
+        train(first, SETTINGS, tmp_path / "run", resume=False, record={})
+    second = LineObjective()
+    train(second, SETTINGS, tmp_path / "run", resume=True, record={})
+    assert len(first.seen) + len(second.seen) == SETTINGS.steps
+
+
+def test_another_run_is_not_continued(tmp_path):
+    with pytest.raises(SystemExit):
+        train(LineObjective(stop_at=5), SETTINGS, tmp_path / "run", resume=False, record={"data": "x"})
+    with pytest.raises(UsageError, match="data was x, now y"):
+        train(LineObjective(), SETTINGS, tmp_path / "run", resume=True, record={"data": "y"})
+    with pytest.raises(UsageError, match="--resume continues it"):
+        train(LineObjective(), SETTINGS, tmp_path / "run", resume=False, record={"data": "x"})
+
+
+def test_the_best_model_is_kept_and_the_last(tmp_path):
+    objective = LineObjective()
+    metrics = train(objective, SETTINGS, tmp_path / "run", resume=False, record={})
+    errors = [line["-error"] for line in log_without_speed(tmp_path / "run") if "-error" in line]
+    assert metrics["-error"] == max(errors)
+    assert weight(tmp_path / "run") == pytest.approx(1 - max(errors)) or weight(tmp_path / "run") == pytest.approx(
+        1 + max(errors)
+    )
+    assert weight(tmp_path / "run/last") == objective.module.weight.item()
+
+
+def test_early_stop_waits_for_patience_evaluations(tmp_path):
+    class Worse(LineObjective):
+        def evaluate(self):
+            return {"-error": -float(len(self.seen))}
+
+    objective = Worse()
+    settings = Settings(steps=100, batch=4, eval_every=5, patience=2, precision="float32")
+    train(objective, settings, tmp_path / "run", resume=False, record={})
+    assert len(objective.seen) == 15
+
+
+RANKS = """
+import sys; sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from pathlib import Path
+from test_training import LineObjective, Settings, train
+objective = LineObjective(); objective.module.dropout.p = 0.0
+train(objective, Settings(steps=6, batch=5, lr=0.1, precision="float32"), Path({out!r}), resume=False, record={{}})
+"""
+
+
+def test_two_ranks_learn_the_same_weights_as_one(tmp_path):
+    for name, launcher in {"one": [], "two": ["-m", "torch.distributed.run", "--nproc-per-node", "2"]}.items():
+        script = tmp_path / f"{name}.py"
+        script.write_text(RANKS.format(tests=str(Path(__file__).parent), out=str(tmp_path / name)))
+        done = subprocess.run([sys.executable, *launcher, script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert weight(tmp_path / "two/last") == pytest.approx(weight(tmp_path / "one/last"), abs=1e-6)
