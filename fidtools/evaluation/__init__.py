@@ -1,0 +1,1 @@
+"""How good answers, passages and rankings are, as the official scorers count it."""
