@@ -1,0 +1,145 @@
+"""Embeddings on disk: nothing is seen before it is whole, and nothing that does not belong together is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fidtools.embeddings import EmbeddingWriter, read_embeddings
+from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
+
+IDS = [f"p{i}" for i in range(7)]
+VECTORS = np.arange(21, dtype=np.float32).reshape(7, 3)
+META = {"encoder": {"weights": "abc"}}
+
+
+def write(path: Path, **options: object) -> None:
+    with EmbeddingWriter(path, 7, 3, "float32", META, ids=iter(IDS), **options) as out:  # type: ignore[arg-type]
+        out.write(4, VECTORS[4:])
+        out.write(0, VECTORS[:4])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_rows_in_any_order_make_one_triple(tmp_path: Path) -> None:
+    write(tmp_path / "x.npy")
+    assert names(tmp_path) == ["x.ids", "x.json", "x.npy"]
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy", mmap_mode="r"), VECTORS)
+    found = read_embeddings(tmp_path / "x.npy")
+    assert (found.rows, found.dim, list(found.ids), found.ids[-1]) == (7, 3, IDS, "p6")
+    assert found.meta["encoder"] == {"weights": "abc"}
+
+
+def test_a_stream_gives_the_same_bytes_as_a_file_of_known_size(tmp_path: Path) -> None:
+    write(tmp_path / "known.npy")
+    with EmbeddingWriter(tmp_path / "stream.npy", None, 3, "float32", META) as out:
+        out.append(IDS[:5], VECTORS[:5])
+        out.append(IDS[5:], VECTORS[5:])
+    for suffix in (".npy", ".ids", ".json"):
+        assert (tmp_path / f"known{suffix}").read_bytes() == (tmp_path / f"stream{suffix}").read_bytes()
+
+
+KILLED = """
+import os, sys, numpy as np
+from fidtools.embeddings import EmbeddingWriter
+ids = [f"p{i}" for i in range(7)]
+with EmbeddingWriter(sys.argv[1], 7, 3, "float32", {"encoder": {"weights": "abc"}}, ids=ids) as out:
+    out.write(4, np.arange(12, 21, dtype=np.float32).reshape(3, 3))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_run_is_invisible_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -9
+    assert not path.exists()
+    with EmbeddingWriter(path, 7, 3, "float32", META, ids=iter(IDS), resume=True) as out:
+        assert out.missing(0, 4)
+        assert not out.missing(4, 7)
+        out.write(0, VECTORS[:4])
+    write(tmp_path / "undisturbed.npy")
+    assert path.read_bytes() == (tmp_path / "undisturbed.npy").read_bytes()
+
+
+@pytest.mark.parametrize("changed", [{"meta": {"encoder": {"weights": "other"}}}, {"ids": [*IDS[:6], "q"]}])
+def test_an_unfinished_run_of_something_else_is_not_resumed(tmp_path: Path, changed: dict[str, object]) -> None:
+    path = tmp_path / "x.npy"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)])
+    options = {"meta": META, "ids": IDS} | changed
+    with EmbeddingWriter(path, 7, 3, "float32", resume=True, **options) as out:  # type: ignore[arg-type]
+        assert out.missing(4, 7)
+        out.write(0, VECTORS)
+
+
+def test_two_processes_fill_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    with EmbeddingWriter(path, 7, 3, "float32", META, ids=IDS) as first:
+        with EmbeddingWriter(path, 7, 3, "float32", META, join=True) as second:
+            second.write(3, VECTORS[3:])
+        first.write(0, VECTORS[:3])
+    np.testing.assert_array_equal(read_embeddings(path).vectors, VECTORS)
+
+
+def test_rows_never_written_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FidtoolsError, match="3 of 7 rows were never written"):  # noqa: SIM117
+        with EmbeddingWriter(tmp_path / "x.npy", 7, 3, "float32", META, ids=IDS) as out:
+            out.write(0, VECTORS[:4])
+    assert not (tmp_path / "x.npy").exists()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, bad: float) -> None:
+    with pytest.raises(DataError, match="NaN or infinite"):  # noqa: SIM117
+        with EmbeddingWriter(tmp_path / "x.npy", 1, 1, "float32", META, ids=["a"]) as out:
+            out.write(0, np.array([[bad]], np.float32))
+
+
+def test_numbers_too_large_for_float16_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="too large for float16"):  # noqa: SIM117
+        with EmbeddingWriter(tmp_path / "x.npy", 1, 1, "float16", META, ids=["a"]) as out:
+            out.write(0, np.array([[1e6]], np.float32))
+
+
+def test_more_than_the_disk_holds_is_said_before_the_start(tmp_path: Path) -> None:
+    with pytest.raises(FidtoolsError, match=r"needs 1\.6e\+09 GB, .* are free"):  # noqa: SIM117
+        with EmbeddingWriter(tmp_path / "x.npy", 4 * 10**14, 1000, "float32", META, ids=[]):
+            pass
+    assert names(tmp_path) == []
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(MismatchError, match=r"x\.npy: not a whole \.npy file"):
+        read_embeddings(path)
+    path.write_bytes(whole)
+    (tmp_path / "x.ids").write_text("".join(f"q{i}\n" for i in range(7)))
+    with pytest.raises(MismatchError, match=r"x\.ids: its 7 ids are not those that .*x\.json was written with"):
+        read_embeddings(path)
+    (tmp_path / "x.json").write_text(json.dumps({"rows": 8}))
+    with pytest.raises(MismatchError, match=r"x\.npy: 7 rows, but .*x\.json says 8"):
+        read_embeddings(path)
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
+    write(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(MismatchError, match="not a whole"):
+        read_embeddings(tmp_path / "x.npy")
+
+
+def test_other_suffixes_and_line_breaks_in_ids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a \.npy file"):
+        read_embeddings(tmp_path / "x.bin")
+    with pytest.raises(DataError, match="line break"):  # noqa: SIM117
+        with EmbeddingWriter(tmp_path / "x.npy", 1, 1, "float32", META, ids=["a\nb"]):
+            pass
