@@ -1,0 +1,112 @@
+"""The data contract: every spelling that is read, the one that is written, and the words for what is refused."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from fidtools.errors import DataError
+from fidtools.records import Where, parse_passage, parse_question, read_passages, read_questions
+
+HERE = Where("q.jsonl", 7)
+
+
+def test_a_question_is_written_as_it_was_read_with_unknown_fields_at_the_end():
+    record = {
+        "id": "q17", "question": "who?", "answers": ["x"], "target": "x", "doc_id": "s3",
+        "ctxs": [{"id": "p9", "title": "t", "text": "b", "score": 1.5, "scores": {"bm25": 1.5}, "hasanswer": True}],
+        "prediction": "y", "source": {"a": [1]}, "note": None,
+    }  # fmt: skip
+    assert orjson.dumps(parse_question(record, HERE).to_json()) == orjson.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ours"),
+    [
+        ({"question": "q", "answer": ["a"]}, {"id": "6", "question": "q", "answers": ["a"]}),
+        ({"id": 3, "query": "q", "golden_answers": ["a"]}, {"id": "3", "question": "q", "answers": ["a"]}),
+        ({"_id": "x", "claim": "q", "answers": "a"}, {"id": "x", "question": "q", "answers": ["a"]}),
+        (
+            {"id": "x", "question": "q", "contexts": [{"docid": 5, "text": "t", "score": "-1.25"}]},
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "", "text": "t", "score": -1.25}]},
+        ),
+        (
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "contents": "T\nbody"}]},
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "T", "text": "body"}]},
+        ),
+    ],
+)
+def test_foreign_spellings_become_ours(foreign, ours):
+    assert parse_question(foreign, HERE).to_json() == ours
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"id": "x"}, r"q.jsonl:7: field 'question': missing"),
+        ({"question": "  "}, r"field 'question': must be a text that is not empty"),
+        ({"question": ["q"]}, r"field 'question': must be a text"),
+        ({"question": "q", "answers": [1]}, r"field 'answers': must be a list of texts \(got \[1\]\)"),
+        ({"question": "q", "ctxs": {}}, r"field 'ctxs': must be a list of passages"),
+        ({"question": "q", "ctxs": [{"id": "1"}]}, r"field 'ctxs\[0\].text': missing"),
+        ({"question": "q", "ctxs": [{"text": "t", "score": "high"}]}, r"field 'ctxs\[0\].score': must be a number"),
+        ({"question": "q", "ctxs": [{"text": "t", "score": "nan"}]}, r"must be a number \(got nan\)"),
+        ({"question": "q", "ctxs": [{"text": "t", "scores": {"bm25": True}}]}, r"field 'ctxs\[0\].scores.bm25'"),
+        ({"question": "q", "id": 1.5}, r"field 'id': must be a text or a whole number"),
+    ],
+)
+def test_what_is_refused_says_file_line_and_field(record, message):
+    with pytest.raises(DataError, match=message):
+        parse_question(record, HERE)
+
+
+def test_a_score_is_never_invented():
+    question = parse_question({"question": "q", "ctxs": [{"id": "1", "text": "t"}]}, HERE)
+    assert question.ctxs is not None
+    assert question.ctxs[0].score is None
+    assert "score" not in question.ctxs[0].to_json()
+
+
+def test_sorting_keeps_the_order_of_ties():
+    ctxs = [{"id": str(i), "text": "t", "score": score} for i, score in enumerate([1, 3, 1, 3])]
+    question = parse_question({"question": "q", "ctxs": ctxs}, HERE)
+    question.sort_ctxs()
+    assert [p.id for p in question.ctxs or []] == ["1", "3", "0", "2"]
+
+
+@pytest.mark.parametrize("read", [read_questions, read_passages])
+def test_an_empty_file_is_an_error(tmp_path, read):
+    (tmp_path / "a.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="the file is empty"):
+        list(read(tmp_path / "a.jsonl"))
+
+
+def test_a_passage_of_a_corpus_needs_an_id(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(DataError, match=r"p.jsonl:2: field 'id': missing"):
+        list(read_passages(tmp_path / "p.jsonl"))
+
+
+def test_dpr_tables_are_read_with_quotes_and_line_breaks(tmp_path):
+    (tmp_path / "w.tsv").write_text('id\ttext\ttitle\n1\t"a ""b""\tc"\t"T ""x"""\n2\tplain\tU\n')
+    read = [(p.id, p.text, p.title) for p in read_passages(tmp_path / "w.tsv")]
+    assert read == [("1", 'a "b"\tc', 'T "x"'), ("2", "plain", "U")]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("id\ttext\ttitle\n1\tonly\n", r"w.tsv:2: expected 3 columns, found 2"),
+        ('1\t"open\tT\n2\tx\tU\n', r"w.tsv: malformed table"),
+        ("id\ttext\ttitle\n", r"w.tsv: no passages in it"),
+    ],
+)
+def test_malformed_tables_say_where(tmp_path, table, message):
+    (tmp_path / "w.tsv").write_text(table)
+    with pytest.raises(DataError, match=message):
+        list(read_passages(tmp_path / "w.tsv"))
+
+
+def test_passages_of_a_corpus_keep_unknown_fields():
+    record = {"id": "p1", "title": "", "text": "x", "doc_id": "d", "page": 4}
+    assert parse_passage(record, HERE).to_json() == record
