@@ -59,7 +59,7 @@ def _objects(stream: BufferedReader, path: PathLike) -> Iterator[tuple[int, dict
         return
     for number, line in enumerate(stream, 1 + blank_lines):
         if line.strip():
-            yield number, _parse(line, path, number)
+            yield number, parse_line(line, path, number)
 
 
 def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:
@@ -71,7 +71,8 @@ def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:
     return head, lines
 
 
-def _parse(line: bytes, path: PathLike, number: int) -> dict[str, Any]:
+def parse_line(line: bytes, path: PathLike, number: int) -> dict[str, Any]:
+    """The JSON object of one line. Raises DataError when it is malformed or no object."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
