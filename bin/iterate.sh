@@ -39,6 +39,11 @@ source "$DATASET_FOLDER/settings.sh"
 : "${RETRIEVE_OPTIONS:=}" "${EVAL_OPTIONS:=}" "${SCORE_OPTIONS:=}"
 : "${DRY_RUN:=0}" "${LAUNCH:=}"
 
+# Paths are the caller's, the work is done inside $RUN.
+for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
+  [[ -e ${!name} || $name =~ ^(RUN|TRAIN|DEV|TEST|PASSAGES)$ ]] && printf -v "$name" '%s' "$(realpath -m "${!name}")"
+done
+
 settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH
   READER_LR READER_EVAL_EVERY RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY SEED PRECISION EVAL_K
   BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS SCORE_OPTIONS)
@@ -52,10 +57,12 @@ compute() {
 
 # stage OUTPUT COMMAND…: run the command with `-o OUTPUT`, unless the output is there already
 stage() {
-  local out=$1; shift
-  if [[ -e $out ]]; then say "have   $out"; return; fi
-  if [[ $DRY_RUN == 1 ]]; then echo "$* -o $out"; return; fi
-  say "" "$ $* -o $out"
+  local out=$1 shown; shift
+  shown="$* -o $out"
+  shown=${shown/#compute/${LAUNCH:+$LAUNCH --no-python }fidtools}
+  if [[ $DRY_RUN == 1 ]]; then echo "$shown"; return; fi
+  if [[ -e $out ]]; then say "have $out"; return; fi
+  say "\$ $shown"
   mkdir -p "$(dirname "$out")"
   "$@" -o "$out"
 }
@@ -71,15 +78,14 @@ same_settings() {
   exit 2
 }
 
+# The data, fetched when it is absent and settings.sh says how by a function `fetch`.
 data() {
-  [[ -e $PASSAGES || $DRY_RUN == 1 ]] || fetch_data   # settings.sh may define fetch_data
+  [[ -e $PASSAGES || $DRY_RUN == 1 ]] || ! declare -F fetch >/dev/null || fetch
   local file
   for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
     [[ -e $file || $DRY_RUN == 1 ]] || { say "iterate.sh: $file is missing; see examples/$dataset/README.md"; exit 1; }
   done
 }
-
-fetch_data() { declare -F fetch >/dev/null && fetch || true; }
 
 # retrieve_all I RETRIEVER: the passages of iteration I by a dense retriever
 retrieve_all() {
@@ -100,7 +106,7 @@ start() {
     bm25) for split in train dev test; do
         stage "0/$split.jsonl" fidtools bm25 "$(questions "$split")" -p "$PASSAGES" -k "$K" --index bm25 $BM25_OPTIONS
       done ;;
-    *) for split in train dev test; do stage "0/$split.jsonl" fidtools convert "$START/$split.jsonl"; done ;;
+    *) for split in train dev test; do stage "0/$split.jsonl" fidtools convert "$(ls "$START/$split".json*)"; done ;;
   esac
 }
 
@@ -138,7 +144,7 @@ table() {
 
 same_settings
 data
-[[ $DRY_RUN == 1 ]] || cd "$RUN"
+if [[ $DRY_RUN == 1 ]]; then echo "cd $RUN"; else cd "$RUN"; fi
 start
 read_and_evaluate 0
 retriever=$RETRIEVER

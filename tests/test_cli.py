@@ -1,0 +1,74 @@
+"""How the command behaves as a Unix tool: start-up, help, exit codes, signals, pipes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from fidtools import cli, commands
+
+HEAVY = ["torch", "transformers", "faiss", "jnius", "tantivy", "numpy", "rich", "accelerate"]
+MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem != "__init__")
+NAMES = [name.replace("_", "-") for name in MODULES]
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy():
+    loaded = f"print([m for m in {HEAVY} if m in sys.modules])"
+    done = python(f"import sys; from fidtools import cli; cli.run(['--help']); {loaded}")
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[]"
+    listed = [line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if line.startswith("  ")]
+    assert [name for name in listed if name in NAMES] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example_and_the_common_options(name, capsys):
+    assert cli.run([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"fidtools {name} " in shown.split("Options:")[0].replace(f"Usage: fidtools {name}", "")
+    for option in ("-v, --verbose", "-q, --quiet"):
+        assert option in shown
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_command_module_imports_alone_and_lightly(module):
+    done = python(f"import sys, fidtools.commands.{module}; print([m for m in {HEAVY} if m in sys.modules])")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_an_unknown_command_is_a_usage_error(capsys):
+    assert cli.run(["trian-reader"]) == 2
+    assert "No such command 'trian-reader'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def failing_command(monkeypatch):
+    """Register a command that raises `error`; returns the exit code of running it."""
+
+    def run(error: BaseException) -> int:
+        @click.command()
+        def command() -> None:
+            raise error
+
+        monkeypatch.setattr(cli.cli, "get_command", lambda ctx, name: command)
+        return cli.run(["anything"])
+
+    return run
+
+
+def test_a_full_disk_is_one_line(failing_command, capsys):
+    assert failing_command(OSError(28, "No space left on device", "out.jsonl")) == 1
+    assert capsys.readouterr().err.startswith("fidtools: out.jsonl: no space left on device\n")
+
+
+def test_ctrl_c_says_so_and_exits_130(failing_command, capsys):
+    assert failing_command(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.strip() == "fidtools: interrupted"
