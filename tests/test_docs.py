@@ -1,0 +1,69 @@
+"""The documentation is executed: every `sh` block of every page runs, in a folder with a small world in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "examples" / "toy" / "models"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+BLOCK = re.compile(r"(<!-- (?:toy|tests) -->\n)?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    """The page's shell blocks; the README's two set-up blocks are what CI and the slow test run."""
+    return [block for marker, block in BLOCK.findall(page.read_text(encoding="utf-8")) if not marker]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder with what the pages speak of: documents, questions, passages, a trained reader and a retriever."""
+    from fidtools.datasets import toy
+
+    folder = tmp_path_factory.mktemp("world")
+    toy.write(folder, seed=5)
+    for split, kept in {"train": 60, "dev": 20, "test": 20}.items():
+        lines = (folder / f"{split}.jsonl").read_text().splitlines(keepends=True)
+        (folder / f"{split}.jsonl").write_text("".join(lines[:kept]))
+    shutil.copy(folder / "test.jsonl", folder / "questions.jsonl")
+    for name in ("reader", "retriever"):
+        shutil.copytree(MODELS / name, folder / name)
+    (folder / "my-documents").mkdir()
+    (folder / "my-documents" / "lighthouse.txt").write_text("The lighthouse was built in 1901. " * 40)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_commands_of_the_page_run(page, world, tmp_path):
+    folder = tmp_path / "world"
+    shutil.copytree(world, folder)
+    script = "\n".join(line for line in "\n".join(blocks(page)).splitlines() if "venv/bin/activate" not in line)
+    done = subprocess.run(
+        ["bash", "-xeuo", "pipefail", "-c", script], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_page_of_commands_is_what_the_commands_say():
+    made = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), "run: python docs/make_commands.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
