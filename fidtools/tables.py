@@ -24,10 +24,11 @@ def read_passage_table(path: PathLike) -> Iterator[Passage]:
     with open_input(path) as stream:
         text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8", newline="")
         rows = csv.reader(text, delimiter="\t", strict=True)
-        yield from _passages(rows, path)
+        yield from table_passages(rows, path)
 
 
-def _passages(rows: Iterator[list[str]], path: PathLike) -> Iterator[Passage]:
+def table_passages(rows: Iterator[list[str]], path: PathLike) -> Iterator[Passage]:
+    """The passage of every row but the header, with the reader's errors translated."""
     order = [0, 1, 2]
     number, found = 0, False
     try:
@@ -36,7 +37,7 @@ def _passages(rows: Iterator[list[str]], path: PathLike) -> Iterator[Passage]:
                 order = [row.index(name) for name in HEADER]
                 continue
             found = True
-            yield _passage(row, order, path, number)
+            yield table_passage(row, order, path, number)
     except csv.Error as error:
         hint = "quotes inside a quoted field must be doubled, as in psgs_w100.tsv"
         raise DataError(f"malformed table after row {number}: {error}", path=path, hint=hint) from error
@@ -46,7 +47,8 @@ def _passages(rows: Iterator[list[str]], path: PathLike) -> Iterator[Passage]:
         raise DataError("no passages in it: the file is empty", path=path)
 
 
-def _passage(row: list[str], order: list[int], path: PathLike, number: int) -> Passage:
+def table_passage(row: list[str], order: list[int], path: PathLike, number: int) -> Passage:
+    """The passage of one row whose id, text and title are in the columns `order`."""
     if len(row) <= max(order):
         hint = "columns are id, text, title, separated by tabs"
         raise DataError(f"expected {len(HEADER)} columns, found {len(row)}", path=path, line=number, hint=hint)
