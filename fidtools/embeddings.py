@@ -247,11 +247,11 @@ class IdList(Sequence[str]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        raw = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
+        raw: Array = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
         ends = [np.flatnonzero(raw[i : i + (1 << 24)] == 10) + i + 1 for i in range(0, len(raw), 1 << 24)]
         self._bounds = np.concatenate([np.zeros(1, np.int64), *ends])
         self._raw = raw
-        self.sha256 = hashlib.sha256(memoryview(raw)).hexdigest()
+        self.sha256 = hashlib.sha256(raw.data).hexdigest()
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
