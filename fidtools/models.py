@@ -46,7 +46,9 @@ def _bundled(package: str, extra: str) -> Path:
 def loading(name: str | Path) -> Iterator[None]:
     """Turn what the libraries raise inside the block, while a model is loaded, into one clear message."""
     from safetensors import SafetensorError
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:

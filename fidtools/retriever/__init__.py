@@ -1,0 +1,1 @@
+"""Bi-encoders that learn to rank passages as a teacher does: models, losses, training, encoding."""

@@ -1,0 +1,68 @@
+"""Encoders: token ids and their mask in, one vector per text out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fidtools.retriever.settings import Pooling
+
+
+def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """One vector per text, (n, d) in float32, from its tokens' (n, l, d); `mask` (n, l) is 1 on real tokens.
+
+    `cls` takes the first token (the paper, section 3.3), `mean` averages the real ones (FiD's released models), `max`
+    takes each component's largest (Tan et al.'s and Shakeri et al.'s students). A text needs at least one real token.
+    """
+    if how == "cls":
+        return hidden[:, 0].float()
+    real = mask.bool().unsqueeze(-1)  # (n, l, 1)
+    if how == "max":
+        return hidden.float().masked_fill(~real, -torch.inf).amax(dim=1)
+    summed = hidden.float().masked_fill(~real, 0.0).sum(dim=1)
+    return summed / real.sum(dim=1)
+
+
+class TokenProjection(nn.Module):
+    """A linear map and a LayerNorm on every token, before pooling, as the reference does when it projects."""
+
+    def __init__(self, hidden_size: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(hidden_size, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (n, l, hidden) -> (n, l, dim)."""
+        projected: Tensor = self.norm(self.proj(hidden))
+        return projected
+
+
+class TransformerEncoder(nn.Module):
+    """A transformer, an optional projection of its tokens, and pooling."""
+
+    def __init__(self, model: Any, pooling: Pooling, projection: TokenProjection | None = None) -> None:
+        super().__init__()
+        self.model, self.pooling, self.projection = model, pooling, projection
+        freeze_pooler(model)
+
+    @property
+    def dim(self) -> int:
+        """The length of its vectors."""
+        return int(self.model.config.hidden_size if self.projection is None else self.projection.proj.out_features)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (n, l) -> vectors (n, d), float32."""
+        attention_mask = None if not self.training and bool(mask.all()) else mask
+        hidden = self.model(input_ids=ids, attention_mask=attention_mask).last_hidden_state  # (n, l, hidden)
+        if self.projection is not None:
+            hidden = self.projection(hidden)
+        return pool(hidden, mask, self.pooling)
+
+
+def freeze_pooler(model: nn.Module) -> None:
+    """BERT's pooler takes no part in the vectors, so nothing may change it (weight decay would)."""
+    pooler = getattr(model, "pooler", None)
+    if isinstance(pooler, nn.Module):
+        pooler.requires_grad_(False)
