@@ -1,0 +1,147 @@
+"""Scores as people and programs read them: a table on a terminal, tab-separated values, a JSON document."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fidtools.errors import show_path
+from fidtools.evaluation.scores import Metric, Scores
+from fidtools.evaluation.significance import LEVEL, RESAMPLES
+from fidtools.streams import STANDARD, open_output, write_json
+from fidtools.talk import log
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+LOWER_IS_BETTER = ("inversions", "cover@")
+COLUMNS = ("file", "group", "metric", "value", "low", "high", "n", "unit", "by")
+
+
+@dataclass
+class System:
+    """One file's scores, with all its metrics: of the whole and of every group."""
+
+    name: str
+    format: str
+    scores: Scores
+    whole: dict[str, Metric]
+    groups: dict[str, dict[str, Metric]]
+
+    @classmethod
+    def of(cls, name: str, format_name: str, scores: Scores, resamples: int = RESAMPLES) -> System:
+        """Sum up `scores`; groups in order of their names."""
+        named = sorted(set(scores.groups) - {""})
+        groups = {group: scores.metrics(group, resamples=resamples) for group in named}
+        return cls(name, format_name, scores, scores.metrics(resamples=resamples), groups)
+
+    def parts(self) -> Iterator[tuple[str, dict[str, Metric]]]:
+        """The whole, named "", then every group."""
+        yield "", self.whole
+        yield from self.groups.items()
+
+
+def document(systems: Sequence[System], resamples: int = RESAMPLES) -> dict[str, Any]:
+    """The JSON document: per file every metric with value, n, interval, unit and how it is counted."""
+    return {"level": LEVEL, "resamples": resamples, "files": [_file(system) for system in systems]}
+
+
+def _file(system: System) -> dict[str, Any]:
+    groups = {name: _metrics(metrics) for name, metrics in system.groups.items()}
+    return {
+        "file": system.name,
+        "format": system.format,
+        "questions": len(system.scores.ids),
+        "metrics": _metrics(system.whole),
+        **({"groups": groups} if groups else {}),
+        "not_computed": system.scores.not_computed,
+        "notes": system.scores.notes,
+    }
+
+
+def _metrics(metrics: dict[str, Metric]) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in metrics.items()}
+
+
+def tab_separated(systems: Sequence[System]) -> str:
+    """One line per file, group and metric, under a header."""
+    lines = ["\t".join(COLUMNS)]
+    for system in systems:
+        for group, metrics in system.parts():
+            lines += ["\t".join([system.name, group, *_cells(name, metric)]) for name, metric in metrics.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(name: str, metric: Metric) -> list[str]:
+    low, high = ("", "") if metric.interval is None else (f"{end:.4f}" for end in metric.interval)
+    return [name, f"{metric.value:.4f}", low, high, str(metric.n), metric.unit, metric.by]
+
+
+def tables(systems: Sequence[System]) -> Iterator[RenderableType]:
+    """One file: a row per metric with its interval and how it is counted. Several: a row per file, the best in bold."""
+    if len(systems) == 1 and not systems[0].groups:
+        yield _single(systems[0])
+    else:
+        yield _side_by_side(systems)
+
+
+def _single(system: System) -> Table:
+    from rich.table import Table
+
+    table = Table("metric", title=system.name, title_justify="left")
+    table.add_column("value", justify="right")
+    table.add_column(f"{LEVEL:.0%} interval", justify="right")
+    table.add_column("n", justify="right")
+    table.add_column("counted by", style="dim")
+    for name, metric in system.whole.items():
+        sure = "" if metric.interval is None else "{:.2f} – {:.2f}".format(*metric.interval)
+        table.add_row(name, _value(metric), sure, f"{metric.n:,}", metric.by)
+    return table
+
+
+def _side_by_side(systems: Sequence[System]) -> Table:
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for system in systems for name in system.whole))
+    grouped = any(system.groups for system in systems)
+    table = Table("file", *(["group"] if grouped else []))
+    for name in (*names, "n"):
+        table.add_column(name, justify="right")
+    for system in systems:
+        for group, metrics in system.parts():
+            cells = [_best(name, metrics.get(name), systems if not group else ()) for name in names]
+            n = f"{max((metric.n for metric in metrics.values()), default=0):,}"
+            table.add_row(system.name if not group else "", *([group] if grouped else []), *cells, n)
+    return table
+
+
+def _best(name: str, metric: Metric | None, systems: Sequence[System]) -> str:
+    """The value, bold when no other file's is better."""
+    if metric is None:
+        return "–"
+    values = [system.whole[name].value for system in systems if name in system.whole]
+    best = min if name.startswith(LOWER_IS_BETTER) else max
+    return f"[bold]{_value(metric)}[/]" if len(values) > 1 and metric.value == best(values) else _value(metric)
+
+
+def _value(metric: Metric) -> str:
+    return f"{metric.value:.2f}" + ("%" if metric.unit == "%" else "")
+
+
+def show(systems: Sequence[System], output: str, as_json: bool = False) -> None:
+    """Write the scores: JSON when asked for, a table on a terminal, else tab-separated values. Notes go to the log."""
+    for system in systems:
+        for note in system.scores.notes:
+            log.info("%s: %s", show_path(system.name), note)
+    if as_json:
+        write_json(output, document(systems))
+    elif output == STANDARD and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(*tables(systems))
+    else:
+        with open_output(output) as out:
+            out.write(tab_separated(systems).encode())
