@@ -1,0 +1,71 @@
+"""fidtools read: answers of a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fidtools import options
+
+
+@click.command("read")
+@options.questions
+@options.reader
+@options.output
+@options.n_context
+@click.option("--beams", type=click.IntRange(min=1), default=1, show_default=True, help="1 is greedy.")
+@click.option("--n-best", type=click.IntRange(min=1), help="Also write the N best answers, as `predictions`.")
+@click.option(
+    "--keep-passages",
+    type=click.IntRange(min=1),
+    help="Answer from the N passages that get the highest attention among those read.",
+)
+@click.option("--answer-maxlength", type=click.IntRange(min=1), help="Tokens of an answer.  [default: the reader's]")
+@options.precision
+@options.token_budget
+@options.talk
+def command(
+    questions: str,
+    reader: str,
+    output: str,
+    n_context: int | None,
+    beams: int,
+    n_best: int | None,
+    keep_passages: int | None,
+    answer_maxlength: int | None,
+    precision: Any,
+    token_budget: int,
+) -> None:
+    """Answer QUESTIONS from their passages (`ctxs`).
+
+    Adds `prediction` and `log_probability`, the natural log of the answer's probability. A question whose `ctxs` is
+    empty is answered from the question alone.
+
+    \b
+      fidtools read dev.jsonl --reader reader -o answered.jsonl
+      fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
+    """
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.reader.decoding import Search, answer_questions, in_groups, set_answers
+    from fidtools.reader.model import inference_reader
+    from fidtools.records import Question, read_questions
+    from fidtools.streams import open_output
+    from fidtools.talk import track
+
+    if (n_best or 1) > beams:
+        raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
+    refuse_stdin_on_ranks(questions)
+    model = inference_reader(reader, token_budget, n_context=n_context, answer_maxlength=answer_maxlength)
+    search = Search(beams, n_best or 1, model.settings.answer_maxlength)
+    dtype = choose_precision(precision)
+
+    def answered(group: list[Question]) -> list[dict[str, Any]]:
+        with autocast(dtype):
+            answers = answer_questions(model, group, search, keep_passages)
+        return [set_answers(question, found, n_best) for question, found in zip(group, answers, strict=True)]
+
+    with open_output(output) as out:
+        groups = spread(in_groups(read_questions(questions), model.settings.n_context), answered)
+        for line in track((line for group in groups for line in group), "reading"):
+            out.line(line)

@@ -1,0 +1,87 @@
+"""fidtools score-attn: relevance of passages by a reader's cross-attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fidtools import options
+
+AGGREGATIONS = (
+    "attention",
+    "attention-max-token",
+    "attention-outputs",
+    "attention-last-layers",
+    "attention-max-layer",
+    "attention-max-head",
+    "attention-value-norm",
+)
+
+
+@click.command("score-attn")
+@options.questions
+@options.reader
+@options.output
+@options.n_context
+@click.option(
+    "--aggregate",
+    type=click.Choice(["all", *AGGREGATIONS]),
+    default="attention",
+    show_default=True,
+    help="Which scores to write; `all` writes every one and sorts by `attention`.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["generated", "gold"]),
+    default="generated",
+    show_default=True,
+    help="The output tokens for attention-outputs: the reader's own answer, or `target` (else the first of `answers`).",
+)
+@options.precision
+@options.token_budget
+@options.talk
+def command(
+    questions: str,
+    reader: str,
+    output: str,
+    n_context: int | None,
+    aggregate: str,
+    target: str,
+    precision: Any,
+    token_budget: int,
+) -> None:
+    """Score the passages (`ctxs`) of QUESTIONS by the reader's attention to them, and sort by it.
+
+    The score is the mean cross-attention, before the softmax, over a passage's tokens, the decoder's layers and heads
+    at the first output token (paper, section 3.2). The other aggregations are those of Table 6, rows 1 to 5 in order,
+    and Atlas's attention weighted by the norm of the values.
+
+    Passages beyond --n-context are not read. They follow behind, in their order and without `score`; the scores they
+    had stay under `scores`.
+
+    \b
+      fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
+      fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
+    """
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.reader.decoding import in_groups
+    from fidtools.reader.model import inference_reader
+    from fidtools.reader.scoring import scored
+    from fidtools.records import Question, read_questions
+    from fidtools.streams import open_output
+    from fidtools.talk import track
+
+    refuse_stdin_on_ranks(questions)
+    model = inference_reader(reader, token_budget, n_context=n_context)
+    dtype = choose_precision(precision)
+    names = AGGREGATIONS if aggregate == "all" else (aggregate,)
+
+    def work(group: list[Question]) -> list[dict[str, Any]]:
+        with autocast(dtype):
+            return [question.to_json() for question in scored(model, group, names, gold=target == "gold")]
+
+    with open_output(output) as out:
+        groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
+        for line in track((line for group in groups for line in group), "scoring"):
+            out.line(line)

@@ -1,0 +1,155 @@
+"""Fusion-in-Decoder (paper, section 3.1): passages are encoded one by one, and decoded together.
+
+The encodings of a question's passages are joined without their padding into one sequence, which the decoder of any
+`transformers` encoder–decoder takes as `encoder_outputs`, in training and in `generate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_outputs import BaseModelOutput
+
+from fidtools.reader.attention import tap
+
+IGNORED = -100
+MULTIPLE = 8
+LEAST_FILL = 7 / 8
+
+
+class Fusion(nn.Module):
+    """An encoder–decoder that reads several passages at once. `bias` is the cross-attention bias of old readers."""
+
+    def __init__(self, model: Any, bias: nn.Embedding | None = None) -> None:
+        super().__init__()
+        self.model, self.bias = model, bias
+        self.taps = tap(model, bias)
+        self.token_budget = 16384
+        self.checkpoint_encoder = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def start(self) -> int:
+        """The token that every output starts from."""
+        return cast(int, first_known(self.model, "decoder_start_token_id", "bos_token_id"))
+
+    @property
+    def pad(self) -> int:
+        """The token that fills short rows."""
+        return first_known(self.model, "pad_token_id") or 0
+
+    def encode(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The encodings (tokens of the passage, d) of token lists, in their order.
+
+        Passages of like length are encoded together, at most `token_budget` tokens (padding included) at a time.
+        """
+        encodings: list[Tensor | None] = [None] * len(passages)
+        for rows in micro_batches([len(p) for p in passages], self.token_budget):
+            for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
+                encodings[row] = encoding
+        return cast(list[Tensor], encodings)
+
+    def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
+        longest = max(len(p) for p in passages)
+        width = min(-(-longest // MULTIPLE) * MULTIPLE, self._most_positions())
+        ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
+        lengths = torch.tensor([len(p) for p in passages], device=self.device)
+        mask = torch.arange(width, device=self.device) < lengths[:, None]  # (passages, width)
+        encoder = self.model.get_encoder()
+        if self.checkpoint_encoder and self.training:
+            states = checkpoint(_states, encoder, ids, mask, use_reentrant=False)
+        else:
+            states = _states(encoder, ids, mask)
+        return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
+
+    def _most_positions(self) -> int:
+        """The longest input the encoder has positions for (T5 has no limit)."""
+        config = self.model.get_encoder().config
+        return getattr(config, "max_position_embeddings", None) or 1 << 30
+
+    def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
+        return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The summed cross-entropy of every target token of a batch, a scalar in float32."""
+        logits = self.decode(self.fuse(batch.passages), self.decoder_inputs(batch.targets))
+        labels = pad_rows(batch.targets, IGNORED, self.device)
+        return nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+
+    def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
+        """Each question's passages encoded and joined, without padding: one (tokens of all its passages, d) each."""
+        encodings = iter(self.encode([p for question in passages for p in question]))
+        return [torch.cat([next(encodings) for _ in question]) for question in passages]
+
+    def decoder_inputs(self, targets: Sequence[Sequence[int]]) -> Tensor:
+        """Targets shifted right behind the start token: (questions, longest target)."""
+        return pad_rows([[self.start, *target[:-1]] for target in targets], self.pad, self.device)
+
+
+class Batch:
+    """Questions as tokens: `passages[q][p]` are the tokens of passage p of question q, `targets[q]` its answer's."""
+
+    def __init__(self, passages: list[list[list[int]]], targets: list[list[int]]) -> None:
+        self.passages, self.targets = passages, targets
+
+
+def _states(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    return cast(Tensor, encoder(input_ids=ids, attention_mask=mask).last_hidden_state)
+
+
+def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
+    """Keyword arguments of a model's forward or generate: encodings (questions, tokens, d) and their mask.
+
+    One question needs no padding and no mask.
+    """
+    states = pad_sequence(list(fused), batch_first=True)
+    lengths = torch.tensor([len(f) for f in fused], device=states.device)
+    mask = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    return {"encoder_outputs": BaseModelOutput(last_hidden_state=cast(Any, states)), "attention_mask": mask}
+
+
+def micro_batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
+    """Indices of sequences in pieces of at most `token_budget` tokens, each of like lengths, longest first.
+
+    A piece is closed before padding would be more than an eighth of a row. One longer than the budget goes alone.
+    """
+    rows: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if rows and ((len(rows) + 1) * longest > token_budget or lengths[index] < LEAST_FILL * longest):
+            yield rows
+            rows = []
+        longest = longest if rows else -(-lengths[index] // MULTIPLE) * MULTIPLE
+        rows.append(index)
+    if rows:
+        yield rows
+
+
+def pad_rows(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> Tensor:
+    """Rows of unequal length as one tensor (rows, longest)."""
+    return pad_sequence(
+        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=filler
+    ).to(device)
+
+
+def first_known(model: Any, *names: str) -> int | None:
+    """The first of the named token ids that the generation settings or the configuration of a model know."""
+    for name in names:
+        for source in (model.generation_config, model.config, getattr(model.config, "decoder", None)):
+            value = getattr(source, name, None)
+            if value is not None:
+                return int(value[0] if isinstance(value, list) else value)
+    return None

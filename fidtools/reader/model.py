@@ -1,0 +1,124 @@
+"""A reader: the model, its tokenizer and its settings, in one folder that `transformers` loads as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fidtools.devices import choose_device
+from fidtools.errors import DataError
+from fidtools.models import loading, resolve_model
+from fidtools.reader.fusion import Fusion, first_known
+from fidtools.reader.inputs import ReaderSettings, input_texts, input_tokens, read_passages_of, target_tokens
+from fidtools.records import Question
+from fidtools.talk import log
+
+BIAS_FILE = "cross_attention_bias.safetensors"
+WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")
+
+
+@dataclass
+class Reader:
+    """A Fusion-in-Decoder reader."""
+
+    fusion: Fusion
+    tokenizer: Any
+    settings: ReaderSettings
+
+    @property
+    def eos(self) -> int:
+        """The token that ends an answer."""
+        known = first_known(self.fusion.model, "eos_token_id")
+        candidates = (known, self.tokenizer.eos_token_id, self.tokenizer.sep_token_id)
+        found = next((token for token in candidates if token is not None), None)
+        if found is None:
+            raise DataError("the reader names no token that ends an answer", field="eos_token_id")
+        return int(found)
+
+    def passages(self, question: Question) -> list[list[int]]:
+        """The tokens of each passage that is read of a question (without any: of the question alone)."""
+        passages = read_passages_of(question, self.settings.n_context)
+        return input_tokens(self.tokenizer, input_texts(question, passages, self.settings), self.settings)
+
+    def target(self, answer: str) -> list[int]:
+        """The tokens of an answer, with the one that ends it."""
+        return target_tokens(self.tokenizer, answer, self.settings, self.eos)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The answer that output tokens spell."""
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text.strip()
+
+    def save(self, folder: Path) -> None:
+        """Write model, tokenizer and settings into an existing folder."""
+        self.fusion.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.settings.write(folder)
+        if self.fusion.bias is not None:
+            save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
+
+
+def load_reader(name: str | Path, **changes: Any) -> Reader:
+    """A reader from a folder or a model name, in float32, with its own settings; `changes` that are not None win.
+
+    Raises UsageError when there is no model of that name, FidtoolsError when it is no encoder–decoder that can be
+    fused.
+    """
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # it would draw over our own
+    source = resolve_model(name)
+    with loading(name):
+        model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    reader = reader_from_model(model, tokenizer, ReaderSettings.read(Path(source)), _saved_bias(Path(source)))
+    known = {key: value for key, value in changes.items() if value is not None}
+    reader.settings = replace(reader.settings, **known)
+    return reader
+
+
+def inference_reader(name: str | Path, token_budget: int, **changes: Any) -> Reader:
+    """`load_reader`, on the device and ready to answer and score."""
+    reader = load_reader(name, **changes)
+    reader.fusion.to(choose_device()).eval().requires_grad_(False)
+    reader.fusion.token_budget = token_budget
+    return reader
+
+
+def reader_from_model(
+    model: Any, tokenizer: Any, settings: ReaderSettings | None = None, bias: nn.Embedding | None = None
+) -> Reader:
+    """A reader from a model in memory. Without settings they are the paper's, fitted to the model's kind."""
+    if settings is None:
+        t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
+        settings = ReaderSettings(special_tokens=not t5_like)
+    reader = Reader(Fusion(model, bias), tokenizer, settings)
+    if reader.fusion.start is None:
+        model.config.decoder_start_token_id = tokenizer.cls_token_id
+    return reader
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout of a model: its layers', and the rate that attention modules keep for themselves."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name in ("dropout", "attention_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
+
+
+def _saved_bias(folder: Path) -> nn.Embedding | None:
+    path = folder / BIAS_FILE
+    if not path.is_file():
+        return None
+    log.debug("%s: cross-attention position bias of transformers 3", folder)
+    weight = load_file(path)["weight"]  # (buckets, heads)
+    return nn.Embedding(weight.shape[0], weight.shape[1], _weight=weight)

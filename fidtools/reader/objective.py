@@ -1,0 +1,91 @@
+"""Training a reader: to write the answer after reading the passages (Fusion-in-Decoder; paper, appendix A.2)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from fidtools.devices import gather, ranks
+from fidtools.errors import DataError
+from fidtools.evaluation.answers import exact_match, f1
+from fidtools.reader.decoding import Search, answer_questions, gold_answers, in_groups
+from fidtools.reader.fusion import Batch
+from fidtools.reader.inputs import read_passages_of
+from fidtools.reader.model import Reader
+from fidtools.records import Question, read_questions
+from fidtools.training import Draw
+
+
+class ReaderObjective:
+    """Cross-entropy of the answers' tokens given the fused passages; the best model has the best dev exact match."""
+
+    metric = "dev_em"
+
+    def __init__(self, reader: Reader, train: Sequence[Question], dev: Sequence[Question], seed: int) -> None:
+        self.reader, self.train, self.dev, self.seed = reader, train, dev, seed
+        self.module: nn.Module = reader.fusion
+        self.n_examples = len(train)
+
+    def target(self, draw: Draw) -> list[int]:
+        """The tokens to learn: of `target`, else of one of `answers`, drawn anew in each epoch."""
+        question = self.train[draw.index]
+        if question.target is not None:
+            return self.reader.target(question.target)
+        choice = random.Random(f"{self.seed} {draw.epoch} {draw.index}")
+        return self.reader.target(choice.choice(question.answers or [""]))
+
+    def normalizer(self, draws: Sequence[Draw]) -> float:
+        """The target tokens of all examples: the loss is their mean, as if they were one batch."""
+        return float(sum(len(self.target(draw)) for draw in draws))
+
+    def micro_batches(self, draws: Sequence[Draw]) -> Iterator[Batch]:
+        """The examples in order, as many together as the token budget allows; one that is larger goes alone."""
+        passages: list[list[list[int]]] = []
+        targets: list[list[int]] = []
+        tokens = 0
+        for draw in draws:
+            ids = self.reader.passages(self.train[draw.index])
+            size = sum(len(p) for p in ids)
+            if passages and tokens + size > self.reader.fusion.token_budget:
+                yield Batch(passages, targets)
+                passages, targets, tokens = [], [], 0
+            passages.append(ids)
+            targets.append(self.target(draw))
+            tokens += size
+        if passages:
+            yield Batch(passages, targets)
+
+    def evaluate(self) -> dict[str, float]:
+        """Exact match and F1, in percent, of greedy answers on the whole dev set; {} without one."""
+        if not self.dev:
+            return {}
+        groups = list(in_groups(self.dev, self.reader.settings.n_context))
+        search = Search(max_tokens=self.reader.settings.answer_maxlength)
+        hits, overlap = 0.0, 0.0
+        for group in ranks().share(groups):
+            for question, (answer, *_) in zip(group, answer_questions(self.reader, group, search), strict=True):
+                hits += exact_match(answer.text, gold_answers(question))
+                overlap += f1(answer.text, gold_answers(question))
+        totals = gather((hits, overlap))
+        return {
+            "dev_em": 100 * sum(hits for hits, _ in totals) / len(self.dev),
+            "dev_f1": 100 * sum(overlap for _, overlap in totals) / len(self.dev),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the reader's folder."""
+        self.reader.save(folder)
+
+
+def labelled_questions(path: str) -> list[Question]:
+    """The questions of a file, all with passages and an answer to learn or to be judged by. Raises DataError."""
+    questions = list(read_questions(path))
+    for question in questions:
+        if not gold_answers(question):
+            hint = "a reader learns from `target`, or from one of `answers`"
+            raise DataError("question without answer", path=path, field="answers", value=question.id, hint=hint)
+        read_passages_of(question, None)
+    return questions
