@@ -1,0 +1,43 @@
+"""fidtools chunk: documents into passages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fidtools import options
+
+
+@click.command("chunk")
+@click.argument("documents", type=click.Path(), nargs=-1)
+@options.output
+@click.option("--words", type=click.IntRange(min=1), default=100, show_default=True, help="Words in a passage.")
+@click.option(
+    "--stride", type=click.IntRange(min=1), help="Words from one passage's start to the next.  [default: --words]"
+)
+@click.option(
+    "--tokenizer",
+    type=click.Choice(["whitespace", "spacy"]),
+    default="whitespace",
+    show_default=True,
+    help="What counts as a word; spacy counts punctuation marks too.",
+)
+@options.talk
+def command(documents: tuple[str, ...], output: str, words: int, stride: int | None, tokenizer: Any) -> None:
+    """Cut DOCUMENTS into passages of 100 words that do not overlap.
+
+    DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); .txt and .md files; or folders of those. Default:
+    JSON lines on standard input. Passage 3 of document `d` gets the id `d-3` and the doc_id `d`; other fields are kept.
+
+    \b
+      fidtools chunk notes/ -o passages.jsonl
+      zcat documents.jsonl.gz | fidtools chunk --words 80 --stride 40 > passages.jsonl
+    """
+    from fidtools.chunking import chunk, read_documents
+    from fidtools.streams import write_lines
+    from fidtools.talk import log, track
+
+    passages = chunk(track(read_documents(documents or ["-"]), "documents"), words, stride, tokenizer)
+    count = write_lines(output, (passage.to_json() for passage in passages))
+    log.info("%s passages", f"{count:,}")

@@ -1,0 +1,116 @@
+"""Documents into passages: every word once, ids that say where from, and the passages of the shared real corpora."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fidtools.chunking import chunk, read_documents
+from fidtools.cli import cli
+from fidtools.errors import DataError, UsageError
+from fidtools.records import Passage, read_passages
+
+DOCUMENT = Passage(id="d", title="T", text=" one two\nthree\tfour  five ", extra={"url": "u"})
+
+
+def texts(words: int, stride: int | None = None) -> list[str]:
+    return [passage.text for passage in chunk([DOCUMENT], words, stride)]
+
+
+def test_passages_carry_their_document() -> None:
+    assert list(chunk([DOCUMENT], 2)) == [
+        Passage(id=f"d-{i}", title="T", text=text, doc_id="d", extra={"url": "u"})
+        for i, text in enumerate(["one two", "three four", "five"])
+    ]
+
+
+def test_a_document_within_a_larger_one_keeps_its_doc_id() -> None:
+    chapter = Passage(id="d.2", text="a b", doc_id="book")
+    assert [(p.id, p.doc_id) for p in chunk([chapter], 1)] == [("d.2-0", "book"), ("d.2-1", "book")]
+
+
+def test_strides() -> None:
+    assert texts(3, 1) == ["one two three", "two three four", "three four five"]
+    assert texts(3, 2) == ["one two three", "three four five"]
+    assert texts(4, 2) == ["one two three four", "three four five"]
+    assert texts(5) == texts(9) == ["one two three four five"]
+    with pytest.raises(UsageError, match="words in between would be lost"):
+        texts(3, 4)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 8), st.integers(1, 8))
+def test_every_word_is_in_a_passage_and_no_passage_is_inside_another(text: list[str], words: int, stride: int) -> None:
+    stride = min(stride, words)
+    found = [p.text.split() for p in chunk([Passage(id="d", text=" ".join(text))], words, stride)]
+    assert found == [
+        text[i : i + words] for i in range(0, len(text), stride) if i == 0 or i + words - stride < len(text)
+    ]
+
+
+def test_two_documents_of_one_id_are_refused() -> None:
+    with pytest.raises(DataError, match=r"field 'id': two documents have it \(got d\)"):
+        list(chunk([DOCUMENT, DOCUMENT]))
+
+
+def test_spacy_counts_punctuation_and_keeps_the_text() -> None:
+    pytest.importorskip("spacy")
+    found = [p.text for p in chunk([Passage(id="d", text="U.S. Open, don't\nstop!")], 3, by="spacy")]
+    assert found == ["U.S. Open,", "don't stop", "!"]
+
+
+def test_text_files_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "my_note.txt").write_text("plain # no heading")
+    (tmp_path / "a.md").write_text("\n# The title #\nbody\n# Other\n")
+    (tmp_path / "c.md").write_text("body\n# Late\n")
+    (tmp_path / "ignored.pdf").write_text("x")
+    assert [(d.id, d.title, d.text.split()) for d in read_documents([tmp_path])] == [
+        ("a", "The title", ["body", "#", "Other"]),
+        ("b/my_note", "my note", ["plain", "#", "no", "heading"]),
+        ("c", "c", ["body", "#", "Late"]),
+    ]
+
+
+def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no \.txt or \.md files in it"):
+        list(read_documents([tmp_path]))
+    (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"x\.txt: not UTF-8"):
+        list(read_documents([tmp_path / "x.txt"]))
+
+
+def test_real_stories_put_together_and_cut_again_give_the_published_passages(shared: Callable[[str], Path]) -> None:
+    passages = list(read_passages(shared("data/narrativeqa-summaries/passages.jsonl.gz")))
+    stories = [
+        (doc_id, [p.text for p in group]) for doc_id, group in groupby(passages, key=lambda passage: passage.doc_id)
+    ]
+    documents = (Passage(id=str(doc_id), text="\n".join(parts)) for doc_id, parts in stories)
+    assert [p.text for p in chunk(documents)] == [p.text for p in passages]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"id": i, "text": f"w{i} v{i}"}) + "\n" for i in range(2))
+    result = CliRunner().invoke(cli, ["chunk", "--words", "1"], input=lines)
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["0-0", "0-1", "1-0", "1-1"]
+    assert result.exit_code == 0
+
+
+def test_passages_flow_before_the_last_document_is_there() -> None:
+    command = [sys.executable, "-c", "from fidtools.cli import main; main()", "chunk", "-q"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write('{"id": "a", "text": "x"}\n{"id": "b", "text": "y"}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == "a-0"
+        process.stdin.close()
+        assert json.loads(process.stdout.read())["id"] == "b-0"
