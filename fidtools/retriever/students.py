@@ -54,7 +54,7 @@ class WordEncoder(nn.Module):
         self, vectors: Tensor, layers: WordLSTM | WordCNN, pooling: Pooling = "max", *, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.words = nn.Embedding(*vectors.shape, padding_idx=0, _weight=vectors.float())
+        self.words = nn.Embedding(vectors.shape[0], vectors.shape[1], padding_idx=0, _weight=vectors.float())
         self.layers, self.pooling = layers, pooling
         self.dropout = nn.Dropout(dropout)
 

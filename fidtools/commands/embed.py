@@ -1,0 +1,63 @@
+"""fidtools embed: vectors of passages or questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fidtools import options
+from fidtools.errors import UsageError
+
+positive = click.IntRange(min=1)
+
+
+@click.command("embed")
+@click.argument("input", type=click.Path(), default="-")
+@options.retriever
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="X.npy; X.ids and X.json go beside."
+)
+@click.option("--questions", is_flag=True, help="INPUT holds questions, not passages.")
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--pooling", type=click.Choice(["cls", "mean", "max"]), help="[default: the retriever's; cls for a plain model]"
+)
+@click.option("--passage-maxlength", type=positive, help="[default: the retriever's; 200 for a plain model]")
+@click.option("--question-maxlength", type=positive, help="[default: the retriever's; 40 for a plain model]")
+@options.precision
+@options.token_budget
+@options.resume
+@options.talk
+def command(
+    input: str,
+    retriever: str,
+    output: Path,
+    questions: bool,
+    dtype: str,
+    precision: Any,
+    token_budget: int,
+    resume: bool,
+    **changes: Any,
+) -> None:
+    """Encode the passages of INPUT (JSON lines or DPR's .tsv) to X.npy, one row each, in order.
+
+    X.ids names the rows; X.json says which encoder and which passages they are of, so that searching with another
+    stops with a message. A plain model, not yet trained as a retriever, works too. Runs under torchrun.
+
+    \b
+      fidtools embed passages.jsonl --retriever retriever -o passages.npy
+      fidtools embed passages.jsonl --retriever bert-base-uncased --pooling mean -o start.npy
+      fidtools embed --questions dev.jsonl --retriever retriever -o dev.npy
+    """
+    if output.suffix != ".npy":
+        raise UsageError(f"--output must end in .npy, not {output}")
+    from fidtools.devices import refuse_stdin_on_ranks
+    from fidtools.retriever.embedding import embed, open_source
+    from fidtools.retriever.encoding import load_retriever
+
+    refuse_stdin_on_ranks(input)
+    given = {name: value for name, value in changes.items() if value is not None}
+    model = load_retriever(retriever, precision=precision, **given)
+    embed(open_source(input, questions), model, output, dtype=dtype, token_budget=token_budget, resume=resume)
