@@ -10,12 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fidtools import cli
 from fidtools.chunking import chunk, read_documents
-from fidtools.cli import cli
 from fidtools.errors import DataError, UsageError
 from fidtools.records import Passage, read_passages
 
@@ -98,10 +97,9 @@ def test_real_stories_put_together_and_cut_again_give_the_published_passages(sha
 
 
 def test_the_command(tmp_path: Path) -> None:
-    lines = "".join(json.dumps({"id": i, "text": f"w{i} v{i}"}) + "\n" for i in range(2))
-    result = CliRunner().invoke(cli, ["chunk", "--words", "1"], input=lines)
-    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["0-0", "0-1", "1-0", "1-1"]
-    assert result.exit_code == 0
+    (tmp_path / "d.jsonl").write_text("".join(f'{{"id": {i}, "text": "w{i} v{i}"}}\n' for i in range(2)))
+    assert cli.run(["chunk", "-q", "--words", "1", str(tmp_path / "d.jsonl"), "-o", str(tmp_path / "p.jsonl")]) == 0
+    assert [p.id for p in read_passages(tmp_path / "p.jsonl")] == ["0-0", "0-1", "1-0", "1-1"]
 
 
 def test_passages_flow_before_the_last_document_is_there() -> None:
