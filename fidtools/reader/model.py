@@ -73,7 +73,7 @@ def load_reader(name: str | Path, **changes: Any) -> Reader:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # it would draw over our own
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over our own
     source = resolve_model(name)
     with loading(name):
         model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)

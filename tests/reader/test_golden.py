@@ -1,0 +1,200 @@
+"""The reference implementation's numbers (transformers 3.0.2, float32), with padding removed on our side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fidtools.reader.aggregation import FIRST, fused_scores
+from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
+from fidtools.reader.checkpoints import CROSS_BIAS, convert, plain_names, released_reader
+from fidtools.reader.decoding import Search, answer_fused, answer_questions
+from fidtools.reader.fusion import Batch
+from fidtools.reader.inputs import ReaderSettings, input_texts, input_tokens, target_tokens
+from fidtools.reader.model import Reader, load_reader
+from fidtools.reader.scoring import attention_scores
+from fidtools.records import Question, Where, parse_question, read_questions
+
+from .conftest import SPECIAL, word_tokenizer
+
+Shared = Callable[[str], Path]
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.fixture
+def tiny(shared: Shared, tmp_path: Path) -> Reader:
+    """The golden reader, read from the reference's own key names."""
+    shutil.copyfile(shared("golden/fid_tiny_config.json"), tmp_path / "config.json")
+    shutil.copyfile(shared("golden/fid_tiny_reference.safetensors"), tmp_path / "model.safetensors")
+    reader = released_reader(tmp_path, word_tokenizer([*SPECIAL, *(f"t{i}" for i in range(4, 200))]))
+    reader.fusion.eval()
+    return reader
+
+
+@pytest.fixture
+def io(shared: Shared) -> dict[str, Tensor]:
+    return load_file(shared("golden/fid_tiny_io.safetensors"))
+
+
+def unpadded(ids: Tensor, mask: Tensor) -> list[list[list[int]]]:
+    """Tokens of every passage that has any: [question][passage][token]."""
+    return [
+        [row[keep].tolist() for row, keep in zip(passages, keeps, strict=True) if keep.any()]
+        for passages, keeps in zip(ids, mask, strict=True)
+    ]
+
+
+def golden_batch(io: dict[str, Tensor]) -> Batch:
+    targets = [row[row != -100].tolist() for row in io["labels"]]
+    return Batch(unpadded(io["input_ids"], io["attention_mask"]), targets)
+
+
+def test_loss_and_logits(tiny: Reader, io: dict[str, Tensor]) -> None:
+    batch = golden_batch(io)
+    count = sum(len(target) for target in batch.targets)
+    torch.testing.assert_close(tiny.fusion(batch) / count, io["loss"][0], **CLOSE)
+
+    logits = tiny.fusion.decode(tiny.fusion.fuse(batch.passages), tiny.fusion.decoder_inputs(batch.targets))
+    for ours, theirs, target in zip(logits, io["logits"], batch.targets, strict=True):
+        torch.testing.assert_close(ours[: len(target)], theirs[: len(target)], **CLOSE)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients(tiny: Reader, io: dict[str, Tensor], shared: Shared, checkpointing: bool) -> None:
+    tiny.fusion.train()
+    for module in tiny.fusion.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    tiny.fusion.checkpoint_encoder = checkpointing
+    batch = golden_batch(io)
+    (tiny.fusion(batch) / sum(len(target) for target in batch.targets)).backward()
+
+    theirs = load_file(shared("golden/fid_tiny_grads.safetensors"))
+    ours = {name: parameter.grad for name, parameter in tiny.fusion.model.named_parameters()}
+    assert tiny.fusion.bias is not None
+    ours[CROSS_BIAS] = tiny.fusion.bias.weight.grad
+    assert ours.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_greedy_tokens(tiny: Reader, io: dict[str, Tensor]) -> None:
+    """With a key/value cache, where the decoder's position decides the bias."""
+    with torch.inference_mode():
+        fused = tiny.fusion.fuse(golden_batch(io).passages)
+        answers = answer_fused(tiny, fused, Search(max_tokens=io["generated"].shape[1] - 1))
+    expected = [[f"t{token}" for token in row if token > 3] for row in io["generated"].tolist()]
+    assert [a.text.split() for a, *_ in answers] == expected
+
+
+def test_first_step_scores(tiny: Reader, io: dict[str, Tensor]) -> None:
+    mask = io["attention_mask"]
+    with torch.inference_mode():
+        for index, passages in enumerate(unpadded(io["input_ids"], mask)):
+            (fused,) = tiny.fusion.fuse([passages])
+            with recording(tiny.fusion.taps) as layers:
+                tiny.fusion.decode([fused], torch.tensor([[0]]))
+            raw = torch.cat([layer.scores for layer in layers])[:, :, 0].transpose(0, 1)  # (heads, layers, tokens)
+            theirs = io["crossattention_raw"][index][..., mask[index].flatten()]
+            torch.testing.assert_close(raw, theirs, **CLOSE)
+
+            scores = torch.tensor(fused_scores(tiny.fusion, fused, [len(p) for p in passages])[FIRST])
+            expected = io["crossattention_scores"][index]
+            torch.testing.assert_close(scores, expected[~expected.isnan()], **CLOSE)
+
+
+def test_position_buckets(shared: Shared) -> None:
+    golden = load_file(shared("golden/t5_position_buckets.safetensors"))
+    distance = (-golden["relative_position"]).clamp(min=0)
+    assert torch.equal(one_directional_buckets(distance, 32), golden["bucket_unidirectional"])
+
+
+def test_bias_of_a_cached_step_is_a_row_of_the_whole(tiny: Reader) -> None:
+    assert tiny.fusion.bias is not None
+    whole = cross_bias(tiny.fusion.bias, 0, 6, 9)
+    assert torch.equal(cross_bias(tiny.fusion.bias, 4, 1, 9), whole[:, :, 4:5])
+
+
+@pytest.fixture
+def released(shared: Shared, tmp_path: Path) -> Reader:
+    """The end-to-end reader after `convert` and loading, as a user has it."""
+    source, target = tmp_path / "released", tmp_path / "reader"
+    source.mkdir()
+    shutil.copyfile(shared("golden/e2e/reader/config.json"), source / "config.json")
+    torch.save(load_file(shared("golden/e2e/reader/model.safetensors")), source / "pytorch_model.bin")
+    convert(source, target, shared("golden/e2e/t5_tokenizer"))
+    reader = load_reader(target, text_maxlength=120, n_context=5)
+    reader.fusion.eval()
+    return reader
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_end_to_end(released: Reader, shared: Shared, split: str) -> None:
+    questions = list(read_questions(shared(f"golden/e2e/{split}.json")))
+    lines = shared(f"golden/e2e/expected_{split}_answers.txt").read_text().splitlines()
+    answers = answer_questions(released, questions, Search(max_tokens=50))
+    assert [f"{q.id}\t{a.text}" for q, (a, *_) in zip(questions, answers, strict=True)] == lines
+
+    expected = json.loads(shared(f"golden/e2e/expected_{split}_scores.json").read_bytes())
+    for scores, theirs in zip(attention_scores(released, questions), expected, strict=True):
+        assert scores[FIRST] == pytest.approx(theirs["scores"], rel=1e-4)
+
+
+def golden_questions(shared: Shared) -> list[Question]:
+    examples = json.loads(shared("golden/dataset.json").read_bytes())["input"]
+    return [parse_question(e, Where("dataset.json", i)) for i, e in enumerate(examples, 1)]
+
+
+def test_input_strings(shared: Shared) -> None:
+    golden = json.loads(shared("golden/dataset.json").read_bytes())
+    view = next(v for v in golden["views"] if v["n_context"] == 3)
+    for question, item in zip(golden_questions(shared), view["items"], strict=True):
+        question.sort_ctxs()
+        theirs = [f"{item['question']} {passage}" for passage in item["passages"]]
+        assert input_texts(question, question.ctxs or [], ReaderSettings()) == theirs
+
+
+def test_tokens(shared: Shared) -> None:
+    from transformers import T5Tokenizer
+
+    tokenizer = T5Tokenizer.from_pretrained(shared("golden/e2e/t5_tokenizer"))
+    questions = [q for i, q in enumerate(golden_questions(shared)) if i != 3]
+    for case in json.loads(shared("golden/dataset.json").read_bytes())["t5_tokenized"]:
+        if "passage_ids" not in case:
+            continue
+        settings = ReaderSettings(text_maxlength=case["text_maxlength"])
+        for i, question in enumerate(questions):
+            question.sort_ctxs()
+            passages = (question.ctxs or [])[: len(case["passage_ids"][i])]
+            theirs = unpadded(
+                torch.tensor([case["passage_ids"][i]]), torch.tensor([case["passage_mask"][i]], dtype=torch.bool)
+            )
+            assert [input_tokens(tokenizer, input_texts(question, passages, settings), settings)] == theirs
+
+
+def test_a_target_keeps_its_end(shared: Shared) -> None:
+    """The reference cuts `</s>` off a long target; here it always ends it."""
+    from transformers import T5Tokenizer
+
+    tokenizer = T5Tokenizer.from_pretrained(shared("golden/e2e/t5_tokenizer"))
+    long, short = (target_tokens(tokenizer, "only answer", ReaderSettings(answer_maxlength=n), 1) for n in (50, 4))
+    assert long == [3, 24, 15, 7, 3, 126, 4, 31, 11, 8, 1]
+    assert short == [3, 24, 15, 1]
+
+
+def test_reference_names() -> None:
+    names = [
+        "encoder.encoder.block.3.module.layer.0.SelfAttention.q.weight",
+        "decoder.block.1.layer.2.layer_norm.weight",
+    ]
+    plain = plain_names({name: torch.zeros(1) for name in names})
+    assert list(plain) == ["encoder.block.3.layer.0.SelfAttention.q.weight", names[1]]
