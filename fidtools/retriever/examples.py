@@ -1,0 +1,164 @@
+"""Training examples: questions, their passages and targets, tokenised once and kept as flat arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidtools.errors import DataError, several
+from fidtools.evaluation.passages import AnswerMatcher, usable
+from fidtools.records import Passage, Question, Where, parse_question
+from fidtools.retriever.batching import blocks
+from fidtools.retriever.encoding import Retriever
+from fidtools.retriever.targets import Floats, teacher_scores
+from fidtools.streams import PathLike, read_json
+from fidtools.talk import log, track
+
+Labels = Literal["gold", "answer"]
+BLOCK = 256
+
+
+class TokenStore:
+    """Token ids of many texts, one after the other in one array of 32-bit integers."""
+
+    def __init__(self) -> None:
+        self._tokens, self._ends = array("i"), array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def add(self, rows: Sequence[Sequence[int]]) -> None:
+        """Append texts."""
+        for row in rows:
+            self._tokens.extend(row)
+            self._ends.append(len(self._tokens))
+
+    def __getitem__(self, number: int) -> list[int]:
+        return self._tokens[self._ends[number] : self._ends[number + 1]].tolist()
+
+    def length(self, number: int) -> int:
+        """The number of tokens of one text."""
+        return self._ends[number + 1] - self._ends[number]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question: its number, the numbers of its passages (n,), G (n,), and 1 for relevant passages where known."""
+
+    question: int
+    passages: NDArray[np.int32]
+    teacher: Floats
+    labels: NDArray[np.bool_] | None
+
+
+@dataclass
+class Examples:
+    """All questions of a file. The same passage met again is kept once."""
+
+    questions: TokenStore = field(default_factory=TokenStore)
+    passages: TokenStore = field(default_factory=TokenStore)
+    items: list[Example] = field(default_factory=list)
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def number_passages(self, passages: Sequence[Passage], retriever: Retriever) -> list[int]:
+        """The passages' numbers; those not met before are tokenised and kept."""
+        keys = [hashlib.blake2b(f"{p.title}\0{p.text}".encode(), digest_size=16).digest() for p in passages]
+        new = {key: p for key, p in zip(keys, passages, strict=True) if key not in self._numbers}
+        for key in new:
+            self._numbers[key] = len(self._numbers)
+        self.passages.add(retriever.passage_rows(new.values()))
+        return [self._numbers[key] for key in keys]
+
+
+def read_examples(
+    path: PathLike,
+    retriever: Retriever,
+    teachers: Mapping[str, float],
+    n_passages: int,
+    labels: Labels | None = None,
+    *,
+    need_positive: bool = False,
+) -> Examples:
+    """The questions of a file with the scores of their first `n_passages` passages.
+
+    Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` leaves out, and counts
+    aloud, questions without a relevant passage. Raises DataError for missing scores or labels, several together.
+    """
+    examples = Examples()
+    faults: list[DataError] = []
+    dropped = n_faults = 0
+    for block in blocks(track(_questions(path), "reading"), BLOCK):
+        kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
+        for question, where in block:
+            try:
+                target = _target(question, n_passages, teachers, where)
+                relevant = None if labels is None else relevance(question, labels, where)[: len(target)]
+            except DataError as error:
+                n_faults += 1
+                faults = [*faults, error][:5]
+                continue
+            if need_positive and (relevant is None or not relevant.any()):
+                dropped += 1
+            elif not n_faults:
+                kept.append((question, target, relevant))
+        _add(examples, kept, retriever)
+    if n_faults:
+        raise several(faults, n_faults)
+    if dropped:
+        log.warning("%s: %d questions without a relevant passage are left out", path, dropped)
+    return examples
+
+
+def _questions(path: PathLike) -> Iterator[tuple[Question, Where]]:
+    found = False
+    for line, record in read_json(path):
+        found = True
+        yield parse_question(record, where := Where(path, line)), where
+    if not found:
+        raise DataError("no questions in it: the file is empty", path=path)
+
+
+def _target(question: Question, count: int, teachers: Mapping[str, float], where: Where) -> Floats:
+    if teachers:
+        return teacher_scores(question, count, teachers, where)
+    if not question.ctxs:
+        raise where.error("no passages to learn from", "ctxs", question.id)
+    return np.zeros(len(question.ctxs[:count]))
+
+
+def relevance(question: Question, labels: Labels, where: Where) -> NDArray[np.bool_]:
+    """Which of a question's passages are relevant: those named in `gold`, or those that hold an answer.
+
+    Raises DataError when the question has neither.
+    """
+    passages = question.ctxs or []
+    if labels == "gold":
+        gold = question.extra.get("gold")
+        if not isinstance(gold, list):
+            raise where.error("missing", "gold", hint="gold is the list of the relevant passages' ids")
+        wanted = {str(identifier) for identifier in gold}
+        return np.array([passage.id in wanted for passage in passages], dtype=np.bool_)
+    if not question.answers:
+        raise where.error("missing", "answers", hint="relevant are the passages that hold an answer")
+    return np.array(AnswerMatcher(usable(question.answers)).hits([p.text for p in passages]), dtype=np.bool_)
+
+
+def _add(
+    examples: Examples, kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]], retriever: Retriever
+) -> None:
+    first = len(examples.questions)
+    examples.questions.add(retriever.question_rows(question.question for question, _, _ in kept))
+    chosen = [(question.ctxs or [])[: len(target)] for question, target, _ in kept]
+    numbers = iter(examples.number_passages([p for passages in chosen for p in passages], retriever))
+    for i, (_, target, relevant) in enumerate(kept):
+        own = np.fromiter((next(numbers) for _ in target), dtype=np.int32, count=len(target))
+        examples.items.append(Example(first + i, own, target, relevant))

@@ -1,0 +1,58 @@
+"""How close the student's ranking is to the teacher's on the whole dev set (paper, appendix A.2)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fidtools.devices import gather
+from fidtools.evaluation.rankings import cover_depth, inversions, topk_overlap
+from fidtools.retriever.losses import kl
+from fidtools.retriever.targets import Floats
+
+DEPTHS = (1, 5, 20)
+Scored = tuple[float, Floats, NDArray[np.float32]]
+"""A question's loss, the teacher's scores (n,) and the student's (n,)."""
+
+
+def monitor(scored: Sequence[Scored], temperature: float = 1.0, teacher_temperature: float = 1.0) -> dict[str, float]:
+    """Means over all ranks' questions: loss, KL, inversions, and for k = 1, 5, 20 overlap@k and cover@k.
+
+    A question counts for k only when it has more than k passages. Equal scores of the student count against it.
+    """
+    sums: dict[str, float] = defaultdict(float)
+    counts: dict[str, int] = defaultdict(int)
+
+    def note(name: str, values: NDArray[np.float64] | NDArray[np.int64]) -> None:
+        sums[name] += float(values.sum())
+        counts[name] += len(values)
+
+    note("loss", np.array([loss for loss, _, _ in scored]))
+    for teacher, student in _by_size(scored):
+        mask = torch.ones(teacher.shape, dtype=torch.bool)
+        scores = torch.from_numpy(student), torch.from_numpy(teacher)
+        note("kl", kl(*scores, mask, temperature=temperature, teacher_temperature=teacher_temperature).numpy())
+        note("inversions", inversions(teacher, student))
+        for k in DEPTHS:
+            if k < teacher.shape[1]:
+                note(f"overlap@{k}", topk_overlap(teacher, student, k))
+                note(f"cover@{k}", cover_depth(teacher, student, k))
+    return _means(sums, counts)
+
+
+def _by_size(scored: Sequence[Scored]) -> list[tuple[Floats, Floats]]:
+    groups: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
+    for _, teacher, student in scored:
+        groups[len(teacher)].append((teacher, student.astype(np.float64)))
+    return [(np.stack([t for t, _ in rows]), np.stack([s for _, s in rows])) for rows in groups.values()]
+
+
+def _means(sums: dict[str, float], counts: dict[str, int]) -> dict[str, float]:
+    everything = gather((dict(sums), dict(counts)))
+    names = ["loss", "kl", "inversions", *(f"{what}@{k}" for k in DEPTHS for what in ("overlap", "cover"))]
+    totals = {name: sum(counts.get(name, 0) for _, counts in everything) for name in names}
+    return {name: sum(sums.get(name, 0.0) for sums, _ in everything) / total for name, total in totals.items() if total}

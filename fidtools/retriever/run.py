@@ -1,0 +1,76 @@
+"""One training run of a retriever, from its options to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fidtools.devices import ranks
+from fidtools.errors import UsageError
+from fidtools.retriever.encoding import Retriever
+from fidtools.retriever.examples import Examples, read_examples
+from fidtools.retriever.objective import Loss, RetrieverObjective, Student
+from fidtools.retriever.setup import StudentSize, new_word_student, start_from
+from fidtools.retriever.targets import check_targets, parse_teacher
+from fidtools.talk import log
+from fidtools.training import Settings, train
+
+TEXT = ("pooling", "normalize", "question_format", "passage_format", "question_maxlength", "passage_maxlength")
+
+
+def train_retriever(
+    options: Mapping[str, Any], folder: Path, *, resume: bool, trackers: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """Train as `options` (the command's, by name) say, into `folder`; returns the best model's dev metrics.
+
+    Raises DataError when the targets cannot teach anything, UsageError when options contradict each other.
+    """
+    loss = Loss(name=options["loss"], **_only(options, [f.name for f in fields(Loss) if f.name != "name"]))
+    _check(loss, options)
+    retriever = _start(options)
+    record = {"command": "train-retriever", **options, "start": retriever.question_fingerprint}
+    student = Student(retriever, loss, token_budget=options["token_budget"], freeze_passages=options["freeze_passages"])
+    examples = _read(options["train"], retriever, loss, options)
+    dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
+    log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
+    objective = RetrieverObjective(student, examples, dev, options["select"])
+    settings = Settings(**_only(options, [f.name for f in fields(Settings) if f.name != "trackers"]), trackers=trackers)
+    metrics = train(objective, settings, folder, resume=resume, record=record)
+    log.info("best: %s", ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()) or "the last update")
+    return metrics
+
+
+def _only(options: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
+
+
+def _check(loss: Loss, options: Mapping[str, Any]) -> None:
+    if loss.needs_labels and not options["labels"]:
+        raise UsageError(f"--loss {loss.name} learns from labels", hint="--labels gold, or --labels answer")
+    if loss.name == "infonce" and ranks().world > 1:
+        raise UsageError("--loss infonce runs in one process: its negatives are those of the whole batch")
+    for name in ("temperature", "teacher_temperature"):
+        if not options[name] > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0")
+
+
+def _start(options: Mapping[str, Any]) -> Retriever:
+    texts = {name: value for name in TEXT if (value := options[name]) is not None}
+    if options["student"] is None:
+        names = ["dropout", "projection", "freeze_passages", "gradient_checkpointing"]
+        return start_from(options["retriever"], **_only(options, names), **texts)
+    size = StudentSize(**_only(options, [f.name for f in fields(StudentSize)]))
+    choices = {"dropout": options["dropout"], "seed": options["seed"]}
+    return new_word_student(options["student"], options["train"], size, **choices, **texts)
+
+
+def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:
+    teachers = parse_teacher(options["teacher"]) if loss.needs_teacher else {}
+    labels = options["labels"] if loss.needs_labels else None
+    need = loss.name == "infonce"
+    examples = read_examples(path, retriever, teachers, options["n_passages"], labels, need_positive=need)
+    if teachers:
+        check_targets([item.teacher for item in examples.items], loss.teacher_temperature, path)
+    return examples

@@ -1,0 +1,105 @@
+"""Putting a training run together: the start, the student, the examples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from fidtools.errors import UsageError
+from fidtools.records import read_questions
+from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
+from fidtools.retriever.encoding import Retriever, load_retriever
+from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.students import Kind, WordEncoder, new_student
+from fidtools.retriever.words import WordTokenizer, build_vocabulary, read_word_vectors
+from fidtools.talk import log
+
+
+def start_from(
+    name: str,
+    *,
+    dropout: float | None,
+    projection: int | None,
+    freeze_passages: bool,
+    gradient_checkpointing: bool,
+    **changes: Any,
+) -> Retriever:
+    """The retriever to continue from. `projection` adds one where there is none.
+
+    Raises UsageError when it has a projection of another size, or cannot recompute its activations.
+    """
+    retriever = load_retriever(name, dropout=dropout, **changes)
+    encoder = retriever.question_tower[0]
+    if projection is not None:
+        _project(encoder, projection)
+    if gradient_checkpointing:
+        _recompute(encoder)
+    if freeze_passages and retriever.passage_tower is retriever.question_tower:
+        own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
+        retriever = Retriever(own, retriever.passage_tower)
+    return retriever
+
+
+def _project(encoder: nn.Module, dim: int) -> None:
+    if not isinstance(encoder, TransformerEncoder):
+        raise UsageError("--projection is for transformers; an LSTM or CNN has its size by --hidden")
+    if encoder.projection is None:
+        encoder.projection = TokenProjection(encoder.dim, dim).to(next(encoder.parameters()).device)
+    elif encoder.dim != dim:
+        raise UsageError(f"--projection {dim}: the start has one of size {encoder.dim}, which cannot be changed")
+
+
+def _recompute(encoder: nn.Module) -> None:
+    if not isinstance(encoder, TransformerEncoder) or not encoder.model.supports_gradient_checkpointing:
+        raise UsageError("--gradient-checkpointing: this model cannot do it; --token-budget bounds memory as well")
+    encoder.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+@dataclass(frozen=True)
+class StudentSize:
+    """How large a new LSTM or CNN student is."""
+
+    words: int = 50_000
+    word_dim: int = 100
+    hidden: int = 128
+    word_vectors: str | None = None
+
+
+def new_word_student(
+    kind: Kind, train: str, size: StudentSize, *, dropout: float | None, seed: int, **changes: Any
+) -> Retriever:
+    """An untrained student whose vocabulary is the training file's. Without prefixes: its words are its own."""
+    vocabulary = build_vocabulary(_texts(train), size.words)
+    vectors = None
+    if size.word_vectors is not None:
+        found, given = read_word_vectors(size.word_vectors, vocabulary[1:])
+        vocabulary = [vocabulary[0], *found]
+        vectors = torch.cat([torch.zeros(1, given.shape[1]), torch.from_numpy(given)])
+    torch.manual_seed(seed)
+    word_dim = size.word_dim if vectors is None else vectors.shape[1]
+    encoder = new_student(kind, len(vocabulary), word_dim, size.hidden, dropout=dropout or 0.0)
+    if vectors is not None:
+        encoder.words.weight.data.copy_(vectors)
+    log.info("%s student: %s", kind, describe_size(encoder))
+    plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
+    tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
+    encoder.pooling = tower[2].pooling
+    return Retriever(tower)
+
+
+def describe_size(encoder: WordEncoder) -> str:
+    """Parameters with and without the word vectors."""
+    total = sum(parameter.numel() for parameter in encoder.parameters())
+    return f"{total:,} parameters, {total - encoder.words.weight.numel():,} without the word vectors"
+
+
+def _texts(path: str) -> Iterator[str]:
+    for question in read_questions(path):
+        yield question.question
+        for passage in question.ctxs or []:
+            yield f"{passage.title} {passage.text}"
