@@ -1,0 +1,89 @@
+"""FEVER (Thorne et al. 2018): claims, the pages of Wikipedia, and the pages that prove or refute each claim."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fidtools.datasets.archives import members
+from fidtools.datasets.downloads import Downloads
+from fidtools.datasets.folder import Draft
+from fidtools.errors import DataError
+from fidtools.records import Passage, Question
+from fidtools.streams import parse_line, read_json
+
+PAGES = "fever-wiki-pages.zip"
+CLAIMS = {"train": "fever-train.jsonl", "dev": "fever-paper_dev.jsonl", "test": "fever-paper_test.jsonl"}
+SOURCES = (*CLAIMS.values(), PAGES)
+PUBLISHED = {"train": 145_449, "dev": 9_999, "test": 9_999}
+ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-COLON-": ":"}
+
+
+def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
+    """Write claims as questions, labels as answers, one passage a page, and the evidence's pages as `gold`."""
+    for split, name in CLAIMS.items():
+        draft.write_questions(split, claims(downloads.path(name)))
+    draft.write_passages(pages(downloads.path(PAGES)))
+
+
+def claims(path: Path) -> Iterator[Question]:
+    """The claims of a file: `answers` holds the label, `gold` the ids of all pages of evidence.
+
+    `evidence` lists the alternative sets, each of [page, sentence] that prove the claim together, without repetition.
+    A claim without evidence (NOT ENOUGH INFO) has empty lists; an unlabelled one has no answers.
+    """
+    for line, record in read_json(path):
+        try:
+            yield _claim(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"not a claim of FEVER: {error!r}", path=path, line=line, value=record.get("id")) from error
+
+
+def _claim(record: dict[str, Any]) -> Question:
+    sets = [_evidence_set(group) for group in record.get("evidence", [])]
+    evidence = list({str(found): found for found in sets if found}.values())
+    gold = list(dict.fromkeys(page for found in evidence for page, _ in found))
+    return Question(
+        id=str(record["id"]),
+        question=clean(record["claim"]),
+        answers=[record["label"]] if "label" in record else None,
+        extra={"gold": gold, "evidence": evidence},
+    )
+
+
+def _evidence_set(group: list[list[Any]]) -> list[list[Any]]:
+    return [[page_id(page), sentence] for _, _, page, sentence in group if page is not None]
+
+
+def pages(archive: Path) -> Iterator[Passage]:
+    """The pages of all `wiki-*.jsonl`, one passage each; empty pages are left out, as are pages without an id."""
+    for name, stream in members(archive, "wiki-*.jsonl"):
+        for number, line in enumerate(stream, 1):
+            page = parse_line(line, f"{archive}/{name}", number)
+            if text := clean(page["text"]):
+                identifier = page_id(page["id"])
+                yield Passage(id=identifier, title=title(identifier), text=text)
+
+
+def page_id(name: str) -> str:
+    """A page's name in one form: claims and pages compose accented letters differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+def title(identifier: str) -> str:
+    """`Soul_Food_-LRB-film-RRB-` as `Soul Food (film)`."""
+    return unescaped(identifier).replace("_", " ")
+
+
+def clean(text: str) -> str:
+    """Text composed (NFC), with brackets and colons as such, and single spaces."""
+    return " ".join(unescaped(unicodedata.normalize("NFC", text)).split())
+
+
+def unescaped(text: str) -> str:
+    """Text with the Penn Treebank's names of brackets resolved."""
+    for escape, character in ESCAPES.items():
+        text = text.replace(escape, character)
+    return text

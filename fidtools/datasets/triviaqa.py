@@ -1,0 +1,64 @@
+"""TriviaQA, the unfiltered questions, as an open-domain data set (Joshi et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from fidtools.datasets.archives import member
+from fidtools.datasets.downloads import Downloads
+from fidtools.datasets.folder import Draft
+from fidtools.datasets.splits import INDEX, train_and_dev
+from fidtools.datasets.wikipedia import ARCHIVE, take_passages
+from fidtools.errors import DataError
+from fidtools.records import Question
+
+QUESTIONS = "triviaqa-unfiltered.tar.gz"
+SOURCES = (QUESTIONS, INDEX, ARCHIVE)
+PUBLISHED = {"train": 78_785, "dev": 8_837, "test": 11_313}
+
+
+def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
+    """Write the standard split: test is the original dev set; train and dev come from the original train set."""
+    archive = downloads.path(QUESTIONS)
+    originals = list(read(archive, "unfiltered-web-train.json"))
+    index = downloads.path(INDEX) if INDEX in available else None
+    for split, rows in zip(("train", "dev"), train_and_dev(index, "TQA", len(originals)), strict=True):
+        draft.write_questions(split, (originals[row] for row in rows))
+    draft.write_questions("test", read(archive, "unfiltered-web-dev.json"))
+    take_passages(downloads, draft)
+
+
+def read(archive: Path, name: str) -> Iterator[Question]:
+    """The questions of one file of the archive, one at a time: the file lists search results of 3 GB besides."""
+    with member(archive, name) as stream:
+        try:
+            for entry in ijson.items(stream, "Data.item"):
+                yield question_of(entry, archive)
+        except ijson.JSONError as error:
+            raise DataError(f"malformed JSON: {error}", path=archive, field=name) from error
+
+
+def question_of(entry: dict[str, Any], path: Path) -> Question:
+    """One question: `answers` are all aliases, `target` is the one that a person gave, in title case if in capitals.
+
+    As in the paper, appendix A.1. Raises DataError when a field is missing.
+    """
+    try:
+        answer = entry["Answer"]
+        return Question(
+            id=entry["QuestionId"],
+            question=entry["Question"],
+            answers=list(answer["Aliases"]),
+            target=title_case(answer["Value"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"not an entry of TriviaQA: {error!r}", path=path, value=entry.get("QuestionId")) from error
+
+
+def title_case(answer: str) -> str:
+    """An answer all in capitals with a capital at the start of each word only; others as they are."""
+    return answer.title() if answer.isupper() else answer
