@@ -84,11 +84,16 @@ def open_passages(path: PathLike) -> PassageFile:
     stat = Path(path).stat()
     source = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     files = RowFiles(Path(f"{path}.rows"))
-    if not files.is_valid(source) and not os.access(files.folder.parent, os.W_OK):
+    if not files.is_valid(source) and not is_writable(files.folder.parent):
         log.info("%s cannot be written to, so its passages are looked through every time", files.folder.parent)
         name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
         files = RowFiles(Path(_temporary.name) / name)
     return _open_in(files, path, source)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files may be put there. A folder that nobody may write to is left alone even by the superuser."""
+    return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
 def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> PassageFile:

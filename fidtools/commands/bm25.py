@@ -1,0 +1,69 @@
+"""fidtools bm25: passages ranked by the words they share with a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fidtools import options
+
+
+@click.command("bm25")
+@options.questions
+@options.passages
+@options.output
+@options.top_k
+@options.within
+@click.option(
+    "--engine",
+    type=click.Choice(["tantivy", "lucene"]),
+    default="tantivy",
+    show_default=True,
+    help="lucene is the paper's and needs `pip install 'fidtools[lucene]'`.",
+)
+@click.option(
+    "--analyzer",
+    type=click.Choice(["english", "standard", "spacy"]),
+    default="english",
+    show_default=True,
+    help="english: stems; standard: words in lower case; spacy: spaCy's tokens in lower case, as in the paper.",
+)
+@click.option("--k1", type=click.FloatRange(min=0), default=1.2, show_default=True, help="BM25's k1 (lucene only).")
+@click.option("--b", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="BM25's b (lucene only).")
+@click.option("--index", "folder", type=click.Path(), help="Where the index lies.  [default: <passages>.bm25-<engine>]")
+@options.talk
+def command(
+    questions: str,
+    passages: str,
+    output: str,
+    k: int,
+    within: str | None,
+    engine: Any,
+    analyzer: Any,
+    k1: float,
+    b: float,
+    folder: str | None,
+) -> None:
+    """Rank the passages of a corpus for QUESTIONS by BM25 over title and text.
+
+    The index is built the first time, kept, and used again as long as the passages are the same. Equal scores are
+    listed in the order of the passages.
+
+    \b
+      fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl
+      fidtools bm25 questions.jsonl -p stories.jsonl --within doc_id | fidtools eval
+    """
+    from fidtools.passages import open_passages
+    from fidtools.records import read_questions
+    from fidtools.sparse.engine import Settings
+    from fidtools.sparse.ranking import rank
+    from fidtools.sparse.store import open_index
+    from fidtools.streams import write_lines
+    from fidtools.talk import track
+
+    settings = Settings(engine, analyzer, k1, b)
+    corpus = open_passages(passages)
+    index = open_index(corpus, settings, folder)
+    ranked = rank(read_questions(questions), index, corpus, k, within is not None)
+    write_lines(output, (question.to_json() for question in track(ranked, "questions")))

@@ -1,0 +1,131 @@
+"""BM25 indexes on disk: built once, kept beside the passages, checked against them, used again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fidtools.errors import FidtoolsError, MismatchError
+from fidtools.passages import PassageFile, is_writable
+from fidtools.sparse.engine import Builder, Engine, Settings
+from fidtools.streams import PathLike, atomic_folder, write_json
+from fidtools.talk import log, track
+
+FORMAT = 1
+PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
+
+
+@dataclass(frozen=True)
+class IndexFolder:
+    """`index/` is the engine's own, `meta.json` says what it was made of. The folder appears when it is whole."""
+
+    path: Path
+
+    @property
+    def index(self) -> Path:
+        """Where the engine keeps its files."""
+        return self.path / "index"
+
+    def meta(self) -> dict[str, Any] | None:
+        """What the index was made of; None where there is no index."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "meta.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    def remove_unfinished(self) -> None:
+        """Delete what builds left behind whose process is gone."""
+        for left in self.path.parent.glob(f".{self.path.name}.*.partial"):
+            process = re.fullmatch(r".*\.(\d+)\.partial", left.name)
+            if process and not Path(f"/proc/{process[1]}").exists() and Path("/proc").exists():
+                log.info("%s: removing what an interrupted build left", self.path)
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def default_folder(passages: PathLike, settings: Settings) -> Path:
+    """Where the index lies unless the user says otherwise: `<passages>.bm25-<engine>`."""
+    return Path(f"{passages}.bm25-{settings.engine}")
+
+
+def open_index(passages: PassageFile, settings: Settings, folder: PathLike | None = None) -> Engine:
+    """The index of these passages, built if need be.
+
+    The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed; one that the user named
+    is not: MismatchError says what differs.
+    """
+    place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
+    place.remove_unfinished()
+    expected, found = _expected(passages, settings), place.meta()
+    if found is None or (different := _difference(found, expected)):
+        if found is not None:
+            _may_rebuild(place, different, named=folder is not None)
+        _refuse_foreign(place)
+        _build(place, passages, settings, expected)
+    return _open(place, passages, settings)
+
+
+def _expected(passages: PassageFile, settings: Settings) -> dict[str, Any]:
+    version = ".".join(importlib.metadata.version(PACKAGES[settings.engine]).split(".")[:2])
+    return settings.index_part() | {
+        "format": FORMAT,
+        "engine_version": version,
+        "rows": passages.rows,
+        "text_sha256": passages.text_sha256,
+    }
+
+
+def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    names = [name for name, value in expected.items() if found.get(name) != value]
+    return ", ".join(f"{name} {_short(found.get(name))} instead of {_short(expected[name])}" for name in names)
+
+
+def _short(value: object) -> str:
+    return str(value)[:12]
+
+
+def _may_rebuild(place: IndexFolder, different: str, named: bool) -> None:
+    if named:
+        hint = "name another folder with --index, or remove this one"
+        raise MismatchError(f"this index was made of something else: {different}", path=place.path, hint=hint)
+    log.info("%s: was made of something else (%s); building it anew", place.path, different)
+
+
+def _refuse_foreign(place: IndexFolder) -> None:
+    if place.path.is_dir() and place.meta() is None and any(place.path.iterdir()):
+        raise FidtoolsError(f"{place.path} holds something that is no BM25 index of fidtools", hint="name a new folder")
+
+
+def _build(place: IndexFolder, passages: PassageFile, settings: Settings, meta: dict[str, Any]) -> None:
+    log.info("building the BM25 index %s of %s passages", place.path, f"{passages.rows:,}")
+    if not is_writable(place.path.absolute().parent):
+        raise PermissionError(13, "Permission denied (say where the index shall lie with --index)", str(place.path))
+    with atomic_folder(place.path) as partial:
+        build = _builder(settings)
+        build(partial / "index", track(passages, "indexing", passages.rows), settings)
+        write_json(partial / "meta.json", meta)
+
+
+def _builder(settings: Settings) -> Builder:
+    if settings.engine == "tantivy":
+        from fidtools.sparse.tantivy_engine import build_tantivy
+
+        return build_tantivy
+    from fidtools.sparse.lucene_engine import build_lucene
+
+    return build_lucene
+
+
+def _open(place: IndexFolder, passages: PassageFile, settings: Settings) -> Engine:
+    if settings.engine == "tantivy":
+        from fidtools.sparse.tantivy_engine import TantivyEngine
+
+        return TantivyEngine(place.index, settings, passages.rows)
+    from fidtools.sparse.lucene_engine import LuceneEngine
+
+    return LuceneEngine(place.index, settings)

@@ -1,0 +1,113 @@
+"""BM25 by tantivy: embedded, no JVM. Scores are Lucene's (tantivy's own, divided by k1 + 1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tantivy
+
+from fidtools.errors import DataError
+from fidtools.records import Passage
+from fidtools.sparse.analysis import prepared
+from fidtools.sparse.engine import K1, AnalyzerName, Hits, Settings, indexed_text
+
+HEAP = 256 << 20  # bytes; what the build holds before it writes a segment
+THREADS = min(os.cpu_count() or 1, 8)
+SPARE = 16  # hits asked for beyond k, to see whether the k-th is tied with others
+DECIMALS = 4  # the same words summed in another order differ by less
+
+
+def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
+    """`english`: words of letters and digits, lower case, accents folded, Porter2 stems, stop words kept.
+
+    `standard`: words in lower case. `spacy`: what stands between spaces.
+    """
+    simple = tantivy.Tokenizer.whitespace() if name == "spacy" else tantivy.Tokenizer.simple()
+    builder = tantivy.TextAnalyzerBuilder(simple)
+    if name != "spacy":
+        builder = builder.filter(tantivy.Filter.lowercase())
+    if name == "english":
+        builder = builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer("english"))
+    return builder.build()
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("words", tokenizer_name="words", index_option="freq")
+    builder.add_text_field("doc_id", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("row", fast=True, stored=False)
+    return builder.build()
+
+
+def build_tantivy(folder: Path, passages: Iterable[Passage], settings: Settings) -> None:
+    """Index the passages in `folder`; memory is bounded by the writer's heap."""
+    folder.mkdir()
+    index = tantivy.Index(_schema(), path=str(folder))
+    index.register_tokenizer("words", tantivy_analyzer(settings.analyzer))
+    prepare = prepared(settings.analyzer)
+    writer = index.writer(heap_size=HEAP, num_threads=THREADS)
+    for row, passage in enumerate(passages):
+        document = tantivy.Document()
+        document.add_integer("row", row)
+        document.add_text("words", prepare(indexed_text(passage)))
+        if passage.doc_id is not None:
+            document.add_text("doc_id", passage.doc_id)
+        writer.add_document(document)
+    writer.commit()
+    writer.wait_merging_threads()
+
+
+class TantivyEngine:
+    """A tantivy index opened by mapping."""
+
+    def __init__(self, folder: Path, settings: Settings, rows: int) -> None:
+        try:
+            self._schema, self._index = _schema(), tantivy.Index.open(str(folder))
+        except ValueError as error:
+            raise DataError(f"not an index that tantivy can open: {error}", path=folder) from error
+        self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), prepared(settings.analyzer)
+        self._searcher = self._index.searcher()
+        if self._searcher.num_docs != rows:
+            raise DataError(f"holds {self._searcher.num_docs} passages instead of {rows}", path=folder)
+
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
+        """See `Engine`; questions are spread over the cores."""
+        documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
+        with ThreadPoolExecutor(THREADS) as threads:
+            return list(threads.map(lambda text, doc_id: self._hits(text, doc_id, k), texts, documents))
+
+    def _hits(self, text: str, doc_id: str | None, k: int) -> Hits:
+        words = self._analyzer.analyze(self._prepare(text))
+        if not words:
+            return Hits(np.empty(0, np.int64), np.empty(0))
+        found = self._found(self._query(words, doc_id), k)
+        rows = self._searcher.fast_field_values("row", [address for _, address in found])
+        scores = np.round(np.array([score for score, _ in found]) / (K1 + 1), DECIMALS)
+        return Hits.best(np.array(rows, np.int64), scores, k)
+
+    def _query(self, words: list[str], doc_id: str | None) -> Any:
+        should = [(tantivy.Occur.Should, self._term("words", word)) for word in words]
+        query = tantivy.Query.boolean_query(should)
+        if doc_id is None:
+            return query
+        within = tantivy.Query.const_score_query(self._term("doc_id", doc_id), 0.0)
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, within), (tantivy.Occur.Must, query)])
+
+    def _term(self, field: str, value: str) -> Any:
+        return tantivy.Query.term_query(
+            self._schema, field, value, index_option="freq" if field == "words" else "basic"
+        )
+
+    def _found(self, query: Any, k: int) -> list[Any]:
+        """The k best hits and all that are tied with the k-th, since tantivy breaks ties by its own numbers."""
+        limit = k + SPARE
+        while True:
+            found: list[Any] = self._searcher.search(query, limit=limit, count=False).hits
+            if len(found) < limit or found[k - 1][0] - found[-1][0] > 10**-DECIMALS:
+                return found
+            limit *= 4

@@ -1,0 +1,198 @@
+"""BM25 by tantivy: scores against the formula, ties by row, quality on real questions, and an index that is kept."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fidtools import cli
+from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
+from fidtools.passages import open_passages
+from fidtools.records import Passage, Question, read_questions
+from fidtools.sparse.engine import Settings
+from fidtools.sparse.ranking import rank
+from fidtools.sparse.store import open_index
+from fidtools.streams import write_lines
+
+WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]
+
+
+def corpus(tmp_path: Path, texts: list[str], doc_ids: list[str] | None = None) -> Path:
+    path = tmp_path / "p.jsonl"
+    ids = doc_ids or [None] * len(texts)
+    write_lines(
+        path, (Passage(f"p{i}", t, doc_id=d).to_json() for i, (t, d) in enumerate(zip(texts, ids, strict=True)))
+    )
+    return path
+
+
+def search(path: Path, text: str, k: int = 10, doc_id: str | None = None) -> list[tuple[str | None, float | None]]:
+    passages = open_passages(path)
+    engine = open_index(passages, Settings(analyzer="standard"))
+    question = Question("q", text, doc_id=doc_id)
+    (found,) = rank([question], engine, passages, k, within=doc_id is not None)
+    return [(p.id, p.score) for p in found.ctxs or []]
+
+
+def by_the_formula(texts: list[str], question: str) -> list[tuple[str, float]]:
+    """Lucene's BM25 with exact lengths (those below 40 words are kept exactly by the engine)."""
+    tokens = [text.split() for text in texts]
+    mean = sum(map(len, tokens)) / len(tokens)
+    scores = [0.0] * len(texts)
+    for word in question.split():
+        df = sum(word in t for t in tokens)
+        idf = math.log(1 + (len(texts) - df + 0.5) / (df + 0.5))
+        for row, t in enumerate(tokens):
+            tf = Counter(t)[word]
+            scores[row] += idf * tf / (tf + 1.2 * (0.25 + 0.75 * len(t) / mean))
+    ranked = sorted((-score, row) for row, score in enumerate(scores) if score > 0)
+    return [(f"p{row}", -score) for score, row in ranked]
+
+
+@pytest.mark.parametrize("question", ["red", "red fox", "fox fox red", "a red it", "bird nothing"])
+def test_scores_are_those_of_lucenes_formula(tmp_path: Path, question: str) -> None:
+    found, expected = search(corpus(tmp_path, WORDS), question), by_the_formula(WORDS, question)
+    assert [i for i, _ in found] == [i for i, _ in expected]
+    assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=1e-3)
+
+
+def test_equal_passages_are_listed_in_their_order_whatever_k(tmp_path: Path) -> None:
+    path = corpus(tmp_path, ["other words", *["red fox jumps"] * 300, "red fox"])
+    assert [i for i, _ in search(path, "red fox", k=40)] == ["p301", *[f"p{i}" for i in range(1, 40)]]
+
+
+def test_a_question_without_a_known_word_finds_nothing(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    assert search(path, "???") == search(path, "zebra") == []
+
+
+def test_query_syntax_has_no_meaning(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    assert search(path, '+red -fox AND "dog" title:(~*[') == search(path, "red fox dog and title")
+
+
+def test_within_a_document(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS, ["x", "y", "x", "y", "x"])
+    everywhere = dict(search(path, "red fox"))
+    assert search(path, "red fox", doc_id="x") == [(i, everywhere[i]) for i in ("p0", "p2")]
+    with pytest.raises(DataError, match=r"field 'doc_id': no passage of .* has that of question q \(got z\)"):
+        search(path, "red", doc_id="z")
+
+
+def test_the_index_is_kept_and_follows_its_passages(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    meta = tmp_path / "p.jsonl.bm25-tantivy" / "meta.json"
+    first = search(path, "red")
+    built = meta.stat().st_mtime_ns
+    assert search(path, "red") == first
+    assert meta.stat().st_mtime_ns == built
+    assert next(i for i, _ in search(corpus(tmp_path, ["red", *WORDS]), "red")) == "p0"
+
+
+def test_a_named_index_of_other_passages_is_refused(tmp_path: Path) -> None:
+    open_index(open_passages(corpus(tmp_path, WORDS)), Settings(), tmp_path / "named")
+    with pytest.raises(MismatchError, match=r"named: this index was made of something else: rows 5 instead of 6"):
+        open_index(open_passages(corpus(tmp_path, ["red", *WORDS])), Settings(), tmp_path / "named")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(FidtoolsError, match="no BM25 index"):
+        open_index(open_passages(corpus(tmp_path, WORDS)), Settings(), tmp_path / "mine")
+
+
+KILLED = """
+import os, sys
+from fidtools.passages import open_passages
+from fidtools.sparse import tantivy_engine
+from fidtools.sparse.store import open_index
+from fidtools.sparse.engine import Settings
+def indexed_text(passage):
+    if passage.id == "p3": os.kill(os.getpid(), 9)
+    return passage.text
+tantivy_engine.indexed_text = indexed_text
+open_index(open_passages(sys.argv[1]), Settings())
+"""
+
+
+def test_an_interrupted_build_is_never_searched_and_cleared_away(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False).returncode == -9
+    assert not (tmp_path / "p.jsonl.bm25-tantivy").exists()
+    assert len(list(tmp_path.glob(".*.partial"))) == 1
+    assert len(search(path, "red")) == 3
+    assert list(tmp_path.glob(".*.partial")) == []
+
+
+def test_an_index_that_lost_passages_is_named(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    search(path, "red")
+    shutil.rmtree(tmp_path / "p.jsonl.bm25-tantivy" / "index")
+    with pytest.raises(DataError, match="not an index that tantivy can open"):
+        search(path, "red")
+
+
+def test_other_parameters_are_refused_with_a_word_on_lucene() -> None:
+    with pytest.raises(UsageError, match=r"(?s)tantivy's k1 = 1.2 and b = 0.75 are fixed.*--engine lucene"):
+        Settings("tantivy", k1=0.9)
+
+
+# recall in percent at 1, 5, 20, 100 of the gold passages by bm25s with stemming and stop words (shared baselines)
+BASELINES = {
+    ("squad-open/small", "test"): (72.2, 90.2, 95.6, 97.8),
+    ("nq-gold", "test"): (75.2, 90.3, 95.0, 97.5),
+}
+
+
+@pytest.mark.parametrize("data", BASELINES)
+def test_real_questions_find_their_passages_at_least_as_often_as_the_baseline(
+    shared: Callable[[str], Path], tmp_path: Path, data: tuple[str, str]
+) -> None:
+    folder, split = data
+    path = tmp_path / "passages.jsonl.gz"
+    path.write_bytes(shared(f"data/{folder}/passages.jsonl.gz").read_bytes())
+    passages = open_passages(path)
+    ranked = rank(read_questions(shared(f"data/{folder}/{split}.jsonl.gz")), open_index(passages, Settings()), passages)
+    gold_ranks = [_first(q.extra["gold"], [p.id for p in q.ctxs or []]) for q in ranked]
+    recall = [100 * sum(rank < k for rank in gold_ranks) / len(gold_ranks) for k in (1, 5, 20, 100)]
+    assert all(found >= bar for found, bar in zip(recall, BASELINES[data], strict=True)), recall
+
+
+def _first(gold: list[str], ranked: list[str | None]) -> float:
+    return next((rank for rank, identifier in enumerate(ranked) if identifier in gold), math.inf)
+
+
+def test_stories_find_their_sections_at_least_as_often_as_the_baseline(
+    shared: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "passages.jsonl.gz"
+    path.write_bytes(shared("data/fairytaleqa/passages.jsonl.gz").read_bytes())
+    passages = open_passages(path)
+    questions = read_questions(shared("data/fairytaleqa/val.jsonl.gz"))
+    ranked = list(rank(questions, open_index(passages, Settings()), passages, within=True))
+    assert all(p.doc_id == q.doc_id for q in ranked for p in q.ctxs or [])
+    ranks = [_first(q.extra["gold_sections"], [p.id for p in q.ctxs or []]) for q in ranked]
+    recall = [100 * sum(rank < k for rank in ranks) / len(ranks) for k in (1, 3, 5, 10)]
+    assert all(found >= bar for found, bar in zip(recall, (66.0, 83.3, 89.1, 95.9), strict=True)), recall
+
+
+def test_the_command_and_its_first_line(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    write_lines(tmp_path / "q.jsonl", ({"id": i, "question": "red fox", "mine": [i]} for i in range(5000)))
+    arguments = ["bm25", "-q", str(tmp_path / "q.jsonl"), "-p", str(path), "-k", "2"]
+    assert cli.run([*arguments, "-o", str(tmp_path / "out.jsonl")]) == 0
+    ranked = list(read_questions(tmp_path / "out.jsonl"))
+    assert (len(ranked), ranked[4999].id, ranked[4999].extra["mine"]) == (5000, "4999", [4999])
+    assert [(p.id, p.scores["bm25"] == p.score) for p in ranked[0].ctxs or []] == [("p0", True), ("p1", True)]
+    program = [sys.executable, "-c", "from fidtools.cli import main; main()", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == (tmp_path / "out.jsonl").read_bytes().splitlines(keepends=True)[0]
+        process.stdout.close()
+        assert process.stderr.read() == b""
