@@ -57,6 +57,8 @@ def command(
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
     refuse_stdin_on_ranks(questions)
     model = inference_reader(reader, token_budget, n_context=n_context, answer_maxlength=answer_maxlength)
+    if keep_passages is not None:
+        model.fusion.taps.check()
     search = Search(beams, n_best or 1, model.settings.answer_maxlength)
     dtype = choose_precision(precision)
 

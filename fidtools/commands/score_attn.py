@@ -74,6 +74,7 @@ def command(
 
     refuse_stdin_on_ranks(questions)
     model = inference_reader(reader, token_budget, n_context=n_context)
+    model.fusion.taps.check()
     dtype = choose_precision(precision)
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from logging import ERROR
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging
 
 from fidtools.errors import FidtoolsError
 
@@ -36,12 +38,19 @@ class Layer:
 
 @dataclass(eq=False)
 class Taps:
-    """What happens in one model's decoder attention beyond attending."""
+    """What happens in one model's decoder attention beyond attending. `problem` says why nothing can be recorded."""
 
+    problem: str | None = None
     bias: nn.Embedding | None = None
     recorded: list[Layer] | None = None
     offset: int = 0
     cross: set[nn.Module] = field(default_factory=set)
+
+    def check(self) -> None:
+        """Raises FidtoolsError when the model's cross-attention cannot be told apart."""
+        if self.problem is not None:
+            hint = "readers of the T5, BART, mBART, T5Gemma and EncoderDecoderModel kinds give scores"
+            raise FidtoolsError(self.problem, hint=hint)
 
 
 _taps: WeakKeyDictionary[nn.Module, Taps] = WeakKeyDictionary()
@@ -144,29 +153,33 @@ def one_directional_buckets(distance: Tensor, buckets: int, longest: int = 128) 
 def tap(model: Any, bias: nn.Embedding | None = None) -> Taps:
     """Route a model's attention through `attend`, and find its cross-attention. `bias` is added to it in every layer.
 
-    Raises FidtoolsError when the model's attention does not pass through the interface, or when it is not separate.
+    A model whose attention does not pass through the interface, or is not separate, still reads; its taps say so.
     """
+    before = logging.get_verbosity()
+    logging.set_verbosity(ERROR)  # what it says about models without the interface, `problem` says
     model.set_attn_implementation(NAME)
+    logging.set_verbosity(before)
     calls = _probe(model)
     cross = {module for module, keys in calls if keys == PROBE_KEYS}
-    if not cross:
-        merged = any(keys > PROBE_KEYS for _, keys in calls)
-        reason = "attends to input and output in one softmax" if merged else "does not use the attention interface"
-        raise FidtoolsError(
-            f"{type(model).__name__} {reason}: its cross-attention cannot be separated",
-            hint="readers of the T5, BART, mBART, T5Gemma and EncoderDecoderModel kinds work",
-        )
-    taps = Taps(bias=bias, cross=cross)
+    taps = Taps(None if cross else _problem(model, calls), bias, cross=cross)
     for module, _ in calls:
         _taps[module] = taps
     return taps
+
+
+def _problem(model: Any, calls: list[tuple[nn.Module, int]]) -> str:
+    merged = any(keys > PROBE_KEYS for _, keys in calls)
+    reason = "attends to input and output in one softmax" if merged else "does not use the attention interface"
+    return f"{type(model).__name__} {reason}: its cross-attention cannot be separated, so there are no scores"
 
 
 def _probe(model: Any) -> list[tuple[nn.Module, int]]:
     """The attention modules of one decoder step over three input vectors, in order, with the keys each saw."""
     global _probed
     encoder, weight = model.get_encoder(), next(model.parameters())
-    states = torch.zeros(1, PROBE_KEYS, encoder.config.hidden_size, dtype=weight.dtype, device=weight.device)
+    states = torch.zeros(
+        1, PROBE_KEYS, encoder.config.get_text_config().hidden_size, dtype=weight.dtype, device=weight.device
+    )
     start = torch.zeros(1, 1, dtype=torch.long, device=weight.device)
     _probed, training = [], model.training
     try:
@@ -184,7 +197,11 @@ def _probe(model: Any) -> list[tuple[nn.Module, int]]:
 
 @contextmanager
 def recording(taps: Taps) -> Iterator[list[Layer]]:
-    """Inside the block the model's cross-attention is recorded, one `Layer` for each decoder layer and pass."""
+    """Inside the block the model's cross-attention is recorded, one `Layer` for each decoder layer and pass.
+
+    Raises FidtoolsError when it cannot be told apart.
+    """
+    taps.check()
     taps.recorded = []
     try:
         yield taps.recorded

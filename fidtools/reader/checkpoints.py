@@ -40,7 +40,7 @@ def released_reader(source: Path, tokenizer: Any) -> Reader:
 
     tensors = plain_names(read_tensors(source))
     bias = tensors.pop(CROSS_BIAS, None)
-    model = T5ForConditionalGeneration(T5Config.from_dict(_config(source)))
+    model: Any = T5ForConditionalGeneration(T5Config.from_dict(_config(source)))
     missing, unknown = model.load_state_dict(tensors, strict=False)
     tied = set(model.all_tied_weights_keys)
     if unknown or set(missing) - tied:

@@ -64,7 +64,7 @@ class Fusion(nn.Module):
         width = min(-(-longest // MULTIPLE) * MULTIPLE, self._most_positions())
         ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
         lengths = torch.tensor([len(p) for p in passages], device=self.device)
-        mask = torch.arange(width, device=self.device) < lengths[:, None]  # (passages, width)
+        mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
         encoder = self.model.get_encoder()
         if self.checkpoint_encoder and self.training:
             states = checkpoint(_states, encoder, ids, mask, use_reentrant=False)
@@ -117,7 +117,7 @@ def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
     """
     states = pad_sequence(list(fused), batch_first=True)
     lengths = torch.tensor([len(f) for f in fused], device=states.device)
-    mask = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    mask = (torch.arange(states.shape[1], device=states.device) < lengths[:, None]).long()
     return {"encoder_outputs": BaseModelOutput(last_hidden_state=cast(Any, states)), "attention_mask": mask}
 
 

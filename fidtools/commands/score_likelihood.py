@@ -1,0 +1,67 @@
+"""fidtools score-likelihood: relevance of passages by how likely they make the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fidtools import options
+
+
+@click.command("score-likelihood")
+@options.questions
+@options.reader
+@options.output
+@options.n_context
+@click.option("--leave-one-out", is_flag=True, help="How much less likely the answer is without the passage.")
+@click.option(
+    "--target",
+    type=click.Choice(["gold", "generated"]),
+    default="gold",
+    show_default=True,
+    help="Whose likelihood: `target` (else the first of `answers`), or the reader's own answer.",
+)
+@options.precision
+@options.token_budget
+@options.talk
+def command(
+    questions: str,
+    reader: str,
+    output: str,
+    n_context: int | None,
+    leave_one_out: bool,
+    target: str,
+    precision: Any,
+    token_budget: int,
+) -> None:
+    """Score the passages (`ctxs`) of QUESTIONS by the answer's likelihood, and sort by it.
+
+    The score `likelihood` is log p(answer | question, passage) in nats, every passage read by itself. With
+    --leave-one-out it is `leave-one-out`: log p(answer | all passages) less log p(answer | all the others).
+    Passages beyond --n-context follow behind without `score`, as in score-attn.
+
+    \b
+      fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
+    """
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.reader.decoding import in_groups
+    from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
+    from fidtools.reader.model import inference_reader
+    from fidtools.records import Question, read_questions
+    from fidtools.streams import open_output
+    from fidtools.talk import track
+
+    refuse_stdin_on_ranks(questions)
+    model = inference_reader(reader, token_budget, n_context=n_context)
+    dtype = choose_precision(precision)
+    name = LEFT_OUT if leave_one_out else ALONE
+
+    def work(group: list[Question]) -> list[dict[str, Any]]:
+        with autocast(dtype):
+            return [question.to_json() for question in with_likelihoods(model, group, name, gold=target == "gold")]
+
+    with open_output(output) as out:
+        groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
+        for line in track((line for group in groups for line in group), "scoring"):
+            out.line(line)

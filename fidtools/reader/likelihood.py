@@ -1,0 +1,70 @@
+"""Relevance of passages by how likely they make the answer (Izacard et al., Atlas, section 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
+from fidtools.reader.inputs import input_texts, input_tokens
+from fidtools.reader.model import Reader
+from fidtools.reader.scoring import output_tokens, set_scores
+from fidtools.records import Question
+
+ALONE, LEFT_OUT = "likelihood", "leave-one-out"
+MOST_TOKENS = 32768
+
+
+def with_likelihoods(reader: Reader, questions: list[Question], name: str, *, gold: bool = True) -> list[Question]:
+    """The questions with `name` scores in their passages, sorted by them.
+
+    `likelihood` is log p(answer | question, passage); `leave-one-out` is log p(answer | all passages) less the same
+    without the passage. Raises DataError when the right answer is asked for and a question has none.
+    """
+    targets = output_tokens(reader, questions, gold)
+    for question, target in zip(questions, targets, strict=True):
+        set_scores(question, {name: likelihoods(reader, question, target, name)}, name)
+    return questions
+
+
+@torch.inference_mode()
+def likelihoods(reader: Reader, question: Question, target: Sequence[int], name: str) -> list[float]:
+    """One score, in nats, for each passage that is read of a question: higher is more relevant."""
+    if not question.ctxs:
+        return []
+    passages = reader.fusion.encode(reader.passages(question))
+    if name == ALONE:
+        return _log_likelihoods(reader.fusion, passages, target).tolist()
+    whole, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()
+    return [whole - value for value in without]
+
+
+def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -> list[Tensor]:
+    """All passages fused, then all but each one; without the only passage, the question alone is read."""
+    if len(passages) == 1:
+        texts = input_texts(question, [], reader.settings)
+        return [*passages, *reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings))]
+    return [torch.cat(passages), *(torch.cat(passages[:i] + passages[i + 1 :]) for i in range(len(passages)))]
+
+
+def _log_likelihoods(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
+    """log p(target | each fused input), summed over the target's tokens: (inputs,)."""
+    return torch.cat([_log_likelihoods_together(fusion, part, target) for part in _pieces(fused)])
+
+
+def _pieces(fused: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+    """Inputs in order, as many together as stay below `MOST_TOKENS` with their padding."""
+    longest = max(len(f) for f in fused)
+    size = max(1, MOST_TOKENS // longest)
+    for start in range(0, len(fused), size):
+        yield fused[start : start + size]
+
+
+def _log_likelihoods_together(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
+    targets = [list(target)] * len(fused)
+    logits = fusion.decode(fused, fusion.decoder_inputs(targets)).float()
+    labels = pad_rows(targets, IGNORED, fusion.device)
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    return -losses.sum(1)
