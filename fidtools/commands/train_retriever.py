@@ -76,16 +76,9 @@ POOLINGS = ["cls", "mean", "max"]
 @options.talk
 def command(
     train: str,
-    dev: str | None,
     retriever: str | None,
-    student: Any,
+    student: str | None,
     output: Path,
-    teacher: str,
-    n_passages: int,
-    labels: Any,
-    select: Any,
-    token_budget: int,
-    freeze_passages: bool,
     resume: bool,
     tracker: tuple[str, ...],
     **given: Any,
@@ -106,5 +99,5 @@ def command(
         raise UsageError("give either --retriever, a start, or --student, to begin anew")
     from fidtools.retriever.run import train_retriever
 
-    record = {name: value for name, value in locals().items() if name not in ("given", "resume", "output", "tracker")}
-    train_retriever(record | given, output, resume=resume, trackers=tracker)
+    chosen = {"train": train, "retriever": retriever, "student": student}
+    train_retriever(chosen | given, output, resume=resume, trackers=tracker)

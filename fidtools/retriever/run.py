@@ -59,10 +59,10 @@ def _check(loss: Loss, options: Mapping[str, Any]) -> None:
 def _start(options: Mapping[str, Any]) -> Retriever:
     texts = {name: value for name in TEXT if (value := options[name]) is not None}
     if options["student"] is None:
-        names = ["dropout", "projection", "freeze_passages", "gradient_checkpointing"]
+        names = ["precision", "dropout", "projection", "freeze_passages", "gradient_checkpointing"]
         return start_from(options["retriever"], **_only(options, names), **texts)
     size = StudentSize(**_only(options, [f.name for f in fields(StudentSize)]))
-    choices = {"dropout": options["dropout"], "seed": options["seed"]}
+    choices = _only(options, ["precision", "dropout", "seed"])
     return new_word_student(options["student"], options["train"], size, **choices, **texts)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fidtools.devices import Precision
 from fidtools.errors import UsageError
 from fidtools.records import read_questions
 from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
@@ -23,6 +24,7 @@ from fidtools.talk import log
 def start_from(
     name: str,
     *,
+    precision: Precision,
     dropout: float | None,
     projection: int | None,
     freeze_passages: bool,
@@ -33,15 +35,17 @@ def start_from(
 
     Raises UsageError when it has a projection of another size, or cannot recompute its activations.
     """
-    retriever = load_retriever(name, dropout=dropout, **changes)
+    retriever = load_retriever(name, precision=precision, dropout=dropout, **changes)
     encoder = retriever.question_tower[0]
     if projection is not None:
+        if freeze_passages:
+            raise UsageError("--freeze-passages keeps the passages' vectors, which a new --projection would change")
         _project(encoder, projection)
     if gradient_checkpointing:
         _recompute(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
         own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
-        retriever = Retriever(own, retriever.passage_tower)
+        retriever = Retriever(own, retriever.passage_tower, precision=precision)
     return retriever
 
 
@@ -71,7 +75,14 @@ class StudentSize:
 
 
 def new_word_student(
-    kind: Kind, train: str, size: StudentSize, *, dropout: float | None, seed: int, **changes: Any
+    kind: Kind,
+    train: str,
+    size: StudentSize,
+    *,
+    precision: Precision,
+    dropout: float | None,
+    seed: int,
+    **changes: Any,
 ) -> Retriever:
     """An untrained student whose vocabulary is the training file's. Without prefixes: its words are its own."""
     vocabulary = build_vocabulary(_texts(train), size.words)
@@ -89,7 +100,7 @@ def new_word_student(
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
     tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
     encoder.pooling = tower[2].pooling
-    return Retriever(tower)
+    return Retriever(tower, precision=precision)
 
 
 def describe_size(encoder: WordEncoder) -> str:
