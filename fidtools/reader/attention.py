@@ -122,6 +122,8 @@ def _eager(
 ) -> tuple[Tensor, Tensor]:
     """Attention spelled out, for models that cap their scores (SDPA cannot)."""
     scores = _raw_scores(query, key, position_bias, kwargs)
+    if mask is None and getattr(module, "is_causal", False):  # the library leaves a plain causal mask to SDPA
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(key.shape[2] - query.shape[2])
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
