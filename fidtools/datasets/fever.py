@@ -10,15 +10,15 @@ from typing import Any
 from fidtools.datasets.archives import members
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.folder import Draft
-from fidtools.errors import DataError
+from fidtools.formats.corpora import BRACKETS, page_title
+from fidtools.formats.questions import adapted, fever
 from fidtools.records import Passage, Question
-from fidtools.streams import parse_line, read_json
+from fidtools.streams import parse_line
 
 PAGES = "fever-wiki-pages.zip"
 CLAIMS = {"train": "fever-train.jsonl", "dev": "fever-paper_dev.jsonl", "test": "fever-paper_test.jsonl"}
 SOURCES = (*CLAIMS.values(), PAGES)
 PUBLISHED = {"train": 145_449, "dev": 9_999, "test": 9_999}
-ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-COLON-": ":"}
 
 
 def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
@@ -34,23 +34,13 @@ def claims(path: Path) -> Iterator[Question]:
     `evidence` lists the alternative sets, each of [page, sentence] that prove the claim together, without repetition.
     A claim without evidence (NOT ENOUGH INFO) has empty lists; an unlabelled one has no answers.
     """
-    for line, record in read_json(path):
-        try:
-            yield _claim(record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not a claim of FEVER: {error!r}", path=path, line=line, value=record.get("id")) from error
-
-
-def _claim(record: dict[str, Any]) -> Question:
-    sets = [_evidence_set(group) for group in record.get("evidence", [])]
-    evidence = list({str(found): found for found in sets if found}.values())
-    gold = list(dict.fromkeys(page for found in evidence for page, _ in found))
-    return Question(
-        id=str(record["id"]),
-        question=clean(record["claim"]),
-        answers=[record["label"]] if "label" in record else None,
-        extra={"gold": gold, "evidence": evidence},
-    )
+    for claim in adapted(fever)(path):
+        sets = [_evidence_set(group) for group in claim.extra.get("evidence") or []]
+        evidence = list({str(found): found for found in sets if found}.values())
+        gold = list(dict.fromkeys(page for found in evidence for page, _ in found))
+        claim.question = clean(claim.question)
+        claim.extra = {"gold": gold, "evidence": evidence}
+        yield claim
 
 
 def _evidence_set(group: list[list[Any]]) -> list[list[Any]]:
@@ -64,7 +54,7 @@ def pages(archive: Path) -> Iterator[Passage]:
             page = parse_line(line, f"{archive}/{name}", number)
             if text := clean(page["text"]):
                 identifier = page_id(page["id"])
-                yield Passage(id=identifier, title=title(identifier), text=text)
+                yield Passage(id=identifier, title=page_title(identifier), text=text)
 
 
 def page_id(name: str) -> str:
@@ -72,18 +62,8 @@ def page_id(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def title(identifier: str) -> str:
-    """`Soul_Food_-LRB-film-RRB-` as `Soul Food (film)`."""
-    return unescaped(identifier).replace("_", " ")
-
-
 def clean(text: str) -> str:
     """Text composed (NFC), with brackets and colons as such, and single spaces."""
-    return " ".join(unescaped(unicodedata.normalize("NFC", text)).split())
-
-
-def unescaped(text: str) -> str:
-    """Text with the Penn Treebank's names of brackets resolved."""
-    for escape, character in ESCAPES.items():
-        text = text.replace(escape, character)
-    return text
+    for name, sign in BRACKETS.items():
+        text = text.replace(name, sign)
+    return " ".join(unicodedata.normalize("NFC", text).split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import ijson
 
@@ -14,7 +13,8 @@ from fidtools.datasets.folder import Draft
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
 from fidtools.errors import DataError
-from fidtools.records import Question
+from fidtools.formats.questions import question, triviaqa
+from fidtools.records import Question, Where
 
 QUESTIONS = "triviaqa-unfiltered.tar.gz"
 SOURCES = (QUESTIONS, INDEX, ARCHIVE)
@@ -33,32 +33,16 @@ def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
 
 
 def read(archive: Path, name: str) -> Iterator[Question]:
-    """The questions of one file of the archive, one at a time: the file lists search results of 3 GB besides."""
+    """The questions of one file of the archive, one at a time: the file lists search results of 3 GB besides.
+
+    `answers` are all aliases, `target` is the answer that a person gave, in title case where it was in capitals (A.1).
+    """
+    path = f"{archive}/{name}"
     with member(archive, name) as stream:
         try:
-            for entry in ijson.items(stream, "Data.item"):
-                yield question_of(entry, archive)
+            for number, entry in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
+                found = question(triviaqa, entry, Where(path, number))
+                found.extra = {}
+                yield found
         except ijson.JSONError as error:
-            raise DataError(f"malformed JSON: {error}", path=archive, field=name) from error
-
-
-def question_of(entry: dict[str, Any], path: Path) -> Question:
-    """One question: `answers` are all aliases, `target` is the one that a person gave, in title case if in capitals.
-
-    As in the paper, appendix A.1. Raises DataError when a field is missing.
-    """
-    try:
-        answer = entry["Answer"]
-        return Question(
-            id=entry["QuestionId"],
-            question=entry["Question"],
-            answers=list(answer["Aliases"]),
-            target=title_case(answer["Value"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(f"not an entry of TriviaQA: {error!r}", path=path, value=entry.get("QuestionId")) from error
-
-
-def title_case(answer: str) -> str:
-    """An answer all in capitals with a capital at the start of each word only; others as they are."""
-    return answer.title() if answer.isupper() else answer
+            raise DataError(f"malformed JSON: {error}", path=path) from error

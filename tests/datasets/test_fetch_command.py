@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import published
+import pytest
+from click.testing import CliRunner
+
+from fidtools.cli import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["fetch", *map(str, arguments)])
+
+
+@pytest.fixture
+def squad(site, shared, tmp_path):
+    """A server with SQuAD's two files, and the table that says what they are."""
+    files = published.squad(shared("data/squad-open/small"))
+    site.files |= files
+    corrections = tmp_path / "sources.json"
+    corrections.write_text(json.dumps({name: {"size": len(data), "sha256": None} for name, data in files.items()}))
+    return ["squad", "-o", tmp_path / "squad", "--mirror", site.url, "--sources", corrections]
+
+
+def test_fetch_writes_the_folder_and_keeps_the_downloads_beside_it(squad, tmp_path):
+    done = run(*squad)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert {path.name for path in (tmp_path / "squad").iterdir()} == {
+        "passages.jsonl",
+        "train.jsonl",
+        "dev.jsonl",
+        "test.jsonl",
+        "dataset.json",
+    }
+    assert (tmp_path / "downloads" / "squad-dev-v1.1.json").exists()
+
+
+def test_what_is_there_is_not_fetched_or_written_again(squad, site, tmp_path):
+    run(*squad)
+    asked, written = len(site.requests), (tmp_path / "squad" / "train.jsonl").stat().st_mtime_ns
+    assert run(*squad).exit_code == 0
+    assert (len(site.requests), (tmp_path / "squad" / "train.jsonl").stat().st_mtime_ns) == (asked, written)
+    before = (tmp_path / "squad" / "train.jsonl").read_bytes()
+    assert run(*squad, "--force").exit_code == 0
+    assert len(site.requests) == asked
+    assert (tmp_path / "squad" / "train.jsonl").read_bytes() == before
+
+
+def test_a_failure_leaves_no_data_set_and_the_next_run_completes_it(squad, site, tmp_path):
+    site.trouble["squad-dev-v1.1.json"] = ["404"]
+    assert run(*squad).exit_code != 0
+    assert not (tmp_path / "squad").exists()
+    assert run(*squad).exit_code == 0
+    assert len(site.asked("squad-train-v1.1.json")) == 1
+
+
+def test_dry_run_shows_sizes_and_writes_nothing(tmp_path):
+    done = run("nq", "-o", tmp_path / "nq", "--dry-run")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[:3] for line in lines[:4]] == [
+        ["NQ-open.train.jsonl", "8.5 MB", "to fetch"],
+        ["NQ-open.dev.jsonl", "391.3 kB", "to fetch"],
+        ["dataindex.tar.gz", "size unknown", "to fetch"],
+        ["psgs_w100.tsv.gz", "4.7 GB", "to fetch"],
+    ]
+    assert lines[4:] == [
+        [f"downloads: 4.7 GB to {tmp_path}/downloads"],
+        [f"data set: about 13.8 GB in {tmp_path}/nq"],
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_toy_is_generated_and_the_seed_decides(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert run("toy", "-o", tmp_path / name, "--seed", seed).exit_code == 0
+    texts = [(tmp_path / name / "passages.jsonl").read_bytes() for name in "abc"]
+    assert texts[0] == texts[1] != texts[2]
+    card = json.loads((tmp_path / "a" / "dataset.json").read_text())
+    assert card["questions"]["train"] == len((tmp_path / "a" / "train.jsonl").read_text().splitlines())
+    assert card["notes"] == {"seed": 3}
+
+
+def test_an_unknown_data_set_names_those_there_are():
+    done = run("hotpotqa")
+    assert done.exit_code == 2
+    assert "'narrativeqa-summaries', 'fever', 'squad', 'toy'" in done.output

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from fidtools.datasets.archives import member, members
+from fidtools.errors import DataError
+
+
+@pytest.fixture
+def tar(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as out:
+        for name in ("../../outside.json", "/etc/absolute.json", "folder/inside.json"):
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            out.addfile(info, io.BytesIO(name.encode()))
+        link = tarfile.TarInfo("link.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        out.addfile(link)
+    return path
+
+
+def test_hostile_names_are_read_and_never_written(tar, tmp_path):
+    found = {name: stream.read().decode() for name, stream in members(tar, "*.json")}
+    assert found == {name: name for name in ("../../outside.json", "/etc/absolute.json", "folder/inside.json")}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+def test_zip_members_come_by_name_without_what_a_mac_adds(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name in ("wiki/wiki-002.jsonl", "wiki/wiki-001.jsonl", "__MACOSX/wiki/._wiki-001.jsonl", "wiki/readme.txt"):
+            out.writestr(name, name)
+    assert [name for name, _ in members(path, "wiki-*.jsonl")] == ["wiki/wiki-001.jsonl", "wiki/wiki-002.jsonl"]
+
+
+def test_a_member_that_is_not_there(tar):
+    with pytest.raises(DataError, match=r"a.tar.gz: no missing.json in it"), member(tar, "missing.json"):
+        pass
+
+
+@pytest.mark.parametrize("size", [0, 10, 100])
+def test_a_cut_archive_is_an_error(tar, tmp_path, size):
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(tar.read_bytes()[:size])
+    with (
+        pytest.raises(DataError, match=r"cut.tar.gz: (not a whole archive|no .* in it)"),
+        member(cut, "inside.json") as s,
+    ):
+        s.read()
