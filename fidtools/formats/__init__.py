@@ -1,0 +1,1 @@
+"""The file formats of the field: one table of them (`table`), readers that stream, writers where people need one."""

@@ -1,0 +1,84 @@
+"""The beginning of a file, from which its format is told."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import ijson
+
+from fidtools.streams import open_input
+
+SIZE = 1 << 18
+BOM = b"\xef\xbb\xbf"
+SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Head:
+    """The name of a file and its first bytes (decompressed), seen as text lines or as the keys of a JSON record."""
+
+    path: Path
+    data: bytes
+
+    @classmethod
+    def of(cls, path: str | Path) -> Head:
+        """The head of a file. Raises OSError as the system does; a folder and a broken .gz have no bytes."""
+        if Path(path).is_dir():
+            return cls(Path(path), b"")
+        try:
+            with open_input(path) as stream:
+                return cls(Path(path), stream.read(SIZE))
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return cls(Path(path), b"")
+
+    @property
+    def name(self) -> str:
+        """The file's name without .gz."""
+        return self.path.name.removesuffix(".gz")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines, whole ones only when there are several; none when the bytes are no text."""
+        whole = self.data if len(self.data) < SIZE else self.data[: self.data.rfind(b"\n") + 1]
+        try:
+            text = whole.removeprefix(BOM).decode()
+        except UnicodeDecodeError:
+            return []
+        return [line.removesuffix("\r") for line in islice(text.split("\n"), SAMPLE) if line.strip()]
+
+    def columns(self, separator: str | None = "\t") -> list[list[str]]:
+        """The first lines, split."""
+        return [line.split(separator) for line in self.lines]
+
+    @cached_property
+    def start(self) -> str:
+        """The first character of a JSON document, or nothing."""
+        text = self.data.removeprefix(BOM).lstrip()
+        return text[:1].decode() if text[:1] in (b"{", b"[") else ""
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The paths to the values of the first JSON record ("ctxs.item.text"); of the first element in a list."""
+        if not self.start:
+            return frozenset()
+        root = "item" if self.start == "[" else ""
+        found = set()
+        try:
+            events = ijson.parse(io.BytesIO(self.data.removeprefix(BOM)), multiple_values=True)
+            for prefix, event, _ in events:
+                if (prefix, event) == (root, "end_map"):
+                    break
+                found.add(prefix.removeprefix(root).removeprefix("."))
+        except ijson.JSONError:
+            pass  # cut off in the middle of the record: what came before it counts
+        return frozenset(found - {""})
+
+    def has(self, *keys: str) -> bool:
+        """Whether the first JSON record has all of these."""
+        return self.keys.issuperset(keys)

@@ -1,0 +1,42 @@
+"""Which format a file is in: the one its user names, or the one told from its beginning."""
+
+from __future__ import annotations
+
+from fidtools.errors import DataError, UsageError
+from fidtools.formats.head import Head
+from fidtools.formats.table import FORMATS, Format, Holds
+from fidtools.streams import STANDARD, PathLike
+
+
+def sniff(path: PathLike) -> Format:
+    """The format of a file or folder, told from its beginning.
+
+    Raises DataError when none fits, OSError as the system does. Standard input cannot be looked into beforehand.
+    """
+    if str(path) == STANDARD:
+        raise UsageError("the format of standard input must be named", hint="--from NAME; fidtools convert --list")
+    head = Head.of(path)
+    for known in FORMATS.values():
+        if known.told is not None and known.told(head):
+            return known
+    problem = "none of the known formats" if head.data or head.path.is_dir() else "empty, so of no format"
+    raise DataError(problem, path=path, hint="fidtools convert --list shows them; --from names one")
+
+
+def named(name: str) -> Format:
+    """The format of that name. Raises UsageError for an unknown one, with the known ones."""
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name!r}", hint=f"known are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def reading(path: PathLike, name: str | None = None, holds: Holds | None = None) -> Format:
+    """The format to read a file in: the one named, else the one told. Raises a FidtoolsError when it cannot be read
+    or does not hold what is asked for.
+    """
+    found = named(name) if name else sniff(path)
+    if found.read is None:
+        raise UsageError(f"{found.name} can only be written")
+    if holds is not None and found.holds != holds:
+        raise DataError(f"holds {found.holds} ({found.name}), not {holds}", path=path, hint="--from names the format")
+    return found

@@ -1,0 +1,68 @@
+"""Foreign pickles, read without running what is in them: only numpy arrays and plain Python values come out."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import IO, Any
+
+from fidtools.errors import DataError
+from fidtools.streams import PathLike, open_input
+
+ALLOWED = {
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+    ("collections", "OrderedDict"),
+    ("builtins", "bytearray"),
+    ("builtins", "set"),
+    ("builtins", "frozenset"),
+}
+
+
+class ForbiddenGlobal(pickle.UnpicklingError):
+    """A pickle asks for something that could run code."""
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Refuses every global but what rebuilds numpy arrays and plain containers."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function of that name, when it is harmless."""
+        module = module.replace("numpy.core.", "numpy._core.")  # as numpy 1 called it
+        if (module, name) not in ALLOWED:
+            raise ForbiddenGlobal(f"it asks for {module}.{name}")
+        if (module, name) == ("_codecs", "encode"):
+            return _encode
+        return super().find_class(module, name)
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """How pickles of protocol 2 write bytes; only with the encoding that they use."""
+    if encoding != "latin1":
+        raise ForbiddenGlobal(f"it asks for text in {encoding}")
+    return text.encode("latin1")
+
+
+def load_pickle(path: PathLike) -> Any:
+    """The value in a pickle file (.gz too).
+
+    Raises DataError for one that asks for more than numpy and plain Python values, and for a broken one.
+    """
+    with open_input(path) as stream:
+        return read_pickle(stream, path)
+
+
+def read_pickle(stream: IO[bytes], path: PathLike) -> Any:
+    """The value in an open pickle; see `load_pickle`."""
+    unpickler: Callable[[], Any] = RestrictedUnpickler(stream).load
+    try:
+        return unpickler()
+    except ForbiddenGlobal as error:
+        hint = "only numpy arrays and plain Python values are read from pickles"
+        raise DataError(f"an unsafe pickle: {error}", path=path, hint=hint) from error
+    except Exception as error:  # a damaged pickle can fail in any way that its opcodes can
+        raise DataError(f"not a whole pickle: {type(error).__name__} {error}", path=path) from error
