@@ -1,0 +1,57 @@
+# What the settings of all data sets share; sourced by them, with $dataset, $here and $DATASET_FOLDER of bin/iterate.sh.
+#
+# PROFILE=paper  the paper's settings: models and sizes of Table 7, for one machine with several large GPUs
+# PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
+# PROFILE=smoke  a few hundred questions and tiny untrained models: shows in minutes on two cores that everything runs
+: "${PROFILE:=paper}"
+: "${DATA:=$here/data/$dataset}"
+
+fetch_dataset() { [[ -e $DATA/dataset.json || -e $(data_file test) ]] || fidtools fetch "${FETCH:-$dataset}" -o "$DATA" ${FETCH_OPTIONS:-}; }
+fetch() { fetch_dataset; }
+
+# data_file NAME: the file of that name in $DATA as it is there, compressed or not
+data_file() { if [[ ! -e $DATA/$1.jsonl && -e $DATA/$1.jsonl.gz ]]; then echo "$DATA/$1.jsonl.gz"; else echo "$DATA/$1.jsonl"; fi; }
+
+# corpus_file: the passages in $DATA; DPR's table where there are no others
+corpus_file() {
+  local passages; passages=$(data_file passages)
+  if [[ -e $passages || ! $dataset =~ ^(nq|triviaqa)$ ]]; then echo "$passages"; else echo "$DATA/psgs_w100.tsv"; fi
+}
+
+profile_smoke() {
+  SAMPLE=$(realpath -m "${RUN:-$here/runs/$dataset}")/sample
+  fetch() { fetch_dataset; python "$here/examples/smoke.py" "$(corpus_file)" "$DATA" -o "$SAMPLE" ${SMOKE_OPTIONS:-}; }
+  TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl PASSAGES=$SAMPLE/passages.jsonl
+  : "${READER:=$SAMPLE/reader}" "${RETRIEVER:=$SAMPLE/retriever}"
+  : "${K:=20}" "${N_CONTEXT:=5}" "${RETRIEVER_PASSAGES:=10}" "${EVAL_K:=1,5,20}"
+  : "${READER_STEPS:=60}" "${READER_BATCH:=8}" "${READER_LR:=1e-3}" "${READER_EVAL_EVERY:=30}"
+  : "${RETRIEVER_STEPS:=40}" "${RETRIEVER_BATCH:=8}" "${RETRIEVER_LR:=3e-4}" "${RETRIEVER_EVAL_EVERY:=20}"
+  : "${PRECISION:=float32}"
+}
+
+profile_small() {
+  : "${READER:=google-t5/t5-base}" "${RETRIEVER:=bert-base-uncased}"
+  : "${K:=100}" "${N_CONTEXT:=20}" "${RETRIEVER_PASSAGES:=50}"
+  : "${READER_STEPS:=5000}" "${READER_BATCH:=32}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
+  : "${RETRIEVER_STEPS:=5000}" "${RETRIEVER_BATCH:=32}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
+  : "${RETRIEVER_OPTIONS:=--patience 4 --gradient-checkpointing}"
+  READER_OPTIONS="${READER_OPTIONS:-} --gradient-checkpointing"
+}
+
+# Section 4.2 and Table 7; the retriever is trained until its performance saturates.
+profile_paper() {
+  : "${READER:=google-t5/t5-base}" "${RETRIEVER:=bert-base-uncased}"
+  : "${K:=100}" "${N_CONTEXT:=100}" "${RETRIEVER_PASSAGES:=100}"
+  : "${READER_STEPS:=10000}" "${READER_BATCH:=64}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
+  : "${RETRIEVER_STEPS:=20000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
+  : "${RETRIEVER_OPTIONS:=--patience 4}"
+  : "${BM25_OPTIONS:=--engine lucene --analyzer spacy}"
+}
+
+use_profile() {
+  case $PROFILE in
+    smoke|small|paper) "profile_$PROFILE" ;;
+    *) echo "settings: PROFILE=$PROFILE is none of paper, small, smoke" >&2; exit 2 ;;
+  esac
+  : "${TRAIN:=$(data_file train)}" "${DEV:=$(data_file dev)}" "${TEST:=$(data_file test)}" "${PASSAGES:=$(corpus_file)}"
+}

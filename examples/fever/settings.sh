@@ -1,0 +1,6 @@
+# FEVER: claims over the pages of Wikipedia of June 2017; the reader's answer is the label, and the ranking of the pages
+# is judged by the annotated evidence (Shakeri, Sethy & Cheng; Izacard & Grave name the task and have no numbers for it).
+source "$here/examples/common.sh"
+: "${N_CONTEXT:=$([[ $PROFILE == smoke ]] && echo 5 || echo 20)}"
+: "${EMBED_OPTIONS:=--dtype float16}" "${EVAL_OPTIONS:=--profile fever}"           # MAP, MRR, nDCG, label accuracy
+use_profile
