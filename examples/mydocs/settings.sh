@@ -1,0 +1,21 @@
+# Your own documents: text files in DOCUMENTS, questions with answers in QUESTIONS. A fifth of the questions each is for
+# choosing the best models and for the test; the rest is for training.
+#
+#   DOCUMENTS=~/handbook QUESTIONS=~/questions.jsonl READER=google-t5/t5-small RETRIEVER=minilm RUN=~/run bin/iterate.sh mydocs 2
+: "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
+: "${DATA:=$(realpath -m "${RUN:-$here/runs/mydocs}")/data}"
+: "${READER:=$DATA/models/reader}" "${RETRIEVER:=$DATA/models/retriever}"
+
+fetch() {
+  mkdir -p "$DATA"
+  awk 'NR % 5 == 4' "$QUESTIONS" >"$DATA/dev.jsonl"
+  awk 'NR % 5 == 0' "$QUESTIONS" >"$DATA/test.jsonl"
+  awk 'NR % 5 && NR % 5 < 4' "$QUESTIONS" >"$DATA/train.jsonl"
+  fidtools chunk "$DOCUMENTS" -o "$DATA/chunks.jsonl"
+  python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, for READER and RETRIEVER
+  mv "$DATA/chunks.jsonl" "$DATA/passages.jsonl"
+}
+
+: "${K:=10}" "${N_CONTEXT:=5}" "${RETRIEVER_PASSAGES:=10}" "${EVAL_K:=1,3,5}"
+: "${READER_STEPS:=200}" "${READER_BATCH:=8}" "${READER_LR:=5e-4}" "${READER_EVAL_EVERY:=50}"
+: "${RETRIEVER_STEPS:=100}" "${RETRIEVER_BATCH:=8}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=25}"
