@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fidtools import options
+
+if TYPE_CHECKING:
+    from fidtools.evaluation.catalogue import Settings
+    from fidtools.records import Question
+
+PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
 class Cutoffs(click.ParamType[list[int]]):
@@ -27,33 +34,95 @@ class Cutoffs(click.ParamType[list[int]]):
 
 @click.command("eval")
 @click.argument("files", type=click.Path(), nargs=-1)
-@click.option("--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k.")
-@click.option("-m", "--metric", "names", multiple=True, help="Only this metric (repeatable): R@20, gold-R@5, EM, F1 …")
-@click.option("--profile", type=click.Choice(["nq", "triviaqa", "squad"]), default="nq", show_default=True)
+@click.option(
+    "--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k and its like."
+)
+@click.option("-m", "--metric", "names", multiple=True, help="Only this (repeatable): R@20, gold-R@k, EM, nDCG@10 …")
+@click.option("--profile", type=click.Choice(PROFILES), default="nq", show_default=True, help="Metrics and normaliser.")
+@click.option("--questions", type=click.Path(), help="Answers and gold for files that lack them, by question id.")
+@click.option("--passages", type=click.Path(), help="The corpus, for passages without text.")
+@click.option("--qrels", type=click.Path(), help="Relevance judgements, instead of a field of the lines.")
+@click.option("--gold", default="gold", show_default=True, help="The field with the ids (or grades) of gold passages.")
+@click.option("--prediction", metavar="FIELD", help="The field with the predictions.  [default: prediction]")
+@click.option("--rank-by", metavar="NAME", help="Sort the passages by this score (score, or a name under scores).")
+@click.option("--agreement", nargs=2, metavar="A B", help="Instead: how score B ranks the passages of score A.")
+@click.option("--regex", is_flag=True, help="Answers are regular expressions, as CuratedTREC's.")
+@click.option("--empty-matches", is_flag=True, help="Find answers without a letter everywhere, as the reference does.")
+@click.option("--by", metavar="FIELD", help="Also for every value of this field of the lines.")
+@click.option("--train", type=click.Path(), help="Also by overlap with these training questions.")
+@click.option("--per-question", type=click.Path(), help="Write every question's values there, as JSON lines.")
+@click.option("--from", "from_name", metavar="FORMAT", help="The format of FILES.  [default: told from each]")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
 @options.output
 @options.talk
 def command(
-    files: tuple[str, ...], ks: list[int], names: tuple[str, ...], profile: str, as_json: bool, output: str
+    files: tuple[str, ...],
+    ks: list[int],
+    names: tuple[str, ...],
+    agreement: tuple[str, str] | None,
+    by: str | None,
+    train: str | None,
+    per_question: str | None,
+    as_json: bool,
+    output: str,
+    **chosen: Any,
 ) -> None:
     """Score what the lines of FILES (default: standard input) allow.
 
     R@k asks whether an answer stands in the first k passages (DPR's answer match), gold-R@k whether a gold passage is
-    among them; EM and F1 judge the predictions. Every number comes with its n and a 95% bootstrap interval.
+    among them; EM and F1 judge the predictions. Every number comes with its n and a 95% bootstrap interval, on a
+    terminal as a table, in a pipe as tab-separated values. FILES may be in any format that fidtools convert knows.
 
     \b
       fidtools eval retrieved.jsonl
       fidtools eval bm25.jsonl dense.jsonl --k 1,5,20
+      fidtools eval run.trec --qrels qrels.txt -m nDCG@10 -m AP
+      fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
     from fidtools.evaluation import catalogue, report
+    from fidtools.evaluation.inputs import Inputs
     from fidtools.evaluation.scores import collect
-    from fidtools.records import read_questions
     from fidtools.talk import track
 
-    settings = catalogue.Settings(profile=profile)
+    if by and train:
+        raise click.UsageError("--by and --train are two ways to break the numbers down: one at a time")
+    settings = _settings(**{name: chosen.pop(name) for name in ("profile", "gold", "qrels", "regex", "empty_matches")})
+    inputs = Inputs(chosen.pop("from_name"), **chosen)
+    group = _group(by, train, settings)
     systems = []
     for file in files or ("-",):
-        scores = collect(track(read_questions(file), "questions"), catalogue.measures(settings, names, ks))
-        systems.append(report.System.of(file, "", scores))
+        wanted = catalogue.agreements(*agreement, ks) if agreement else catalogue.measures(settings, names, ks)
+        format_name, lines = inputs.read(file)
+        scores = collect(track(lines, "questions"), wanted, group)
+        scores.notes += inputs.notes()
+        systems.append(report.System.of(file, format_name, scores, explain=bool(names or agreement)))
+    if per_question:
+        report.write_per_question(systems, per_question)
     report.show(systems, output, as_json)
+
+
+def _settings(profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool) -> Settings:
+    from fidtools.evaluation.catalogue import Settings
+    from fidtools.evaluation.measures import Gold
+    from fidtools.formats.lookup import reading
+    from fidtools.formats.trec import qrels_by_question
+
+    judged = None
+    if qrels:
+        known = reading(qrels, None, "qrels")
+        judged = qrels_by_question(known.read(qrels) if known.read else iter(()), qrels)
+    return Settings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
+
+
+def _group(by: str | None, train: str | None, settings: Settings) -> Callable[[Question], str]:
+    from fidtools.evaluation.catalogue import PROFILES
+    from fidtools.evaluation.overlap import overlap_with
+    from fidtools.formats.lookup import reading
+
+    if train:
+        known = reading(train, None, "questions")
+        return overlap_with(known.read(train) if known.read else (), PROFILES[settings.profile].normalize)
+    if by:
+        return lambda question: str(question.to_json().get(by, "(none)"))
+    return lambda question: ""

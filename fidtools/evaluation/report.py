@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from fidtools.errors import show_path
+from fidtools.errors import DataError, show_path
 from fidtools.evaluation.scores import Metric, Scores
 from fidtools.evaluation.significance import LEVEL, RESAMPLES
 from fidtools.streams import STANDARD, open_output, write_json
@@ -32,11 +33,19 @@ class System:
     groups: dict[str, dict[str, Metric]]
 
     @classmethod
-    def of(cls, name: str, format_name: str, scores: Scores, resamples: int = RESAMPLES) -> System:
-        """Sum up `scores`; groups in order of their names."""
+    def of(cls, name: str, format_name: str, scores: Scores, *, explain: bool = False) -> System:
+        """Sum up `scores`; groups in order of their names. `explain` adds a note on every metric not computed.
+
+        Raises DataError when nothing could be measured, with the reasons.
+        """
+        if not scores.values:
+            whys = dict.fromkeys(scores.not_computed.values())
+            raise DataError("nothing can be measured", path=name, hint="; ".join(whys))
+        if explain:
+            scores.notes += [f"no {metric}: {why}" for metric, why in scores.not_computed.items()]
         named = sorted(set(scores.groups) - {""})
-        groups = {group: scores.metrics(group, resamples=resamples) for group in named}
-        return cls(name, format_name, scores, scores.metrics(resamples=resamples), groups)
+        groups = {group: scores.metrics(group) for group in named}
+        return cls(name, format_name, scores, scores.metrics(), groups)
 
     def parts(self) -> Iterator[tuple[str, dict[str, Metric]]]:
         """The whole, named "", then every group."""
@@ -44,9 +53,9 @@ class System:
         yield from self.groups.items()
 
 
-def document(systems: Sequence[System], resamples: int = RESAMPLES) -> dict[str, Any]:
+def document(systems: Sequence[System]) -> dict[str, Any]:
     """The JSON document: per file every metric with value, n, interval, unit and how it is counted."""
-    return {"level": LEVEL, "resamples": resamples, "files": [_file(system) for system in systems]}
+    return {"level": LEVEL, "resamples": RESAMPLES, "files": [_file(system) for system in systems]}
 
 
 def _file(system: System) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _single(system: System) -> Table:
     table.add_column("n", justify="right")
     table.add_column("counted by", style="dim")
     for name, metric in system.whole.items():
-        sure = "" if metric.interval is None else "{:.2f} – {:.2f}".format(*metric.interval)
+        sure = "" if metric.interval is None else " – ".join(_number(end, metric.unit) for end in metric.interval)
         table.add_row(name, _value(metric), sure, f"{metric.n:,}", metric.by)
     return table
 
@@ -128,7 +137,22 @@ def _best(name: str, metric: Metric | None, systems: Sequence[System]) -> str:
 
 
 def _value(metric: Metric) -> str:
-    return f"{metric.value:.2f}" + ("%" if metric.unit == "%" else "")
+    return _number(metric.value, metric.unit) + ("%" if metric.unit == "%" else "")
+
+
+def _number(value: float, unit: str) -> str:
+    """Two decimals for shares, four for trec_eval's measures, one for counts."""
+    return f"{value:.2f}" if unit == "%" else f"{value:.1f}" if unit else f"{value:.4f}"
+
+
+def write_per_question(systems: Sequence[System], path: str) -> None:
+    """One line per file and question: its id, text, group and values; a metric that was not measured is left out."""
+    with open_output(path) as out:
+        for system in systems:
+            scores = system.scores
+            for row, (name, text, group) in enumerate(zip(scores.ids, scores.texts, scores.groups, strict=True)):
+                values = {metric: column[row] for metric, column in scores.values.items() if not isnan(column[row])}
+                out.line({"file": system.name, "id": name, "question": text, "group": group, **values})
 
 
 def show(systems: Sequence[System], output: str, as_json: bool = False) -> None:

@@ -144,8 +144,8 @@ def _settle(scores: Scores, measure: Measure, columns: dict[str, Floats], why: l
     """Put a measure's columns among the scores, zeros filled in, or say why there are none."""
     reasons = Counter(reason for reason in why if reason)
     if not any(reason is None for reason in why):
-        said = reasons.most_common(1)[0][0].why if reasons else "there are no questions"
-        scores.not_computed |= dict.fromkeys(columns, said)
+        said = reasons.most_common(1)[0][0].why if reasons else "are not there"
+        scores.not_computed |= dict.fromkeys(columns, f"the questions {said}")
         return
     zero = np.array([reason is not None and reason.zero for reason in why])
     measured = np.array([reason is None for reason in why])

@@ -1,0 +1,171 @@
+"""Fact checking and KILT: sets of documents that must be found together, labels, and answers with provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fidtools.evaluation.answers import exact_match, f1
+from fidtools.evaluation.measures import NO_ANSWERS, NO_PASSAGES, NO_PREDICTION, RankMeasure
+from fidtools.evaluation.scores import Finish, Unmeasured
+from fidtools.formats.corpora import page_title
+from fidtools.records import Passage, Question
+
+NO_EVIDENCE = Unmeasured("have no evidence")
+NOT_ENOUGH = "NOT ENOUGH INFO"
+Sets = list[frozenset[str]]
+
+
+def evidence_sets(question: Question) -> Sets:
+    """The alternative sets of pages that FEVER's `evidence` names, spelled as people do; none for NOT ENOUGH INFO.
+
+    FEVER has lists of [annotation, evidence, page, sentence]; a list of [page, sentence] is an alternative each.
+    """
+    groups = question.extra.get("evidence")
+    found = [_pages(group) for group in groups] if isinstance(groups, list) else []
+    return [pages for pages in dict.fromkeys(found) if pages]
+
+
+def _pages(group: Any) -> frozenset[str]:
+    if not isinstance(group, list):
+        return frozenset()
+    if len(group) == 2 and isinstance(group[0], str):
+        return frozenset({page_title(group[0])})
+    items = (item for item in group if isinstance(item, list) and len(item) == 4)
+    return frozenset(page_title(str(page)) for _, _, page, _ in items if page is not None)
+
+
+def covering_rank(sets: Sets, passages: Sequence[Passage]) -> float:
+    """How many passages one reads until some set is seen whole; a passage is of the page that is its title, document
+    or id. Infinite when none is.
+    """
+    seen: set[str] = set()
+    for rank, passage in enumerate(passages, 1):
+        seen |= {page_title(name) for name in (passage.title, passage.doc_id, passage.id) if name}
+        if any(pages <= seen for pages in sets):
+            return rank
+    return float("inf")
+
+
+@dataclass
+class Evidence(RankMeasure):
+    """evidence@k: the share of verifiable claims with a whole evidence set among the pages of the first k passages.
+
+    oracle@k (`oracle`): what FEVER calls oracle accuracy, in which a claim without evidence counts as found.
+    """
+
+    oracle: bool = False
+    by: str = "FEVER: a whole evidence set, by page"
+
+    @property
+    def names(self) -> list[str]:
+        """evidence@k or oracle@k for every k."""
+        return [f"{'oracle' if self.oracle else 'evidence'}@{k}" for k in self.ks]
+
+    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
+        """Every k, per claim."""
+        return [self._one(question) for question in questions]
+
+    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
+        sets = evidence_sets(question)
+        unverifiable = question.extra.get("label") == NOT_ENOUGH
+        if not sets and not (self.oracle and unverifiable):
+            return NO_EVIDENCE
+        if question.ctxs is None:
+            return NO_PASSAGES
+        return self.at_ks(covering_rank(sets, question.ctxs) if sets else 0, question.ctxs)
+
+
+@dataclass
+class Accuracy:
+    """accuracy: the share of predictions that are a label or answer letter for letter (FEVER, KILT)."""
+
+    names: Sequence[str] = ("accuracy",)
+    by: str = "the same letters"
+    unit: str = "%"
+
+    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
+        """100 or 0, per question."""
+        return [self._one(question) for question in questions]
+
+    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
+        if not question.answers:
+            return NO_ANSWERS
+        if question.prediction is None:
+            return NO_PREDICTION
+        return {"accuracy": 100.0 * (question.prediction.strip() in {answer.strip() for answer in question.answers})}
+
+    def finish(self) -> Finish:
+        """Nothing to add."""
+        return Finish()
+
+
+@dataclass
+class Kilt:
+    """KILT's scores of provenance, by page: KILT-Rprec, KILT-recall@5, and KILT-EM and KILT-F1, which count an answer
+    only where the R-precision is 1 (Petroni et al. 2021, section 5).
+    """
+
+    names: Sequence[str] = ("KILT-Rprec", "KILT-recall@5", "KILT-EM", "KILT-F1")
+    by: str = "KILT, Wikipedia pages"
+    unit: str = "%"
+    depth: int = field(default=5, init=False)
+
+    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
+        """All four, per question."""
+        return [self._one(question) for question in questions]
+
+    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
+        sets = kilt_sets(question)
+        if not sets:
+            return Unmeasured("have no provenance")
+        if question.ctxs is None:
+            return NO_PASSAGES
+        pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id", p.id)) for p in question.ctxs))
+        whole = r_precision(sets, pages)
+        answers, prediction = question.answers or [], question.prediction
+        counts = whole == 1 and prediction is not None
+        values = (
+            whole,
+            recall_of_sets(sets, pages, self.depth),
+            counts and exact_match(prediction or "", answers),
+            f1(prediction or "", answers) if counts else 0.0,
+        )
+        return {name: 100.0 * value for name, value in zip(self.names, values, strict=True)}
+
+    def finish(self) -> Finish:
+        """Nothing to add."""
+        return Finish()
+
+
+def kilt_sets(question: Question) -> Sets:
+    """The distinct sets of Wikipedia pages, one for every gold output with provenance."""
+    outputs = question.extra.get("output")
+    found = [frozenset(map(str, _wikipedia_ids(output))) for output in outputs] if isinstance(outputs, list) else []
+    return [pages for pages in dict.fromkeys(found) if pages]
+
+
+def _wikipedia_ids(output: Any) -> Iterable[Any]:
+    provenance = output.get("provenance") if isinstance(output, dict) else None
+    return [place["wikipedia_id"] for place in provenance or () if "wikipedia_id" in place]
+
+
+def r_precision(sets: Sets, pages: Sequence[str]) -> float:
+    """The best over the sets: which share of the first R distinct pages belongs to a set of R pages."""
+    return max(len(pages_of_set & set(pages[: len(pages_of_set)])) / len(pages_of_set) for pages_of_set in sets)
+
+
+def recall_of_sets(sets: Sets, pages: Sequence[str], k: int) -> float:
+    """The share of the sets found among the first k, a set taking one place: that of the last of its pages."""
+    places: list[bool | int] = []  # True: a whole set; False: a page of none; n: the part of set n seen so far
+    missing = [set(pages_of_set) for pages_of_set in sets]
+    for page in pages:
+        holding = [number for number, rest in enumerate(missing) if page in rest]
+        for number in holding:
+            missing[number].discard(page)
+            places = [place for place in places if place is True or place is False or place != number]
+            places.append(number if missing[number] else True)
+        if not holding:
+            places.append(False)
+    return sum(place is True for place in places[:k]) / len(sets)

@@ -1,0 +1,31 @@
+"""Which test questions training has already answered (Lewis, Stenetorp & Riedel 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fidtools.evaluation.answers import Normalizer, normalize_answer
+from fidtools.records import Question
+
+QUESTION, ANSWER, NONE = "question overlap", "answer overlap only", "no overlap"
+
+
+def overlap_with(train: Iterable[Question], normalize: Normalizer = normalize_answer) -> Callable[[Question], str]:
+    """A function from a test question to its group.
+
+    "question overlap": a training question has the same words in the same order in normal form (the paper's people
+    also found paraphrases); "answer overlap only": a training answer equals one of its answers in normal form.
+    """
+    questions: set[str] = set()
+    answers: set[str] = set()
+    for question in train:
+        questions.add(normalize_answer(question.question))
+        answers.update(normalize(answer) for answer in question.answers or ())
+    answers.discard("")
+
+    def group(question: Question) -> str:
+        if normalize_answer(question.question) in questions:
+            return QUESTION
+        return ANSWER if any(normalize(answer) in answers for answer in question.answers or ()) else NONE
+
+    return group
