@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
@@ -40,7 +41,8 @@ class Ranks:
 def _state() -> Any:
     from accelerate import PartialState
 
-    return PartialState()
+    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+    return PartialState(cpu=several_on_cpu)  # Accelerate joins ranks without accelerators only when told
 
 
 def choose_device() -> torch.device:
@@ -98,6 +100,11 @@ def refuse_stdin_on_ranks(path: str) -> None:
     """Every rank reads the input itself, so several cannot share one standard input. Raises UsageError."""
     if path == "-" and ranks().world > 1:
         raise UsageError("several ranks cannot read standard input", hint="give the input as a file")
+
+
+def written_by_main(path: str) -> str:
+    """Where this rank's output goes: to `path` on rank 0, which writes everyone's, and nowhere on the others."""
+    return path if ranks().is_main else os.devnull
 
 
 def spread(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
