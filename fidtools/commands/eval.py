@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,8 +11,10 @@ from fidtools import options
 
 if TYPE_CHECKING:
     from fidtools.evaluation.catalogue import Settings
+    from fidtools.evaluation.inputs import Inputs
     from fidtools.records import Question
 
+F = TypeVar("F", bound=Callable[..., Any])
 PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
@@ -32,26 +34,46 @@ class Cutoffs(click.ParamType[list[int]]):
         return ks
 
 
+MEASURING = (
+    click.option(
+        "-m", "--metric", "names", multiple=True, help="Only this (repeatable): R@20, gold-R@k, EM, nDCG@10 …"
+    ),
+    click.option(
+        "--profile", type=click.Choice(PROFILES), default="nq", show_default=True, help="Metrics and normaliser."
+    ),
+    click.option("--questions", type=click.Path(), help="Answers and gold for files that lack them, by question id."),
+    click.option("--passages", type=click.Path(), help="The corpus, for passages without text."),
+    click.option("--qrels", type=click.Path(), help="Relevance judgements, instead of a field of the lines."),
+    click.option(
+        "--gold", default="gold", show_default=True, help="The field with the ids (or grades) of gold passages."
+    ),
+    click.option("--prediction", metavar="FIELD", help="The field with the predictions.  [default: prediction]"),
+    click.option("--rank-by", metavar="NAME", help="Sort the passages by this score (score, or a name under scores)."),
+    click.option("--regex", is_flag=True, help="Answers are regular expressions, as CuratedTREC's."),
+    click.option(
+        "--empty-matches", is_flag=True, help="Find answers without a letter everywhere, as the reference does."
+    ),
+    click.option("--from", "from_name", metavar="FORMAT", help="The format of FILES.  [default: told from each]"),
+)
+
+
+def measuring(function: F) -> F:
+    """The options on what is measured and how, which `compare` has too."""
+    for option in reversed(MEASURING):
+        function = option(function)
+    return function
+
+
 @click.command("eval")
 @click.argument("files", type=click.Path(), nargs=-1)
 @click.option(
     "--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k and its like."
 )
-@click.option("-m", "--metric", "names", multiple=True, help="Only this (repeatable): R@20, gold-R@k, EM, nDCG@10 …")
-@click.option("--profile", type=click.Choice(PROFILES), default="nq", show_default=True, help="Metrics and normaliser.")
-@click.option("--questions", type=click.Path(), help="Answers and gold for files that lack them, by question id.")
-@click.option("--passages", type=click.Path(), help="The corpus, for passages without text.")
-@click.option("--qrels", type=click.Path(), help="Relevance judgements, instead of a field of the lines.")
-@click.option("--gold", default="gold", show_default=True, help="The field with the ids (or grades) of gold passages.")
-@click.option("--prediction", metavar="FIELD", help="The field with the predictions.  [default: prediction]")
-@click.option("--rank-by", metavar="NAME", help="Sort the passages by this score (score, or a name under scores).")
+@measuring
 @click.option("--agreement", nargs=2, metavar="A B", help="Instead: how score B ranks the passages of score A.")
-@click.option("--regex", is_flag=True, help="Answers are regular expressions, as CuratedTREC's.")
-@click.option("--empty-matches", is_flag=True, help="Find answers without a letter everywhere, as the reference does.")
 @click.option("--by", metavar="FIELD", help="Also for every value of this field of the lines.")
 @click.option("--train", type=click.Path(), help="Also by overlap with these training questions.")
 @click.option("--per-question", type=click.Path(), help="Write every question's values there, as JSON lines.")
-@click.option("--from", "from_name", metavar="FORMAT", help="The format of FILES.  [default: told from each]")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
 @options.output
 @options.talk
@@ -81,14 +103,12 @@ def command(
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
     from fidtools.evaluation import catalogue, report
-    from fidtools.evaluation.inputs import Inputs
     from fidtools.evaluation.scores import collect
     from fidtools.talk import track
 
     if by and train:
         raise click.UsageError("--by and --train are two ways to break the numbers down: one at a time")
-    settings = _settings(**{name: chosen.pop(name) for name in ("profile", "gold", "qrels", "regex", "empty_matches")})
-    inputs = Inputs(chosen.pop("from_name"), **chosen)
+    settings, inputs = chosen_settings(**chosen)
     group = _group(by, train, settings)
     systems = []
     for file in files or ("-",):
@@ -102,27 +122,28 @@ def command(
     report.show(systems, output, as_json)
 
 
-def _settings(profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool) -> Settings:
+def chosen_settings(
+    profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool, **reading: Any
+) -> tuple[Settings, Inputs]:
+    """How metrics are counted, and how files are read, from the options of `measuring`."""
     from fidtools.evaluation.catalogue import Settings
+    from fidtools.evaluation.inputs import Inputs
     from fidtools.evaluation.measures import Gold
-    from fidtools.formats.lookup import reading
+    from fidtools.formats.lookup import read_all
     from fidtools.formats.trec import qrels_by_question
 
-    judged = None
-    if qrels:
-        known = reading(qrels, None, "qrels")
-        judged = qrels_by_question(known.read(qrels) if known.read else iter(()), qrels)
-    return Settings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
+    judged = qrels_by_question(read_all(qrels, "qrels"), qrels) if qrels else None
+    settings = Settings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
+    return settings, Inputs(reading.pop("from_name"), **reading)
 
 
 def _group(by: str | None, train: str | None, settings: Settings) -> Callable[[Question], str]:
     from fidtools.evaluation.catalogue import PROFILES
     from fidtools.evaluation.overlap import overlap_with
-    from fidtools.formats.lookup import reading
+    from fidtools.formats.lookup import read_all
 
     if train:
-        known = reading(train, None, "questions")
-        return overlap_with(known.read(train) if known.read else (), PROFILES[settings.profile].normalize)
+        return overlap_with(read_all(train, "questions"), PROFILES[settings.profile].normalize)
     if by:
         return lambda question: str(question.to_json().get(by, "(none)"))
     return lambda question: ""

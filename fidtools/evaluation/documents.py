@@ -125,13 +125,11 @@ class Kilt:
         pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id", p.id)) for p in question.ctxs))
         whole = r_precision(sets, pages)
         answers, prediction = question.answers or [], question.prediction
-        counts = whole == 1 and prediction is not None
-        values = (
-            whole,
-            recall_of_sets(sets, pages, self.depth),
-            counts and exact_match(prediction or "", answers),
-            f1(prediction or "", answers) if counts else 0.0,
-        )
+        em = f1_score = float("nan")  # a system that retrieves only has neither
+        if prediction is not None:
+            em = float(whole == 1 and exact_match(prediction, answers))
+            f1_score = f1(prediction, answers) if whole == 1 else 0.0
+        values = whole, recall_of_sets(sets, pages, self.depth), em, f1_score
         return {name: 100.0 * value for name, value in zip(self.names, values, strict=True)}
 
     def finish(self) -> Finish:

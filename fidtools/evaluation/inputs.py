@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from fidtools.errors import DataError, MismatchError
 from fidtools.formats.converting import rank_by
-from fidtools.formats.lookup import reading
+from fidtools.formats.lookup import read_all, reading
 from fidtools.passages import PassageFile, open_passages
 from fidtools.records import Question
 from fidtools.streams import STANDARD, PathLike
@@ -69,13 +70,12 @@ class Inputs:
 def in_order(question: Question) -> bool:
     """Whether the passages stand by falling score, as far as they have one."""
     scores = [passage.score for passage in question.ctxs or () if passage.score is not None]
-    return all(a >= b for a, b in zip(scores, scores[1:], strict=False))
+    return all(a >= b for a, b in pairwise(scores))
 
 
 def _by_id(path: PathLike) -> dict[str, Question]:
-    found = reading(path, None, "questions")
     known: dict[str, Question] = {}
-    for question in found.read(path) if found.read else ():
+    for question in read_all(path, "questions"):
         if question.id in known:
             raise DataError("twice in the questions", path=path, field="id", value=question.id)
         known[question.id] = question

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fidtools.errors import MissingExtraError
@@ -35,12 +35,14 @@ class Judged:
     gold: Gold
     unit: str = ""
     by: str = "ir_measures, relevance judgements"
+    _seen: set[str] = field(default_factory=set)
 
     def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
         """Every measure on every question that has judgements and passages."""
         import ir_measures
 
         found = [self._excuse(question) for question in questions]
+        self._seen.update(question.id for question in questions)
         rows = {str(row): question for row, question in enumerate(questions) if found[row] is None}
         qrels = {row: self.gold.of(question) for row, question in rows.items()}
         runs = {row: _run(question) for row, question in rows.items()}
@@ -58,8 +60,9 @@ class Judged:
         return NO_IDS if any(passage.id is None for passage in question.ctxs) else None
 
     def finish(self) -> Finish:
-        """Nothing to add."""
-        return Finish()
+        """Says how many judged questions the system has no line for: as in trec_eval, they do not count."""
+        absent = len(set(self.gold.qrels or ()) - self._seen)
+        return Finish(notes=[f"{absent} judged questions are not in the file: left out"] if absent else [])
 
 
 def _run(question: Question) -> dict[str, float]:

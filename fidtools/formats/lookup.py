@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from fidtools.errors import DataError, UsageError
 from fidtools.formats.head import Head
 from fidtools.formats.table import FORMATS, Format, Holds
@@ -40,3 +43,9 @@ def reading(path: PathLike, name: str | None = None, holds: Holds | None = None)
     if holds is not None and found.holds != holds:
         raise DataError(f"holds {found.holds} ({found.name}), not {holds}", path=path, hint="--from names the format")
     return found
+
+
+def read_all(path: PathLike, holds: Holds, name: str | None = None) -> Iterator[Any]:
+    """The records of a file in the format named or told, one at a time."""
+    found = reading(path, name, holds)
+    return found.read(path) if found.read else iter(())

@@ -1,0 +1,120 @@
+"""`fidtools compare`: whether one system is better than another, or whether it is luck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fidtools import options
+from fidtools.commands.eval import chosen_settings, measuring
+
+if TYPE_CHECKING:
+    from fidtools.evaluation.paired import Result
+
+COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bootstrap", "p_randomisation")
+
+
+@click.command("compare")
+@click.argument("systems", nargs=-1, required=True, metavar="A B …")
+@measuring
+@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True)
+@click.option("--changes", type=click.Path(), help="Write the questions won and lost there, as JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
+@options.output
+@options.talk
+def command(
+    systems: tuple[str, ...],
+    ks: list[int],
+    names: tuple[str, ...],
+    resamples: int,
+    changes: str | None,
+    as_json: bool,
+    output: str,
+    **chosen: Any,
+) -> None:
+    """Test every system against the first, question by question.
+
+    A system is a file, or the files of several runs (seeds) with commas between them, whose values are averaged per
+    question. The interval and p_bootstrap come from drawing the questions anew, p_randomisation from swapping the two
+    systems' values at random (two-sided). Corpus-level metrics (BLEU, METEOR) are compared by their values per answer.
+
+    \b
+      fidtools compare bm25.jsonl dense.jsonl
+      fidtools compare a.seed1.jsonl,a.seed2.jsonl b.seed1.jsonl,b.seed2.jsonl -m EM --changes changes.jsonl
+    """
+    from dataclasses import asdict
+
+    from fidtools.evaluation import catalogue
+    from fidtools.evaluation.paired import Runs, compare_runs
+    from fidtools.evaluation.scores import collect
+    from fidtools.streams import write_json, write_lines
+    from fidtools.talk import log, track
+
+    if len(systems) < 2:
+        raise click.UsageError("two systems at least: fidtools compare A B")
+    settings, inputs = chosen_settings(**chosen)
+    measured = []
+    for system in systems:
+        files = [system] if Path(system).exists() else system.split(",")
+        runs = []
+        for file in files:
+            scores = collect(track(inputs.read(file)[1], file), catalogue.measures(settings, names, ks))
+            for note in [*scores.notes, *inputs.notes()]:
+                log.info("%s: %s", file, note)
+            runs.append(scores)
+        measured.append(Runs(system, runs))
+    results, changed = compare_runs(measured, resamples)
+    if changes:
+        write_lines(changes, (asdict(change) for change in changed))
+    if as_json:
+        write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
+    else:
+        _show(results, output)
+
+
+def _show(results: list[Result], output: str) -> None:
+    import sys
+
+    from fidtools.streams import STANDARD, open_output
+
+    if output == STANDARD and sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("B against A", "metric", *(["A", "B", "B − A", "95% interval", "p", "won / lost / same"]))
+        for result in results:
+            table.add_row(*_row(result))
+        Console().print(table)
+        return
+    with open_output(output) as out:
+        out.write(("\t".join([*COLUMNS, "wins", "losses", "ties", "unit"]) + "\n").encode())
+        for result in results:
+            out.write(("\t".join(_cells(result)) + "\n").encode())
+
+
+def _row(result: Result) -> list[str]:
+    test = result.comparison
+    digits = 2 if result.unit else 4
+    sure = f"{test.interval[0]:.{digits}f} – {test.interval[1]:.{digits}f}"
+    difference = f"{test.difference:+.{digits}f}"
+    mark = f"[bold]{difference}[/]" if test.p_randomisation < 0.05 else difference
+    means = [_mean(values, digits) for values in (result.a_means, result.b_means)]
+    counts = f"{test.wins} / {test.losses} / {test.ties}"
+    return [f"{result.b} against {result.a}", result.metric, *means, mark, sure, f"{test.p_randomisation:.4f}", counts]
+
+
+def _mean(values: list[float], digits: int) -> str:
+    from statistics import mean, stdev
+
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
+
+
+def _cells(result: Result) -> list[str]:
+    test = result.comparison
+    means = [sum(values) / len(values) for values in (result.a_means, result.b_means)]
+    numbers = [*means, test.difference, *test.interval, test.p_bootstrap, test.p_randomisation]
+    counts = [str(count) for count in (test.wins, test.losses, test.ties)]
+    return [result.metric, result.a, result.b, str(result.n), *(f"{x:.4f}" for x in numbers), *counts, result.unit]
