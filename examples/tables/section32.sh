@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Section 3.2: what a reader loses when it reads 10 of its 100 passages, chosen by the retriever or by its own attention.
+# The paper's passages are DPR's; without DPR=FOLDER the reader and passages of iteration 0 from BM25 are taken.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+folder=$(dpr nq) || folder=bm25
+: "${FEW:=$([[ $PROFILE == smoke ]] && echo 2 || echo 10)}"   # the smoke profile reads 5
+run nq-dpr nq 0 START="$folder"
+for seed in $SEEDS; do
+  cd "$RUNS/seed-$seed/nq-dpr" && mkdir -p section32
+  cp 0/dev.json section32/100.json
+  for chosen in retriever attention; do
+    option=$([[ $chosen == attention ]] && echo --keep-passages || echo --n-context)
+    [[ -e section32/10-$chosen.jsonl ]] || fidtools read 0/dev.jsonl --reader 0/reader "$option" "$FEW" -o "section32/10-$chosen.jsonl"
+    fidtools eval "section32/10-$chosen.jsonl" -m EM --json -o "section32/10-$chosen.json"
+  done
+done
+show 3.2

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Table 8: iterations from DPR's passages in which the reader is trained on, not begun anew.
+#
+# The loop always starts a reader from the folder READER; between two iterations this script puts the last one there.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+first_reader() { if [[ -d $1 ]]; then cp -r "$1" "$2"; else hf download "$1" --local-dir "$2" >&2; fi; }
+
+for dataset in $DATASETS; do
+  folder=$(dpr "$dataset") || continue
+  for seed in $SEEDS; do
+    name=$dataset-dpr-kept base=$RUNS/seed-$seed/$dataset-dpr-kept
+    mkdir -p "$base.reader"
+    for ((i = 0; i <= ${ITERATIONS:-2}; i++)); do
+      rm -rf "$base.reader"
+      if ((i == 0)); then first_reader "${READER:-google-t5/t5-base}" "$base.reader"; else cp -r "$base/$((i - 1))/reader" "$base.reader"; fi
+      SEEDS=$seed run "$name" "$dataset" "$i" START="$folder" READER="$base.reader"
+    done
+  done
+done
+show 8

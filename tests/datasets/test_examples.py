@@ -1,0 +1,106 @@
+"""The settings of the examples, and the table that stands beside the paper's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "examples" / "tables"
+DATASETS = ("nq", "triviaqa", "narrativeqa", "fever", "squad", "mydocs")
+
+
+def commands(dataset: str, tmp_path: Path, **variables: str) -> str:
+    """What the loop would run."""
+    environment = os.environ | {"DRY_RUN": "1", "RUN": str(tmp_path / "run")} | variables
+    script = [str(ROOT / "bin" / "iterate.sh"), dataset, "1"]
+    return subprocess.run(script, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def command_line(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+@pytest.mark.parametrize("profile", ["paper", "small", "smoke"])
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_profile_gives_a_whole_loop(dataset, profile, tmp_path):
+    text = commands(dataset, tmp_path, PROFILE=profile)
+    for command in ("bm25", "train-reader", "score-attn", "train-retriever", "embed", "retrieve", "eval"):
+        assert f"fidtools {command} " in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_papers_settings(tmp_path):
+    text = commands("nq", tmp_path, PROFILE="paper")
+    reader, retriever = command_line(text, "fidtools train-reader"), command_line(text, "fidtools train-retriever")
+    assert "--reader google-t5/t5-base --n-context 100 --steps 10000 --batch 64 --lr 1e-4" in reader
+    assert "--retriever bert-base-uncased --teacher attention --n-passages 100" in retriever
+    assert "--batch 64 --lr 5e-5" in retriever
+    assert "-k 100" in command_line(text, "fidtools bm25")
+    assert "psgs_w100.tsv" in command_line(text, "fidtools embed")
+
+
+def test_narrativeqa_searches_its_stories_reads_20_passages_and_uses_3_beams(tmp_path):
+    text = commands("narrativeqa", tmp_path, PROFILE="paper")
+    assert "--within doc_id" in command_line(text, "fidtools bm25")
+    assert "--within doc_id" in command_line(text, "fidtools retrieve")
+    assert "--n-context 20" in command_line(text, "fidtools train-reader")
+    assert "--n-context 100" in command_line(text, "fidtools score-attn")
+    assert "--beams 3" in command_line(text, "fidtools read")
+
+
+def test_the_environment_overrides(tmp_path):
+    changed = {"PROFILE": "small", "READER": "some/reader", "READER_STEPS": "7", "N_CONTEXT": "3", "START": "bert"}
+    text = commands("triviaqa", tmp_path, **changed)
+    assert "--reader some/reader --n-context 3 --steps 7" in command_line(text, "fidtools train-reader")
+    assert "fidtools bm25" not in text
+
+
+def test_a_folder_of_compressed_files_is_taken_as_it_is(tmp_path):
+    for name in ("passages", "train", "dev", "test"):
+        (tmp_path / f"{name}.jsonl.gz").touch()
+    text = commands("squad", tmp_path, PROFILE="small", DATA=str(tmp_path))
+    assert f"-p {tmp_path}/passages.jsonl.gz" in command_line(text, "fidtools bm25")
+    assert f"fidtools bm25 {tmp_path}/train.jsonl.gz" in text
+
+
+def test_an_unknown_profile_is_refused(tmp_path):
+    environment = os.environ | {"DRY_RUN": "1", "RUN": str(tmp_path / "run"), "PROFILE": "huge"}
+    script = [str(ROOT / "bin" / "iterate.sh"), "nq", "1"]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "PROFILE=huge is none of paper, small, smoke" in done.stderr
+
+
+def evaluation(folder: Path, **metrics: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"files": [{"metrics": {name: {"value": value} for name, value in metrics.items()}}]}
+    (folder / "dev.json").write_text(json.dumps(document))
+    (folder / "test.json").write_text(json.dumps(document))
+
+
+def shown(number: str, runs: Path) -> list[list[str]]:
+    script = [sys.executable, str(TABLES / "show.py"), number, str(runs)]
+    text = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+
+
+def test_a_table_shows_mean_and_deviation_over_the_seeds(tmp_path):
+    for seed, score in enumerate((40.0, 41.0, 42.0)):
+        evaluation(tmp_path / f"seed-{seed}" / "nq-bm25" / "0", **{"R@20": 60.0, "EM": score})
+    rows = {row[0]: row[1:] for row in shown("1", tmp_path)}
+    assert rows["NaturalQuestions, from BM25, iteration 0"] == ["59.3", "60.0 ± 0.0", "74.0", "–", "41.2", "41.0 ± 1.0"]
+    assert rows["NaturalQuestions, from BM25, iteration 1"] == ["76.4", "–", "84.3", "–", "46.8", "–"]
+
+
+def test_a_row_of_the_best_iteration_is_the_one_that_answers_most_dev_questions(tmp_path):
+    for iteration, score in enumerate((40.0, 42.5, 41.0)):
+        evaluation(tmp_path / "seed-0" / "nq-bm25" / str(iteration), EM=score, **{"R@20": 50.0 + iteration})
+    rows = {row[0]: row[1:] for row in shown("2", tmp_path)}
+    assert rows["NaturalQuestions test, from BM25, T5 base"] == ["48.9", "42.5"]
+    assert {row[0]: row[1:] for row in shown("3", tmp_path)}["NaturalQuestions test, from BM25"][:2] == ["80.0", "51.0"]

@@ -1,0 +1,74 @@
+"""The smoke profile of every data set, from an empty disk to the table: fetched from a server on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import published
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPECTED = {
+    "nq": {"R@1", "EM", "F1"},
+    "triviaqa": {"R@1", "EM", "F1"},
+    "narrativeqa": {"ROUGE-L", "BLEU-1", "BLEU-4"},
+    "fever": {"MAP", "MRR"},
+    "squad": {"R@1", "gold-R@1", "EM", "F1"},
+    "mydocs": {"R@1", "EM", "F1"},
+}
+
+
+@pytest.fixture(scope="module")
+def files(shared, tmp_path_factory) -> Path:
+    shared("data/nq-gold")
+    folder = tmp_path_factory.mktemp("mirror")
+    published.write(shared("data").parent, folder)
+    return folder
+
+
+def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    offline = {"PATH": path, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return (
+        os.environ
+        | offline
+        | {"PROFILE": "smoke", "DATA_ROOT": str(tmp_path), "RUN": str(tmp_path / "run")}
+        | variables
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", EXPECTED)
+def test_from_nothing_to_the_table(dataset, site, files, tmp_path):
+    site.files = {path.name: path.read_bytes() for path in files.iterdir()}
+    variables = environment(tmp_path, FETCH_OPTIONS=f"--mirror {site.url} --sources {files / 'sources.json'}")
+    command = [str(ROOT / "bin" / "iterate.sh"), dataset, "1"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for split in ("dev", "test"):
+        assert f"{dataset}, {split} questions, per iteration:" in done.stdout
+        systems = json.loads((tmp_path / "run" / f"table.{split}.json").read_text())["files"]
+        assert len(systems) == 2
+        assert all(EXPECTED[dataset] <= set(system["metrics"]) for system in systems)
+    again = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert again.returncode == 0
+    assert "have 1/reader" in again.stderr
+    assert again.stdout == done.stdout
+
+
+@pytest.mark.slow
+def test_a_table_script_prints_the_papers_numbers_beside_ours(site, files, tmp_path):
+    site.files = {path.name: path.read_bytes() for path in files.iterdir()}
+    options = f"--mirror {site.url} --sources {files / 'sources.json'}"
+    variables = environment(tmp_path, FETCH_OPTIONS=options, RUNS=str(tmp_path / "tables"), SEEDS="0 1", FEW="2")
+    script = str(ROOT / "examples" / "tables" / "section32.sh")
+    done = subprocess.run([script], env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    assert rows[0] == ["", "EM paper", "EM ours"]
+    assert [row[1] for row in rows[2:]] == ["48.2", "42.9", "46.8"]
+    assert all("±" in row[2] for row in rows[2:])
