@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 ROWS = Path(__file__).with_name("paper.json")
+STARTS = {"bert": "BERT", "bm25": "BM25"}
 Metrics = dict[str, float]
 
 
@@ -41,6 +42,8 @@ def ours(metric: str, runs: list[Metrics]) -> str:
 def table(number: str, folder: Path, rows: list[dict[str, Any]]) -> list[list[str]]:
     """The table's lines, header first: for every metric what the paper has, and what we have."""
     rows = [row for row in rows if row["table"] == number]
+    if number == "1":
+        rows += other_data_sets(folder, {row["run"].partition("-")[0] for row in rows})
     names = list(dict.fromkeys(name for row in rows for name in row["paper"]))
     lines = [["", *(f"{name} {whose}" for name in names for whose in ("paper", "ours"))]]
     for row in rows:
@@ -49,6 +52,17 @@ def table(number: str, folder: Path, rows: list[dict[str, Any]]) -> list[list[st
         cells = [(f"{row['paper'][n]:.1f}" if n in row["paper"] else "", ours(n, runs)) for n in names]
         lines.append([row["row"], *(cell for pair in cells for cell in pair)])
     return lines
+
+
+def other_data_sets(folder: Path, known: set[str]) -> list[dict[str, Any]]:
+    """Rows of table 1 for runs on data sets that the paper does not have: NAME-START, iteration by iteration."""
+    runs = {dev.relative_to(seed) for seed in folder.glob("seed-*") for dev in seed.glob("*-b*/[0-9]*/dev.json")}
+    return [
+        {"row": f"{name}, from {STARTS[start]}, iteration {run.parts[1]}", "run": str(run), "paper": {}}
+        for run in sorted(runs, key=lambda run: (run.parts[0], int(run.parts[1])))
+        for name, _, start in [run.parts[0].rpartition("-")]
+        if name not in known and start in STARTS
+    ]
 
 
 def markdown(lines: list[list[str]]) -> str:

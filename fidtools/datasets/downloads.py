@@ -88,7 +88,9 @@ class Downloads:
             return self._fetch(sources)
 
     def _fetch(self, sources: Iterable[Source]) -> set[str]:
+        sources = list(sources)
         wanted = [self.resolved(source) for source in sources]
+        unpublished = {source.name for source in sources if source.sha256 is None}
         missing = self.missing(wanted)
         absent = {source.name for source in missing}
         for source in wanted:
@@ -101,7 +103,7 @@ class Downloads:
             if source.optional:
                 log.warning("%s: left out: %s", source.name, error.reason)
         if needed := [failure for failure in failures if not failure[0].optional]:
-            raise FidtoolsError("\n".join(self._complaint(*failure) for failure in needed))
+            raise FidtoolsError("\n".join(self._complaint(*failure, unpublished) for failure in needed))
         return {source.name for source in wanted} - lost
 
     def _verify(self, source: Source) -> None:
@@ -168,7 +170,12 @@ class Downloads:
         self._record(source, sha256)
         return None
 
-    def _complaint(self, source: Source, error: TransferError) -> str:
+    def _complaint(self, source: Source, error: TransferError, unpublished: set[str]) -> str:
+        if error.is_other_file and source.name in unpublished:
+            entry = f"its entry in {self.folder / RECORD}"
+            return (
+                f"{source.url}: {error.reason}\n  it was another file the first time; to take this one, remove {entry}"
+            )
         return (
             f"{source.url}: {error.reason}\n  where this machine has no way to it, bring the file by other means, put"
             f" it at {self.path(source.name)} ({_marks(source)}), and run this again"

@@ -40,11 +40,11 @@ class Patience:
 
 
 class TransferError(FidtoolsError):
-    """A file cannot be had. `reason` says why in a few words."""
+    """A file cannot be had. `reason` says why in a few words; `is_other_file`: there is one, but not the right one."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, is_other_file: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.is_other_file = reason, is_other_file
 
 
 class _TryAgain(Exception):
@@ -138,7 +138,7 @@ class Transfer:
 
     def _check_size(self, total: int | None) -> None:
         if total is not None and self.source.size is not None and total != self.source.size:
-            raise TransferError(f"the server has {total:,} bytes, the published file has {self.source.size:,}")
+            raise TransferError(f"the server has {total:,} bytes, the file should have {self.source.size:,}", True)
 
     def _keep_tag(self, response: Any) -> None:
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
@@ -168,8 +168,8 @@ class Transfer:
         self._discard()
         if self.resumed:
             self.resumed = False
-            raise _TryAgain("the pieces do not make the published file")
-        raise TransferError(f"not the published file: {size:,} bytes with SHA-256 {sha256}")
+            raise _TryAgain("the pieces do not make the whole")
+        raise TransferError(f"not the file it should be: {size:,} bytes with SHA-256 {sha256}", True)
 
     def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)

@@ -104,3 +104,11 @@ def test_a_row_of_the_best_iteration_is_the_one_that_answers_most_dev_questions(
     rows = {row[0]: row[1:] for row in shown("2", tmp_path)}
     assert rows["NaturalQuestions test, from BM25, T5 base"] == ["48.9", "42.5"]
     assert {row[0]: row[1:] for row in shown("3", tmp_path)}["NaturalQuestions test, from BM25"][:2] == ["80.0", "51.0"]
+
+
+def test_table_1_has_room_for_data_sets_that_the_paper_lacks(tmp_path):
+    for start, score in (("bert", 7.0), ("bm25", 9.0)):
+        evaluation(tmp_path / "seed-0" / f"squad-{start}" / "1", **{"R@20": 50.0, "EM": score})
+    rows = {row[0]: row[1:] for row in shown("1", tmp_path)}
+    assert rows["squad, from BERT, iteration 1"] == ["", "50.0", "", "–", "", "7.0"]
+    assert rows["squad, from BM25, iteration 1"] == ["", "50.0", "", "–", "", "9.0"]
