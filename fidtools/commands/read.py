@@ -46,7 +46,7 @@ def command(
       fidtools read dev.jsonl --reader reader -o answered.jsonl
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
     from fidtools.reader.decoding import Search, answer_questions, in_groups, set_answers
     from fidtools.reader.model import inference_reader
     from fidtools.records import Question, read_questions
@@ -67,7 +67,7 @@ def command(
             answers = answer_questions(model, group, search, keep_passages)
         return [set_answers(question, found, n_best) for question, found in zip(group, answers, strict=True)]
 
-    with open_output(output) as out:
+    with open_output(written_by_main(output)) as out:
         groups = spread(in_groups(read_questions(questions), model.settings.n_context), answered)
         for line in track((line for group in groups for line in group), "reading"):
             out.line(line)

@@ -64,7 +64,7 @@ def command(
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.model import inference_reader
     from fidtools.reader.scoring import scored
@@ -82,7 +82,7 @@ def command(
         with autocast(dtype):
             return [question.to_json() for question in scored(model, group, names, gold=target == "gold")]
 
-    with open_output(output) as out:
+    with open_output(written_by_main(output)) as out:
         groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
         for line in track((line for group in groups for line in group), "scoring"):
             out.line(line)

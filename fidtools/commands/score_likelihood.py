@@ -44,7 +44,7 @@ def command(
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread
+    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
     from fidtools.reader.model import inference_reader
@@ -61,7 +61,7 @@ def command(
         with autocast(dtype):
             return [question.to_json() for question in with_likelihoods(model, group, name, gold=target == "gold")]
 
-    with open_output(output) as out:
+    with open_output(written_by_main(output)) as out:
         groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
         for line in track((line for group in groups for line in group), "scoring"):
             out.line(line)

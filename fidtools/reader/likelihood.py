@@ -32,9 +32,10 @@ def with_likelihoods(reader: Reader, questions: list[Question], name: str, *, go
 @torch.inference_mode()
 def likelihoods(reader: Reader, question: Question, target: Sequence[int], name: str) -> list[float]:
     """One score, in nats, for each passage that is read of a question: higher is more relevant."""
+    tokens = reader.passages(question)
     if not question.ctxs:
         return []
-    passages = reader.fusion.encode(reader.passages(question))
+    passages = reader.fusion.encode(tokens)
     if name == ALONE:
         return _log_likelihoods(reader.fusion, passages, target).tolist()
     whole, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()

@@ -1,0 +1,246 @@
+"""The commands as a user runs them: output, streaming, ranks, and training that continues exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fidtools.cli import run
+from fidtools.reader.inputs import ReaderSettings
+from fidtools.reader.model import load_reader
+from fidtools.reader.scoring import attention_scores
+from fidtools.records import Question, read_questions
+
+SCRIPT = Path(sys.executable).with_name("fidtools")
+ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+TRAIN = ["--steps", "6", "--batch", "3", "--lr", "1e-2", "--eval-every", "3", "--precision", "float32", "-q"]
+
+
+def fidtools(*args: object) -> list[str]:
+    return [str(SCRIPT), *map(str, args)]
+
+
+def on_two_ranks(*commands: list[str]) -> None:
+    """Run commands one after the other in the same two processes, as their start takes longest."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).with_name("run_commands.py")
+    subprocess.run([*launcher, script, json.dumps(commands)], env=ALONE, check=True, capture_output=True, timeout=300)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes started here: sums in float32 depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_score_attn_is_the_library(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored.jsonl"
+    assert (
+        run(
+            ["score-attn", str(question_file), "--reader", str(reader_folder), "-o", str(out), "--precision", "float32"]
+        )
+        == 0
+    )
+    reader = load_reader(reader_folder)
+    reader.fusion.eval()
+    questions = list(read_questions(question_file))
+    for question, scores, line in zip(questions, attention_scores(reader, questions), lines(out), strict=True):
+        found = [(p["id"], p["score"]) for p in line["ctxs"]]
+        pairs = zip(question.ctxs or [], scores.get("attention", []), strict=True)
+        assert found == sorted(((p.id, score) for p, score in pairs), key=lambda pair: -pair[1])
+        assert all(p["scores"]["attention"] == p["score"] for p in line["ctxs"])
+
+
+def test_passages_beyond_n_context_have_no_score(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored.jsonl"
+    assert (
+        run(["score-attn", str(question_file), "--reader", str(reader_folder), "-o", str(out), "--n-context", "2"]) == 0
+    )
+    third = lines(out)[2]["ctxs"]
+    assert [("score" in p, p["scores"].keys()) for p in third] == [
+        (True, {"attention", "previous"}),
+        (True, {"attention", "previous"}),
+        (False, {"previous"}),
+        (False, {"previous"}),
+    ]
+
+
+@pytest.mark.parametrize("command", ["read", "score-attn", "score-likelihood"])
+def test_bytes_do_not_depend_on_the_token_budget(
+    reader_folder: Path, question_file: Path, tmp_path: Path, command: str
+) -> None:
+    written = []
+    for budget in (1, 60, 16384):
+        out = tmp_path / f"{budget}.jsonl"
+        options = ["-o", str(out), "--token-budget", str(budget), "--precision", "float32"]
+        assert run([command, str(question_file), "--reader", str(reader_folder), *options]) == 0
+        written.append(out.read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_scores_flow_before_the_input_ends(reader_folder: Path, question_file: Path) -> None:
+    """A pipe: the first group is written while the input is still open."""
+    questions = question_file.read_bytes() * 8
+    command = fidtools("score-attn", "--reader", reader_folder, "-q")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ALONE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(questions)
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == "q0"
+        process.stdin.close()
+        assert len(process.stdout.readlines()) == 39
+
+
+def test_read_writes_the_answer_and_keeps_the_rest(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answered.jsonl"
+    options = ["--beams", "2", "--n-best", "2", "--answer-maxlength", "3", "-o", str(out)]
+    assert run(["read", str(question_file), "--reader", str(reader_folder), *options]) == 0
+    for before, after in zip(lines(question_file), lines(out), strict=True):
+        best, second = after.pop("predictions")
+        assert after.pop("prediction") == best["text"]
+        assert after.pop("log_probability") == best["log_probability"] >= second["log_probability"]
+        assert after == before
+
+
+def test_more_answers_than_beams_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["read", "x.jsonl", "--reader", "r", "--n-best", "2"]) == 2
+    assert "--n-best 2 needs at least as many --beams" in capsys.readouterr().err
+
+
+def test_a_question_without_ctxs_is_an_error(
+    reader_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"id": "a", "question": "who", "answers": ["x"]}\n')
+    for command in ("read", "score-attn", "score-likelihood"):
+        assert run([command, str(data), "--reader", str(reader_folder), "-q"]) == 1
+        assert "question without passages" in capsys.readouterr().err
+
+
+def test_a_question_without_answer_cannot_be_trained_on(
+    reader_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"id": "a", "question": "who", "ctxs": []}\n')
+    assert run(["train-reader", str(data), "--reader", str(reader_folder), "-o", str(tmp_path / "out")]) == 1
+    assert "data.jsonl: field 'answers': question without answer (got a)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def train(start: Path, data: Path, out: Path, *more: str) -> list[str]:
+    return ["train-reader", str(data), "--dev", str(data), "--reader", str(start), "-o", str(out), *TRAIN, *more]
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return load_file(folder / "last" / "model.safetensors")
+
+
+def trainable(question_file: Path) -> Path:
+    """Without the one question that has no passages, two times: 8 examples."""
+    kept = [line for line in question_file.read_text().splitlines(keepends=True) if '"ctxs": []' not in line]
+    path = question_file.with_name("train.jsonl")
+    path.write_text("".join(kept * 2))
+    return path
+
+
+def test_settings_are_saved_with_the_model(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    more = [
+        "--n-context",
+        "2",
+        "--text-maxlength",
+        "20",
+        "--no-title",
+        "--question-prefix",
+        "q:",
+        "--context-prefix",
+        "c:",
+    ]
+    assert run(train(reader_folder, trainable(question_file), tmp_path / "out", *more, "--dropout", "0.3")) == 0
+    settings = ReaderSettings.read(tmp_path / "out")
+    assert settings == ReaderSettings("q:", "title:", "c:", title=False, text_maxlength=20, n_context=2)
+    record = json.loads((tmp_path / "out" / "training.json").read_bytes())
+    assert (record["dropout"], record["result"]["steps"]) == (0.3, 6)
+    assert [line["step"] for line in lines(tmp_path / "out" / "log.jsonl") if "dev_em" in line] == [3, 6]
+
+
+def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    """Killed by SIGKILL somewhere after the first save, continued: the same weights, bit for bit."""
+    data, whole, broken = trainable(question_file), tmp_path / "whole", tmp_path / "broken"
+    more = ["--steps", "60", "--save-every", "2", "--eval-every", "100"]
+    assert run(train(reader_folder, data, whole, *more)) == 0
+    process = subprocess.Popen(fidtools(*train(reader_folder, data, broken, *more)), env=ALONE)
+    partial = broken.with_name("broken.partial")
+    while process.poll() is None and not list(partial.glob("state-*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not broken.exists()
+    assert run(train(reader_folder, data, broken, *more, "--resume")) == 0
+    ours, theirs = weights(broken), weights(whole)
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
+def test_two_ranks_give_what_one_gives(
+    reader_folder: Path, question_file: Path, questions: list[Question], tmp_path: Path
+) -> None:
+    """`read` and `score-attn` to the byte, training to 1e-5."""
+    data = tmp_path / "data.jsonl"
+    data.write_text(
+        "".join(json.dumps(q.to_json() | {"id": f"{i} {q.id}"}) + "\n" for i in range(9) for q in questions)
+    )
+    examples = trainable(question_file)
+
+    def commands(name: str) -> list[list[str]]:
+        scoring = [str(data), "--reader", str(reader_folder), "--precision", "float32", "-q", "-o"]
+        more = ["--dropout", "0", "--batch", "4", "--lr", "1e-3"]
+        return [
+            ["read", *scoring, str(tmp_path / f"{name}.read")],
+            ["score-attn", *scoring, str(tmp_path / f"{name}.scored")],
+            train(reader_folder, examples, tmp_path / name, *more),
+        ]
+
+    assert [run(command) for command in commands("one")] == [0, 0, 0]
+    on_two_ranks(*commands("two"))
+
+    assert len(lines(tmp_path / "two.read")) == 45
+    for kind in ("read", "scored"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+    start, ours, theirs = (
+        load_file(reader_folder / "model.safetensors"),
+        weights(tmp_path / "one"),
+        weights(tmp_path / "two"),
+    )
+    assert max(float((ours[name] - start[name]).abs().max()) for name in ours) > 1e-3
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
+
+
+@pytest.mark.parametrize("option", ["--gradient-checkpointing", "--token-budget=1"])
+def test_memory_options_do_not_change_training(
+    reader_folder: Path, question_file: Path, tmp_path: Path, option: str
+) -> None:
+    data = trainable(question_file)
+    more = ["--dropout", "0", "--lr", "1e-3"]
+    assert run(train(reader_folder, data, tmp_path / "plain", *more)) == 0
+    assert run(train(reader_folder, data, tmp_path / "other", *more, option)) == 0
+    ours, theirs = weights(tmp_path / "plain"), weights(tmp_path / "other")
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
