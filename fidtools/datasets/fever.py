@@ -31,20 +31,24 @@ def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
 def claims(path: Path) -> Iterator[Question]:
     """The claims of a file: `answers` holds the label, `gold` the ids of all pages of evidence.
 
-    `evidence` lists the alternative sets, each of [page, sentence] that prove the claim together, without repetition.
+    `evidence` is as published, [annotation, evidence, page, sentence] in alternative sets, without a set's repetitions.
     A claim without evidence (NOT ENOUGH INFO) has empty lists; an unlabelled one has no answers.
     """
     for claim in adapted(fever)(path):
         sets = [_evidence_set(group) for group in claim.extra.get("evidence") or []]
-        evidence = list({str(found): found for found in sets if found}.values())
-        gold = list(dict.fromkeys(page for found in evidence for page, _ in found))
+        distinct = {
+            tuple((page, sentence) for _, _, page, sentence in found): found for found in reversed(sets) if found
+        }
+        evidence = list(reversed(distinct.values()))
+        gold = list(dict.fromkeys(page for found in evidence for _, _, page, _ in found))
         claim.question = clean(claim.question)
-        claim.extra = {"gold": gold, "evidence": evidence}
+        label = {"label": claim.answers[0]} if claim.answers else {}
+        claim.extra = label | {"gold": gold, "evidence": evidence}
         yield claim
 
 
 def _evidence_set(group: list[list[Any]]) -> list[list[Any]]:
-    return [[page_id(page), sentence] for _, _, page, sentence in group if page is not None]
+    return [[*who, page_id(page), sentence] for *who, page, sentence in group if page is not None]
 
 
 def pages(archive: Path) -> Iterator[Passage]:

@@ -16,7 +16,7 @@ EXPECTED = {
     "nq": {"R@1", "EM", "F1"},
     "triviaqa": {"R@1", "EM", "F1"},
     "narrativeqa": {"ROUGE-L", "BLEU-1", "BLEU-4"},
-    "fever": {"MAP", "MRR"},
+    "fever": {"AP", "MRR", "nDCG@10", "gold-R@1", "accuracy"},
     "squad": {"R@1", "gold-R@1", "EM", "F1"},
     "mydocs": {"R@1", "EM", "F1"},
 }

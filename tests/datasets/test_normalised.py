@@ -201,8 +201,9 @@ def test_fever(mirror, tmp_path):
     first = questions["train"][0]
     assert first.answers == ["SUPPORTS"]
     assert first.extra == {
+        "label": "SUPPORTS",
         "gold": ["Soul_Food_-LRB-film-RRB-"],
-        "evidence": [[["Soul_Food_-LRB-film-RRB-", 0]]],
+        "evidence": [[[0, 0, "Soul_Food_-LRB-film-RRB-", 0]]],
     }
     assert all(page in pages for qs in questions.values() for q in qs for page in q.extra["gold"])
 
@@ -211,15 +212,18 @@ def test_claims_of_fever_as_published(shared):
     claims = list(fever.claims(shared("data/formats/raw/fever-paper_dev.100.jsonl")))
     assert len(claims) == 100
     unknown, telemundo = claims[0], claims[4]
-    assert (unknown.answers, unknown.extra) == (["NOT ENOUGH INFO"], {"gold": [], "evidence": []})
+    assert (unknown.answers, unknown.extra) == (
+        ["NOT ENOUGH INFO"],
+        {"label": "NOT ENOUGH INFO", "gold": [], "evidence": []},
+    )
     assert telemundo.extra["gold"] == ["Telemundo", "Hispanic_and_Latino_Americans"]
     assert telemundo.extra["evidence"][:3] == [
-        [["Telemundo", 0]],
-        [["Telemundo", 1]],
-        [["Telemundo", 4], ["Hispanic_and_Latino_Americans", 0]],
+        [[131371, 146144, "Telemundo", 0]],
+        [[131371, 146148, "Telemundo", 1]],
+        [[131371, 146150, "Telemundo", 4], [131371, 146150, "Hispanic_and_Latino_Americans", 0]],
     ]
     soul_food = claims[2]
-    assert soul_food.extra["evidence"] == [[["Soul_Food_-LRB-film-RRB-", 0]]]
+    assert soul_food.extra["evidence"] == [[[289914, 283015, "Soul_Food_-LRB-film-RRB-", 0]]]
     [unlabelled, _] = fever.claims(shared("data/formats/hf-dummy/fever-v1.0/shared_task_test.jsonl")), None
     assert [claim.answers for claim in unlabelled] == [None]
 
