@@ -54,8 +54,15 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask (n, l) -> vectors (n, d), float32."""
-        attention_mask = None if not self.training and bool(mask.all()) else mask
-        hidden = self.model(input_ids=ids, attention_mask=attention_mask).last_hidden_state  # (n, l, hidden)
+        everything = not self.training and bool(mask.all())
+        return self._pooled(self.model(input_ids=ids, attention_mask=None if everything else mask), mask)
+
+    def with_mask(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The same vectors by one path whatever the mask holds, as a graph needs it."""
+        return self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
+
+    def _pooled(self, output: Any, mask: Tensor) -> Tensor:
+        hidden = output.last_hidden_state  # (n, l, hidden)
         if self.projection is not None:
             hidden = self.projection(hidden)
         return pool(hidden, mask, self.pooling)

@@ -1,0 +1,102 @@
+"""A transformer retriever as an ONNX graph: token ids and mask in, vectors out, checked against the model."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
+from fidtools.retriever.encoders import TransformerEncoder
+from fidtools.retriever.encoding import Retriever, finish, load_retriever, pad_of
+from fidtools.retriever.settings import RetrieverSettings
+from fidtools.streams import PathLike, atomic_folder, write_json
+from fidtools.talk import log
+
+OPSET = 18
+TOLERANCE = 1e-4
+ONE_FILE = 400_000_000
+"""The most parameters that go into the graph's own file, which must stay below 2 GB."""
+
+
+class _Whole(nn.Module):
+    """Encoder, pooling and normalisation in one."""
+
+    def __init__(self, encoder: TransformerEncoder, settings: RetrieverSettings) -> None:
+        super().__init__()
+        self.encoder, self.settings = encoder, settings
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return finish(self.encoder.with_mask(input_ids, attention_mask), self.settings)
+
+
+def convert(source: PathLike, target: PathLike) -> None:
+    """Write `model.onnx`, the tokenizer and `retriever.json` of retriever `source` into folder `target`.
+
+    Inputs `input_ids` and `attention_mask`, both (n, l) int64; output `sentence_embedding`, (n, d) float32. A retriever whose
+    passages have an encoder of their own gets a second graph, `passages.onnx`. Raises UsageError for students that are
+    no transformers, FidtoolsError when onnxruntime does not give the model's vectors to 1e-4 of their size.
+    """
+    if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
+        raise MissingExtraError("converting to ONNX", "onnx")
+    retriever = load_retriever(Path(source))
+    with atomic_folder(target) as folder:
+        towers = {"model.onnx": retriever.question_tower}
+        if retriever.passage_tower is not retriever.question_tower:
+            towers["passages.onnx"] = retriever.passage_tower
+        for name, (encoder, tokenizer, settings) in towers.items():
+            if not isinstance(encoder, TransformerEncoder):
+                raise UsageError(f"{source}: only transformers are converted to ONNX, this is a small student")
+            _export(_Whole(encoder, settings).eval(), folder / name)
+            difference = largest_difference(retriever, encoder, folder / name)
+            if difference > TOLERANCE:
+                raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
+            tokenizer.save_pretrained(folder)
+        write_json(folder / "retriever.json", retriever.settings.to_json())
+    log.info("%s: onnxruntime gives the same vectors to %.1g", target, difference)
+
+
+def _export(model: nn.Module, path: Path) -> None:
+    ids = torch.ones(2, 7, dtype=torch.long)
+    mask = torch.ones(2, 7, dtype=torch.long)
+    mask[1, 5:] = 0
+    sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=4096)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own deprecated parts
+        torch.onnx.export(
+            model,
+            (ids, mask),
+            str(path),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["sentence_embedding"],
+            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+            opset_version=OPSET,
+            external_data=sum(p.numel() for p in model.parameters()) > ONE_FILE,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def largest_difference(retriever: Retriever, encoder: TransformerEncoder, path: Path) -> float:
+    """How far onnxruntime's vectors are from the model's, at worst, in parts of the largest component."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = encoder.model.config.vocab_size
+    worst = 0.0
+    for texts, tokens in ((1, 3), (3, 9), (5, 31)):
+        ids = torch.randint(0, vocabulary, (texts, tokens), generator=generator)
+        mask = (torch.arange(tokens) < torch.linspace(2, tokens, texts).round()[:, None]).long()
+        ids = ids.masked_fill(mask == 0, pad_of(retriever.question_tower[1]))
+        with torch.inference_mode():
+            expected = finish(encoder(ids, mask), retriever.settings).numpy()
+        (found,) = session.run(["sentence_embedding"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+        worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
+    return worst
