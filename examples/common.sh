@@ -4,7 +4,7 @@
 # PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
 # PROFILE=smoke  a few hundred questions and tiny untrained models: shows in minutes on two cores that everything runs
 : "${PROFILE:=paper}"
-: "${DATA:=${DATA_ROOT:-$here/data}/$dataset}"
+: "${DATA:=${DATA_ROOT:-$here/data}/${FETCH:-$dataset}}"   # FETCH: another data set of the same kind
 
 fetch_dataset() { [[ -e $DATA/dataset.json || -e $(data_file test) ]] || fidtools fetch "${FETCH:-$dataset}" -o "$DATA" ${FETCH_OPTIONS:-}; }
 fetch() { fetch_dataset; }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import shutil
-import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
+from fidtools.datasets.bars import FEW, bars
 from fidtools.datasets.sources import Source
 from fidtools.datasets.transfer import Patience, Progress, Transfer, TransferError, file_sha256
 from fidtools.errors import DataError, FidtoolsError
@@ -49,6 +49,7 @@ class Downloads:
         self.folder, self.mirror, self.jobs = folder, mirror, jobs
         self.patience = patience or Patience()
         self.receipts = self._read()
+        self._level = logging.INFO
 
     def _read(self) -> dict[str, Receipt]:
         path = self.folder / RECORD
@@ -97,11 +98,13 @@ class Downloads:
             if source.name not in absent:
                 self._verify(source)
         self._check_room(missing)
+        self._level = logging.INFO if len(missing) <= FEW else logging.DEBUG
         failures = self._fetch_missing(missing)
         lost = {source.name for source, _ in failures}
         for source, error in failures:
-            if source.optional:
-                log.warning("%s: left out: %s", source.name, error.reason)
+            log.log(self._level, "%s: not to be had: %s", source.url, error.reason)
+        if left_out := [source.name for source, _ in failures if source.optional]:
+            log.warning("left out, not to be had: %s", _listed(left_out))
         if needed := [failure for failure in failures if not failure[0].optional]:
             raise FidtoolsError("\n".join(self._complaint(*failure, unpublished) for failure in needed))
         return {source.name for source in wanted} - lost
@@ -141,7 +144,7 @@ class Downloads:
         """Run the transfers; returns those that failed, in the order of the sources."""
         failures: dict[str, tuple[Source, TransferError]] = {}
         stop = threading.Event()
-        with _bars(missing) as progress, ThreadPoolExecutor(self.jobs) as pool:
+        with bars(missing) as progress, ThreadPoolExecutor(self.jobs) as pool:
             try:
                 running = {pool.submit(self._run, source, progress, stop): source for source in missing}
                 for done in as_completed(running):
@@ -154,8 +157,8 @@ class Downloads:
                 raise
         return [failures[source.name] for source in missing if source.name in failures]
 
-    def _run(self, source: Source, progress: dict[str, Progress], stop: threading.Event) -> str:
-        log.info("fetching %s%s", source.url, f" ({gigabytes(source.size)})" if source.size else "")
+    def _run(self, source: Source, progress: Mapping[str, Progress], stop: threading.Event) -> str:
+        log.log(self._level, "fetching %s%s", source.url, f" ({gigabytes(source.size)})" if source.size else "")
         attempts = min(self.patience.attempts, OPTIONAL_ATTEMPTS) if source.optional else self.patience.attempts
         patience = replace(self.patience, attempts=attempts)
         return Transfer(source, self.folder, patience, progress[source.name], stop).run()
@@ -166,7 +169,7 @@ class Downloads:
         except TransferError as error:
             return error
         if source.sha256 is None:
-            log.info("%s: no hash is published; recorded %s", source.name, sha256)
+            log.log(self._level, "%s: no hash is published; recorded %s", source.name, sha256)
         self._record(source, sha256)
         return None
 
@@ -194,6 +197,12 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+def _listed(names: list[str]) -> str:
+    """A few names, and how many more."""
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
+
+
 def _marks(source: Source) -> str:
     """What tells that a file is the right one."""
     size = f"{source.size:,} bytes" if source.size is not None else "size not published"
@@ -210,31 +219,3 @@ def gigabytes(size: int) -> str:
         if size >= scale:
             return f"{size / scale:.1f} {unit}"
     return f"{size} bytes"
-
-
-@contextmanager
-def _bars(sources: list[Source]) -> Iterator[dict[str, Progress]]:
-    """For every source, what to tell its bytes to: a bar with rate and time left where stderr is a terminal."""
-    if not (sources and sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
-        yield {source.name: lambda done: None for source in sources}
-        return
-    from rich import progress as bars
-    from rich.console import Console
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        tasks = {source.name: shown.add_task(source.name, total=source.size) for source in sources}
-        yield {name: _teller(shown, task) for name, task in tasks.items()}
-
-
-def _teller(shown: object, task: object) -> Progress:
-    def tell(done: int) -> None:
-        shown.update(task, completed=done)  # type: ignore[attr-defined]
-
-    return tell

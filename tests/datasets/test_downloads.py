@@ -130,10 +130,22 @@ def test_every_file_that_failed_is_named(site, tmp_path):
     assert f"{site.url}/b" in str(caught.value)
 
 
-def test_an_optional_file_may_be_gone(site, tmp_path, caplog):
+def test_an_optional_file_may_be_gone_and_is_named(site, tmp_path, caplog):
     site.files["small.bin"] = b"small"
     got = store(tmp_path).fetch([source(site, "gone.bin", optional=True), source(site, "small.bin")])
     assert got == {"small.bin"}
+    assert "left out, not to be had: gone.bin" in caplog.messages
+
+
+def test_two_fetches_of_one_folder_take_turns(site, tmp_path):
+    site.files["big.bin"] = DATA
+    threads = [threading.Thread(target=store(tmp_path).fetch, args=([source(site)],)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert site.asked("big.bin") == [None]
+    assert (tmp_path / "downloads" / "big.bin").read_bytes() == DATA
 
 
 def test_another_size_stops_before_the_bytes_are_fetched(site, tmp_path):
