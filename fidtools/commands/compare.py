@@ -102,7 +102,8 @@ def _row(result: Result) -> list[str]:
     mark = f"[bold]{difference}[/]" if test.p_randomisation < 0.05 else difference
     means = [_mean(values, digits) for values in (result.a_means, result.b_means)]
     counts = f"{test.wins} / {test.losses} / {test.ties}"
-    return [f"{result.b} against {result.a}", result.metric, *means, mark, sure, f"{test.p_randomisation:.4f}", counts]
+    pair = " against ".join(",".join(Path(file).name for file in name.split(",")) for name in (result.b, result.a))
+    return [pair, result.metric, *means, mark, sure, f"{test.p_randomisation:.4f}", counts]
 
 
 def _mean(values: list[float], digits: int) -> str:

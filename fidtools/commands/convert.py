@@ -27,6 +27,7 @@ class Converters(click.Group):
 
 
 @click.group("convert", cls=Converters, no_args_is_help=True)
+@options.talk
 def command() -> None:
     """Bring data into another format, or a checkpoint into another library's form.
 

@@ -35,6 +35,7 @@ class Cutoffs(click.ParamType[list[int]]):
 
 
 MEASURING = (
+    click.option("--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k …"),
     click.option(
         "-m", "--metric", "names", multiple=True, help="Only this (repeatable): R@20, gold-R@k, EM, nDCG@10 …"
     ),
@@ -66,9 +67,6 @@ def measuring(function: F) -> F:
 
 @click.command("eval")
 @click.argument("files", type=click.Path(), nargs=-1)
-@click.option(
-    "--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k and its like."
-)
 @measuring
 @click.option("--agreement", nargs=2, metavar="A B", help="Instead: how score B ranks the passages of score A.")
 @click.option("--by", metavar="FIELD", help="Also for every value of this field of the lines.")

@@ -41,7 +41,8 @@ def count_inversions(ranks: NDArray[np.integer]) -> Ints:
     """The pairs i < j with ranks[i] > ranks[j], per row: a merge sort of all rows together, counting as it merges."""
     rows, width = ranks.shape
     size = 1 << max(width - 1, 0).bit_length()
-    blocks = np.full((rows, size), width, dtype=np.int64)  # what is added comes last and in order: no inversions
+    behind = int(ranks.max(initial=0)) + 1  # what is added comes last and in order: no inversions
+    blocks = np.full((rows, size), behind, dtype=np.int64)
     blocks[:, :width] = ranks
     total = np.zeros(rows, dtype=np.int64)
     half = 1

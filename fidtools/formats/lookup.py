@@ -19,11 +19,16 @@ def sniff(path: PathLike) -> Format:
     if str(path) == STANDARD:
         raise UsageError("the format of standard input must be named", hint="--from NAME; fidtools convert --list")
     head = Head.of(path)
-    for known in FORMATS.values():
-        if known.told is not None and known.told(head):
-            return known
-    problem = "none of the known formats" if head.data or head.path.is_dir() else "empty, so of no format"
+    if found := _told(head):
+        return found
+    if head.path.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(path))
+    problem = "none of the known formats" if head.data else "empty, so of no format"
     raise DataError(problem, path=path, hint="fidtools convert --list shows them; --from names one")
+
+
+def _told(head: Head) -> Format | None:
+    return next((known for known in FORMATS.values() if known.told is not None and known.told(head)), None)
 
 
 def named(name: str) -> Format:
@@ -34,10 +39,15 @@ def named(name: str) -> Format:
 
 
 def reading(path: PathLike, name: str | None = None, holds: Holds | None = None) -> Format:
-    """The format to read a file in: the one named, else the one told. Raises a FidtoolsError when it cannot be read
-    or does not hold what is asked for.
+    """The format to read a file in: the one named, else the one told.
+
+    JSON of no known format is read as our own lines where questions are wanted, which says what they lack. Raises a
+    FidtoolsError for a format that cannot be read or does not hold what is wanted.
     """
-    found = named(name) if name else sniff(path)
+    found = named(name) if name else _told(Head.of(path)) if str(path) != STANDARD else None
+    if found is None and holds == "questions" and Head.of(path).start:
+        found = FORMATS["jsonl"]
+    found = found or sniff(path)
     if found.read is None:
         raise UsageError(f"{found.name} can only be written")
     if holds is not None and found.holds != holds:

@@ -1,0 +1,73 @@
+"""FEVER's and KILT's metrics: their own examples, and cases by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from fidtools.evaluation.catalogue import Settings, measures
+from fidtools.evaluation.documents import covering_rank, evidence_sets, r_precision, recall_of_sets
+from fidtools.evaluation.inputs import Inputs
+from fidtools.evaluation.scores import collect
+from fidtools.formats.lookup import read_all
+from fidtools.records import Passage, Question
+
+
+def kilt(shared, number: int) -> dict[str, float]:
+    folder = "data/formats/kilt"
+    inputs = Inputs(questions=shared(f"{folder}/gold{number}.jsonl"))
+    _, questions = inputs.read(shared(f"{folder}/guess{number}_1.jsonl"))
+    found = collect(questions, measures(Settings(profile="kilt"), ["KILT", "EM", "F1"]))
+    return {name: metric.value for name, metric in found.metrics().items()}
+
+
+def test_kilt_s_own_examples(shared):
+    """The numbers are those of the tests beside the samples."""
+    first = kilt(shared, 1)
+    assert first == pytest.approx(
+        {"EM": 200 / 3, "F1": 250 / 3, "KILT-Rprec": 100 / 3, "KILT-recall@5": 100 / 3}
+        | {"KILT-EM": 100 / 3, "KILT-F1": 100 / 3}
+    )
+    assert kilt(shared, 2) == pytest.approx({"KILT-Rprec": 50.0, "KILT-recall@5": 200 / 3})
+
+
+def test_a_set_of_pages_takes_the_place_of_its_last_page():
+    sets = [frozenset("ab"), frozenset("c")]
+    assert recall_of_sets(sets, list("axb"), 2) == 0.5  # a gives its place to the whole set: x, {a, b}
+    assert recall_of_sets(sets, list("axb"), 1) == 0.0
+    assert recall_of_sets(sets, list("abc"), 2) == 1.0
+    assert r_precision(sets, list("axb")) == 0.5
+    assert r_precision(sets, list("ca")) == 1.0
+
+
+def claim(evidence: object, *titles: str, label: str = "SUPPORTS") -> Question:
+    passages = [Passage(str(rank), "", title=title) for rank, title in enumerate(titles)]
+    return Question("0", "?", ctxs=passages, extra={"evidence": evidence, "label": label})
+
+
+def test_a_whole_evidence_set_must_be_found():
+    evidence = [[[1, 1, "A", 0], [1, 1, "Soul_Food_-LRB-film-RRB-", 3]], [[1, 2, "C", 0]]]
+    found = claim(evidence, "A", "x", "Soul Food (film)", "C")
+    assert covering_rank(evidence_sets(found), found.ctxs) == 3
+    values = collect([found, claim([[[9, None, None, None]]], "x", label="NOT ENOUGH INFO")], FEVER).metrics()
+    assert {name: (metric.value, metric.n) for name, metric in values.items()} == {
+        "evidence@1": (0.0, 1),
+        "evidence@3": (100.0, 1),
+        "oracle@1": (50.0, 2),
+        "oracle@3": (100.0, 2),
+    }
+
+
+FEVER = measures(Settings(), ["evidence@k", "oracle@k"], [1, 3])
+
+
+def test_pages_are_the_same_in_either_spelling_of_an_accent():
+    decomposed = claim([[[1, 1, "Beyonce\u0301", 0]]], "Beyonc\u00e9")
+    assert covering_rank(evidence_sets(decomposed), decomposed.ctxs) == 1
+
+
+def test_every_verifiable_claim_of_the_sample_has_evidence(shared):
+    claims = list(read_all(shared("data/formats/raw/fever-paper_dev.100.jsonl"), "questions"))
+    assert len(claims) == 100
+    for found in claims:
+        assert bool(evidence_sets(found)) == (found.extra["label"] != "NOT ENOUGH INFO")
+        assert found.answers == [found.extra["label"]]

@@ -1,0 +1,186 @@
+"""`fidtools eval` as its users see it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fidtools.cli import run
+from fidtools.records import Passage, Question
+from fidtools.streams import write_lines
+
+
+def question(number: int, texts: list[str], **rest: object) -> dict:
+    ctxs = [Passage(f"p{i}", text, score=-float(i)) for i, text in enumerate(texts)]
+    fields = {"answers": ["Paris"], "ctxs": ctxs, **rest}
+    return Question(str(number), f"Question {number}?", **fields).to_json()
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    path = tmp_path / "ranked.jsonl"
+    extra = [{"gold": ["p1"], "kind": "x"}, {"gold": ["p0"], "kind": "y"}]
+    lines = [
+        question(0, ["In Paris.", "Rome"], prediction="the Paris", extra=extra[0]),
+        question(1, ["Rome", "PARIS!"], prediction="in Paris", extra=extra[1]),
+        question(2, ["Rome", "Parisian"], answers=["\u200b"], prediction="x"),
+    ]
+    write_lines(path, lines)
+    return path
+
+
+def document(*arguments: object, capsys) -> dict:
+    assert run(["eval", "--json", *map(str, arguments)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_one_file_as_json(ranked, capsys):
+    (file,) = document(ranked, "--k", "1,2,5", capsys=capsys)["files"]
+    values = {name: (metric["value"], metric["n"]) for name, metric in file["metrics"].items()}
+    assert values == {
+        "R@1": (50.0, 2),
+        "R@2": (100.0, 2),
+        "gold-R@1": (50.0, 2),
+        "gold-R@2": (100.0, 2),
+        "EM": (pytest.approx(100 / 3), 3),
+        "F1": (pytest.approx((100 + 200 / 3) / 3), 3),
+    }
+    assert file["metrics"]["EM"]["by"] == "SQuAD's normalisation"
+    assert file["not_computed"]["R@5"] == "no question has more than 2 passages"
+    assert file["questions"] == 3
+    note = "1 questions have no usable answer (empty, or without a letter, digit or sign): left out of R@1, R@2, R@5"
+    assert note in file["notes"]
+
+
+def test_several_files_in_a_pipe_are_tab_separated(ranked, capsys):
+    assert run(["eval", str(ranked), str(ranked), "-m", "EM", "-q"]) == 0
+    header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert header == ["file", "group", "metric", "value", "low", "high", "n", "unit", "by"]
+    assert [row[:4] for row in rows] == [[str(ranked), "", "EM", "33.3333"]] * 2
+
+
+def test_empty_answers_count_as_the_reference_has_it_only_when_asked_for(ranked, capsys):
+    (file,) = document(ranked, "-m", "R@1", "--empty-matches", capsys=capsys)["files"]
+    assert file["metrics"]["R@1"]["value"] == pytest.approx(200 / 3)
+
+
+def test_a_missing_prediction_counts_as_wrong_and_is_said(tmp_path, capsys):
+    path = tmp_path / "partly.jsonl"
+    rows = [question(0, [], prediction="Paris"), question(1, []), question(2, [], answers=None, prediction="x")]
+    write_lines(path, rows)
+    (file,) = document(path, "-m", "EM", capsys=capsys)["files"]
+    assert (file["metrics"]["EM"]["value"], file["metrics"]["EM"]["n"]) == (50.0, 2)
+    assert file["notes"] == [
+        "1 questions have no prediction: counted as 0 in EM",
+        "1 questions have no answers: left out of EM",
+    ]
+
+
+def test_groups_by_a_field_and_by_overlap_with_training(ranked, tmp_path, capsys):
+    (file,) = document(ranked, "--by", "kind", "-m", "R@1", capsys=capsys)["files"]
+    assert {name: m["R@1"]["value"] for name, m in file["groups"].items() if m} == {"x": 100.0, "y": 0.0}
+    train = tmp_path / "train.jsonl"
+    write_lines(train, [{"question": "the QUESTION 0", "answers": ["Oslo"]}, {"question": "z", "answers": ["paris!"]}])
+    (file,) = document(ranked, "--train", train, "-m", "EM", capsys=capsys)["files"]
+    assert {name: metrics["EM"]["n"] for name, metrics in file["groups"].items()} == {
+        "answer overlap only": 1,
+        "no overlap": 1,
+        "question overlap": 1,
+    }
+
+
+def test_values_of_every_question(ranked, tmp_path, capsys):
+    document(ranked, "-m", "EM", "-m", "R@1", "--per-question", tmp_path / "values.jsonl", capsys=capsys)
+    first, _, last = [json.loads(line) for line in (tmp_path / "values.jsonl").read_text().splitlines()]
+    assert first == {"file": str(ranked), "id": "0", "question": "Question 0?", "group": "", "EM": 100.0, "R@1": 100.0}
+    assert "R@1" not in last
+
+
+def test_agreement_of_two_scores(tmp_path, capsys):
+    path = tmp_path / "scored.jsonl"
+    scores = [{"a": 3.0, "b": 1.0}, {"a": 2.0, "b": 3.0}, {"a": 1.0, "b": 0.0}]
+    ctxs = [Passage(str(i), "t", scores=s) for i, s in enumerate(scores)]
+    write_lines(path, [Question("0", "?", ctxs=ctxs).to_json()])
+    (file,) = document(path, "--agreement", "a", "b", "--k", "1,5", capsys=capsys)["files"]
+    values = {name: metric["value"] for name, metric in file["metrics"].items()}
+    assert values["inversions"] == 1.0
+    assert values["kendall"] == pytest.approx(1 / 3)
+    assert (values["overlap@1"], values["cover@1"]) == (0.0, 2.0)
+    assert "overlap@5" not in values
+
+
+def test_answers_of_a_fid_output_file_are_joined_with_their_questions(tmp_path, capsys):
+    write_lines(tmp_path / "test.jsonl", [question(i, []) for i in range(3)])
+    (tmp_path / "final_output.txt").write_text("0\tParis\n2\tin\tParis\n")
+    (file,) = document(
+        tmp_path / "final_output.txt", "--questions", tmp_path / "test.jsonl", "-m", "EM", capsys=capsys
+    )["files"]
+    assert file["format"] == "fid-output"
+    assert (file["metrics"]["EM"]["value"], file["metrics"]["EM"]["n"]) == (pytest.approx(100 / 3), 3)
+
+
+def test_texts_of_a_run_come_from_the_corpus(tmp_path, capsys):
+    write_lines(tmp_path / "test.jsonl", [question(0, [], ctxs=None)])
+    write_lines(tmp_path / "passages.jsonl", [{"id": "a", "text": "Rome"}, {"id": "b", "text": "Paris"}])
+    (tmp_path / "run.trec").write_text("0 Q0 a 1 2.5 x\n0 Q0 b 2 1.5 x\n")
+    arguments = ["--questions", tmp_path / "test.jsonl", "-m", "R@k", "--k", "1,2", tmp_path / "run.trec"]
+    (file,) = document(*arguments, "--passages", tmp_path / "passages.jsonl", capsys=capsys)["files"]
+    assert [file["metrics"][name]["value"] for name in ("R@1", "R@2")] == [0.0, 100.0]
+    assert run(["eval", *map(str, arguments)]) == 1
+    assert "give the corpus with --passages" in capsys.readouterr().err
+
+
+def test_lists_that_are_not_in_order_are_said_and_can_be_sorted(tmp_path, capsys):
+    path = tmp_path / "wscores.jsonl"
+    ctxs = [Passage("a", "Rome", score=0.1), Passage("b", "Paris", score=0.9)]
+    write_lines(path, [Question("0", "?", ["Paris"], ctxs=ctxs).to_json()])
+    (listed,) = document(path, "-m", "R@1", capsys=capsys)["files"]
+    (ranked,) = document(path, "-m", "R@1", "--rank-by", "score", capsys=capsys)["files"]
+    assert (listed["metrics"]["R@1"]["value"], ranked["metrics"]["R@1"]["value"]) == (0.0, 100.0)
+    assert "not by falling score" in listed["notes"][0]
+    assert ranked["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["-m", "R@x"], 2, "known are R@k, gold-R@k, EM"),
+        (["--k", "0,5"], 2, "whole numbers from 1"),
+        (["--profile", "fever"], 0, ""),
+        (["-m", "evidence@1"], 1, "nothing can be measured\n  the questions have no evidence"),
+        (["--questions", "/dev/null"], 1, "/dev/null"),
+        (["--rank-by", "attention"], 1, "no such score"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(ranked, capsys, arguments, code, said):
+    assert run(["eval", str(ranked), *arguments]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_published_figures_from_the_files_as_they_are(shared, capsys):
+    systems = {"DPR": 40.9141, "FiD": 46.4820, "FiD-KD": 49.5568}
+    files = [shared(f"data/reference-predictions/NQ_{name}.jsonl.gz") for name in systems]
+    found = document(*files, capsys=capsys)["files"]
+    assert [round(file["metrics"]["EM"]["value"], 4) for file in found] == list(systems.values())
+
+
+def test_compare_tests_and_lists_wins_and_losses(ranked, tmp_path, capsys):
+    better = tmp_path / "better.jsonl"
+    rows = [json.loads(line) for line in ranked.read_text().splitlines()]
+    write_lines(better, [row | {"prediction": "Paris"} for row in reversed(rows)])
+    changes = tmp_path / "changes.jsonl"
+    arguments = ["compare", f"{ranked}", f"{better},{better}", "-m", "EM", "--json", "--changes", f"{changes}", "-q"]
+    assert run(arguments) == 0
+    (result,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (result["metric"], result["n"], result["wins"], result["losses"], result["ties"]) == ("EM", 3, 1, 0, 2)
+    assert result["difference"] == pytest.approx(100 / 3)
+    assert result["b_means"] == [pytest.approx(200 / 3)] * 2
+    (change,) = [json.loads(line) for line in changes.read_text().splitlines()]
+    assert change == {"metric": "EM", "id": "1", "question": "Question 1?", "a": 0.0, "b": 100.0}
+
+
+def test_compare_refuses_other_questions(ranked, tmp_path, capsys):
+    write_lines(tmp_path / "other.jsonl", [question(i, [], prediction="x") for i in range(2)])
+    assert run(["compare", str(ranked), str(tmp_path / "other.jsonl")]) == 1
+    assert "1 questions of the first system are not in it" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""Answers in passages: the reference's hits, found without tokenising every passage."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fidtools.errors import DataError
+from fidtools.evaluation.passages import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
+from fidtools.records import Passage, Question
+
+
+def slowly(answers: list[str], text: str) -> bool:
+    """The definition: tokens of an answer follow one another among the tokens of the text."""
+    words = tokens(text)
+    sequences = [sequence for sequence in map(tokens, answers) if sequence]
+    return any(words[i : i + len(s)] == s for s in sequences for i in range(len(words)))
+
+
+@pytest.fixture(scope="module")
+def golden(shared):
+    return json.loads(shared("golden/evaluation.json").read_text())
+
+
+def test_hits_and_tokens_equal_the_reference(golden):
+    for case in golden["has_answer"]:
+        assert has_answer(case["answers"], case["text"], empty_matches=True) == case["has_answer"], case
+        assert tokens(case["text"]) == case["text_tokens"], case
+
+
+def test_an_answer_without_tokens_is_found_nowhere_unless_asked_for(golden):
+    cases = [case for case in golden["has_answer"] if [] in case["answer_tokens"]]
+    assert len(cases) >= 9
+    for case in cases:
+        assert case["has_answer"]
+        assert not has_answer(case["answers"], case["text"])
+        assert len(usable(case["answers"])) == len([t for t in case["answer_tokens"] if t])
+
+
+def test_recall_equals_the_reference_where_lists_are_of_one_length(golden):
+    for case in golden["top_k"]:
+        questions = [
+            Question(str(i), "?", row["answers"], ctxs=[Passage(None, c["text"] or "") for c in row["ctxs"]])
+            for i, row in enumerate(case["data"])
+        ]
+        hits = [AnswerMatcher(q.answers).hits([p.text for p in q.ctxs]) for q in questions]
+        assert hits == case["questions_doc_hits"]
+        if not case["name"].startswith("ragged"):  # the reference cuts all lists to the length of the first
+            found = recall_at(questions, range(1, len(case["top_k_hits"]) + 1))
+            assert [round(share * len(questions)) for share in found.values()] == case["top_k_hits"]
+
+
+def test_recall_of_lists_of_several_lengths():
+    short = Question("0", "?", ["b"], ctxs=[Passage(None, "a"), Passage(None, "b")])
+    long = Question("1", "?", ["z"], ctxs=[Passage(None, "a")] * 4 + [Passage(None, "z")])
+    unusable = Question("2", "?", ["\u200b"], ctxs=[Passage(None, "a")])
+    assert recall_at([short, long, unusable], [1, 2, 5]) == {1: 0.0, 2: 0.5, 5: 1.0}
+
+
+NASTY_LETTERS = "aAbBkK\u212aée\u0301ΣσςİiIı .,-'\u00a0\u200b\0\nß12½東\u037e;≠=\u0338"
+NASTY = st.text(alphabet=st.sampled_from(NASTY_LETTERS), max_size=12)
+
+
+@given(st.lists(NASTY, max_size=3), st.lists(NASTY, max_size=5))
+def test_hits_equal_the_definition_on_nasty_texts(answers, texts):
+    assert AnswerMatcher(answers).hits(texts) == [slowly(answers, text) for text in texts]
+
+
+@given(st.text(max_size=20), st.data())
+def test_a_piece_of_a_text_is_judged_as_by_the_definition(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    piece = data.draw(st.sampled_from([text[start:], text[:start], text[start:].upper(), text[start : start + 3]]))
+    assert has_answer([piece], text) == slowly([piece], text)
+
+
+def test_no_letter_but_the_kelvin_sign_becomes_an_ascii_word():
+    """What the search in bytes relies on: decomposed letters are followed by a mark."""
+    bare = []
+    for code in range(0x80, 0x110000):
+        parts = unicodedata.normalize("NFD", chr(code)) if not 0xD800 <= code < 0xE000 else ""
+        alone = len(parts) == 1 or not unicodedata.category(parts[1]).startswith("M") if parts else False
+        if alone and parts[0].lower().isascii() and parts[0].isalnum():
+            bare.append(chr(code))
+    assert bare == ["\u212a"]
+
+
+def test_hits_equal_the_definition_on_real_passages(shared):
+    with gzip.open(shared("data/squad-open/passages.jsonl.gz"), "rt") as lines:
+        texts = [json.loads(line)["text"] for line, _ in zip(lines, range(300), strict=False)]
+    with gzip.open(shared("data/squad-open/test.jsonl.gz"), "rt") as lines:
+        answers = [json.loads(line)["answers"] for line, _ in zip(lines, range(20), strict=False)]
+    answers += [["a"], ["the"], ["–"], ["é"], ["in the"], ["1979", "5"]]
+    words = [tokens(text) for text in texts]
+    for group in answers:
+        sequences = [tokens(answer) for answer in group]
+        slow = [any(w[i : i + len(s)] == s for s in sequences for i in range(len(w))) for w in words]
+        assert AnswerMatcher(group).hits(texts) == slow
+
+
+def test_answers_as_regular_expressions(shared):
+    with gzip.open(shared("data/qa-only/curatedtrec-test-regex.jsonl.gz"), "rt") as lines:
+        answers = {row["question"]: row["answers"] for row in map(json.loads, lines)}
+    mountain = answers["How tall is Mount McKinley?"]
+    assert regex_hits(mountain, ["It is 20,320 feet high", "It is 6168 M high", "20 feet"]) == [True, True, False]
+    assert not has_answer(mountain, "It is 20,320 feet high")
+
+
+def test_a_broken_regular_expression_is_an_error():
+    with pytest.raises(DataError, match="not a regular expression"):
+        regex_hits(["(unclosed"], ["text"])

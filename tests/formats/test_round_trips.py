@@ -1,0 +1,207 @@
+"""What is written is read again the same, and what a format cannot hold is said."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fidtools.cli import run
+from fidtools.errors import DataError
+from fidtools.formats import students, writers
+from fidtools.formats.lookup import named, read_all, sniff
+from fidtools.formats.trec import Judgement
+from fidtools.records import Passage, Question
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+FLAT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8)
+WORD = st.text("abé東1:_-", min_size=1, max_size=6)
+SCORE = st.floats(-1e6, 1e6)
+
+
+def passages(text=TEXT):
+    scores = st.dictionaries(WORD, SCORE, max_size=2)
+    return st.builds(Passage, WORD, text, text, st.none() | WORD, SCORE, scores)
+
+
+QUESTIONS = st.builds(
+    Question,
+    WORD,
+    TEXT.filter(str.strip),
+    st.none() | st.lists(TEXT, max_size=3),
+    st.none() | TEXT,
+    st.none() | WORD,
+    st.none() | st.lists(passages(), max_size=3),
+    st.none() | TEXT,
+    st.dictionaries(WORD.map("x".__add__), TEXT | st.integers(-9, 9) | st.lists(TEXT, max_size=2), max_size=2),
+)
+MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def back(name: str, records: list, path):
+    known = named(name)
+    known.write(iter(records), path)
+    return list(read_all(path, known.holds, name))
+
+
+@MANY
+@given(st.lists(QUESTIONS, min_size=1, max_size=3))
+@pytest.mark.parametrize("name", ["jsonl", "fid"])
+def test_our_lines_and_fid_s_list_lose_nothing(name, tmp_path, questions):
+    assert back(name, questions, tmp_path / "file.json") == questions
+
+
+@MANY
+@given(QUESTIONS)
+def test_dpr_results_keep_all_but_add_flags(tmp_path, question):
+    (found,) = back("dpr", [question], tmp_path / "file.json")
+    for passage in found.ctxs:
+        assert isinstance(passage.extra.pop("has_answer"), bool)
+    question.answers, question.ctxs = question.answers or [], question.ctxs or []
+    assert found == question
+
+
+@MANY
+@given(st.lists(passages(), min_size=1, max_size=4))
+@pytest.mark.parametrize("name", ["passages", "psgs", "beir-corpus"])
+def test_corpora_keep_ids_titles_and_texts(name, tmp_path, passages):
+    for passage in passages:
+        passage.score, passage.scores = None, {}
+        passage.doc_id = None if name == "psgs" else passage.doc_id
+        if name == "psgs":  # a table in CSV has one kind of line break
+            passage.text, passage.title = (t.replace("\r", " ") for t in (passage.text, passage.title))
+    assert back(name, passages, tmp_path / "corpus.x") == passages
+
+
+@MANY
+@given(st.lists(st.builds(Passage, WORD, FLAT, FLAT.map(lambda t: t.replace('"', ""))), min_size=1, max_size=3))
+def test_contents_part_where_they_were_joined(tmp_path, passages):
+    assert back("contents", passages, tmp_path / "corpus.jsonl") == passages
+
+
+@MANY
+@given(st.dictionaries(WORD, SCORE, min_size=1, max_size=5))
+@pytest.mark.parametrize("name", ["trec-run", "tevatron-run"])
+def test_runs_keep_ids_and_scores_to_the_last_digit(name, tmp_path, scores):
+    question = Question("q", "", ctxs=[Passage(i, "", score=s) for i, s in scores.items()])
+    (found,) = back(name, [question], tmp_path / "run")
+    assert {p.id: p.score for p in found.ctxs} == scores
+    assert [p.score for p in found.ctxs] == sorted(scores.values(), reverse=True)
+
+
+@pytest.mark.parametrize("name", ["trec-qrels", "beir-qrels"])
+def test_judgements(name, tmp_path):
+    judgements = [Judgement("1", "a", 2), Judgement("1", "b", 0), Judgement("x", "c:1", 1)]
+    assert back(name, judgements, tmp_path / "qrels") == judgements
+    assert sniff(tmp_path / "qrels").name == name
+
+
+def test_answers_of_fid_s_output_file(tmp_path):
+    questions = [Question("0", "", prediction="a\tb"), Question("x", "", prediction="")]
+    assert back("fid-output", questions, tmp_path / "final_output.txt") == questions
+    with pytest.raises(DataError, match="line break"):
+        writers.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
+    assert not (tmp_path / "other.txt").exists()
+
+
+def scored(*scores: float) -> Question:
+    ctxs = [Passage(f"p{i}", f"text {i}", f"Title {i}", score=score) for i, score in enumerate(scores)]
+    return Question("q", "Who?", ["A"], ctxs=ctxs, extra={"gold": ["p0"]})
+
+
+def test_tevatron_lines_come_back_with_their_gold(tmp_path):
+    (found,) = back("tevatron", [scored(1.0, 2.0)], tmp_path / "train.jsonl")
+    assert found == scored(1.0, 2.0)
+    (line,) = (tmp_path / "train.jsonl").read_text().splitlines()
+    assert [p["docid"] for p in json.loads(line)["positive_passages"]] == ["p0"]
+
+
+def test_tevatron_s_positive_is_the_best_scored_one_without_gold(tmp_path):
+    question = scored(1.0, 2.0)
+    del question.extra["gold"]
+    (found,) = back("tevatron", [question], tmp_path / "train.jsonl")
+    assert found.extra["gold"] == ["p1"]
+
+
+def test_a_line_for_sentence_transformers_by_hand(tmp_path):
+    students.write_sentence_transformers([scored(1.0, 3.0, 2.0)], tmp_path / "distil.jsonl")
+    assert orjson.loads((tmp_path / "distil.jsonl").read_bytes()) == {
+        "query": "Who?",
+        "positive": "Title 1 text 1",
+        "negative_1": "Title 2 text 2",
+        "negative_2": "Title 0 text 0",
+        "label": [3.0, 2.0, 1.0],
+    }
+
+
+def test_columns_for_sentence_transformers_must_be_as_many_on_every_line(tmp_path):
+    with pytest.raises(DataError, match="1 passages, 2 in the questions before"):
+        students.write_sentence_transformers([scored(1.0, 2.0), scored(1.0)], tmp_path / "distil.jsonl")
+
+
+def test_a_folder_for_pylate(tmp_path):
+    students.write_pylate([scored(1.0, 3.0), scored(2.0)], tmp_path / "pylate")
+    read = {p.name: [json.loads(line) for line in p.open()] for p in (tmp_path / "pylate").iterdir()}
+    assert read["train.jsonl"][0] == {"query_id": "q", "document_ids": ["p1", "p0"], "scores": [3.0, 1.0]}
+    assert [d["document_id"] for d in read["documents.jsonl"]] == ["p1", "p0"]
+    assert read["queries.jsonl"][1] == {"query_id": "q", "text": "Who?"}
+
+
+def test_a_beir_folder_comes_back_with_its_judgements(tmp_path):
+    named("beir").write([scored(1.0, 2.0)], tmp_path / "beir")
+    assert sniff(tmp_path / "beir").name == "beir"
+    (found,) = read_all(tmp_path / "beir", "questions")
+    assert (found.id, found.question, found.extra) == ("q", "Who?", {"gold": {"p0": 1}})
+    assert [p.id for p in read_all(tmp_path / "beir" / "corpus.jsonl", "passages")] == ["p0", "p1"]
+
+
+def test_what_a_run_cannot_hold_is_said(tmp_path, capsys, caplog):
+    writers.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
+    assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-run", "-o", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err + caplog.text
+    for name in ("answers", "question", "gold", "ctxs.text", "ctxs.title"):
+        assert f"not kept by trec-run: {name} (in 1 questions)" in said
+    assert "ctxs.score" not in said
+    assert (tmp_path / "run").read_text() == "q Q0 p1 1 2.0 fidtools\nq Q0 p0 2 1.0 fidtools\n"
+
+
+def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path, capsys):
+    question = scored(1.0, 2.0, 3.0)
+    for value, passage in zip((9.0, 8.0, 7.0), question.ctxs, strict=True):
+        passage.scores = {"attention": value}
+    writers.write_jsonl([question, scored(1.0)], tmp_path / "in.jsonl")
+    arguments = ["convert", str(tmp_path / "in.jsonl"), "--to", "sentence-transformers", "--top", "2"]
+    assert run([*arguments, "--score", "attention"]) == 1  # the second question has no such score
+    writers.write_jsonl([question], tmp_path / "in.jsonl")
+    capsys.readouterr()
+    assert run([*arguments, "--score", "attention"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == [9.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--to", "nonsense"], 2, "unknown format 'nonsense'"),
+        (["--to", "psgs"], 2, "questions are written as"),
+        (["--to", "triviaqa"], 2, "cannot be written"),
+        (["--from", "pylate"], 2, "can only be written"),
+        (["--from", "squad"], 1, "nothing in it"),
+    ],
+)
+def test_impossible_conversions_are_said(tmp_path, capsys, arguments, code, said):
+    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    assert run(["convert", str(tmp_path / "in.jsonl"), *arguments, "-o", str(tmp_path / "out")]) == code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_formats_are_named_and_listed(tmp_path, capsys):
+    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    assert run(["convert", "--sniff", str(tmp_path / "in.jsonl")]) == 0
+    assert capsys.readouterr().out.split("\t")[1:3] == ["jsonl", "questions"]
+    assert run(["convert", "--list"]) == 0
+    listed = dict(line.split("\t")[:2] for line in capsys.readouterr().out.splitlines())
+    assert listed["trec-run"] == "questions"
