@@ -56,11 +56,11 @@ def command(
     if (n_best or 1) > beams:
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
     refuse_stdin_on_ranks(questions)
-    model = inference_reader(reader, token_budget, n_context=n_context, answer_maxlength=answer_maxlength)
+    dtype = choose_precision(precision)
+    model = inference_reader(reader, token_budget, dtype, n_context=n_context, answer_maxlength=answer_maxlength)
     if keep_passages is not None:
         model.fusion.taps.check()
     search = Search(beams, n_best or 1, model.settings.answer_maxlength)
-    dtype = choose_precision(precision)
 
     def answered(group: list[Question]) -> list[dict[str, Any]]:
         with autocast(dtype):

@@ -73,9 +73,9 @@ def command(
     from fidtools.talk import track
 
     refuse_stdin_on_ranks(questions)
-    model = inference_reader(reader, token_budget, n_context=n_context)
-    model.fusion.taps.check()
     dtype = choose_precision(precision)
+    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
+    model.fusion.taps.check()
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 
     def work(group: list[Question]) -> list[dict[str, Any]]:

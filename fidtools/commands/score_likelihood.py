@@ -53,8 +53,8 @@ def command(
     from fidtools.talk import track
 
     refuse_stdin_on_ranks(questions)
-    model = inference_reader(reader, token_budget, n_context=n_context)
     dtype = choose_precision(precision)
+    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
     name = LEFT_OUT if leave_one_out else ALONE
 
     def work(group: list[Question]) -> list[dict[str, Any]]:

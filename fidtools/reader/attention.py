@@ -66,7 +66,10 @@ def attend(
     position_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """One attention layer, as `transformers` calls it. Decoder layers of a tapped model are recorded or biased."""
+    """One attention layer, as `transformers` calls it. Decoder layers of a tapped model are recorded or biased.
+
+    SDPA computes it, except where it cannot (capped scores) or is slower (bf16 on a CPU, see benchmarks/reader.md).
+    """
     if _probed is not None:
         _probed.append((module, key.shape[2]))
     taps = _taps.get(module)
@@ -77,8 +80,8 @@ def attend(
             position_bias = cross_bias(taps.bias, taps.offset, query.shape[2], key.shape[2])
         if taps.recorded is not None:
             taps.recorded.append(_layer(query, key, value, position_bias, kwargs))
-    if kwargs.get("softcap") is not None:
-        return _eager(module, query, key, value, attention_mask, position_bias, kwargs)
+    if kwargs.get("softcap") is not None or (query.device.type == "cpu" and query.dtype == torch.bfloat16):
+        return _spelled_out(module, query, key, value, attention_mask, position_bias, kwargs)
     output: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, position_bias=position_bias, **kwargs
     )
@@ -92,11 +95,11 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 def _raw_scores(query: Tensor, key: Tensor, position_bias: Tensor | None, kwargs: dict[str, Any]) -> Tensor:
     """What enters the softmax, without the mask: (batch, heads, queries, keys)."""
     scaling = kwargs.get("scaling")
-    scores: Tensor = query @ _all_heads(key, query).transpose(2, 3)
-    scores = scores * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores: Tensor = (query if factor == 1 else query * factor) @ _all_heads(key, query).transpose(2, 3)
     if (cap := kwargs.get("softcap")) is not None:
         scores = torch.tanh(scores / cap) * cap
-    return scores if position_bias is None else scores + position_bias
+    return scores if position_bias is None else scores.add_(position_bias.to(scores.dtype).contiguous())
 
 
 def _all_heads(states: Tensor, query: Tensor) -> Tensor:
@@ -111,7 +114,7 @@ def _layer(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, kwarg
         return Layer(scores, _all_heads(value.float().norm(dim=-1), query))
 
 
-def _eager(
+def _spelled_out(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -120,14 +123,16 @@ def _eager(
     position_bias: Tensor | None,
     kwargs: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """Attention spelled out, for models that cap their scores (SDPA cannot)."""
+    """Attention as matrix products and a softmax, in place where that is possible."""
     scores = _raw_scores(query, key, position_bias, kwargs)
     if mask is None and getattr(module, "is_causal", False):  # the library leaves a plain causal mask to SDPA
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(key.shape[2] - query.shape[2])
     if mask is not None:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
-    weights = torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=kwargs.get("dropout", 0.0), training=module.training)
+        floor = torch.finfo(scores.dtype).min
+        scores = scores.masked_fill_(~mask, floor) if mask.dtype == torch.bool else scores.add_(mask)
+    weights = torch.softmax(scores, -1)
+    if module.training and kwargs.get("dropout"):
+        weights = nn.functional.dropout(weights, p=kwargs["dropout"])
     return (weights @ _all_heads(value, query)).transpose(1, 2).contiguous(), weights
 
 

@@ -84,12 +84,20 @@ def load_reader(name: str | Path, **changes: Any) -> Reader:
     return reader
 
 
-def inference_reader(name: str | Path, token_budget: int, **changes: Any) -> Reader:
-    """`load_reader`, on the device and ready to answer and score."""
+def inference_reader(name: str | Path, token_budget: int, dtype: torch.dtype, **changes: Any) -> Reader:
+    """`load_reader`, on the device and ready to answer and score in `dtype`, inside `autocast(dtype)`."""
     reader = load_reader(name, **changes)
     reader.fusion.to(choose_device()).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
+    cast_products(reader.fusion.model, dtype)
     return reader
+
+
+def cast_products(model: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights of matrix products (and embeddings tied to one) in `dtype`, so that none is cast at each use."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.to(dtype)
 
 
 def reader_from_model(

@@ -14,7 +14,7 @@ from fidtools.reader.aggregation import NAMES
 from fidtools.reader.decoding import Search, answer_questions
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
-from fidtools.reader.model import Reader, load_reader, set_dropout
+from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout
 from fidtools.reader.scoring import attention_scores
 from fidtools.records import Question
 
@@ -135,3 +135,15 @@ def test_likelihood_is_the_loss_of_reading_the_passage_alone(any_reader: Reader,
     assert likelihoods(reader, question, target, "likelihood") == pytest.approx(alone, rel=1e-4)
     expected = [whole - value for value in rest]
     assert likelihoods(reader, question, target, "leave-one-out") == pytest.approx(expected, abs=1e-3)
+
+
+def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Question]) -> None:
+    exact = attention_scores(any_reader, questions)
+    cast_products(any_reader.fusion.model, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attention_scores(any_reader, questions)
+        assert len(answer_questions(any_reader, questions, Search(beams=2, max_tokens=3))) == len(questions)
+    values = [scores["attention"] for scores in exact if scores]
+    size = max(abs(value) for row in values for value in row)
+    for row, near in zip(values, [scores["attention"] for scores in rounded if scores], strict=True):
+        assert near == pytest.approx(row, abs=0.03 * size)
