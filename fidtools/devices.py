@@ -60,14 +60,15 @@ def ranks() -> Ranks:
 def choose_precision(wanted: Precision = "auto") -> torch.dtype:
     """bfloat16 or float32; `auto` takes bfloat16 where the device has units for it. Says which and why, once."""
     device = choose_device()
-    has_units, reason = _bf16_units(device)
+    has_units, reason = bf16_units(device)
     dtype = torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and has_units) else torch.float32
     name = "bf16" if dtype is torch.bfloat16 else "float32"
     log.info("precision: %s on %s (%s)", name, device.type, "as asked" if wanted != "auto" else reason)
     return dtype
 
 
-def _bf16_units(device: torch.device) -> tuple[bool, str]:
+def bf16_units(device: torch.device) -> tuple[bool, str]:
+    """Whether the device multiplies bf16 faster than float32, and that in words."""
     if device.type == "cuda":
         has = torch.cuda.is_bf16_supported(including_emulation=False)
         return has, "the GPU has bf16 units" if has else "the GPU has no bf16 units, and T5 overflows in fp16"

@@ -1,0 +1,101 @@
+"""Approximate inner products of questions with a block of passages, with a proven bound on their error.
+
+Let x be a passage, q a question, c any fixed vector. Ranking by q·(x - c) is ranking by q·x, and what is left of x
+after the corpus's mean c is small where embeddings have a common part. With q̃, x̃ the rounded q and x - c, and s̃ what
+the matrix product returns, Cauchy-Schwarz gives
+
+    |s̃ - q·(x - c)| ≤ |q|·|x - c - x̃| + |q - q̃|·|x̃|        rounding the factors (measured, not estimated)
+                     + d·2⁻²²·|q̃|·|x̃|                       summing in float32, in any order
+                     + 2⁻⁸·|s̃|                              rounding the result (bf16 only)
+                     + 2⁻²²·|q|·|x|                         rounding x - c, and the final score to float32
+
+The norms are the largest of the block. All but the third line (which depends on s̃) is `slack`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fidtools.errors import DataError
+
+Array = np.ndarray[Any, Any]
+Product = Literal["bf16", "float32"]
+SUMMING = 2.0**-22  # four times float32's rounding: accelerators add less carefully than IEEE asks
+BF16_ROUNDING = 2.0**-8
+LARGEST_NORM = 1e18  # so that no product of two norms overflows
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Questions made ready for one kind of product: m × d in its precision, and the norms the bound needs (m each)."""
+
+    values: Tensor
+    norm: Tensor
+    lost: Tensor
+    rounding: float
+
+    @classmethod
+    def of(cls, questions: Tensor, product: Product) -> Factors:
+        """From float32 questions (m × d)."""
+        values = questions.bfloat16() if product == "bf16" else questions
+        lost = torch.linalg.vector_norm(questions - values.float(), dim=1)
+        norm = torch.linalg.vector_norm(questions, dim=1)
+        return cls(values, norm * (1 + 1e-5), lost * (1 + 1e-5), BF16_ROUNDING if product == "bf16" else 0.0)
+
+    def slack(self, block: Block) -> Tensor:
+        """The part of the error bound that does not depend on the score (m)."""
+        rounded = self.norm + self.lost  # at least |q̃|
+        dim = self.values.shape[1]
+        return (
+            self.norm * block.lost
+            + self.lost * block.norm
+            + dim * SUMMING * rounded * block.norm
+            + SUMMING * self.norm * block.whole_norm
+            + 1e-35
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive passages made ready (B × d, B a multiple of what the filter needs), with their largest norms."""
+
+    start: int
+    rows: int
+    values: Tensor
+    norm: float
+    lost: float
+    whole_norm: float
+
+
+def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> Block:
+    """A block of passages as read from disk (B × d, float32 or float16), on the center's device.
+
+    Raises DataError naming the row when a vector holds NaN, infinity or numbers too large to multiply.
+    """
+    whole = torch.from_numpy(stored).to(center.device).float()
+    whole_norms = torch.linalg.vector_norm(whole, dim=1)
+    check_finite(whole_norms, "row", start)
+    shifted = whole - center if product == "bf16" else whole
+    values = shifted.bfloat16() if product == "bf16" else shifted
+    if product == "bf16":
+        lost = float(torch.linalg.vector_norm(shifted - values.float(), dim=1).max())
+        norm = float(torch.linalg.vector_norm(shifted, dim=1).max()) + lost
+    else:
+        lost, norm = 0.0, float(whole_norms.max())
+    if padding := -len(values) % multiple:
+        values = torch.cat([values, values.new_zeros(padding, values.shape[1])])
+    grown = 1 + 1e-5  # the norms themselves are rounded
+    return Block(start, len(stored), values, norm * grown, lost * grown, float(whole_norms.max()) * grown)
+
+
+def check_finite(norms: Tensor, what: str, first: int = 0) -> None:
+    """Raise DataError for the first vector whose norm is not a number below 10¹⁸."""
+    bad = (~(norms < LARGEST_NORM)).nonzero()[:, 0]
+    if len(bad):
+        problem = "NaN, infinite or huge numbers in a vector cannot be searched"
+        raise DataError(problem, field=what, value=first + int(bad[0]))

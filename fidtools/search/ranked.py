@@ -1,0 +1,44 @@
+"""What a search returns, and how the results of parts of a corpus become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """For each of m questions its best rows, by falling score, equal scores by rising row: both arrays m × min(k, n).
+
+    A score is the inner product rounded once to float32 (computed in float64), so that it depends on the two vectors
+    only: not on blocks, batches, threads, devices or ranks.
+    """
+
+    rows: Array
+    scores: Array
+
+
+def merged(parts: Sequence[Ranked], k: int) -> Ranked:
+    """The `k` best of each question's rows in all parts."""
+    rows = np.concatenate([part.rows for part in parts], axis=1)
+    scores = np.concatenate([part.scores for part in parts], axis=1)
+    return best(rows, scores, k)
+
+
+def best(rows: Array, scores: Array, k: int) -> Ranked:
+    """The `k` best columns of each line (m × c) of candidates."""
+    order = np.lexsort((rows, -scores))[:, :k]
+    return Ranked(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+
+def exact_scores(questions: Array, passages: Array) -> Array:
+    """Inner products of corresponding lines (m × d each): float64 sums, rounded to float32."""
+    products = questions.astype(np.float64)
+    products *= passages
+    found: Array = products.sum(1).astype(np.float32)
+    return found

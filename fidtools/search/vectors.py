@@ -1,0 +1,125 @@
+"""Vectors to search among, read by position: from files without mapping them, or from an array."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+DENSE = 8  # rows wanted at least once in so many are read with all that lies between
+
+
+class Vectors(Protocol):
+    """n vectors of d numbers."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """n and d."""
+        ...
+
+    def read(self, start: int, stop: int) -> Array:
+        """Rows start … stop-1 as they are stored (m × d)."""
+        ...
+
+    def take(self, rows: Array) -> Array:
+        """The given rows, which must rise (m × d)."""
+        ...
+
+
+class ArrayVectors:
+    """Vectors in memory (or a memory map)."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.shape = (len(array), array.shape[1])
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        return self.array[start:stop]
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        return self.array[rows]
+
+
+class FileVectors:
+    """The rows of one .npy file, read into buffers, so that memory is what the caller holds and no more."""
+
+    def __init__(self, path: str | Path) -> None:
+        table = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.shape = (int(table.shape[0]), int(table.shape[1]))
+        self._dtype, self._start = table.dtype, table.offset
+        self._row_bytes = self.shape[1] * table.dtype.itemsize
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - lives as long as the object
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        block = np.empty((stop - start, self.shape[1]), self._dtype)
+        self._fill(block, start)
+        return block
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        if len(rows) * DENSE > int(rows[-1]) - int(rows[0]):
+            near: Array = self.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
+            return near
+        found = np.empty((len(rows), self.shape[1]), self._dtype)
+        for place, row in enumerate(rows.tolist()):
+            self._fill(found[place : place + 1], row)
+        return found
+
+    def _fill(self, block: Array, row: int) -> None:
+        view, offset = memoryview(block.data).cast("B"), self._start + row * self._row_bytes
+        while view:
+            done = os.preadv(self._file.fileno(), [view], offset)
+            if not done:
+                raise EOFError(f"{self._file.name} was cut short while it was being searched")
+            view, offset = view[done:], offset + done
+
+
+class Stacked:
+    """Several sets of vectors one after the other (the shards of one set of embeddings)."""
+
+    def __init__(self, parts: Sequence[Vectors]) -> None:
+        self.parts = parts
+        self._bounds = np.cumsum([0, *(part.shape[0] for part in parts)])
+        self.shape = (int(self._bounds[-1]), parts[0].shape[1])
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        pieces = []
+        for part, begin, end in zip(self.parts, self._bounds, self._bounds[1:], strict=False):
+            low, high = max(start, int(begin)), min(stop, int(end))
+            if low < high:
+                pieces.append(part.read(low - int(begin), high - int(begin)))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        cuts = np.searchsorted(rows, self._bounds)
+        pieces = [
+            part.take(rows[low:high] - begin)
+            for part, begin, low, high in zip(self.parts, self._bounds, cuts, cuts[1:], strict=False)
+            if low < high
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+class Selected:
+    """Some rows of other vectors, in rising order, as vectors of their own."""
+
+    def __init__(self, vectors: Vectors, rows: Array) -> None:
+        self._vectors, self.rows = vectors, rows
+        self.shape = (len(rows), vectors.shape[1])
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        return self._vectors.take(self.rows[start:stop])
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        return self._vectors.take(self.rows[rows])

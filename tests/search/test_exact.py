@@ -1,0 +1,91 @@
+"""Exact search returns what brute force in float64 returns, whatever the vectors, the memory and the product."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fidtools.errors import DataError
+from fidtools.search.exact import search
+from fidtools.search.vectors import ArrayVectors, FileVectors, Selected, Stacked
+
+RNG = np.random.default_rng
+
+
+def brute_force(questions, passages, k):
+    scores = (questions.astype(np.float64) @ passages.astype(np.float64).T).astype(np.float32)
+    rows = np.lexsort((np.broadcast_to(np.arange(len(passages)), scores.shape), -scores))[:, :k]
+    return rows, np.take_along_axis(scores, rows, 1)
+
+
+def normal(n, d, seed=0):
+    return RNG(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def few_distinct(n, d):
+    return normal(20, d)[RNG(1).integers(0, 20, n)]
+
+
+def nearly_equal(n, d):
+    return (normal(1, d) + 1e-6 * normal(n, d)).astype(np.float32)
+
+
+def huge_and_tiny(n, d):
+    return normal(n, d) * (10.0 ** RNG(2).integers(-12, 12, (n, 1))).astype(np.float32)
+
+
+def common_part(n, d):
+    return normal(n, d) + 100
+
+
+MAKERS = {
+    "normal": normal,
+    "few distinct": few_distinct,
+    "nearly equal": nearly_equal,
+    "huge and tiny": huge_and_tiny,
+    "common part": common_part,
+    "all zero": lambda n, d: np.zeros((n, d), np.float32),
+}
+
+
+@pytest.mark.parametrize("product", ["bf16", "float32"])
+@pytest.mark.parametrize("vectors", MAKERS)
+@pytest.mark.parametrize(("n", "k"), [(3000, 10), (3001, 100), (40, 100), (1, 1)])
+def test_equal_to_brute_force(vectors, product, n, k):
+    passages, questions = MAKERS[vectors](n, 24), normal(13, 24, seed=9)
+    found = search(questions, ArrayVectors(passages), k, product=product)
+    rows, scores = brute_force(questions, passages, k)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.scores, scores)
+
+
+@pytest.mark.parametrize("memory", [1 << 14, 1 << 18, 1 << 30])
+def test_the_result_does_not_depend_on_memory(memory):
+    passages, questions = few_distinct(2000, 16), normal(30, 16, seed=9)
+    found = search(questions, ArrayVectors(passages), 25, memory=memory, product="bf16")
+    np.testing.assert_array_equal(found.rows, brute_force(questions, passages, 25)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_files_shards_and_selections(tmp_path, dtype):
+    passages, questions = normal(500, 16).astype(dtype), normal(5, 16, seed=9)
+    np.save(tmp_path / "a.npy", passages[:201])
+    np.save(tmp_path / "b.npy", passages[201:])
+    stacked = Stacked([FileVectors(tmp_path / "a.npy"), FileVectors(tmp_path / "b.npy")])
+    rows, scores = brute_force(questions, passages, 20)
+    found = search(questions, stacked, 20)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.scores, scores)
+    some = np.arange(150, 260)
+    inside = search(questions, Selected(stacked, some), 20)
+    np.testing.assert_array_equal(inside.rows, brute_force(questions, passages[some], 20)[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+def test_vectors_that_cannot_be_compared_are_refused_by_row(bad):
+    passages = normal(100, 8)
+    passages[37, 3] = bad
+    with pytest.raises(DataError, match=r"field 'row'.*\(got 37\)"):
+        search(normal(2, 8), ArrayVectors(passages), 5)
+    with pytest.raises(DataError, match=r"field 'question'.*\(got 37\)"):
+        search(passages, ArrayVectors(normal(10, 8)), 5)
