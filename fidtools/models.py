@@ -48,10 +48,14 @@ def loading(name: str | Path) -> Iterator[None]:
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = shorten(str(error).strip().splitlines()[0] if str(error).strip() else repr(error), 160)
         hint = None if Path(name).exists() else "without a network, give a folder that holds the model"
         raise FidtoolsError(f"{name}: cannot load the model: {reason}", hint=hint) from error
+    finally:
+        logging.set_verbosity(verbosity)

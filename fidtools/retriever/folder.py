@@ -66,7 +66,9 @@ def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | N
     if dropout is not None:
         _set_dropout(config, dropout)
     kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
-    model = kind.from_pretrained(path, config=config, dtype=torch.float32)
+    model, report = kind.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
+    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
+        raise DataError(f"{len(missing)} weights are missing, among them {missing[0]}", path=path)
     tokenizer = AutoTokenizer.from_pretrained(path)
     settings = _within_limits(settings, changes, _longest(tokenizer, config))
     encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(Path(path)))

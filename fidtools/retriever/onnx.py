@@ -38,7 +38,7 @@ class _Whole(nn.Module):
 def convert(source: PathLike, target: PathLike) -> None:
     """Write `model.onnx`, the tokenizer and `retriever.json` of retriever `source` into folder `target`.
 
-    Inputs `input_ids` and `attention_mask`, both (n, l) int64; output `sentence_embedding`, (n, d) float32. A retriever whose
+    Inputs `input_ids`, `attention_mask` (n, l) int64; output `sentence_embedding` (n, d) float32. A retriever whose
     passages have an encoder of their own gets a second graph, `passages.onnx`. Raises UsageError for students that are
     no transformers, FidtoolsError when onnxruntime does not give the model's vectors to 1e-4 of their size.
     """

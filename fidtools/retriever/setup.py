@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,10 @@ def _recompute(encoder: nn.Module) -> None:
     enable({"use_reentrant": False})
 
 
+SPREAD = 0.1
+"""Standard deviation of new word vectors."""
+
+
 @dataclass(frozen=True)
 class StudentSize:
     """How large a new LSTM or CNN student is."""
@@ -87,22 +91,27 @@ def new_word_student(
     **changes: Any,
 ) -> Retriever:
     """An untrained student whose vocabulary is the training file's. Without prefixes: its words are its own."""
-    vocabulary = build_vocabulary(_texts(train), size.words)
-    vectors = None
-    if size.word_vectors is not None:
-        found, given = read_word_vectors(size.word_vectors, vocabulary[1:])
-        vocabulary = [vocabulary[0], *found]
-        vectors = torch.cat([torch.zeros(1, given.shape[1]), torch.from_numpy(given)])
     torch.manual_seed(seed)
-    word_dim = size.word_dim if vectors is None else vectors.shape[1]
-    encoder = new_student(kind, len(vocabulary), word_dim, size.hidden, dropout=dropout or 0.0)
-    if vectors is not None:
-        encoder.words.weight.data.copy_(vectors)
+    vocabulary, vectors = start_vectors(_texts(train), size)
+    encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
     tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
     encoder.pooling = tower[2].pooling
     return Retriever(tower, precision=precision)
+
+
+def start_vectors(texts: Iterable[str], size: StudentSize) -> tuple[list[str], torch.Tensor]:
+    """The vocabulary of these texts and a vector for each word: small random ones, or those of a file that has them."""
+    vocabulary = build_vocabulary(texts, size.words)
+    if size.word_vectors is None:
+        vectors = torch.randn(len(vocabulary), size.word_dim) * SPREAD
+    else:
+        found, given = read_word_vectors(size.word_vectors, vocabulary[1:])
+        vocabulary = [vocabulary[0], *found]
+        vectors = torch.cat([torch.zeros(1, given.shape[1]), torch.from_numpy(given)])
+    vectors[0] = 0.0
+    return vocabulary, vectors
 
 
 def describe_size(encoder: WordEncoder) -> str:

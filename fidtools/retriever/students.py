@@ -68,9 +68,7 @@ class WordEncoder(nn.Module):
         return pool(self.layers(self.dropout(self.words(ids)), mask), mask, self.pooling)
 
 
-def new_student(kind: Kind, vocabulary: int, word_dim: int, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
-    """A student with random weights: `hidden` is the LSTM's per direction, or the CNN's channels per width."""
-    vectors = torch.randn(vocabulary, word_dim) * 0.1
-    vectors[0] = 0.0
-    layers = WordLSTM(word_dim, hidden) if kind == "lstm" else WordCNN(word_dim, hidden)
+def new_student(kind: Kind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
+    """A student over word vectors (n, w): `hidden` is the LSTM's per direction, or the CNN's channels per width."""
+    layers = WordLSTM(vectors.shape[1], hidden) if kind == "lstm" else WordCNN(vectors.shape[1], hidden)
     return WordEncoder(vectors, layers, dropout=dropout)

@@ -67,7 +67,9 @@ def test_sentence_transformers_gives_the_same_vectors(
 def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: Kind, pooling: str) -> None:
     torch.manual_seed(0)
     vocabulary = build_vocabulary([" ".join(WORDS)])
-    encoder = new_student(kind, len(vocabulary), 8, 6)
+    vectors = torch.randn(len(vocabulary), 8)
+    vectors[0] = 0  # padding
+    encoder = new_student(kind, vectors, 6)
     encoder.pooling = pooling  # type: ignore[assignment]
     settings = RetrieverSettings(pooling=pooling, question_format="{question}", passage_format="{title} {text}")  # type: ignore[arg-type]
     retriever = Retriever((encoder, WordTokenizer(vocabulary), settings))

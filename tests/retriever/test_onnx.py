@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fidtools.errors import UsageError
 from fidtools.retriever.batching import padded
@@ -32,7 +33,7 @@ def test_onnxruntime_gives_the_same_vectors(plain_model: Path, tmp_path: Path, p
 
 def test_small_students_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    tower = (new_student("cnn", 1, 4, 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max"))
+    tower = (new_student("cnn", torch.zeros(1, 4), 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max"))
     with pytest.raises(UsageError, match="only transformers are converted to ONNX"):
         convert(saved(Retriever(tower), tmp_path / "r"), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()

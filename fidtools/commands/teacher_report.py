@@ -1,0 +1,42 @@
+"""fidtools teacher-report: what a teacher's scores are worth."""
+
+from __future__ import annotations
+
+import click
+
+from fidtools import options
+
+
+@click.command("teacher-report")
+@options.questions
+@click.option("--teacher", default="attention", show_default=True, help="NAME, or NAME=0.7,NAME=0.3, as for training.")
+@click.option("--n-passages", type=click.IntRange(min=1), help="Passages per question, from the top.  [default: all]")
+@click.option("--teacher-temperature", type=float, default=1.0, show_default=True, help="Divides the scores.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@options.output
+@options.talk
+def command(
+    questions: str, teacher: str, n_passages: int | None, teacher_temperature: float, as_json: bool, output: str
+) -> None:
+    """Tell what the scores of QUESTIONS' passages (`ctxs`) would teach a retriever.
+
+    How many passages the target is effectively spread over, how well the scores tell passages that hold an answer
+    (and `gold` ones) from the others, whether they follow a passage's length or its rank before, and the temperature
+    under which the target agrees best with the labels.
+
+    \b
+      fidtools teacher-report train.scored.jsonl
+      fidtools teacher-report train.scored.jsonl --teacher attention=0.7,bm25=0.3 --json
+    """
+    from fidtools.retriever.targets import parse_teacher
+    from fidtools.streams import open_output
+    from fidtools.teachers.report import report, table
+
+    found = report(questions, parse_teacher(teacher), n_passages, teacher_temperature)
+    with open_output(output) as out:
+        if as_json:
+            out.line(found.to_json())
+        else:
+            rows = list(table(found))
+            width = max(len(name) for name, _ in rows)
+            out.write("".join(f"{name:<{width}}  {value}\n" for name, value in rows).encode())

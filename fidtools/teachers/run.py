@@ -1,0 +1,59 @@
+"""One training run of a teacher, from its options to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fidtools.records import read_questions
+from fidtools.retriever.setup import StudentSize, start_vectors
+from fidtools.retriever.words import WordTokenizer
+from fidtools.talk import log
+from fidtools.teachers.coattention import Coattention
+from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher
+from fidtools.teachers.training import TeacherObjective, read_judged
+from fidtools.training import Settings, train
+
+
+def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> dict[str, float]:
+    """Train as `options` (the command's, by name) say, into `folder`; returns the best model's dev metrics."""
+    torch.manual_seed(options["seed"])
+    changes = {} if options["maxlength"] is None else {"maxlength": options["maxlength"]}
+    teacher = (
+        _new_coattention(options, changes) if options["coattention"] else load_teacher(options["teacher"], **changes)
+    )
+    examples, dev = (
+        read_judged(path, teacher.settings, options["labels"], options["n_passages"]) if path else []
+        for path in (options["train"], options["dev"])
+    )
+    log.info("training on %d questions, %d to choose by", len(examples), len(dev))
+    log.info("the teacher has %s parameters", f"{sum(p.numel() for p in teacher.module.parameters()):,}")
+    objective = TeacherObjective(
+        teacher,
+        examples,
+        dev,
+        negatives=options["negatives"],
+        seed=options["seed"],
+        budget=options["token_budget"],
+    )
+    settings = Settings(**{f.name: options[f.name] for f in fields(Settings) if f.name in options})
+    record = {"command": "train-teacher", **options}
+    return train(objective, settings, folder, resume=resume, record=record)
+
+
+def _new_coattention(options: Mapping[str, Any], changes: Mapping[str, Any]) -> Teacher:
+    size = StudentSize(**{f.name: options[f.name] for f in fields(StudentSize)})
+    vocabulary, vectors = start_vectors(_texts(options["train"]), size)
+    settings = replace(TeacherSettings(kind="coattention"), **changes)
+    return CoattentionTeacher(Coattention(vectors, size.hidden), WordTokenizer(vocabulary), settings)
+
+
+def _texts(path: str) -> Iterator[str]:
+    for question in read_questions(path):
+        yield question.question
+        for passage in question.ctxs or []:
+            yield f"{passage.title} {passage.text}"

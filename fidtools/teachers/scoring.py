@@ -1,0 +1,33 @@
+"""A cross-encoder's scores in the passages of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fidtools.errors import DataError
+from fidtools.reader.scoring import set_scores
+from fidtools.records import Passage, Question
+from fidtools.teachers.model import Teacher
+from fidtools.teachers.training import score_pairs
+
+
+def score_questions(
+    teacher: Teacher, questions: Sequence[Question], name: str, n_passages: int | None, token_budget: int
+) -> None:
+    """Write the logits of the first `n_passages` passages as `scores[name]`, and sort by them.
+
+    Raises DataError for a question without the field `ctxs`.
+    """
+    chosen = [_passages(question)[:n_passages] for question in questions]
+    asked = [q.question for q, passages in zip(questions, chosen, strict=True) for _ in passages]
+    texts = [teacher.settings.passage_text(p.title, p.text) for passages in chosen for p in passages]
+    scores = iter(score_pairs(teacher, asked, texts, token_budget).tolist())
+    for question, passages in zip(questions, chosen, strict=True):
+        set_scores(question, {name: [next(scores) for _ in passages]}, name)
+
+
+def _passages(question: Question) -> list[Passage]:
+    if question.ctxs is None:
+        hint = "rank passages first: fidtools bm25, or fidtools retrieve"
+        raise DataError("question without passages", field="ctxs", value=question.id, hint=hint)
+    return question.ctxs

@@ -1,0 +1,75 @@
+"""fidtools teacher-report: every figure against its definition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from fidtools.cli import run
+from fidtools.teachers.report import TEMPERATURES, auc, best_temperature, report
+
+
+def slow_auc(scores: list[float], relevant: list[bool]) -> float:
+    pairs = [
+        (a, b) for a, x in zip(scores, relevant, strict=True) for b, y in zip(scores, relevant, strict=True) if x > y
+    ]
+    return sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs)
+
+
+def test_auc_counts_pairs_in_the_right_order() -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.integers(0, 5, 30).astype(float)  # with ties
+    relevant = draw.random(30) < 0.3
+    assert auc(scores, relevant) == pytest.approx(slow_auc(scores.tolist(), relevant.tolist()))
+    assert auc(scores, np.ones(30, dtype=bool)) is None
+
+
+def test_the_best_temperature_trusts_a_good_teacher_and_doubts_a_bad_one() -> None:
+    good, bad = np.array([True, False, False, False]), np.array([False, True, False, False])
+    scores = np.array([3.0, 1.0, 0.5, 0.0])
+    assert best_temperature([(scores, good)]) == TEMPERATURES[0]
+    assert best_temperature([(scores, bad)]) > 10
+
+    def lost(temperature: float) -> float:
+        weights = np.exp(scores / temperature)
+        return -math.log(weights[0] / weights.sum()) - math.log(weights[1] / weights.sum())
+
+    assert best_temperature([(scores, good), (scores, bad)]) == min(TEMPERATURES[6:], key=lost)
+
+
+def test_the_report_of_a_file(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    def ctx(identifier: str, text: str, attention: float, bm25: float) -> dict[str, object]:
+        return {"id": identifier, "text": text, "scores": {"attention": attention, "bm25": bm25}}
+
+    first = [ctx("a", "the Po", 3, 9), ctx("b", "x", 1, 8), ctx("c", "a river Po flows", 2, 7)]
+    second = [ctx("d", "xx", 1, 2), ctx("e", "y", 1, 1)]
+    lines = [
+        {"question": "which river?", "answers": ["Po"], "gold": ["c"], "ctxs": first},
+        {"question": "what?", "answers": ["absent"], "gold": ["e"], "ctxs": second},
+    ]
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    found = report(path, {"attention": 1.0}, None)
+    target = np.exp([3, 1, 2]) / np.exp([3, 1, 2]).sum()
+    assert found.effective == pytest.approx((np.exp(-(target * np.log(target)).sum()) + 2) / 2)
+    assert (found.questions, found.passages, found.uniform) == (2, 2.5, 1)
+    assert found.auc_answer == 1.0  # a and c before b; the second question has no answer to find
+    assert found.auc_gold == pytest.approx((0.5 + 0.5) / 2)
+    assert found.length == pytest.approx(0.5)  # lengths 6, 1, 16 against 3, 1, 2
+    assert found.rank == pytest.approx(-0.5)
+    assert found.temperature_by == "gold"
+    assert run(["teacher-report", str(path), "--json"]) == 0
+    assert orjson.loads(capsysbinary.readouterr().out)["auc_answer"] == 1.0
+
+
+def test_the_table_names_every_figure(questions: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["teacher-report", str(questions(count=5)), "--teacher", "attention=1,bm25=1"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split() == ["questions", "5"]
+    assert "AUC against gold passages" in out
+    assert "best temperature (by gold)" in out

@@ -1,0 +1,115 @@
+"""Cross-encoders: trained on labels, they score pairs, and other libraries load them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from fidtools.cli import run
+from fidtools.errors import DataError, UsageError
+from fidtools.records import read_questions
+from fidtools.teachers.coattention import Coattention
+from fidtools.teachers.model import TeacherSettings, load_teacher
+from fidtools.teachers.training import TeacherObjective, read_judged, score_pairs
+from fidtools.training import Draw
+
+Write = Callable[..., Path]
+QUICK = ["--labels", "gold", "--batch", "8", "--precision", "float32", "--steps", "120", "--eval-every", "60"]
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("start", ["transformer", "coattention"])
+def test_a_teacher_learns_labels_and_its_scores_rank_by_them(
+    plain_model: Path, questions: Write, tmp_path: Path, start: str
+) -> None:
+    train = questions(count=8)
+    options = ["--teacher", str(plain_model), "--lr", "3e-3", "--maxlength", "40"]
+    if start == "coattention":
+        options = ["--coattention", "--hidden", "8", "--word-dim", "8", "--lr", "1e-2"]
+    teacher, output = tmp_path / "teacher", tmp_path / "scored.jsonl"
+    assert run(["train-teacher", str(train), "--dev", str(train), "-o", str(teacher), *QUICK, *options]) == 0
+    result = orjson.loads((teacher / "training.json").read_bytes())["result"]
+    assert result["metrics"]["map"] > 0.9
+    arguments = ["score-cross", str(train), "--teacher", str(teacher), "--precision", "float32", "-o", str(output)]
+    assert run(arguments) == 0
+    first = [question.ctxs[0] for question in read_questions(output) if question.ctxs]
+    gold = [line["gold"] for line in lines(train)]
+    assert np.mean([passage.id in wanted for passage, wanted in zip(first, gold, strict=True)]) > 0.8  # type: ignore[operator]
+    assert all(passage.score == passage.scores["cross"] and "attention" in passage.scores for passage in first)
+
+
+def test_scores_do_not_depend_on_the_batch(plain_model: Path, questions: Write) -> None:
+    teacher = load_teacher(plain_model, maxlength=40)
+    asked = list(read_questions(questions(count=2)))
+    pairs = [(q.question, teacher.settings.passage_text(p.title, p.text)) for q in asked for p in q.ctxs or []]
+    together = score_pairs(teacher, *map(list, zip(*pairs, strict=True)), 1 << 20)
+    alone = [score_pairs(teacher, [q], [p], 1)[0] for q, p in pairs]
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    torch.manual_seed(0)
+    teacher = load_teacher(plain_model)
+    teacher.save(tmp_path)
+    pairs = [("w1 w2", "w3 w1"), ("w5", "w2 w2 w2 w7 w8")]
+    expected = score_pairs(teacher, *map(list, zip(*pairs, strict=True)), 1000)
+    model = library.CrossEncoder(str(tmp_path), device="cpu", activation_fn=torch.nn.Identity())
+    np.testing.assert_allclose(model.predict(pairs), expected, rtol=1e-5, atol=1e-6)
+    again = score_pairs(load_teacher(tmp_path), *map(list, zip(*pairs, strict=True)), 1000)
+    np.testing.assert_allclose(again, expected, rtol=1e-6)
+
+
+def test_padding_changes_no_coattention_score() -> None:
+    torch.manual_seed(0)
+    network = Coattention(torch.randn(20, 6), 5).eval()
+    question, passage = torch.tensor([[3, 4, 5]]), torch.tensor([[7, 8, 9, 3]])
+    alone = network(question, torch.ones(1, 3), passage, torch.ones(1, 4))
+    longer = torch.tensor([[3, 4, 5, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]])
+    wider = torch.tensor([[7, 8, 9, 3, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+    torch.testing.assert_close(network(*longer, *wider), alone)
+
+
+def test_negatives_are_drawn_anew_in_each_epoch_and_alike_in_each_run(plain_model: Path, questions: Write) -> None:
+    judged = read_judged(questions(count=4, passages=12), TeacherSettings(), "gold", 12)
+    objective = TeacherObjective(load_teacher(plain_model), judged, [], negatives=3, seed=1, budget=1000)
+    first, again, later = (objective.chosen(Draw(0, epoch)) for epoch in (0, 0, 1))
+    assert first == again != later
+    assert first[0] == 2  # the gold passage
+    assert len(set(first)) == 4
+
+
+def test_every_question_counts_the_same(plain_model: Path, questions: Write) -> None:
+    teacher = load_teacher(plain_model, maxlength=40)
+    judged = read_judged(questions(count=3), TeacherSettings(maxlength=40), "gold", 6)
+    whole = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=1 << 20)
+    small = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=30)
+    draws = [Draw(i, 0) for i in range(3)]
+    sums = [sum(o.module(batch).item() for batch in o.micro_batches(draws)) for o in (whole, small)]
+    expected = 0.0
+    for item in judged:
+        logits = torch.from_numpy(score_pairs(teacher, [item.question] * 6, item.passages, 1000)).double()
+        sign = torch.from_numpy(item.relevant).double() * 2 - 1
+        expected += torch.nn.functional.softplus(-sign * logits).mean().item()
+    assert sums == pytest.approx([expected, expected], rel=1e-5)
+
+
+def test_data_without_anything_to_tell_apart_is_refused(questions: Write, tmp_path: Path) -> None:
+    path = questions(count=2, gold=["elsewhere"])
+    with pytest.raises(DataError, match="no question has a relevant passage and another one"):
+        read_judged(path, TeacherSettings(), "gold", 6)
+
+
+def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train-teacher", str(questions()), "-o", str(tmp_path / "t")]) == 2
+    assert "give either --teacher, a start, or --coattention" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no such model folder"):
+        load_teacher(tmp_path / "absent")
