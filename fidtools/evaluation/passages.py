@@ -52,7 +52,11 @@ class AnswerMatcher:
     def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
         sequences = dict.fromkeys(tuple(tokens(answer)) for answer in answers)
         self._everything = empty_matches and () in sequences
-        self._sequences = [(_anchor(sequence), sequence) for sequence in sequences if sequence]
+        self._sequences = [
+            (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence])
+            for sequence in sequences
+            if sequence
+        ]
 
     def hits(self, texts: Sequence[str]) -> list[bool]:
         """For every text, whether it holds an answer."""
@@ -106,29 +110,26 @@ def _lower(text: str) -> str:
     return TOKEN.sub(lambda match: match.group().lower(), text) if "Σ" in text else text.lower()
 
 
-def _occurs(sequence: tuple[str, ...], text: str) -> bool:
-    """Whether the tokens follow one another somewhere in the lower-case text."""
-    at = text.find(sequence[0])
+def _occurs(sequence: Sequence[tuple[str, bool]], text: str) -> bool:
+    """Whether the tokens, each with whether it is a word, follow one another somewhere in the lower-case text."""
+    first, is_word = sequence[0]
+    at = text.find(first)
     while at >= 0:
-        if _starts_token(text, at) and _continues(sequence, text, at):
+        if not (is_word and at and WORD.match(text, at - 1)) and _continues(sequence, text, at):
             return True
-        at = text.find(sequence[0], at + 1)
+        at = text.find(first, at + 1)
     return False
 
 
-def _starts_token(text: str, at: int) -> bool:
-    return at == 0 or not (WORD.match(text, at) and WORD.match(text, at - 1))
-
-
-def _continues(sequence: tuple[str, ...], text: str, at: int) -> bool:
+def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool:
     """Whether the tokens follow one another from `at`, each whole."""
-    for number, token in enumerate(sequence):
+    for number, (token, is_word) in enumerate(sequence):
         if number:
             at = GAP.match(text, at).end()
         if not text.startswith(token, at):
             return False
         at += len(token)
-        if WORD.match(token) and WORD.match(text, at):
+        if is_word and WORD.match(text, at):
             return False
     return True
 

@@ -12,19 +12,23 @@ Floats = NDArray[np.float64]
 RESAMPLES = 1000
 LEVEL = 0.95
 CELLS = 1 << 22  # random numbers held at a time
+DRAW_COST = 8  # of a binomial number, in whole numbers
 
 
 def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """The means of `resamples` samples of the questions, drawn with replacement, (resamples,).
 
     How often each distinct value is drawn is multinomial, so 100,000 answers that are right or wrong cost two numbers
-    a sample.
+    a sample; values that are mostly distinct are drawn one by one, which is then faster.
     """
     distinct, counts = np.unique(values, return_counts=True)
-    parts = [
-        rng.multinomial(len(values), counts / len(values), size) @ distinct for size in _sizes(resamples, len(distinct))
-    ]
-    return np.concatenate(parts) / len(values)
+    n = len(values)
+    if len(distinct) * DRAW_COST < n:
+        share = counts / n
+        parts = [rng.multinomial(n, share, size) @ distinct for size in _sizes(resamples, len(distinct))]
+    else:
+        parts = [values[rng.integers(0, n, (size, n))].sum(axis=1) for size in _sizes(resamples, n)]
+    return np.concatenate(parts) / n
 
 
 def resampled_sums(statistics: Floats, resamples: int, seed: int = 0) -> Floats:

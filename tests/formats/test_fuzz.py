@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+from collections import deque
 from pathlib import Path
 
 import orjson
@@ -57,16 +59,13 @@ CELL = st.sampled_from(["", "1", "Q0", "x y", '"', '"a""b"', "['a']", "[", "-1",
 TABLES = st.lists(st.lists(CELL, min_size=1, max_size=7), max_size=4).flatmap(
     lambda rows: st.sampled_from(["\t", " ", ","]).map(lambda s: "\n".join(s.join(row) for row in rows).encode())
 )
+SUFFIXES = (".json", ".txt", ".tsv", ".memmap", ".tgz", ".jsonl.gz", "")
 BYTES = st.one_of(DOCUMENTS, TABLES, st.binary(max_size=60))
 
 
 def survive(path: Path, name: str | None) -> None:
-    try:
-        found = reading(path, name)
-        for _, _record in zip(range(50), found.read(path), strict=False):
-            pass
-    except (FidtoolsError, OSError) as error:
-        assert str(error)
+    with contextlib.suppress(FidtoolsError, OSError):
+        deque(reading(path, name).read(path), maxlen=0)
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -81,7 +80,7 @@ def test_any_bytes_in_any_format(name, tmp_path, data):
 @FUZZ
 @given(
     data=BYTES,
-    suffix=st.sampled_from([".json", ".txt", ".tsv", ".memmap", ".tgz", ".jsonl.gz", ""]),
+    suffix=st.sampled_from(SUFFIXES),
     cut=st.integers(0, 9),
 )
 def test_any_bytes_under_any_name(tmp_path, data, suffix, cut):

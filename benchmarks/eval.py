@@ -1,0 +1,179 @@
+"""How fast evaluation is: `python benchmarks/eval.py [--data ../shared/data] [--gigabytes 5]`.
+
+The questions and passages are real (squad-open); a question's 100 passages are BM25's, as a run has them, when tantivy
+is installed. The clock holds no reading of files, except where the file is the point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import regex
+
+from fidtools.evaluation.answers import exact_match
+from fidtools.evaluation.passages import AnswerMatcher, tokens
+from fidtools.evaluation.significance import bootstrap_interval
+
+Case = tuple[list[str], list[str]]
+TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]", regex.IGNORECASE | regex.MULTILINE)
+
+
+def straightforward(case: Case) -> list[bool]:
+    """Every passage tokenised, every answer compared at every place."""
+    answers, texts = case
+    return [any(occurs(words(answer), words(text)) for answer in answers) for text in texts]
+
+
+def words(text: str) -> list[str]:
+    return [match.group().lower() for match in TOKEN.finditer(unicodedata.normalize("NFD", text))]
+
+
+def occurs(part: list[str], whole: list[str]) -> bool:
+    return any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))
+
+
+def once_per_passage(case: Case) -> list[bool]:
+    """As above, but a passage is tokenised once for all of a question's answers."""
+    answers = [words(answer) for answer in case[0]]
+    return [any(occurs(answer, found) for answer in answers) for found in map(words, case[1])]
+
+
+def leanest(case: Case) -> list[bool]:
+    """As above, with the quickest call of the expression: no flags (they change nothing), no match objects."""
+    answers = [tokens(answer) for answer in case[0]]
+    return [any(occurs(answer, found) for answer in answers) for found in map(tokens, case[1])]
+
+
+def fast(case: Case) -> list[bool]:
+    return AnswerMatcher(case[0]).hits(case[1])
+
+
+def lines(path: Path) -> Iterator[dict]:
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
+
+
+def cases(data: Path, count: int = 500, depth: int = 100) -> list[Case]:
+    """`count` questions, each with the first `depth` passages of BM25 from the corpus."""
+    import tantivy
+
+    passages = [f"{p['text']}" for p in lines(data / "squad-open" / "passages.jsonl.gz")]
+    schema = tantivy.SchemaBuilder().add_text_field("text", stored=False).add_unsigned_field("row", stored=True).build()
+    index = tantivy.Index(schema)
+    writer = index.writer()
+    for row, text in enumerate(passages):
+        writer.add_document(tantivy.Document(text=text, row=row))
+    writer.commit()
+    index.reload()
+    searcher, found = index.searcher(), []
+    for question in itertools.islice(lines(data / "squad-open" / "test.jsonl.gz"), count):
+        query, _ = index.parse_query_lenient(question["question"], ["text"])
+        rows = [searcher.doc(address)["row"][0] for _, address in searcher.search(query, depth).hits]
+        found.append((question["answers"], [passages[row] for row in rows]))
+    return found
+
+
+def best(function: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of some runs: what the machine can do when nobody else asks for it."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def matching(data: Path) -> None:
+    made = cases(data)
+    passages = sum(len(texts) for _, texts in made)
+    expected = list(map(straightforward, made))
+    same = list(map(fast, made)) == expected == list(map(once_per_passage, made))
+    hits = sum(map(sum, expected))
+    print(f"answer match: {len(made)} questions, {passages} passages, {hits} hits, identical: {same}")
+    ours = best(lambda: list(map(fast, made)), 7)
+    ways = {
+        "every answer, every passage": straightforward,
+        "every passage once": once_per_passage,
+        "every passage once, with findall": leanest,
+    }
+    for name, slow in ways.items():
+        alone = best(lambda slow=slow: list(map(slow, made)))
+        with ProcessPoolExecutor(2) as pool:
+            list(pool.map(slow, made[:4]))
+            two = best(lambda slow=slow, pool=pool: list(pool.map(slow, made, chunksize=25)), 2)
+        print(f"  tokenising {name}: {alone:.2f} s on one process, {two:.2f} s on two")
+        print(f"  fidtools, one process: {ours:.4f} s, {passages / ours:,.0f} passages/s:", end=" ")
+        print(f"{alone / ours:.1f} and {two / ours:.1f} times as fast")
+
+
+def answers(data: Path) -> None:
+    rows = list(lines(data / "reference-predictions" / "NQ_FiD.jsonl.gz"))
+    many = list(itertools.islice(itertools.cycle(rows), 100_000))
+    seconds = best(lambda: [exact_match(row["prediction"], row["answer"]) for row in many])
+    print(f"exact match: 100,000 predictions in {seconds:.2f} s")
+
+
+def bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    for name, values in (("right or wrong", rng.integers(0, 2, 100_000)), ("all different", rng.random(100_000))):
+        values = values.astype(np.float64)
+        ours = best(lambda values=values: bootstrap_interval(values))
+        slow = best(lambda values=values: [values[rng.integers(0, 100_000, 100_000)].mean() for _ in range(50)], 1) * 20
+        print(f"bootstrap: 1,000 samples of 100,000 values ({name}): {ours:.3f} s; drawing indices {slow:.2f} s")
+
+
+PEAK = """
+import resource, sys
+from fidtools.cli import run
+code = run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def memory(data: Path, gigabytes: float) -> None:
+    """A file as one JSON list, indented as FiD does, evaluated by the command in a process of its own."""
+    made = cases(data, count=50)
+    for size in (gigabytes / 10, gigabytes):
+        with tempfile.TemporaryDirectory() as folder:
+            path, count = Path(folder) / "dataset_wscores.json", 0
+            with open(path, "w", encoding="utf-8") as out:
+                while out.tell() < size * 1e9:
+                    answers, texts = made[count % len(made)]
+                    ctxs = [{"id": str(i), "title": "", "text": t, "score": str(-i)} for i, t in enumerate(texts)]
+                    row = {"question": f"question {count}", "answers": answers, "ctxs": ctxs}
+                    out.write(("[" if count == 0 else ",") + json.dumps(row, indent=4))
+                    count += 1
+                out.write("]")
+            start = time.perf_counter()
+            command = [sys.executable, "-c", PEAK, "eval", str(path), "--json", "-q"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds = time.perf_counter() - start
+            peak = done.stderr.split()[-1]
+            print(f"one JSON list of {size:.1f} GB, {count} questions: {seconds:.0f} s, {peak} MB at most")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--gigabytes", type=float, default=0, help="also evaluate a file of this size")
+    chosen = parser.parse_args()
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    matching(chosen.data)
+    answers(chosen.data)
+    bootstrap()
+    if chosen.gigabytes:
+        memory(chosen.data, chosen.gigabytes)
