@@ -88,7 +88,9 @@ def passage_scores(layers: Sequence[Layer], lengths: Sequence[int], names: Seque
     parts = torch.split(alpha, list(lengths), dim=1)
     scores = {name: [float(ROWS[name](part)) for part in parts] for name in names if name in ROWS}
     if VALUE_NORM in names:
-        norms = torch.cat([layer.value_norms for layer in layers]).permute(2, 0, 1)  # (j, layers, heads)
+        norms = torch.cat([layer.values.float().norm(dim=-1) for layer in layers]).permute(
+            2, 0, 1
+        )  # (j, layers, heads)
         weighted = torch.split(alpha[0].softmax(0) * norms, list(lengths))
         scores[VALUE_NORM] = [float(part.mean()) for part in weighted]
     return scores

@@ -33,7 +33,7 @@ class Layer:
     """One decoder layer's cross-attention in one pass, before the softmax."""
 
     scores: Tensor  # (batch, heads, output tokens, input tokens), float32: what enters the softmax, mask left out
-    value_norms: Tensor  # (batch, heads, input tokens): the length of each value vector
+    values: Tensor  # (batch, heads, input tokens, size)
 
 
 @dataclass(eq=False)
@@ -79,7 +79,9 @@ def attend(
         if taps.bias is not None:
             position_bias = cross_bias(taps.bias, taps.offset, query.shape[2], key.shape[2])
         if taps.recorded is not None:
-            taps.recorded.append(_layer(query, key, value, position_bias, kwargs))
+            layer, result = _recorded(module, query, key, value, attention_mask, position_bias, kwargs)
+            taps.recorded.append(layer)
+            return result
     if kwargs.get("softcap") is not None or (query.device.type == "cpu" and query.dtype == torch.bfloat16):
         return _spelled_out(module, query, key, value, attention_mask, position_bias, kwargs)
     output: tuple[Tensor, None] = sdpa_attention_forward(
@@ -108,10 +110,21 @@ def _all_heads(states: Tensor, query: Tensor) -> Tensor:
     return states if groups == 1 else states.repeat_interleave(groups, dim=1)
 
 
-def _layer(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, kwargs: dict[str, Any]) -> Layer:
+def _recorded(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    position_bias: Tensor | None,
+    kwargs: dict[str, Any],
+) -> tuple[Layer, tuple[Tensor, Tensor]]:
+    """Attention in float32 whatever the precision, for the sake of its scores: what to keep of it, and its result."""
     with torch.autocast(query.device.type, enabled=False):
-        scores = _raw_scores(query.float(), key.float(), bias, kwargs)
-        return Layer(scores, _all_heads(value.float().norm(dim=-1), query))
+        scores = _raw_scores(query.float(), key.float(), position_bias, kwargs)
+        layer = Layer(scores.clone() if mask is not None else scores, _all_heads(value, query))
+        output, weights = _weighted(module, scores, query, key, value.float(), mask, kwargs)
+        return layer, (output.to(query.dtype), weights)
 
 
 def _spelled_out(
@@ -125,6 +138,19 @@ def _spelled_out(
 ) -> tuple[Tensor, Tensor]:
     """Attention as matrix products and a softmax, in place where that is possible."""
     scores = _raw_scores(query, key, position_bias, kwargs)
+    return _weighted(module, scores, query, key, value, mask, kwargs)
+
+
+def _weighted(
+    module: nn.Module,
+    scores: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    kwargs: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Mask scores in place, and weigh the values by their softmax."""
     if mask is None and getattr(module, "is_causal", False):  # the library leaves a plain causal mask to SDPA
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(key.shape[2] - query.shape[2])
     if mask is not None:

@@ -70,6 +70,8 @@ class Fusion(nn.Module):
             states = checkpoint(_states, encoder, ids, mask, use_reentrant=False)
         else:
             states = _states(encoder, ids, mask)
+        if torch.is_autocast_enabled(ids.device.type) and not torch.is_grad_enabled():
+            states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, not in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
 
     def _most_positions(self) -> int:

@@ -101,7 +101,7 @@ def test_aggregations_by_hand() -> None:
     scores[0, 0, 0] = torch.tensor([1.0, 3.0, 0.0])
     scores[1, 1, 0] = torch.tensor([0.0, 8.0, 4.0])
     scores[0, 0, 1] = torch.tensor([16.0, 0.0, 0.0])
-    layers = [Layer(layer[None], torch.ones(1, 2, 3)) for layer in scores]
+    layers = [Layer(layer[None], torch.ones(1, 2, 3, 1)) for layer in scores]
     found = passage_scores(layers, [2, 1], NAMES[:6])
     assert found == {
         "attention": [12 / 8, 4 / 4],
