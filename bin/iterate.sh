@@ -69,7 +69,8 @@ stage() {
 
 # A run keeps the settings it began with: outputs of other settings must not be mistaken for this run's.
 same_settings() {
-  local now; now=$(declare -p "${settings[@]}" | sed 's/^declare -- //')
+  local now name
+  now=$(for name in "${settings[@]}"; do printf '%s=%s\n' "$name" "${!name}"; done)
   [[ $DRY_RUN == 1 ]] && return
   mkdir -p "$RUN"
   if [[ ! -f $RUN/settings.txt ]]; then printf '%s\n' "$now" >"$RUN/settings.txt"; return; fi

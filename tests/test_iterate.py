@@ -65,7 +65,7 @@ def test_a_run_is_not_continued_with_other_settings(tmp_path):
     iterate(data, run, 0, **HARDLY_ANY, READER="/nowhere")
     again = iterate(data, run, 0, **HARDLY_ANY | {"K": "11"}, READER="/nowhere")
     assert again.returncode == 2
-    assert '> K="11"' in again.stderr
+    assert "> K=11" in again.stderr
     assert "was begun with other settings" in again.stderr
 
 
