@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fidtools.evaluation.answers import exact_match, f1, normalize_answer, normalize_trivia
+from fidtools.formats.lookup import read_all
 from fidtools.records import read_questions
 
 
@@ -57,3 +58,11 @@ def test_f1_by_hand(prediction, answers, score):
 )
 def test_triviaqa_parts_words_where_squad_joins_them(text, squad, trivia):
     assert (normalize_answer(text).replace("‘ ’", "‘a’"), normalize_trivia(text)) == (squad, trivia)
+
+
+def test_triviaqa_s_normal_form_is_the_one_its_files_were_made_with(shared):
+    questions = list(read_all(shared("data/formats/raw/triviaqa-sample.tgz"), "questions"))
+    assert len(questions) == 11
+    for question in questions:
+        made = set(question.extra["Answer"]["NormalizedAliases"])
+        assert {normalize_trivia(answer) for answer in question.answers} == made
