@@ -128,4 +128,4 @@ def _open(place: IndexFolder, passages: PassageFile, settings: Settings) -> Engi
         return TantivyEngine(place.index, settings, passages.rows)
     from fidtools.sparse.lucene_engine import LuceneEngine
 
-    return LuceneEngine(place.index, settings)
+    return LuceneEngine(place.index, settings, passages.rows)
