@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidtools.errors import DataError, show_path
@@ -116,15 +117,27 @@ def _side_by_side(systems: Sequence[System]) -> Table:
 
     names = list(dict.fromkeys(name for system in systems for name in system.whole))
     grouped = any(system.groups for system in systems)
-    table = Table("file", *(["group"] if grouped else []))
+    table = Table()
+    table.add_column("file", overflow="fold")
+    if grouped:
+        table.add_column("group")
     for name in (*names, "n"):
         table.add_column(name, justify="right")
-    for system in systems:
+    for system, shown in zip(systems, _short_names(systems), strict=True):
         for group, metrics in system.parts():
             cells = [_best(name, metrics.get(name), systems if not group else ()) for name in names]
             n = f"{max((metric.n for metric in metrics.values()), default=0):,}"
-            table.add_row(system.name if not group else "", *([group] if grouped else []), *cells, n)
+            table.add_row(shown if not group else "", *([group] if grouped else []), *cells, n)
     return table
+
+
+def _short_names(systems: Sequence[System]) -> list[str]:
+    """The files' names without the folders they have in common."""
+    parts = [Path(system.name).parts for system in systems]
+    shared = 0
+    while all(len(p) > shared + 1 for p in parts) and len({p[shared] for p in parts}) == 1:
+        shared += 1
+    return [str(Path(*p[shared:])) for p in parts]
 
 
 def _best(name: str, metric: Metric | None, systems: Sequence[System]) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from fidtools.cli import run
-from fidtools.records import Passage, Question
+from fidtools.evaluation.catalogue import Settings, measures
+from fidtools.evaluation.report import System, tables
+from fidtools.evaluation.scores import collect
+from fidtools.records import Passage, Question, read_questions
 from fidtools.streams import write_lines
 
 
@@ -184,3 +189,19 @@ def test_compare_refuses_other_questions(ranked, tmp_path, capsys):
     write_lines(tmp_path / "other.jsonl", [question(i, [], prediction="x") for i in range(2)])
     assert run(["compare", str(ranked), str(tmp_path / "other.jsonl")]) == 1
     assert "1 questions of the first system are not in it" in capsys.readouterr().err
+
+
+def test_on_a_terminal_files_stand_side_by_side_and_the_best_is_bold(ranked, tmp_path):
+    better = tmp_path / "better.jsonl"
+    rows = [json.loads(line) for line in ranked.read_text().splitlines()]
+    write_lines(better, [row | {"prediction": "Paris"} for row in rows])
+    scores = [collect(read_questions(f), measures(Settings(), ["EM", "R@1"])) for f in (ranked, better)]
+    (table,) = tables([System.of(str(f), "jsonl", s) for f, s in zip((ranked, better), scores, strict=True)])
+    screen = Console(width=80, force_terminal=True, color_system="standard", file=StringIO())
+    screen.print(table)
+    first, second = [line for line in screen.file.getvalue().splitlines() if ".jsonl" in line]
+    assert "ranked.jsonl" in first
+    assert str(tmp_path) not in first
+    assert "\x1b[1m66.67%" in second
+    assert "\x1b[1m33.33%" not in first
+    assert "\x1b[1m50.00%" in first  # as good as the other
