@@ -75,7 +75,7 @@ def command(
       fidtools train-reader train.jsonl --dev dev.jsonl --reader google-t5/t5-base -o reader
       fidtools train-reader train.jsonl --dev dev.jsonl --reader start -o reader --steps 500 --batch 8 --lr 5e-4
     """
-    from fidtools.reader.model import load_reader, set_dropout
+    from fidtools.reader.model import load_reader, set_dropout, set_plain_generation
     from fidtools.reader.objective import ReaderObjective, labelled_questions
     from fidtools.reader.presets import with_preset
     from fidtools.talk import log
@@ -88,6 +88,7 @@ def command(
     dropout = values.pop("dropout")
     model = load_reader(reader, title=False if no_title else None, **changes)
     set_dropout(model.fusion.model, dropout)
+    set_plain_generation(model)
     model.fusion.token_budget = token_budget
     model.fusion.checkpoint_encoder = gradient_checkpointing
     examples = labelled_questions(train)

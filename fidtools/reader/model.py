@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import GenerationConfig
 
 from fidtools.devices import choose_device
 from fidtools.errors import DataError
@@ -111,6 +112,18 @@ def reader_from_model(
     if reader.fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
     return reader
+
+
+def set_plain_generation(reader: Reader) -> None:
+    """Let a model that is going to be trained write answers and nothing else.
+
+    A start may come with habits of summarisation or translation: a forced first token, a least length, no repeated
+    n-grams. Its targets here have none of them.
+    """
+    model = reader.fusion.model
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=reader.fusion.start, eos_token_id=reader.eos, pad_token_id=reader.fusion.pad
+    )
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:

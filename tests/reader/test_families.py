@@ -14,7 +14,7 @@ from fidtools.reader.aggregation import NAMES
 from fidtools.reader.decoding import Search, answer_questions
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
-from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout
+from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.scoring import attention_scores
 from fidtools.records import Question
 
@@ -147,3 +147,14 @@ def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Q
     size = max(abs(value) for row in values for value in row)
     for row, near in zip(values, [scores["attention"] for scores in rounded if scores], strict=True):
         assert near == pytest.approx(row, abs=0.03 * size)
+
+
+def test_habits_of_generation_are_forgotten(questions: list[Question]) -> None:
+    """BART's forced first token and least length are for summaries."""
+    reader = tiny_reader("bart")
+    plain = answer_questions(reader, questions, Search(max_tokens=4))
+    reader.fusion.model.generation_config.forced_bos_token_id = 40
+    reader.fusion.model.generation_config.no_repeat_ngram_size = 1
+    assert answer_questions(reader, questions, Search(max_tokens=4)) != plain
+    set_plain_generation(reader)
+    assert answer_questions(reader, questions, Search(max_tokens=4)) == plain

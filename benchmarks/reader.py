@@ -1,0 +1,287 @@
+"""The reader against what a user would otherwise do with transformers alone, on the same texts, side by side.
+
+    python benchmarks/reader.py [--rounds 3] [--threads 2] [--clock wall|cpu] [--passages 20]
+
+The other way: every passage padded to 200 (or 250) tokens, float32; for scores `generate` with `output_attentions`,
+which computes every step of the answer. A random model of T5-small's size, passages of about 166 tokens. Each number
+is the best of some rounds; all ways take turns within a round, so that a busy machine disturbs all alike.
+`--clock cpu` counts the processor time of all threads, which other processes hardly change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from fidtools.reader.aggregation import fused_scores
+from fidtools.reader.decoding import Search, answer_questions
+from fidtools.reader.fusion import Batch
+from fidtools.reader.inputs import ReaderSettings, input_texts
+from fidtools.reader.model import cast_products, reader_from_model
+from fidtools.reader.scoring import attention_scores
+from fidtools.records import Passage, Question
+
+ANSWER = 5
+GENERATED = 50
+VOCABULARY = 32128
+Way = Callable[[], object]
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    special = ["<pad>", "</s>", "<unk>", "question:", "title:", "context:"]
+    words = special + [f"w{i}" for i in range(VOCABULARY - len(special))]
+    model = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def t5_small() -> Any:
+    torch.manual_seed(0)
+    return T5ForConditionalGeneration(T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0)).eval()
+
+
+def question(passages: int) -> Question:
+    """One question with passages of 100 to 200 tokens, 166 in the mean, the question and the prefixes included."""
+    draw = random.Random(0)
+
+    def words(n: float) -> str:
+        return " ".join(f"w{draw.randrange(30_000)}" for _ in range(int(n)))
+
+    ctxs = [Passage(str(i), words(min(184, max(84, draw.gauss(150, 20)))), title=words(2)) for i in range(passages)]
+    return Question("q", words(11), target=words(ANSWER - 1), ctxs=ctxs)
+
+
+class TransformersAlone:
+    """Fusion-in-Decoder as one writes it with transformers only."""
+
+    def __init__(self, tokenizer: Any, question: Question, width: int) -> None:
+        self.tokenizer, self.question, self.width = tokenizer, question, width
+        self.model, self.eager = t5_small(), t5_small()
+        self.eager.set_attn_implementation("eager")  # output_attentions needs it
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
+
+    def encode(self, model: Any) -> dict[str, Any]:
+        texts = input_texts(self.question, self.question.ctxs or [], ReaderSettings())
+        inputs = self.tokenizer(
+            texts,
+            padding="max_length",
+            truncation=True,
+            max_length=self.width,
+            return_tensors="pt",
+            add_special_tokens=False,
+        )
+        states = model.encoder(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
+        fused = BaseModelOutput(last_hidden_state=states.reshape(1, -1, states.shape[-1]))
+        return {"encoder_outputs": fused, "attention_mask": inputs.attention_mask.reshape(1, -1)}
+
+    @torch.inference_mode()
+    def score(self, steps: int) -> torch.Tensor:
+        inputs = self.encode(self.eager)
+        out = self.eager.generate(
+            **inputs,
+            max_new_tokens=steps,
+            min_new_tokens=steps,
+            output_attentions=True,
+            return_dict_in_generate=True,
+        )
+        attention = torch.stack(out.cross_attentions[0])[:, 0, :, 0]  # (layers, heads, tokens)
+        mask = inputs["attention_mask"].view(-1, self.width)
+        return (attention.mean((0, 1)).view(mask.shape) * mask).sum(1) / mask.sum(1)
+
+    @torch.inference_mode()
+    def read(self) -> Any:
+        return self.model.generate(**self.encode(self.model), max_new_tokens=ANSWER, min_new_tokens=ANSWER)
+
+    def train(self) -> None:
+        self.model.train()
+        labels = self.tokenizer(self.question.target + " </s>", return_tensors="pt").input_ids
+        self.model(**self.encode(self.model), labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.model.eval()
+
+
+class Ours:
+    """The library, in bf16 or float32."""
+
+    def __init__(self, tokenizer: Any, question: Question, dtype: torch.dtype) -> None:
+        self.question, self.dtype = question, dtype
+        self.reader, self.trained = (reader_from_model(t5_small(), tokenizer) for _ in range(2))
+        cast_products(self.reader.fusion.requires_grad_(False).eval().model, dtype)
+        self.optimizer = torch.optim.Adam(self.trained.fusion.parameters(), lr=1e-4)
+
+    @contextmanager
+    def cast(self) -> Iterator[None]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            yield
+
+    def score(self) -> object:
+        with self.cast():
+            return attention_scores(self.reader, [self.question])
+
+    def read(self) -> object:
+        with self.cast():
+            return answer_questions(self.reader, [self.question], Search(max_tokens=ANSWER))
+
+    def train(self) -> None:
+        fusion = self.trained.fusion.train()
+        batch = Batch([self.trained.passages(self.question)], [self.trained.target(self.question.target or "")])
+        with self.cast():
+            loss = fusion(batch) / ANSWER
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(fusion.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def stages(self) -> dict[str, Way]:
+        reader = self.reader
+        tokens = reader.passages(self.question)
+        with torch.inference_mode(), self.cast():
+            (fused,) = reader.fusion.fuse([tokens])
+
+        def step() -> object:
+            with torch.inference_mode(), self.cast():
+                return fused_scores(reader.fusion, fused, [len(t) for t in tokens])
+
+        def encode() -> object:
+            with torch.inference_mode(), self.cast():
+                return reader.fusion.encode(tokens)
+
+        return {"tokenise": lambda: reader.passages(self.question), "encode": encode, "one decoder step": step}
+
+
+def best_times(ways: dict[str, Way], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+    """The best time of each way in seconds; one round before is not counted."""
+    times = dict.fromkeys(ways, float("inf"))
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            started = clock()
+            way()
+            if turn:
+                times[name] = min(times[name], clock() - started)
+    return times
+
+
+def peak(dtype: torch.dtype, rounds: int, clock: Callable[[], float]) -> float:
+    """The machine's matrix-product rate in TFLOP/s (2048 cubed)."""
+    a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+    return 2 * 2048**3 / best_times({"": lambda: a @ b}, 3 * rounds, clock)[""] / 1e12
+
+
+def encoder_flop(lengths: list[int], d: int = 512, ff: int = 2048, layers: int = 6) -> float:
+    """Products of T5-small's encoder over unpadded passages."""
+    return sum(layers * (2 * n * (4 * d * d + 2 * d * ff) + 4 * n * n * d) for n in lengths)
+
+
+class Kept:
+    """Counts the bytes that autograd keeps for the way back, each storage once and parameters never."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        self.storages: dict[int, torch.UntypedStorage] = {}
+
+    def note(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.parameters:
+            self.storages[storage.data_ptr()] = storage
+        return tensor
+
+    def gigabytes(self) -> float:
+        return sum(storage.nbytes() for storage in self.storages.values()) / 1e9
+
+
+def memory(passages: int = 100, length: int = 250, budget: int = 16384, answer: int = 16) -> None:
+    """What training T5-base on one question keeps: counted for two and for four passages, and continued as a line."""
+    sizes = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
+    model = T5ForConditionalGeneration(T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0, **sizes))
+    fusion = reader_from_model(model, word_tokenizer()).fusion.train()
+    static = sum(p.numel() for p in model.parameters()) * (4 + 4 + 8) / 1e9  # weights, gradients, Adam's two moments
+
+    def kept(n: int) -> tuple[float, float]:
+        encoder, decoder = Kept(model), Kept(model)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.autograd.graph.saved_tensors_hooks(encoder.note, lambda t: t):
+                states = fusion.fuse([[[7] * length] * n])
+            with torch.autograd.graph.saved_tensors_hooks(decoder.note, lambda t: t):
+                fusion.decode(states, fusion.decoder_inputs([[8] * answer])).float().log_softmax(-1)
+        return encoder.gigabytes(), decoder.gigabytes()
+
+    two, four = kept(2), kept(4)
+
+    def of(stage: int, n: int) -> float:
+        slope = (four[stage] - two[stage]) / 2
+        return two[stage] + slope * (n - 2)
+
+    chunk = min(passages, budget // length)
+    decoder = of(1, passages)
+    print(f"T5-base, {passages} x {length} tokens, bf16: weights and Adam {static:.1f} GB, decoder {decoder:.1f} GB")
+    for name, part in (("without", passages), ("with", chunk)):
+        encoder = of(0, part)
+        print(f"{name} --gradient-checkpointing: encoder {encoder:.1f} GB, in all {static + decoder + encoder:.1f} GB")
+
+
+def compare(title: str, others: dict[str, Way], ours: dict[str, Way], rounds: int, clock: Callable[[], float]) -> None:
+    times = best_times(others | ours, rounds, clock)
+    print(f"\n| {title} | seconds | times faster: " + " | ".join(["bf16", "float32"]) + " |\n|---|---|---|---|")
+    for name in others:
+        gains = " | ".join(f"{times[name] / times[way]:.1f}" for way in ours)
+        print(f"| {name} | {times[name]:.2f} | {gains} |")
+    for name in ours:
+        print(f"| fidtools, {name} | {times[name]:.2f} | | |")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--passages", type=int, default=20)
+    arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    arguments.add_argument("--memory", action="store_true", help="account for the memory of training, nothing else")
+    given = arguments.parse_args()
+    if given.memory:
+        memory()
+    else:
+        measure(given)
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Print the tables."""
+    clock = time.perf_counter if given.clock == "wall" else time.process_time
+    torch.set_num_threads(given.threads)
+    tokenizer, asked = word_tokenizer(), question(given.passages)
+    alone = {width: TransformersAlone(tokenizer, asked, width) for width in (200, 250)}
+    ours = {"bf16": Ours(tokenizer, asked, torch.bfloat16), "float32": Ours(tokenizer, asked, torch.float32)}
+    lengths = [len(tokens) for tokens in ours["bf16"].reader.passages(asked)]
+    mean = sum(lengths) / len(lengths)
+    print(f"{given.passages} passages of {mean:.0f} tokens, {given.threads} threads, {given.clock} clock")
+
+    scoring = {
+        f"padded to {w}, {n} steps": lambda w=w, n=n: alone[w].score(n) for w in alone for n in (ANSWER, GENERATED)
+    }
+    compare("score-attn", scoring, {k: o.score for k, o in ours.items()}, given.rounds, clock)
+    reading = {f"padded to {w}": alone[w].read for w in alone}
+    compare(f"read ({ANSWER} tokens)", reading, {k: o.read for k, o in ours.items()}, given.rounds, clock)
+    training = {f"padded to {w}": alone[w].train for w in alone}
+    compare("training step", training, {k: o.train for k, o in ours.items()}, given.rounds, clock)
+
+    print("\n| stage of score-attn | bf16 | float32 |\n|---|---|---|")
+    stages = {name: best_times(o.stages(), given.rounds, clock) for name, o in ours.items()}
+    for stage in stages["bf16"]:
+        print(f"| {stage} | {stages['bf16'][stage]:.3f} s | {stages['float32'][stage]:.3f} s |")
+    for name, dtype in (("bf16", torch.bfloat16), ("float32", torch.float32)):
+        most, rate = peak(dtype, given.rounds, clock), encoder_flop(lengths) / stages[name]["encode"] / 1e12
+        print(f"\n{name}: products peak at {most:.3f} TFLOP/s, the encoder reaches {rate:.3f} ({rate / most:.0%})")
+
+
+if __name__ == "__main__":
+    main()
