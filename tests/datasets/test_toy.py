@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +11,18 @@ from fidtools.datasets.toy.relations import RELATIONS
 from fidtools.datasets.toy.words import VALUES
 
 SPLITS = ("train", "dev", "test")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "toy"
 
 
 @pytest.fixture(scope="module")
 def world():
     return generate(0)
+
+
+@pytest.fixture
+def cloze(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    return pytest.importorskip("cloze")
 
 
 def content_words(text: str) -> set[str]:
@@ -84,3 +92,53 @@ def test_most_asides_stand_beside_the_wrong_fact(world):
         text = world.passages[int(question["id"][1:])]["text"].lower()
         hints += text.startswith(tuple(fact.relation.asides))
     assert 0.25 < hints / len(questions) < 0.5
+
+
+def test_retriever_of_question_words_is_misled(world):
+    """Passages ranked by the words they share with the question, rarer words counting more, as BM25 does."""
+    texts = [content_words(passage["text"]) for passage in world.passages]
+    weight = {word: 1 / sum(word in text for text in texts) ** 0.5 for word in set.union(*texts)}
+    first = answered = 0
+    for question in world.questions["test"][:120]:
+        asked = content_words(question["question"]) & weight.keys()
+        scores = [sum(weight[word] for word in asked & text) for text in texts]
+        ranking = sorted(range(len(texts)), key=scores.__getitem__, reverse=True)
+        found = [question["answers"][0].lower() in texts[i] for i in ranking[:10]]
+        first, answered = first + found[0], answered + any(found)
+    assert first < 0.5 * 120 < answered
+
+
+def test_checkpoints_come_from_other_worlds(cloze, world):
+    seeds = {*cloze.READER_SEEDS, *cloze.RETRIEVER_SEEDS, cloze.HELD_OUT_SEED}
+    assert min(seeds) > 100
+    asked = {fact.person for fact in world.facts}
+    for seed in seeds:
+        other = cloze.generate(seed, sizes={"none": cloze.PEOPLE}, reserved=False)
+        assert not asked & {fact.person for fact in other.facts}
+
+
+@pytest.mark.parametrize("name", ["reader", "retriever"])
+def test_tokenizers_know_every_word(name, world):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(EXAMPLE / "models" / name)
+    texts = [f"title: {p['title']} context: {p['text']}" for p in world.passages]
+    texts += [f"question: {q['question']}" for split in SPLITS for q in world.questions[split]]
+    assert not any(tokenizer.unk_token_id in ids for ids in tokenizer(texts)["input_ids"])
+
+
+def test_reader_tokenizer_gives_answers_back(world):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(EXAMPLE / "models" / "reader")
+    for words in VALUES.values():
+        ids = tokenizer(list(words))["input_ids"]
+        assert tokenizer.batch_decode(ids, skip_special_tokens=True) == [word.lower() for word in words]
+
+
+def test_checkpoints_load_and_stay_small():
+    from transformers import AutoModel, AutoModelForSeq2SeqLM
+
+    assert AutoModelForSeq2SeqLM.from_pretrained(EXAMPLE / "models" / "reader").config.model_type == "t5"
+    assert AutoModel.from_pretrained(EXAMPLE / "models" / "retriever").config.model_type == "bert"
+    assert sum(path.stat().st_size for path in (EXAMPLE / "models").rglob("*") if path.is_file()) < 16e6
