@@ -14,7 +14,7 @@ from fidtools.devices import Precision
 from fidtools.errors import UsageError
 from fidtools.records import read_questions
 from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
-from fidtools.retriever.encoding import Retriever, load_retriever
+from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.students import Kind, WordEncoder, new_student
 from fidtools.retriever.words import WordTokenizer, build_vocabulary, read_word_vectors
@@ -35,7 +35,7 @@ def start_from(
 
     Raises UsageError when it has a projection of another size, or cannot recompute its activations.
     """
-    retriever = load_retriever(name, precision=precision, dropout=dropout, **changes)
+    retriever = load_trainable(name, precision=precision, dropout=dropout, **changes)
     encoder = retriever.question_tower[0]
     if projection is not None:
         if freeze_passages:

@@ -184,3 +184,11 @@ def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
     path.write_text("river 1 2\nsea 3\n")
     with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 1"):
         read_word_vectors(path, ["river"])
+
+
+def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:
+    exact, fast = load_retriever(plain_model), load_retriever(plain_model, precision="bf16")
+    a, b = exact.encode_passages(PASSAGES), fast.encode_passages(PASSAGES)
+    assert a.dtype == b.dtype == np.float32
+    assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
+    assert fast.fingerprint == exact.fingerprint

@@ -1,0 +1,176 @@
+"""Encoding and training speed beside sentence-transformers: same model, same real passages, one process, in turns.
+
+    python benchmarks/retriever.py PASSAGES.jsonl [--size minilm|base] [--count 512] [--questions 2] [--repeats 3]
+
+The clock includes tokenisation. Wall time is what counts on a quiet machine; processor time is what travels on a busy
+one. The best of the repeats is reported, after one untimed turn each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+
+from fidtools.devices import autocast, choose_precision
+from fidtools.models import loading, resolve_model
+from fidtools.records import Passage, read_passages
+from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
+from fidtools.retriever.examples import Example, Examples
+from fidtools.retriever.objective import Loss, RetrieverObjective, Student
+from fidtools.training import Draw
+
+PER_QUESTION = 32
+Timed = dict[str, tuple[float, float]]
+
+
+def model_folder(size: str) -> str:
+    """A folder of that size: the bundled MiniLM, or a BERT-base of random weights with its tokenizer."""
+    if size == "minilm":
+        return resolve_model("minilm")
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = tempfile.mkdtemp()
+    with loading("BERT-base"):
+        torch.manual_seed(0)
+        BertModel(BertConfig()).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(resolve_model("minilm")).save_pretrained(folder)
+    return folder
+
+
+def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> Timed:
+    """The least wall and processor seconds of each, taking turns, after a turn to warm up."""
+    best: Timed = {}
+    for turn, (name, work) in itertools.product(range(repeats + 1), works.items()):
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        took = (time.perf_counter() - wall, time.process_time() - processor)
+        if turn:
+            best[name] = tuple(map(min, best.get(name, took), took))  # type: ignore[assignment]
+    return best
+
+
+def sentence_model(folder: Path, dtype: torch.dtype | None) -> SentenceTransformer:
+    """The same folder in the other library."""
+    options = {} if dtype is None else {"model_kwargs": {"dtype": dtype}}
+    return SentenceTransformer(str(folder), **options)
+
+
+def encoding(folder: Path, retriever: Retriever, passages: list[Passage]) -> dict[str, Callable[[], object]]:
+    """Embed the passages: ours, theirs, theirs in bf16."""
+    texts = [retriever.settings.passage_text(passage) for passage in passages]
+    default, half = sentence_model(folder, None), sentence_model(folder, torch.bfloat16)
+    plain = load_retriever(folder)
+    return {
+        "fidtools, float32": lambda: plain.encode_passages(passages),
+        "sentence-transformers": lambda: default.encode(texts, show_progress_bar=False),
+        "sentence-transformers, bf16": lambda: half.encode(texts, show_progress_bar=False),
+        "fidtools": lambda: retriever.encode_passages(passages),
+    }
+
+
+def training(folder: Path, retriever: Retriever, passages: list[Passage], n: int) -> dict[str, Callable[[], object]]:
+    """Forward and backward of `n` questions with 32 passages each: KL to the same scores."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(n, PER_QUESTION, generator=generator)
+    groups = [passages[i * PER_QUESTION : (i + 1) * PER_QUESTION] for i in range(n)]
+    questions = [" ".join(group[0].text.split()[:10]) for group in groups]
+    return {
+        "sentence-transformers": _their_step(sentence_model(folder, None), retriever, questions, groups, scores, False),
+        "sentence-transformers, bf16": _their_step(
+            sentence_model(folder, None), retriever, questions, groups, scores, True
+        ),
+        "fidtools": _our_step(retriever, questions, groups, scores),
+    }
+
+
+def _their_step(
+    model: SentenceTransformer, retriever: Retriever, questions: list[str], groups: list[Any], scores: Any, half: bool
+) -> Callable[[], object]:
+    loss = DistillKLDivLoss(model)
+    texts = [[retriever.settings.passage_text(group[k]) for group in groups] for k in range(PER_QUESTION)]
+    dtype = torch.bfloat16 if half else torch.float32
+
+    def step() -> None:
+        model.zero_grad()
+        columns = [
+            model.preprocess(column) for column in ([retriever.settings.question_text(q) for q in questions], *texts)
+        ]
+        columns = [{k: v.to(model.device) if hasattr(v, "to") else v for k, v in c.items()} for c in columns]
+        with autocast(dtype):
+            value = loss(columns, scores.to(model.device))
+        value.backward()
+
+    model.train()
+    return step
+
+
+def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], scores: Any) -> Callable[[], object]:
+    student = Student(retriever, Loss(), token_budget=TOKEN_BUDGET)
+    dtype = choose_precision("auto")
+
+    def step() -> None:
+        student.train()
+        student.zero_grad()
+        examples = Examples()
+        examples.questions.add(retriever.question_rows(questions))
+        for i, group in enumerate(groups):
+            numbers = examples.number_passages(group, retriever)
+            examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))
+        objective = RetrieverObjective(student, examples, None)
+        for batch in objective.micro_batches([Draw(i, 0) for i in range(len(groups))]):
+            with autocast(dtype):
+                value = student(batch) / len(groups)
+            value.backward()
+
+    return step
+
+
+def show(title: str, timed: Timed, count: int) -> None:
+    """A Markdown table: rate by both clocks, and ours over theirs."""
+    print(f"\n| {title} | passages/s (wall) | passages per processor second | fidtools is |\n|---|---|---|---|")
+    ours = timed["fidtools"]
+    for name, (wall, processor) in timed.items():
+        ratio = f"{wall / ours[0]:.2f} × (wall), {processor / ours[1]:.2f} × (processor)"
+        print(f"| {name} | {count / wall:.1f} | {count / processor:.1f} | {ratio} |")
+
+
+def main() -> None:
+    """Run both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("passages", type=Path)
+    parser.add_argument("--size", choices=["minilm", "base"], default="minilm")
+    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--questions", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    passages = list(itertools.islice(read_passages(arguments.passages), arguments.count))
+    folder = Path(tempfile.mkdtemp()) / "retriever"
+    folder.mkdir()
+    start = load_retriever(model_folder(arguments.size), pooling="mean", normalize=False)
+    start.save(folder)
+    retriever = load_retriever(folder, precision="auto")
+    units = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
+    print(f"{arguments.size}: {torch.get_num_threads()} threads, bf16 units: {', '.join(units) or 'none'}")
+    show("embed", in_turns(encoding(folder, retriever, passages), arguments.repeats), len(passages))
+    n = arguments.questions
+    steps = training(folder, load_trainable(folder, precision="auto"), passages, n)
+    show(f"training step, {n} × {PER_QUESTION} passages", in_turns(steps, arguments.repeats), n * PER_QUESTION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Rank every claim's candidates with a teacher and its students; print quality, size and time as a Markdown table.
+
+    python examples/fever/rank.py dev.bm25.jsonl seed-0 seed-1 seed-2
+
+Each folder holds `teacher` and the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. Beside each the ranked
+claims are written as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fidtools.evaluation.significance import compare
+from fidtools.records import Question, read_questions
+from fidtools.retriever.encoding import Retriever, load_retriever
+from fidtools.streams import write_lines
+from fidtools.teachers.model import Teacher, load_teacher
+from fidtools.teachers.training import score_pairs
+
+METRICS = ("MAP", "MRR@10", "nDCG@5", "nDCG@10", "P@1", "R@1", "R@5", "R@10", "R@20")
+BUDGET = 16384
+Scores = list[np.ndarray[Any, Any]]
+
+
+def measures(relevant: np.ndarray[Any, Any], total: int) -> dict[str, float]:
+    """The metrics of one ranked list: `relevant` in ranked order, `total` gold documents of the claim."""
+    places = np.flatnonzero(relevant) + 1
+    gains = relevant / np.log2(np.arange(2, len(relevant) + 2))
+    ideal = np.cumsum(1 / np.log2(np.arange(2, max(total, 10) + 2)))
+    found = {
+        "MAP": float((np.arange(1, len(places) + 1) / places).sum() / total),
+        "MRR@10": float(1 / places[0]) if len(places) and places[0] <= 10 else 0.0,
+        "P@1": float(relevant[0]),
+    }
+    found |= {f"nDCG@{k}": float(gains[:k].sum() / ideal[min(k, total) - 1]) for k in (5, 10)}
+    return found | {f"R@{k}": float(relevant[:k].sum() / total) for k in (1, 5, 10, 20)}
+
+
+def by_student(retriever: Retriever, questions: Sequence[Question]) -> Scores:
+    """Scores of every claim's candidates by inner product."""
+    scores = []
+    for question in questions:
+        vectors = retriever.encode_passages(question.ctxs or [])
+        scores.append(vectors @ retriever.encode_questions([question.question])[0])
+    return scores
+
+
+def by_teacher(teacher: Teacher, questions: Sequence[Question]) -> Scores:
+    """Scores of every claim's candidates read together with it."""
+    texts = [[teacher.settings.passage_text(p.title, p.text) for p in question.ctxs or []] for question in questions]
+    return [score_pairs(teacher, [q.question] * len(t), t, BUDGET) for q, t in zip(questions, texts, strict=True)]
+
+
+def judge(questions: Sequence[Question], scores: Scores) -> dict[str, np.ndarray[Any, Any]]:
+    """Every metric of every claim."""
+    rows = []
+    for question, values in zip(questions, scores, strict=True):
+        gold = set(question.extra["gold"])
+        order = np.argsort(-values, kind="stable")
+        rows.append(measures(np.array([(question.ctxs or [])[i].id in gold for i in order], dtype=float), len(gold)))
+    return {name: np.array([row[name] for row in rows]) for name in METRICS}
+
+
+def seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """The median time of one call, after one to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def times(model: Retriever | Teacher, question: Question) -> tuple[float, float | None]:
+    """Seconds to rank one claim's candidates: (i) all read or encoded, (ii) passage vectors there already."""
+    if not isinstance(model, Retriever):
+        return seconds(lambda: by_teacher(model, [question])), None
+    vectors = model.encode_passages(question.ctxs or [])
+    later = seconds(lambda: vectors @ model.encode_questions([question.question])[0])
+    return seconds(lambda: by_student(model, [question])), later
+
+
+def sizes(module: torch.nn.Module) -> tuple[int, int]:
+    """Parameters with and without the word vectors."""
+    total = sum(p.numel() for p in module.parameters())
+    return total, total - sum(
+        p.numel() for m in module.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()
+    )
+
+
+def main() -> None:
+    """Rank, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    questions = list(read_questions(arguments.questions))
+    longest = max(questions, key=lambda question: len(question.ctxs or []))
+    found: dict[str, list[dict[str, np.ndarray[Any, Any]]]] = {}
+    about: dict[str, tuple[tuple[int, int], tuple[float, float | None]]] = {}
+    found["BM25"] = [judge(questions, [np.array([p.score for p in q.ctxs or []]) for q in questions])]
+    for folder in arguments.folders:
+        for name in ("teacher", *sorted(p.parent.name for p in folder.glob("*/retriever.json"))):
+            model = load_teacher(folder / name) if name == "teacher" else load_retriever(folder / name)
+            scores = by_student(model, questions) if isinstance(model, Retriever) else by_teacher(model, questions)
+            found.setdefault(name, []).append(judge(questions, scores))
+            module = model.question_tower[0] if isinstance(model, Retriever) else model.module
+            about.setdefault(name, (sizes(module), times(model, longest)))
+            write_ranked(folder / f"{name}.ranked.jsonl", questions, scores)
+    show(found, about)
+
+
+def write_ranked(path: Path, questions: Sequence[Question], scores: Scores) -> None:
+    """The claims with their candidates in the model's order."""
+    lines = []
+    for question, values in zip(questions, scores, strict=True):
+        record = question.to_json()
+        order = np.argsort(-values, kind="stable")
+        record["ctxs"] = [{"id": record["ctxs"][i]["id"], "score": float(values[i])} for i in order]
+        lines.append(record)
+    write_lines(path, lines)
+
+
+def show(found: dict[str, list[dict[str, Any]]], about: dict[str, Any]) -> None:
+    """Mean and standard deviation over seeds, times and sizes, and paired tests of soft against hard."""
+    print(f"| model | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
+    for name, runs in found.items():
+        cells = []
+        for metric in METRICS:
+            means = [100 * run[metric].mean() for run in runs]
+            spread = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
+            cells.append(f"{np.mean(means):.1f}{spread}")
+        print(f"| {name} | {' | '.join(cells)} |")
+    print("\n| model | parameters | without word vectors | (i) both encoded, ms | (ii) passages precomputed, ms |")
+    print("|---|---|---|---|---|")
+    for name, ((total, rest), (both, later)) in about.items():
+        second = "–" if later is None else f"{1000 * later:.2f}"
+        print(f"| {name} | {total:,} | {rest:,} | {1000 * both:.1f} | {second} |")
+    print("\n| soft − hard | metric | difference | 95% interval | p |\n|---|---|---|---|---|")
+    for student in sorted({name.split("-")[0] for name in found if "-" in name}):
+        for metric in METRICS:
+            hard, soft = (
+                np.mean([run[metric] for run in found[f"{student}-{kind}"]], axis=0) for kind in ("hard", "soft")
+            )
+            test = compare(hard, soft)
+            low, high = (f"{100 * bound:+.1f}" for bound in test.interval)
+            print(
+                f"| {student} | {metric} | {100 * test.difference:+.1f} | {low} … {high} | {test.p_randomisation:.4f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()

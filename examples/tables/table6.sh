@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Table 6: how the cross-attention scores are aggregated, after one iteration from BM25's passages. One pass of the reader
+# writes all six of the paper's rows; `attention-value-norm` is Atlas's.
+#
+#   DATASET=squad PROFILE=small SEEDS="0 1 2" examples/tables/table6.sh
+table=table6 SCORE_OPTIONS="--aggregate all"
+source "$(dirname "${BASH_SOURCE[0]}")/distil.sh"
+: "${AGGREGATIONS:=attention attention-max-token attention-outputs attention-last-layers attention-max-layer attention-max-head attention-value-norm}"
+
+for seed in $SEEDS; do
+  begin "$seed"
+  for name in $AGGREGATIONS; do distil "$seed" "$name" --teacher "$name"; done
+done
+python "$tables/variants.py" 6 "$RUNS" "$DATASET-$table" $AGGREGATIONS
