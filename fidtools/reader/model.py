@@ -121,7 +121,7 @@ def set_plain_generation(reader: Reader) -> None:
     n-grams. Its targets here have none of them.
     """
     model = reader.fusion.model
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         decoder_start_token_id=reader.fusion.start, eos_token_id=reader.eos, pad_token_id=reader.fusion.pad
     )
 
