@@ -26,6 +26,7 @@ profile_smoke() {
   : "${K:=20}" "${N_CONTEXT:=5}" "${RETRIEVER_PASSAGES:=10}" "${EVAL_K:=1,5,20}"
   : "${READER_STEPS:=60}" "${READER_BATCH:=8}" "${READER_LR:=1e-3}" "${READER_EVAL_EVERY:=30}"
   : "${RETRIEVER_STEPS:=40}" "${RETRIEVER_BATCH:=8}" "${RETRIEVER_LR:=3e-4}" "${RETRIEVER_EVAL_EVERY:=20}"
+  : "${RETRIEVER_OPTIONS:=--teacher-temperature 0.01}"   # an untrained reader prefers nothing by much
   : "${PRECISION:=float32}"
 }
 

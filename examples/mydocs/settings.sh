@@ -6,6 +6,8 @@
 : "${DATA:=$(realpath -m "${RUN:-$here/runs/mydocs}")/data}"
 : "${READER:=$DATA/models/reader}" "${RETRIEVER:=$DATA/models/retriever}"
 
+if [[ $READER == "$DATA/models/reader" ]]; then : "${RETRIEVER_OPTIONS:=--teacher-temperature 0.01}"; fi   # it prefers nothing by much
+
 fetch() {
   mkdir -p "$DATA"
   awk 'NR % 5 == 4' "$QUESTIONS" >"$DATA/dev.jsonl"
