@@ -140,3 +140,13 @@ def sum_over_ranks(number: float) -> float:
 def wait_for_all() -> None:
     """Return when every rank has come here."""
     _state().wait_for_everyone()
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """The block runs on rank 0 first, then on the others, which find what it has left on disk."""
+    if not ranks().is_main:
+        wait_for_all()
+    yield
+    if ranks().is_main:
+        wait_for_all()
