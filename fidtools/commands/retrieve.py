@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from fidtools import options
+from fidtools.errors import UsageError
 
 
 @click.command("retrieve")
 @options.questions
 @options.retriever
-@click.option(
-    "--embeddings", required=True, type=click.Path(path_type=Path), help="X.npy of the passages, from `fidtools embed`."
-)
+@click.option("--embeddings", type=click.Path(path_type=Path), help="X.npy of the passages, from `fidtools embed`.")
+@click.option("--index", type=click.Path(path_type=Path), help="Or a folder from `fidtools index`.")
+@click.option("--index-parameters", metavar="TEXT", help="Such as nprobe=64.  [default: the index's]")
 @options.passages
 @options.output
 @options.top_k
@@ -30,7 +31,9 @@ from fidtools import options
 def command(
     questions: str,
     retriever: str,
-    embeddings: Path,
+    embeddings: Path | None,
+    index: Path | None,
+    index_parameters: str | None,
     passages: str,
     output: str,
     k: int,
@@ -40,27 +43,41 @@ def command(
     pooling: str | None,
     precision: Any,
 ) -> None:
-    """Rank the passages of a corpus for QUESTIONS by a retriever's vectors, exactly.
+    """Rank the passages of a corpus for QUESTIONS by a retriever's vectors.
 
-    Nothing of the corpus is held in memory, and no index is built: the vectors are read from disk for many questions at
-    once.
+    With --embeddings the search is exact: nothing of the corpus is held in memory, and no index is built; the vectors
+    are read from disk for many questions at once. Under torchrun each rank searches a part of them. --index searches a
+    FAISS index: for few questions at a time, in one process.
 
     \b
       fidtools retrieve dev.jsonl --retriever retriever --embeddings passages.npy -p passages.jsonl -o ranked.jsonl
       fidtools retrieve … --within doc_id -k 20 | fidtools score-attn --reader reader | fidtools eval
     """
+    if (embeddings is None) == (index is None):
+        raise UsageError("give either --embeddings (exact search) or --index (of `fidtools index`)")
+    if index is not None and within is not None:
+        raise UsageError("--within searches exactly", hint="give --embeddings instead of --index")
+    from fidtools.devices import main_first, refuse_stdin_on_ranks, written_by_main
     from fidtools.passages import open_passages
     from fidtools.records import read_questions
     from fidtools.retriever.encoding import load_retriever
-    from fidtools.search.retrieval import Corpus, retrieve
+    from fidtools.search.corpus import Corpus, ExactCorpus
+    from fidtools.search.retrieval import retrieve
     from fidtools.streams import write_lines
     from fidtools.talk import track
 
+    refuse_stdin_on_ranks(questions)
+    refuse_stdin_on_ranks(passages)
     changes: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
     model = load_retriever(retriever, precision=precision, **changes)
-    corpus = Corpus(embeddings, open_passages(passages), model.fingerprint, force=force)
-    memory = int(max_memory * 1e9)
-    ranked = retrieve(
-        read_questions(questions), model.encode_questions, corpus, k, within=within is not None, memory=memory
-    )
-    write_lines(output, (question.to_json() for question in track(ranked, "questions")))
+    with main_first():
+        texts = open_passages(passages)
+    corpus: Corpus
+    if embeddings is not None:
+        corpus = ExactCorpus(embeddings, texts, model.fingerprint, force=force, memory=int(max_memory * 1e9))
+    else:
+        from fidtools.search.faiss_index import FaissCorpus
+
+        corpus = FaissCorpus(Path(str(index)), texts, model.fingerprint, force=force, parameters=index_parameters)
+    ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
+    write_lines(written_by_main(output), (question.to_json() for question in track(ranked, "questions")))

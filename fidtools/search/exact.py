@@ -42,6 +42,8 @@ def search(
     device = choose_device()
     kind = product or fastest_product()
     k = min(k, vectors.shape[0])
+    if not k or not len(questions):
+        return Ranked(np.empty((len(questions), k), np.int64), np.empty((len(questions), k), np.float32))
     asked = torch.from_numpy(np.ascontiguousarray(questions, dtype=np.float32)).to(device)
     check_finite(torch.linalg.vector_norm(asked, dim=1), "question")
     together = _questions_at_once(len(questions), vectors.shape[1], k, memory)
@@ -89,9 +91,9 @@ def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: P
 
 def _mean(vectors: Vectors, device: torch.device) -> Tensor:
     """The mean of a sample of passages. Any vector would do; near the true mean, products lose least."""
-    rows, dim = vectors.shape
-    picked = np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64)) if rows else np.empty(0, np.int64)
-    sample = torch.from_numpy(vectors.take(picked).astype(np.float32)) if rows else torch.zeros(1, dim)
+    rows = vectors.shape[0]
+    picked = np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(np.int64))
+    sample = torch.from_numpy(vectors.take(picked).astype(np.float32))
     mean = sample.mean(0).to(device)
     return torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
 

@@ -123,3 +123,19 @@ class Selected:
     def take(self, rows: Array) -> Array:
         """See `Vectors`."""
         return self._vectors.take(self.rows[rows])
+
+
+class Sliced:
+    """Consecutive rows of other vectors, as vectors of their own."""
+
+    def __init__(self, vectors: Vectors, start: int, stop: int) -> None:
+        self._vectors, self._start = vectors, start
+        self.shape = (stop - start, vectors.shape[1])
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        return self._vectors.read(self._start + start, self._start + stop)
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        return self._vectors.take(self._start + rows)
