@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads yield: 3-
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+COMPLETION = "_FIDTOOLS_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -61,10 +62,11 @@ def main(args: list[str] | None = None) -> NoReturn:
 def run(args: list[str] | None = None) -> int:
     """The exit code of the command line `args` (default: the process's), with every message already printed."""
     try:
-        cli.main(args, prog_name="fidtools", standalone_mode=False)
+        if COMPLETION in os.environ:  # the shell asks what could follow: click's own business
+            cli.main(prog_name="fidtools")
+        with cli.make_context("fidtools", sys.argv[1:] if args is None else list(args)) as context:
+            cli.invoke(context)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        return _complain("interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -75,11 +77,16 @@ def run(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left: nothing more to say
-        return BROKEN_PIPE
+        return _reader_has_left()
     except OSError as error:
         return _complain(_system_message(error), 1)
     return 0
+
+
+def _reader_has_left() -> int:
+    """`| head` has what it wants: nothing more to say, not even by the interpreter when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def _complain(message: str, code: int) -> int:

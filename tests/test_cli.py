@@ -72,3 +72,10 @@ def test_a_full_disk_is_one_line(failing_command, capsys):
 def test_ctrl_c_says_so_and_exits_130(failing_command, capsys):
     assert failing_command(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "fidtools: interrupted"
+
+
+def test_head_ends_a_stream_silently(tmp_path):
+    (tmp_path / "document.txt").write_text("word " * 2_000_000)
+    command = f"{sys.executable} -m fidtools chunk {tmp_path} | head -1 | wc -l; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["1", str(cli.BROKEN_PIPE)], "")
