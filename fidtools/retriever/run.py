@@ -72,5 +72,6 @@ def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any
     need = loss.name == "infonce"
     examples = read_examples(path, retriever, teachers, options["n_passages"], labels, need_positive=need)
     if teachers:
-        check_targets([item.teacher for item in examples.items], loss.teacher_temperature, path)
+        temperature = loss.teacher_temperature if loss.name == "kl" else None
+        check_targets([item.teacher for item in examples.items], temperature, path)
     return examples

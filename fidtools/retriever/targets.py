@@ -89,11 +89,12 @@ def effective_number(scores: Floats, temperature: float = 1.0) -> float:
     return float(np.exp(entropy))
 
 
-def check_targets(targets: Sequence[Floats], temperature: float, path: str) -> None:
+def check_targets(targets: Sequence[Floats], temperature: float | None, path: str) -> None:
     """Refuse targets that teach nothing or that mix scales; the reference trained on them in silence.
 
     Raises DataError when nearly all of the questions' targets are uniform, and when in most questions passages share
-    one and the same score, as unscored ones do that were given a default.
+    one and the same score, as unscored ones do that were given a default. With a `temperature`, for targets that are a
+    softmax, nearly uniform ones raise FidtoolsError.
     """
     several = [scores for scores in targets if len(scores) > 1]
     if not several:
@@ -111,6 +112,8 @@ def check_targets(targets: Sequence[Floats], temperature: float, path: str) -> N
             path=path,
             hint="passages that the teacher has not read got a default somewhere: score them all, or --n-passages",
         )
+    if temperature is None:
+        return
     shares = [effective_number(scores, temperature) / len(scores) for scores in several]
     if (share := float(np.median(shares))) > FLAT:
         spread = float(np.median([scores.std() for scores in several]))
@@ -121,6 +124,12 @@ def check_targets(targets: Sequence[Floats], temperature: float, path: str) -> N
 
 
 def _has_default(scores: Floats) -> bool:
-    """Whether a fifth of the passages, two at least, have exactly the same score and others another."""
-    _, counts = np.unique(scores, return_counts=True)
-    return bool(len(counts) > 1 and counts.max() >= max(2, len(scores) / 5))
+    """Whether a fifth of the passages, two at least, share one score beyond all others', which differ from each other.
+
+    Scores of low precision tie too, but anywhere and more than once.
+    """
+    values, counts = np.unique(scores, return_counts=True)
+    if len(values) < 3 or np.count_nonzero(counts > 1) != 1:
+        return False
+    repeated = int(counts.argmax())
+    return repeated in (0, len(values) - 1) and bool(counts[repeated] >= max(2, len(scores) / 5))

@@ -39,7 +39,8 @@ class Coattention(nn.Module):
         of_question = _softmax(scores.transpose(1, 2), question_mask.unsqueeze(1)) @ q  # (n, p, 2h)
         left = self._summary(q, of_passage, question_mask)
         right = self._summary(p, of_question, passage_mask)
-        result: Tensor = self.classify(torch.cat([left, right], dim=-1)).squeeze(-1).float()
+        with torch.autocast(left.device.type, enabled=False):  # bf16 would tie many scores
+            result: Tensor = self.classify(torch.cat([left, right], dim=-1).float()).squeeze(-1)
         return result
 
     def _summary(self, own: Tensor, attended: Tensor, mask: Tensor) -> Tensor:

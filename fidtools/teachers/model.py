@@ -64,6 +64,9 @@ class CrossEncoder:
 
     def __init__(self, model: Any, tokenizer: Any, settings: TeacherSettings) -> None:
         self.module: nn.Module = model.to(choose_device())
+        for part in self.module.modules():
+            if isinstance(part, nn.Linear) and part.out_features == model.config.num_labels:
+                part.register_forward_hook(_in_float32)
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
 
     def rows(self, questions: Sequence[str], passages: Sequence[str]) -> list[Row]:
@@ -119,6 +122,13 @@ class CoattentionTeacher:
         (folder / "vocabulary.json").write_bytes(orjson.dumps(self.tokenizer.vocabulary))
         write_json(folder / "config.json", {"model_type": "coattention", "hidden": self.network.hidden})
         write_json(folder / "teacher.json", asdict(self.settings))
+
+
+def _in_float32(head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """A head's scores in float32 under autocast too: in bf16 many of them would tie."""
+    assert isinstance(head, nn.Linear)
+    with torch.autocast(output.device.type, enabled=False):
+        return nn.functional.linear(inputs[0].float(), head.weight, head.bias)
 
 
 def load_teacher(name: str | Path, **changes: Any) -> Teacher:

@@ -74,6 +74,7 @@ def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do()
     with pytest.raises(FidtoolsError, match=r"(?s)nearly uniform targets: .* try --teacher-temperature 0.0094"):
         check_targets(targets, 1.0, "t")
     check_targets(targets, 0.01, "t")
+    check_targets(targets, None, "t")  # of a loss that makes no softmax of them
 
 
 def test_defaults_mixed_with_scores_are_refused() -> None:
@@ -81,6 +82,11 @@ def test_defaults_mixed_with_scores_are_refused() -> None:
     targets = [np.array([-0.1, -0.3, -0.2, 1, 1, 1, 1, 1]) + 0 * k for k in range(4)]
     with pytest.raises(DataError, match="mixed scales: in 4 of 4 questions many passages share one score"):
         check_targets(targets, 1.0, "t")
+
+
+def test_ties_of_low_precision_are_no_defaults() -> None:
+    draw = np.random.default_rng(0)
+    check_targets([np.round(draw.normal(size=10), 1) for _ in range(30)], 1.0, "t")
 
 
 def test_the_effective_number_of_passages() -> None:

@@ -68,6 +68,14 @@ def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path
     np.testing.assert_allclose(again, expected, rtol=1e-6)
 
 
+def test_scores_are_not_rounded_in_bf16(plain_model: Path) -> None:
+    teacher = load_teacher(plain_model, maxlength=40)
+    passages = [f"w{i} w{j}" for i in range(10) for j in range(10)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = score_pairs(teacher, ["w1"] * 100, passages, 4000)
+    assert len(np.unique(scores)) > 90
+
+
 def test_padding_changes_no_coattention_score() -> None:
     torch.manual_seed(0)
     network = Coattention(torch.randn(20, 6), 5).eval()
