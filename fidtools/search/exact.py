@@ -24,8 +24,11 @@ from fidtools.search.vectors import Vectors
 Array = np.ndarray[Any, Any]
 GROUP = 16  # passages whose best score is compared at once
 FLOAT = 4
+LARGEST_BLOCK = 4096  # so that what is made of it stays in the processor's cache
+RESCORED = 8192  # pairs of question and passage scored at once
 SAMPLE = 4096  # passages whose mean stands for the corpus's
 DEFAULT_MEMORY = 1 << 30
+FEW = 64  # questions
 ROOM = 4  # candidates kept per question, in multiples of k
 
 
@@ -40,7 +43,7 @@ def search(
     Raises DataError for vectors that are not finite.
     """
     device = choose_device()
-    kind = product or fastest_product()
+    kind = product or fastest_product(len(questions))
     k = min(k, vectors.shape[0])
     if not k or not len(questions):
         return Ranked(np.empty((len(questions), k), np.int64), np.empty((len(questions), k), np.float32))
@@ -51,9 +54,9 @@ def search(
     return Ranked(np.concatenate([p.rows for p in parts]), np.concatenate([p.scores for p in parts]))
 
 
-def fastest_product() -> Product:
-    """bf16 where the device has units for it."""
-    return "bf16" if bf16_units(choose_device())[0] else "float32"
+def fastest_product(questions: int) -> Product:
+    """bf16 where the device has units for it and there are questions enough to pay for rounding the passages."""
+    return "bf16" if questions >= FEW and bf16_units(choose_device())[0] else "float32"
 
 
 def _questions_at_once(questions: int, dim: int, k: int, memory: int) -> int:
@@ -69,7 +72,7 @@ def _room(k: int) -> int:
 def _block_rows(questions: int, dim: int, k: int, memory: int) -> int:
     """So many that their vectors (as stored, shifted and rounded) and scores take at most a quarter of the memory."""
     rows = memory // (4 * (3 * dim * FLOAT + 2 * questions * FLOAT))
-    return max(GROUP, min(rows, 16384) // GROUP * GROUP)
+    return max(GROUP, min(rows, LARGEST_BLOCK) // GROUP * GROUP)
 
 
 def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: Product) -> Ranked:
@@ -78,9 +81,10 @@ def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: P
     factors = Factors.of(questions, product)
     survivors = Survivors(len(questions), k, _room(k), questions.device)
     size = _block_rows(len(questions), dim, k, memory)
+    buffer = factors.values.new_empty(len(questions) * size)
     for start in range(0, rows, size):
         stored = vectors.read(start, min(start + size, rows))
-        _filter(prepare_block(start, stored, center, product, GROUP), factors, survivors)
+        _filter(prepare_block(start, stored, center, product, GROUP), factors, survivors, buffer)
     found = _rescored(questions, vectors, survivors, k, memory)
     crowded = survivors.crowded.nonzero()[:, 0].cpu().numpy()
     for question in crowded.tolist():  # more near-ties than there is room for: compare that question with everything
@@ -98,31 +102,26 @@ def _mean(vectors: Vectors, device: torch.device) -> Tensor:
     return torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
 
 
-def _filter(block: Block, factors: Factors, survivors: Survivors) -> None:
-    """Hand the survivors what a block has above their bound."""
-    scores = (factors.values @ block.values.T).float()  # (questions, rows and padding)
+def _filter(block: Block, factors: Factors, survivors: Survivors, buffer: Tensor) -> None:
+    """Hand the survivors what a block has above their bound. `buffer` takes the products (m × at least B, flat)."""
+    columns = len(block.values)
+    scores = buffer[: len(factors.values) * columns].view(-1, columns)
+    torch.mm(factors.values, block.values.T, out=scores)
     scores[:, block.rows :] = -INFINITY
-    slack = factors.slack(block)[:, None]
-    groups = scores.view(len(scores), -1, GROUP).amax(2)  # the best of each group
-    if groups.shape[1] >= survivors.k:  # k groups have a passage of at least that score: so have k passages
-        kth = torch.topk(groups, survivors.k).values[:, -1:]
-        survivors.raise_bound((kth - slack - factors.rounding * kth.abs())[:, 0])
-    question, group = _reaching(groups, slack, factors.rounding, survivors.bound[:, None])
-    inside = scores.view(len(scores), -1, GROUP)[question, group]  # (candidate groups, GROUP)
-    errors = slack[question] + factors.rounding * inside.abs()
-    candidate, place = ((inside + errors >= survivors.bound[question, None]) & (inside > -INFINITY)).nonzero(
-        as_tuple=True
-    )
+    grouped = scores.view(len(scores), GROUP, -1)  # passage i belongs to group i mod (B / 16): quick to take maxima of
+    groups = grouped.amax(1).float()
+    slack = factors.slack(block)
+    if block.start == 0 and groups.shape[1] >= survivors.k:  # k groups have a passage of that score: so have k passages
+        kth = torch.topk(groups, survivors.k).values[:, -1]
+        survivors.raise_bound(kth - slack - factors.rounding * kth.abs())
+    question, group = (groups >= factors.least(survivors.bound, slack)[:, None]).nonzero(as_tuple=True)
+    inside = grouped[question, :, group].float()  # (candidate groups, GROUP)
+    errors = slack[question, None] + factors.rounding * inside.abs()
+    reaches = (inside + errors >= survivors.bound[question, None]) & (inside > -INFINITY)
+    candidate, place = reaches.nonzero(as_tuple=True)
     score, error = inside[candidate, place], errors[candidate, place]
-    row = block.start + group[candidate] * GROUP + place
+    row = block.start + group[candidate] + place * groups.shape[1]
     survivors.add(question[candidate], row, score - error, score + error)
-
-
-def _reaching(groups: Tensor, slack: Tensor, rounding: float, bound: Tensor) -> tuple[Tensor, Tensor]:
-    """Questions (rising) and groups whose best passage may reach the question's bound."""
-    found = (groups + slack + rounding * groups.abs() >= bound) & (groups > -INFINITY)
-    question, group = found.nonzero(as_tuple=True)
-    return question, group
 
 
 def _rescored(questions: Tensor, vectors: Vectors, survivors: Survivors, k: int, memory: int) -> Ranked:
@@ -133,7 +132,7 @@ def _rescored(questions: Tensor, vectors: Vectors, survivors: Survivors, k: int,
     scores = np.full((len(asked), k), -np.inf, np.float32)
     exact = np.empty(len(row), np.float32)
     order = np.argsort(row, kind="stable")  # the file is read once, forward
-    step = max(1, memory // (16 * asked.shape[1] * 8))
+    step = max(1, min(RESCORED, memory // (16 * asked.shape[1] * 8)))
     for start in range(0, len(order), step):
         some = order[start : start + step]
         needed, place = np.unique(row[some], return_inverse=True)

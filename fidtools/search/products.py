@@ -59,6 +59,12 @@ class Factors:
             + 1e-35
         )
 
+    def least(self, bound: Tensor, slack: Tensor) -> Tensor:
+        """No product below this can reach `bound` with its error (m each): the s of s + slack + rounding·|s| = bound."""
+        rest = bound - slack
+        solved = torch.where(rest > 0, rest / (1 + self.rounding), rest / (1 - self.rounding))
+        return solved - 1e-6 * (bound.abs() + slack)
+
 
 @dataclass(frozen=True)
 class Block:
