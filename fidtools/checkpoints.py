@@ -120,6 +120,8 @@ class Run:
             (best / "last").mkdir()
             save(best / "last")
             shutil.copyfile(self.folder / "log.jsonl", best / "log.jsonl")
+            if (self.folder / "tracking").is_dir():
+                shutil.copytree(self.folder / "tracking", best / "tracking", dirs_exist_ok=True)
             write_json(best / "training.json", self.record | {"result": summary})
             replace_folder(best, self.goal)
             shutil.rmtree(self.folder)

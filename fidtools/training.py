@@ -30,6 +30,7 @@ from fidtools.devices import (
 )
 from fidtools.errors import DataError
 from fidtools.talk import log, track
+from fidtools.tracking import Trackers
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class _Loop:
                 self.progress = Progress(**state)
                 self.files.load(self.module, self.optimizer)
                 log.info("continuing after update %d", self.progress.step)
+            names = self.settings.trackers if ranks().is_main else ()
+            self.trackers = Trackers(names, self.files.folder, self.files.record)
             steps = range(self.progress.step, self.settings.steps)
             for step in track(steps, "training", total=len(steps)):
                 if self._exhausted():
@@ -179,7 +182,7 @@ class _Loop:
         self.progress.step = step + 1
         if (step + 1) % self.settings.log_every == 0 or step == 0:
             per_second = len(draws) / (time.perf_counter() - started)
-            self.files.log(step=step + 1, loss=loss_value, norm=norm, lr=rate, examples_per_second=round(per_second, 2))
+            self._log(step=step + 1, loss=loss_value, norm=norm, lr=rate, examples_per_second=round(per_second, 2))
 
     def _step(self, step: int) -> tuple[float, float]:
         """Sum the gradients over ranks, clip, update; returns the norm before clipping and the learning rate."""
@@ -215,10 +218,15 @@ class _Loop:
         else:
             progress.stale += 1
         if metrics:
-            self.files.log(step=progress.step, **metrics)
+            self._log(step=progress.step, **metrics)
             log.info("update %d: %s", progress.step, ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
 
+    def _log(self, **values: float) -> None:
+        self.files.log(**values)
+        self.trackers.log(values)
+
     def _finish(self) -> None:
+        self.trackers.finish()
         summary = {"steps": self.progress.step, "best_step": self.progress.best_step, "metrics": self.progress.metrics}
         self.files.finish(self.objective.save, summary)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 import pytest
 import torch
+from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
-from fidtools.errors import UsageError
+from fidtools.errors import FidtoolsError, UsageError
 from fidtools.training import Draw, Settings, draws_of_step, learning_rate, train
 
 TARGETS = torch.linspace(-1, 1, 10)
@@ -133,6 +136,44 @@ def test_early_stop_waits_for_patience_evaluations(tmp_path):
     settings = Settings(steps=100, batch=4, eval_every=5, patience=2, precision="float32")
     train(objective, settings, tmp_path / "run", resume=False, record={})
     assert len(objective.seen) == 15
+
+
+class Collected:
+    """A tracker as Accelerate's are."""
+
+    requires_logging_directory = True
+    seen: ClassVar[list[tuple]] = []
+
+    def __init__(self, run_name, logging_dir):
+        (Path(logging_dir) / "events").write_text(run_name)
+
+    def store_init_configuration(self, values):
+        self.seen.append(("settings", values["settings.lr"], values["data"]))
+
+    def log(self, values, step):
+        self.seen.append((step, *sorted(values)))
+
+    def finish(self):
+        self.seen.append(("finished",))
+
+
+def test_trackers_get_every_line_of_the_log_and_their_files_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Collected)
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["tensorboard"])
+    settings = replace(SETTINGS, steps=4, log_every=2, trackers=("tensorboard",))
+    train(LineObjective(), settings, tmp_path / "run", resume=False, record={"data": "x"})
+    numbers = ("examples_per_second", "loss", "lr", "norm")
+    lines = [(1, *numbers), (2, *numbers), (4, *numbers), (4, "-error")]
+    assert Collected.seen == [("settings", 0.1, "x"), *lines, ("finished",)]
+    assert (tmp_path / "run/tracking/events").read_text() == "fidtools"
+
+
+@pytest.mark.parametrize(("name", "message"), [("papyrus", "known are aim"), ("wandb", "pip install wandb")])
+def test_a_tracker_that_is_not_there_says_what_to_do(tmp_path, monkeypatch, name, message):
+    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    settings = replace(SETTINGS, trackers=(name,))
+    with pytest.raises(FidtoolsError, match=message):
+        train(LineObjective(), settings, tmp_path / "run", resume=False, record={})
 
 
 RANKS = """

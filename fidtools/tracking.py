@@ -1,0 +1,57 @@
+"""Logs that go elsewhere too: TensorBoard, Weights & Biases and the others for which Accelerate has a tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fidtools.errors import FidtoolsError, UsageError
+
+
+class Trackers:
+    """The trackers of one run, by Accelerate's names; with none of them it does nothing. Only rank 0 logs."""
+
+    def __init__(self, names: Sequence[str], folder: Path, record: dict[str, Any]) -> None:
+        """Start them; TensorBoard's and others' files go into `folder/tracking`.
+
+        Raises UsageError for a name that Accelerate does not know, FidtoolsError when its package is not installed.
+        """
+        self._trackers = [_start(name, folder) for name in names]
+        for tracker in self._trackers:
+            tracker.store_init_configuration(dict(_flat(record)))
+
+    def log(self, values: dict[str, float]) -> None:
+        """Hand over the numbers of one line of the log."""
+        for tracker in self._trackers:
+            tracker.log({name: value for name, value in values.items() if name != "step"}, step=int(values["step"]))
+
+    def finish(self) -> None:
+        """Let them write what they hold."""
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def _start(name: str, folder: Path) -> Any:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    if name not in LOGGER_TYPE_TO_CLASS:
+        raise UsageError(f"--tracker {name}: not known", hint=f"known are {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}")
+    if name not in {str(getattr(known, "value", known)) for known in get_available_trackers()}:
+        raise FidtoolsError(f"--tracker {name} needs its package", hint=f"pip install {name}")
+    kind = LOGGER_TYPE_TO_CLASS[name]
+    if not kind.requires_logging_directory:
+        return kind("fidtools")
+    (folder / "tracking").mkdir(exist_ok=True)
+    return kind("fidtools", logging_dir=str(folder / "tracking"))
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str | int | float]]:
+    """Settings as name and value, those of a nested record with its name before them."""
+    found: list[tuple[str, str | int | float]] = []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{name}.")
+        else:
+            found.append((prefix + name, value if isinstance(value, str | int | float) else str(value)))
+    return found
