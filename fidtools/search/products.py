@@ -60,7 +60,7 @@ class Factors:
         )
 
     def least(self, bound: Tensor, slack: Tensor) -> Tensor:
-        """No product below this can reach `bound` with its error (m each): the s of s + slack + rounding·|s| = bound."""
+        """No product below this can reach `bound` with its error (m each): s where s + slack + rounding·|s| = bound."""
         rest = bound - slack
         solved = torch.where(rest > 0, rest / (1 + self.rounding), rest / (1 - self.rounding))
         return solved - 1e-6 * (bound.abs() + slack)

@@ -1,0 +1,169 @@
+"""What an iteration takes on this machine: disk, memory and time of every stage, from rates measured in seconds."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PASSAGE = 650  # bytes of a passage of 100 words in DPR's Wikipedia
+JSON = 110  # bytes that a line of JSON adds to a passage: names, id, scores
+LOOKED_UP = 40  # bytes per passage in `<passages>.rows/`, held while it is made
+BM25 = 200  # bytes of index per passage of 100 words, measured at 300,000 and 1.2 million
+BM25_HEAP = 0.4e9
+TRAINING = 3  # forward, and twice that backward
+PATIENCE = 2.0  # seconds for each of the five rates
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is planned: sizes of the corpus and of the models, and how training is set."""
+
+    passages: int
+    questions: int
+    dim: int = 768
+    layers: int = 12
+    k: int = 100
+    n_context: int = 100
+    tokens: int = 200
+    dtype_bytes: int = 4
+    reader_examples: int = 640_000
+    retriever_examples: int = 640_000
+    memory: float = 1e9
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one process does per second. `encoder`: tokens through an encoder of BERT's shape with the planned width and
+    depth; `search`: multiplications of exact search; `bm25`: passages indexed; disk in bytes."""
+
+    encoder: float
+    search: float
+    bm25: float
+    disk_write: float
+    disk_read: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command: seconds, bytes left on disk, bytes of memory beyond the models (per process)."""
+
+    name: str
+    seconds: float
+    disk: float
+    memory: float
+
+
+def stages(work: Work, rates: Rates) -> list[Stage]:
+    """An iteration, stage by stage. Encoding, search and training divide among the ranks; the reader is taken to be as
+    large as the retriever, so scale its rows by the ratio of their sizes."""
+    n, m, tokens = work.passages, work.questions, work.tokens / (rates.encoder * work.ranks)
+    text, lists = n * (PASSAGE + JSON), m * work.k * (PASSAGE + JSON)
+    vectors = n * work.dim * work.dtype_bytes
+    read = min(work.k, work.n_context)
+    batches = -(-m // 2048)
+    searched = max(n * m * work.dim / rates.search, batches * vectors / rates.disk_read) / work.ranks
+    return [
+        Stage("passages", text / rates.disk_read, text + n * LOOKED_UP, n * LOOKED_UP),
+        Stage("bm25 (index)", n / rates.bm25, n * BM25, BM25_HEAP),
+        Stage("train-reader", TRAINING * work.reader_examples * work.n_context * tokens, 0, 0),
+        Stage("score-attn", m * read * tokens, lists, 0),
+        Stage("train-retriever", TRAINING * work.retriever_examples * read * tokens, 0, 0),
+        Stage("embed", max(n * tokens, vectors / rates.disk_write), vectors, 0),
+        Stage("retrieve", searched, lists, work.memory + 8 * n),
+    ]
+
+
+def calibrate(work: Work, folder: Path) -> Rates:
+    """Measure the rates, in about ten seconds; `folder` is on the disk that the data will lie on."""
+    write, read = _disk_rates(folder)
+    return Rates(_encoder_rate(work), _search_rate(work.dim), _bm25_rate(folder), write, read)
+
+
+def rate(work: Callable[[], float]) -> float:
+    """Units per second of a function that returns how many it has done. The first call only warms up."""
+    work()
+    started, done = time.perf_counter(), 0.0
+    while (elapsed := time.perf_counter() - started) < PATIENCE or not done:
+        done += work()
+    return done / elapsed
+
+
+def _disk_rates(folder: Path, size: int = 1 << 26) -> tuple[float, float]:
+    block = os.urandom(size)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+
+        def write() -> float:
+            file.seek(0)
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            return size
+
+        def read() -> float:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            file.seek(0)
+            return len(file.read())
+
+        return rate(write), rate(read)
+
+
+def _encoder_rate(work: Work, texts: int = 4) -> float:
+    import torch
+    from torch import nn
+
+    from fidtools.devices import autocast, choose_device, choose_precision
+
+    heads = next(heads for heads in range(max(1, work.dim // 64), 0, -1) if work.dim % heads == 0)
+    layer = nn.TransformerEncoderLayer(work.dim, heads, 4 * work.dim, activation="gelu", batch_first=True)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).to(choose_device()).eval()
+    states = torch.randn(texts, work.tokens, work.dim, device=choose_device())
+
+    def encode() -> float:
+        with torch.inference_mode(), autocast(choose_precision()):
+            model(states).sum().item()
+        return texts * work.tokens
+
+    return rate(encode) * 2 / work.layers
+
+
+def _search_rate(dim: int, questions: int = 1024, passages: int = 16384) -> float:
+    import numpy as np
+
+    from fidtools.search.exact import search
+    from fidtools.search.vectors import ArrayVectors
+
+    draw = np.random.default_rng(0)
+    asked, table = (draw.normal(size=(n, dim)).astype(np.float32) for n in (questions, passages))
+
+    def compare() -> float:
+        search(asked, ArrayVectors(table), 100)
+        return questions * passages * dim
+
+    return rate(compare)
+
+
+def _bm25_rate(folder: Path, passages: int = 2000) -> float:
+    from fidtools.records import Passage
+    from fidtools.sparse.engine import Settings
+    from fidtools.sparse.tantivy_engine import build_tantivy
+
+    draw = random.Random(0)
+    words = [f"word{i}" for i in range(50_000)]
+    texts = [" ".join(words[int(draw.paretovariate(0.6)) % len(words)] for _ in range(100)) for _ in range(passages)]
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        numbers = itertools.count()
+
+        def build() -> float:
+            whole = (Passage(str(i), text) for i, text in enumerate(texts * 5))
+            build_tantivy(Path(place) / str(next(numbers)), whole, Settings())
+            return 5 * passages
+
+        return rate(build)
