@@ -32,6 +32,7 @@ distil() {
     --lr "$RETRIEVER_LR" --eval-every "$RETRIEVER_EVAL_EVERY" --seed "$seed" --precision "$PRECISION" --resume \
     $RETRIEVER_OPTIONS --select overlap "$@"
   stage "$out/passages.npy" embed "$PASSAGES" --retriever "$out/retriever" --precision "$PRECISION" --resume
-  stage "$out/dev.jsonl" retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" -k "$K"
+  stage "$out/dev.jsonl" retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" -k "$K" \
+    --precision "$PRECISION"
   stage "$out/dev.json" eval "$out/dev.jsonl" --k "$EVAL_K" --json
 }
