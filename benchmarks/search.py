@@ -2,6 +2,7 @@
 
     python benchmarks/search.py                      # 2,000 questions × 500,000 × 384 on disk, k = 100
     python benchmarks/search.py --rows 200000 --rounds 3
+    python benchmarks/search.py --rows 50000 --questions 500 --indexes       # recall and speed of `index --type …`
 
 Vectors are random clusters of unit length whose spectrum decays (as embeddings' does), questions are noisy passages.
 """
@@ -22,7 +23,10 @@ import faiss
 import numpy as np
 import torch
 
+from fidtools.embeddings import EmbeddingWriter
 from fidtools.search.exact import fastest_product, search
+from fidtools.search.faiss_index import build_index
+from fidtools.search.faiss_recipes import recipe
 from fidtools.search.ranked import exact_scores
 from fidtools.search.vectors import FileVectors
 
@@ -92,10 +96,35 @@ def compare(name: str, rounds: int, contenders: dict[str, Callable[[], object]],
         )
 
 
+def indexes(options: argparse.Namespace, table: np.ndarray, folder: Path) -> None:
+    """Every type of `fidtools index` on the same vectors: recall, build time, size, and single questions."""
+    asked = near(table, options.questions)
+    for name, vectors in (("passages", table), ("questions", asked)):
+        ids = (str(row) for row in range(len(vectors)))
+        with EmbeddingWriter(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
+            for start in range(0, len(vectors), BLOCK):
+                out.write(start, vectors[start : start + BLOCK])
+    print(f"{options.rows:,} × {options.dim}, k = {options.k}, {options.questions} questions, one at a time")
+    for kind in ("flat", "fp16", "sq8", "hnsw", "ivf", "ivfpq"):
+        chosen = recipe(kind, options.rows, options.dim)
+        place = folder / kind
+        cpu = time.process_time()
+        meta = build_index(folder / "passages.npy", place, chosen, questions=folder / "questions.npy", k=options.k)
+        cpu = time.process_time() - cpu
+        index = faiss.read_index(str(place / "vectors.faiss"), faiss.IO_FLAG_MMAP_IFC)
+        _, each = seconds(lambda index=index: [index.search(asked[i : i + 1], options.k) for i in range(100)])
+        print(
+            f"  {kind:6} {chosen.factory:36} {chosen.parameters:24} recall {meta['recall']['value']:.4f}"
+            f"  {meta['bytes'] / options.rows:6.0f} bytes/vector  built in {cpu:6.1f} cpu-s  {10 * each:6.2f} cpu-ms",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in {"rows": 500_000, "dim": 384, "questions": 2000, "k": 100, "rounds": 3, "threads": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--indexes", action="store_true", help="compare the types of index instead")
     parser.add_argument("--folder", help="where the vectors go for the time being")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -103,7 +132,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "p.npy"
         table = write_vectors(path, options.rows, options.dim)
-        run(options, table, FileVectors(path))
+        if options.indexes:
+            indexes(options, table, Path(folder))
+        else:
+            run(options, table, FileVectors(path))
 
 
 def run(options: argparse.Namespace, table: np.ndarray, vectors: FileVectors) -> None:
