@@ -112,4 +112,4 @@ def pretrain_reader(folder: Path) -> None:
         log.info("reader: %.1f %% of held-out values", 100 * reading_loss(model, encode, examples)[1])
     model.generation_config = GenerationConfig(decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    reader_tokenizer().save_pretrained(folder)

@@ -17,7 +17,7 @@ from fidtools.retriever.folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
 
 LR = 1e-3
-STEPS = 400
+STEPS = 1000
 
 
 def new_retriever(corpus: Corpus, vocab: dict[str, int]) -> BertModel:
@@ -67,4 +67,4 @@ def pretrain_retriever(folder: Path) -> None:
     steps(model, LR, losses(), STEPS)
     settings = RetrieverSettings(pooling="mean", question_maxlength=40, passage_maxlength=60)
     folder.mkdir(parents=True, exist_ok=True)
-    save_tower(folder, (TransformerEncoder(model, settings.pooling, None), tokenizer, settings))
+    save_tower(folder, (TransformerEncoder(model, settings.pooling, None), retriever_tokenizer(), settings))
