@@ -17,7 +17,7 @@ from fidtools.search.products import (
     check_finite,
     prepare_block,
 )
-from fidtools.search.ranked import Ranked, best, exact_scores
+from fidtools.search.ranked import Ranked, best, exact_scores, merged
 from fidtools.search.survivors import INFINITY, Survivors
 from fidtools.search.vectors import Vectors
 
@@ -29,6 +29,7 @@ RESCORED = 8192  # pairs of question and passage scored at once
 SAMPLE = 4096  # passages whose mean stands for the corpus's
 DEFAULT_MEMORY = 1 << 30
 FEW = 64  # questions
+BRUTE_BLOCK = 1024
 ROOM = 4  # candidates kept per question, in multiples of k
 
 
@@ -86,10 +87,13 @@ def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: P
         stored = vectors.read(start, min(start + size, rows))
         _filter(prepare_block(start, stored, center, product, GROUP), factors, survivors, buffer)
     found = _rescored(questions, vectors, survivors, k, memory)
-    crowded = survivors.crowded.nonzero()[:, 0].cpu().numpy()
-    for question in crowded.tolist():  # more near-ties than there is room for: compare that question with everything
-        single = _brute_force(questions[question].cpu().numpy(), vectors, k, size)
-        found.rows[question], found.scores[question] = single.rows[0], single.scores[0]
+    crowded = survivors.crowded.nonzero()[:, 0]
+    if len(
+        crowded
+    ):  # more near-ties than there is room for: tell them apart by better products, in the end by exact ones
+        rest = questions[crowded]
+        better = _search(rest, vectors, k, memory, "float32") if product == "bf16" else _brute_force(rest, vectors, k)
+        found.rows[crowded.cpu().numpy()], found.scores[crowded.cpu().numpy()] = better.rows, better.scores
     return found
 
 
@@ -110,18 +114,21 @@ def _filter(block: Block, factors: Factors, survivors: Survivors, buffer: Tensor
     scores[:, block.rows :] = -INFINITY
     grouped = scores.view(len(scores), GROUP, -1)  # passage i belongs to group i mod (B / 16): quick to take maxima of
     groups = grouped.amax(1).float()
-    slack = factors.slack(block)
-    if block.start == 0 and groups.shape[1] >= survivors.k:  # k groups have a passage of that score: so have k passages
-        kth = torch.topk(groups, survivors.k).values[:, -1]
-        survivors.raise_bound(kth - slack - factors.rounding * kth.abs())
-    question, group = (groups >= factors.least(survivors.bound, slack)[:, None]).nonzero(as_tuple=True)
+    if (
+        block.start == 0 and groups.shape[1] >= survivors.k
+    ):  # k groups have a passage above that: so there are k passages
+        errors = factors.slack(block.sizes.largest_of_groups(GROUP)) + factors.rounding * groups.abs()
+        survivors.raise_bound(torch.topk(groups - errors, survivors.k).values[:, -1])
+    least = factors.least(survivors.bound, factors.slack(block.sizes.largest())[:, 0])
+    question, group = (groups >= least[:, None]).nonzero(as_tuple=True)
     inside = grouped[question, :, group].float()  # (candidate groups, GROUP)
-    errors = slack[question, None] + factors.rounding * inside.abs()
-    reaches = (inside + errors >= survivors.bound[question, None]) & (inside > -INFINITY)
-    candidate, place = reaches.nonzero(as_tuple=True)
-    score, error = inside[candidate, place], errors[candidate, place]
-    row = block.start + group[candidate] + place * groups.shape[1]
-    survivors.add(question[candidate], row, score - error, score + error)
+    candidate, place = ((inside >= least[question, None]) & (inside > -INFINITY)).nonzero(as_tuple=True)
+    score, question = inside[candidate, place], question[candidate]
+    column = group[candidate] + place * groups.shape[1]
+    error = factors.slack_of(question, block.sizes.of(column)) + factors.rounding * score.abs()
+    kept = (score + error >= survivors.bound[question]).nonzero()[:, 0]  # now with each passage's own error
+    question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
+    survivors.add(question, row, score - error, score + error)
 
 
 def _rescored(questions: Tensor, vectors: Vectors, survivors: Survivors, k: int, memory: int) -> Ranked:
@@ -145,12 +152,13 @@ def _rescored(questions: Tensor, vectors: Vectors, survivors: Survivors, k: int,
     return Ranked(rows, scores)
 
 
-def _brute_force(question: Array, vectors: Vectors, k: int, size: int) -> Ranked:
-    """Every passage's exact score for one question (d), by blocks."""
-    found = Ranked(np.empty((1, 0), np.int64), np.empty((1, 0), np.float32))
-    for start in range(0, vectors.shape[0], size):
-        stored = vectors.read(start, min(start + size, vectors.shape[0]))
-        scores = exact_scores(np.broadcast_to(question, stored.shape), stored)
-        rows = np.arange(start, start + len(stored))
-        found = best(np.concatenate([found.rows[0], rows])[None], np.concatenate([found.scores[0], scores])[None], k)
+def _brute_force(questions: Tensor, vectors: Vectors, k: int) -> Ranked:
+    """Every passage's exact score for each question (m × d), by blocks."""
+    asked = questions.cpu().numpy()
+    found = Ranked(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32))
+    for start in range(0, vectors.shape[0], BRUTE_BLOCK):
+        stored = vectors.read(start, min(start + BRUTE_BLOCK, vectors.shape[0]))
+        scores = np.stack([exact_scores(np.broadcast_to(question, stored.shape), stored) for question in asked])
+        rows = np.broadcast_to(np.arange(start, start + len(stored)), scores.shape)
+        found = merged([found, Ranked(rows, scores)], k)
     return found

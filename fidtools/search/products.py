@@ -9,13 +9,14 @@ the matrix product returns, Cauchy-Schwarz gives
                      + 2⁻⁸·|s̃|                              rounding the result (bf16 only)
                      + 2⁻²²·|q|·|x|                         rounding x - c, and the final score to float32
 
-The norms are the largest of the block. All but the third line (which depends on s̃) is `slack`.
+All but the third line (which depends on s̃) is `slack`; with the largest norms of a block it holds for every passage in
+it, with a passage's own norms it is tight even beside a passage a thousand times as long.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -47,17 +48,18 @@ class Factors:
         norm = torch.linalg.vector_norm(questions, dim=1)
         return cls(values, norm * (1 + 1e-5), lost * (1 + 1e-5), BF16_ROUNDING if product == "bf16" else 0.0)
 
-    def slack(self, block: Block) -> Tensor:
-        """The part of the error bound that does not depend on the score (m)."""
-        rounded = self.norm + self.lost  # at least |q̃|
-        dim = self.values.shape[1]
-        return (
-            self.norm * block.lost
-            + self.lost * block.norm
-            + dim * SUMMING * rounded * block.norm
-            + SUMMING * self.norm * block.whole_norm
-            + 1e-35
-        )
+    def slack(self, sizes: Sizes) -> Tensor:
+        """The part of the error bound that does not depend on the score, for every question with every size (m × …)."""
+        return self._slack(self.norm[:, None], self.lost[:, None], sizes)
+
+    def slack_of(self, question: Tensor, sizes: Sizes) -> Tensor:
+        """The same for pairs of a question and a passage (one line of each)."""
+        return self._slack(self.norm[question], self.lost[question], sizes)
+
+    def _slack(self, norm: Tensor, lost: Tensor, sizes: Sizes) -> Tensor:
+        summing = self.values.shape[1] * SUMMING
+        by_norm = sizes.lost + summing * sizes.norm + SUMMING * sizes.whole
+        return norm * by_norm + lost * ((1 + summing) * sizes.norm) + 1e-35
 
     def least(self, bound: Tensor, slack: Tensor) -> Tensor:
         """No product below this can reach `bound` with its error (m each): s where s + slack + rounding·|s| = bound."""
@@ -66,16 +68,34 @@ class Factors:
         return solved - 1e-6 * (bound.abs() + slack)
 
 
+class Sizes(NamedTuple):
+    """What the bound needs of passages: |x̃| at least, |x - c - x̃|, and |x|."""
+
+    norm: Tensor
+    lost: Tensor
+    whole: Tensor
+
+    def largest(self) -> Sizes:
+        """One size that holds for all (1)."""
+        return Sizes(*(part.max()[None] for part in self))
+
+    def largest_of_groups(self, size: int) -> Sizes:
+        """For each group of `size` passages, those with the same remainder, what holds for all of it (B / size)."""
+        return Sizes(*(part.view(size, -1).amax(0) for part in self))
+
+    def of(self, columns: Tensor) -> Sizes:
+        """Those of some passages, in the shape of `columns`."""
+        return Sizes(*(part[columns] for part in self))
+
+
 @dataclass(frozen=True)
 class Block:
-    """Consecutive passages made ready (B × d, B a multiple of what the filter needs), with their largest norms."""
+    """Consecutive passages made ready (B × d, B a multiple of what the filter needs), with their sizes (B)."""
 
     start: int
     rows: int
     values: Tensor
-    norm: float
-    lost: float
-    whole_norm: float
+    sizes: Sizes
 
 
 def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> Block:
@@ -86,17 +106,17 @@ def prepare_block(start: int, stored: Array, center: Tensor, product: Product, m
     whole = torch.from_numpy(stored).to(center.device).float()
     whole_norms = torch.linalg.vector_norm(whole, dim=1)
     check_finite(whole_norms, "row", start)
-    shifted = whole - center if product == "bf16" else whole
-    values = shifted.bfloat16() if product == "bf16" else shifted
     if product == "bf16":
-        lost = float(torch.linalg.vector_norm(shifted - values.float(), dim=1).max())
-        norm = float(torch.linalg.vector_norm(shifted, dim=1).max()) + lost
+        shifted = whole - center
+        values = shifted.bfloat16()
+        lost = torch.linalg.vector_norm(shifted - values.float(), dim=1)
+        norm = torch.linalg.vector_norm(shifted, dim=1) + lost
     else:
-        lost, norm = 0.0, float(whole_norms.max())
-    if padding := -len(values) % multiple:
-        values = torch.cat([values, values.new_zeros(padding, values.shape[1])])
+        values, norm, lost = whole, whole_norms, torch.zeros_like(whole_norms)
     grown = 1 + 1e-5  # the norms themselves are rounded
-    return Block(start, len(stored), values, norm * grown, lost * grown, float(whole_norms.max()) * grown)
+    padding = -len(values) % multiple
+    sizes = Sizes(*(torch.nn.functional.pad(part * grown, (0, padding)) for part in (norm, lost, whole_norms)))
+    return Block(start, len(stored), torch.nn.functional.pad(values, (0, 0, 0, padding)), sizes)
 
 
 def check_finite(norms: Tensor, what: str, first: int = 0) -> None:

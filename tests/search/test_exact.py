@@ -38,12 +38,19 @@ def common_part(n, d):
     return normal(n, d) + 100
 
 
+def outliers(n, d):
+    vectors = normal(n, d)
+    vectors[::500] *= 1e4
+    return vectors
+
+
 MAKERS = {
     "normal": normal,
     "few distinct": few_distinct,
     "nearly equal": nearly_equal,
     "huge and tiny": huge_and_tiny,
     "common part": common_part,
+    "outliers": outliers,
     "all zero": lambda n, d: np.zeros((n, d), np.float32),
 }
 
@@ -89,3 +96,21 @@ def test_vectors_that_cannot_be_compared_are_refused_by_row(bad):
         search(normal(2, 8), ArrayVectors(passages), 5)
     with pytest.raises(DataError, match=r"field 'question'.*\(got 37\)"):
         search(passages, ArrayVectors(normal(10, 8)), 5)
+
+
+class CountedVectors(ArrayVectors):
+    """Counts the rows that are read in blocks."""
+
+    counted = 0
+
+    def read(self, start, stop):
+        self.counted += stop - start
+        return super().read(start, stop)
+
+
+@pytest.mark.parametrize(("make", "passes"), [(normal, 1), (outliers, 1), (nearly_equal, 3), (few_distinct, 3)])
+def test_the_corpus_is_read_again_only_for_questions_that_too_many_passages_nearly_answer(make, passes):
+    passages, questions = CountedVectors(make(30_000, 24)), normal(9, 24, seed=9)
+    found = search(questions, passages, 50, product="bf16")
+    assert passages.counted == passes * 30_000
+    np.testing.assert_array_equal(found.rows, brute_force(questions, passages.array, 50)[0])
