@@ -70,11 +70,10 @@ def test_a_run_is_not_continued_with_other_settings(tmp_path):
 
 
 def test_two_iterations_teach_the_retriever(tmp_path):
-    """A small run, whose bar is out of reach when the retriever learns nothing from the reader's attention."""
-    data, run = world(tmp_path / "data", 600, 60, 200), tmp_path / "run"
-    done = iterate(
-        data, run, 2, READER_STEPS="120", RETRIEVER_STEPS="120", READER_EVAL_EVERY="60", RETRIEVER_EVAL_EVERY="60"
-    )
+    """A small run. The untouched retriever finds 5 % at rank 1: the bar is far away without a working distillation."""
+    data, run = world(tmp_path / "data", 600, 40, 200), tmp_path / "run"
+    steps = {"READER_STEPS": "50", "READER_EVAL_EVERY": "50", "RETRIEVER_STEPS": "60", "RETRIEVER_EVAL_EVERY": "60"}
+    done = iterate(data, run, 2, **steps)
     assert done.returncode == 0, done.stderr[-3000:]
     table = orjson.loads((run / "table.test.json").read_bytes())
     recall = [file["metrics"]["R@1"]["value"] for file in table["files"]]

@@ -58,9 +58,7 @@ def match_words(model: T5ForConditionalGeneration) -> None:
         attention = block.layer[0].SelfAttention
         rows = half * attention.key_value_proj_dim
         attention.q.weight[:rows].copy_(attention.k.weight[:rows] * attention.key_value_proj_dim**-0.5)
-    bias = (
-        model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
-    )  # (32 distances, heads)
+    bias = model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # (32 distances, heads)
     bias.zero_()
     bias[0, :half] = -6.0
     distance = torch.arange(32)
@@ -77,9 +75,7 @@ def copy_values(model: T5ForConditionalGeneration) -> None:
         attention.o.weight.copy_(attention.v.weight.T)
 
 
-def reading_loss(
-    model: T5ForConditionalGeneration, encode: Callable, examples: list
-) -> tuple[torch.Tensor, float]:
+def reading_loss(model: T5ForConditionalGeneration, encode: Callable, examples: list) -> tuple[torch.Tensor, float]:
     """The fused loss of a batch, and the share of values predicted."""
     texts = [f"question: {stated} {passage}" for stated, passages, _ in examples for passage in passages]
     batch, target = encode(texts), encode([value for *_, value in examples])["input_ids"]

@@ -94,9 +94,7 @@ def about(
     """All facts, passages and questions about one person; the passages' numbers begin at `start`."""
     facts = facts_of(rng, person)
     wordings = [rng.randrange(len(relation.questions)) for relation in RELATIONS]
-    asides = {
-        place: RELATIONS[i].asides[wordings[i]] for i, place in enumerate(aside_places(rng, hint_share))
-    }
+    asides = {place: RELATIONS[i].asides[wordings[i]] for i, place in enumerate(aside_places(rng, hint_share))}
     passages = [passage(rng, start + i, fact, asides[i]) for i, fact in enumerate(facts)]
     questions = [question(*item) for item in zip(facts, wordings, passages, strict=True)]
     return facts, passages, questions
