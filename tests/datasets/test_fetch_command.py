@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 
-import published
 import pytest
 from click.testing import CliRunner
 
 from fidtools.cli import cli
+from tests.datasets import published
 
 
 def run(*arguments):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import published
 import pytest
+
+from tests.datasets import published
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = {

@@ -8,7 +8,6 @@ import json
 import tarfile
 import zipfile
 
-import published
 import pytest
 
 from fidtools.datasets import catalogue, fever, nq, squad
@@ -18,6 +17,7 @@ from fidtools.datasets.sources import TABLE, Source, table
 from fidtools.datasets.transfer import Patience, file_sha256
 from fidtools.errors import DataError
 from fidtools.records import read_passages, read_questions
+from tests.datasets import published
 
 
 @pytest.fixture(scope="module")
