@@ -1,68 +1,36 @@
-"""Make a reader to start from when there is no pre-trained T5: a small decoder on a pre-trained sentence encoder.
+"""Make a reader to start from when there is no pre-trained T5: a decoder on a pre-trained sentence encoder.
 
-    python examples/squad/start_reader.py PASSAGES -o FOLDER [--encoder minilm] [--steps 3000]
+    python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 1500]
 
-The decoder learns to read from the passages alone. An example is a stretch of a passage, of which some words were lost
-and one span was cut out, as the question; a longer stretch around it as the passage; and the span as the answer. At
-first nothing is lost but what follows the question, so that copying is learnt before matching.
+`copying.py` builds a decoder that copies. Where to begin it learns here, from the passages alone: an example is a
+stretch of a passage, of which some words were lost and one span was cut out, as the question; a longer stretch around
+it as the passage; and the span as the answer. With ranked questions (`fidtools bm25`), ever more of the examples are
+questions over the first passage that has an answer, and then over more and more of the passages above and below it.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
+from copying import copying_reader
 
-from fidtools.models import resolve_model
+from fidtools.evaluation.passages import has_answer
 from fidtools.reader.fusion import Batch, Fusion, micro_batches
 from fidtools.reader.inputs import ReaderSettings
-from fidtools.reader.model import Reader, reader_from_model
-from fidtools.records import read_passages
+from fidtools.reader.model import Reader, reader_from_model, set_dropout
+from fidtools.records import Passage, Question, read_passages, read_questions
 from fidtools.talk import set_verbosity
 from fidtools.training import Draw, Settings, train
 
-LAYERS = 2
-COPYING = 0.3  # share of the training that only copies
+CLOZE = 0.5  # share of the training in which cut-out spans become rarer
+MANY = 4  # passages of a question at the end
 HELD_OUT = 256
-Example = tuple[list[int], list[int]]  # input and target tokens
-
-
-def encoder_decoder(name: str) -> tuple[Any, Any]:
-    """An EncoderDecoderModel on a pre-trained encoder, with its tokenizer.
-
-    The decoder has two layers with the encoder's first two layers' weights, and shares its word vectors, at the input
-    and the output; its cross-attention begins as the encoder's own last self-attention, which finds like by like.
-    """
-    from transformers import AutoModel, AutoTokenizer, BertLMHeadModel, EncoderDecoderModel
-
-    source = resolve_model(name)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    encoder = AutoModel.from_pretrained(source, dtype=torch.float32, add_pooling_layer=False)
-    config = type(encoder.config).from_dict(encoder.config.to_dict())
-    config.is_decoder, config.add_cross_attention, config.num_hidden_layers = True, True, LAYERS
-    config.tie_word_embeddings = True
-    decoder = BertLMHeadModel(config)
-    decoder.bert.load_state_dict(encoder.state_dict(), strict=False)
-    last = encoder.encoder.layer[-1].attention.state_dict()
-    for layer in decoder.bert.encoder.layer:
-        layer.crossattention.load_state_dict(last, strict=False)
-    decoder.tie_weights()
-    model = EncoderDecoderModel(encoder=encoder, decoder=decoder)
-    model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = tokenizer.cls_token_id
-    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.sep_token_id
-    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model, tokenizer
-
-
-def copy_example(rng: random.Random, words: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """(question, passage, answer): some words of the passage, and the words that follow them there."""
-    passage = stretch(rng, words, 20, 60)
-    asked, told = rng.randint(3, 6), rng.randint(3, 8)
-    start = rng.randint(0, len(passage) - asked - told)
-    return passage[start : start + asked], passage, passage[start + asked : start + asked + told]
+Example = tuple[list[list[int]], list[int]]  # tokens of each passage, and of the answer
 
 
 def cloze_example(rng: random.Random, words: list[str]) -> tuple[list[str], list[str], list[str]]:
@@ -94,31 +62,47 @@ def answer_span(rng: random.Random, words: list[str]) -> tuple[int, int]:
     return start, min(length + (rng.random() < 0.3), len(words) - start)
 
 
-class Cloze:
-    """Learning to read from passages alone; an Objective."""
+class Pointing:
+    """Learning where an answer begins, from passages alone and from ranked questions; an Objective."""
 
     metric = "exact_match"
 
-    def __init__(self, reader: Reader, passages: list[tuple[str, list[str]]], settings: Settings) -> None:
+    def __init__(
+        self, reader: Reader, texts: list[tuple[str, list[str]]], questions: list[Question], settings: Settings
+    ) -> None:
         self.reader, self.module, self.settings = reader, reader.fusion, settings
-        self.passages = passages[HELD_OUT:]
-        self.n_examples = len(self.passages)
+        random.Random(0).shuffle(questions)
+        self.texts, self.questions = texts, questions[HELD_OUT:]
+        self.n_examples = len(self.questions) or len(texts)
         rng = random.Random(0)
-        self.held_out = [self.tokens(title, *cloze_example(rng, words)) for title, words in passages[:HELD_OUT]]
+        asked = [self.question(rng, question, 1) for question in questions[:HELD_OUT]]
+        self.held_out = asked or [self.cloze(rng, *rng.choice(texts)) for _ in range(HELD_OUT)]
 
-    def tokens(self, title: str, asked: list[str], passage: list[str], answer: list[str]) -> Example:
-        """An example as input and target tokens; the answer loses the punctuation around it."""
-        text = f"question: {' '.join(asked)} title: {title} context: {' '.join(passage)}"
-        ids = self.reader.tokenizer(text, truncation=True, max_length=self.reader.settings.text_maxlength)["input_ids"]
-        return ids, self.reader.target(" ".join(answer).strip(".,;:()\"'"))
+    def cloze(self, rng: random.Random, title: str, words: list[str]) -> Example:
+        """A span cut out of a passage; the answer loses the punctuation around it."""
+        asked, passage, answer = cloze_example(rng, words)
+        read = [Passage(id="", title=title, text=" ".join(passage))]
+        return self.reader.passages(Question(id="", question=" ".join(asked), ctxs=read)), self.reader.target(
+            " ".join(answer).strip(".,;:()\"'")
+        )
 
-    def example(self, draw: Draw) -> tuple[list[int], list[int]]:
-        """The example of a draw: the same passage gives another one in each epoch."""
+    def question(self, rng: random.Random, question: Question, most: int) -> Example:
+        """A question over its first passage with an answer and up to `most` - 1 of the others above and below it."""
+        ctxs, answers = question.ctxs or [], question.answers or []
+        found = next(passage for passage in ctxs if has_answer(answers, passage.text))
+        others = [passage for passage in ctxs if passage is not found]
+        read = [found, *rng.sample(others, min(rng.randint(0, most - 1), len(others)))]
+        rng.shuffle(read)
+        written = [answer for answer in answers if answer.lower() in found.text.lower()] or answers
+        return self.reader.passages(replace(question, ctxs=read)), self.reader.target(rng.choice(written))
+
+    def example(self, draw: Draw) -> Example:
+        """The example of a draw: another one in each epoch."""
         rng = random.Random(f"{self.settings.seed} {draw.epoch} {draw.index}")
-        title, words = self.passages[draw.index]
         place = (draw.epoch * self.n_examples) / (self.settings.steps * self.settings.batch)
-        make = copy_example if rng.random() > place / COPYING else cloze_example
-        return self.tokens(title, *make(rng, words))
+        if not self.questions or rng.random() > place / CLOZE:
+            return self.cloze(rng, *rng.choice(self.texts))
+        return self.question(rng, self.questions[draw.index], 1 + round((MANY - 1) * place))
 
     def normalizer(self, draws: list[Draw]) -> float:
         """The number of target tokens."""
@@ -127,15 +111,15 @@ class Cloze:
     def micro_batches(self, draws: list[Draw]) -> Any:
         """All examples, by length."""
         examples = [self.example(draw) for draw in draws]
-        for rows in micro_batches([len(ids) for ids, _ in examples], 4096):
-            yield Batch([[examples[i][0]] for i in rows], [examples[i][1] for i in rows])
+        for rows in micro_batches([sum(map(len, read)) for read, _ in examples], 4096):
+            yield Batch([examples[i][0] for i in rows], [examples[i][1] for i in rows])
 
     def evaluate(self) -> dict[str, float]:
-        """How many held-out spans are written exactly, by greedy decoding."""
+        """How many held-out answers are written exactly when the true beginning is shown at each place."""
         found = 0
-        for start in range(0, len(self.held_out), 64):
-            part = self.held_out[start : start + 64]
-            found += sum(a == t for a, t in zip(greedy(self.reader.fusion, part), (t for _, t in part), strict=True))
+        for start in range(0, len(self.held_out), 32):
+            part = self.held_out[start : start + 32]
+            found += sum(a == t for a, (_, t) in zip(forced(self.reader.fusion, part), part, strict=True))
         return {"exact_match": found / len(self.held_out)}
 
     def save(self, folder: Path) -> None:
@@ -143,33 +127,42 @@ class Cloze:
         self.reader.save(folder)
 
 
-def greedy(fusion: Fusion, examples: list[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """What the model would write when it is shown the true beginning at each place: right only if all is right."""
-    fused = fusion.fuse([[ids] for ids, _ in examples])
+def forced(fusion: Fusion, examples: list[Example]) -> list[list[int]]:
+    """The most probable token at each place behind the true ones: right as a whole only if greedy decoding is."""
+    fused = fusion.fuse([read for read, _ in examples])
     best = fusion.decode(fused, fusion.decoder_inputs([target for _, target in examples])).argmax(-1).tolist()
     return [row[: len(target)] for row, (_, target) in zip(best, examples, strict=True)]
 
 
+def with_answers(path: str) -> list[Question]:
+    """The ranked questions of a file that have an answer among their first ten passages."""
+    questions = [replace(question, ctxs=(question.ctxs or [])[:10]) for question in read_questions(path)]
+    return [q for q in questions if any(has_answer(q.answers or [], p.text) for p in q.ctxs or [])]
+
+
 @click.command()
 @click.argument("passages", type=click.Path(exists=True), nargs=-1, required=True)
+@click.option("--questions", type=click.Path(exists=True), help="Ranked questions with answers.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--encoder", default="minilm", show_default=True)
-@click.option("--steps", default=3000, show_default=True)
+@click.option("--steps", default=1500, show_default=True)
 @click.option("--batch", default=32, show_default=True)
-@click.option("--lr", default=3e-4, show_default=True)
+@click.option("--lr", default=1e-4, show_default=True)
 @click.option("--precision", default="auto", show_default=True)
-@click.option("--eval-every", default=250, show_default=True)
-def main(passages: tuple[str, ...], output: Path, encoder: str, **changes: Any) -> None:
+@click.option("--eval-every", default=100, show_default=True)
+def main(passages: tuple[str, ...], questions: str | None, output: Path, encoder: str, **changes: Any) -> None:
     """Train a start reader on PASSAGES and write it to a folder; continues when it was stopped."""
     set_verbosity(0)
     torch.manual_seed(0)
-    reader = reader_from_model(*encoder_decoder(encoder), ReaderSettings(special_tokens=True))
-    fixed = {"optimizer": "adamw", "schedule": "linear", "warmup": 200, "weight_decay": 0.01, "log_every": 25}
+    all_texts = [(p.title, p.text) for path in passages for p in read_passages(path)]
+    model, tokenizer = copying_reader(encoder, [f"{title} {text}" for title, text in all_texts])
+    set_dropout(model, 0.0)
+    reader = reader_from_model(model, tokenizer, ReaderSettings(special_tokens=True))
+    fixed = {"optimizer": "adamw", "schedule": "linear", "warmup": 50, "weight_decay": 0.01, "log_every": 25}
     settings = Settings(**fixed, **changes, save_every=changes["eval_every"])
-    texts = [(p.title, p.text.split()) for path in passages for p in read_passages(path)]
-    long_enough = [(title, words) for title, words in texts if len(words) >= 20]
-    random.Random(0).shuffle(long_enough)
-    train(Cloze(reader, long_enough, settings), settings, output, resume=True, record={"passages": list(passages)})
+    texts = [(title, text.split()) for title, text in all_texts if len(text.split()) >= 20]
+    objective = Pointing(reader, texts, with_answers(questions) if questions else [], settings)
+    train(objective, settings, output, resume=True, record={"passages": list(passages), "questions": questions})
 
 
 if __name__ == "__main__":
