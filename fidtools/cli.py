@@ -22,6 +22,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 COMPLETION = "_FIDTOOLS_COMPLETE"
+FULL = os.strerror(errno.ENOSPC)  # tantivy, faiss and safetensors raise errors of their own that quote it
 
 
 class LazyGroup(click.Group):
@@ -80,6 +81,10 @@ def run(args: list[str] | None = None) -> int:
         return _reader_has_left()
     except OSError as error:
         return _complain(_system_message(error), 1)
+    except Exception as error:
+        if FULL not in str(error):
+            raise
+        return _complain(_system_message(OSError(errno.ENOSPC, FULL)), 1)
     return 0
 
 

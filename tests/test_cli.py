@@ -69,6 +69,17 @@ def test_a_full_disk_is_one_line(failing_command, capsys):
     assert capsys.readouterr().err.startswith("fidtools: out.jsonl: no space left on device\n")
 
 
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_a_full_disk_is_one_line_when_a_native_library_met_it(failing_command, capsys, kind):
+    assert failing_command(kind("write error in .i.partial/v: 6 != 9 (No space left on device)")) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "fidtools: no space left on device"
+
+
+def test_other_failures_of_libraries_are_not_hidden(failing_command):
+    with pytest.raises(RuntimeError, match="odd"):
+        failing_command(RuntimeError("odd"))
+
+
 def test_ctrl_c_says_so_and_exits_130(failing_command, capsys):
     assert failing_command(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "fidtools: interrupted"

@@ -27,9 +27,9 @@ from fidtools.records import Passage, Question, read_passages, read_questions
 from fidtools.talk import set_verbosity
 from fidtools.training import Draw, Settings, train
 
-CLOZE = 0.5  # share of the training in which cut-out spans become rarer
+CLOZE = 0.2  # share of the training in which cut-out spans become rarer
 MANY = 4  # passages of a question at the end
-HELD_OUT = 256
+HELD_OUT = 192
 Example = tuple[list[list[int]], list[int]]  # tokens of each passage, and of the answer
 
 
@@ -145,9 +145,9 @@ def with_answers(path: str) -> list[Question]:
 @click.option("--questions", type=click.Path(exists=True), help="Ranked questions with answers.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--encoder", default="minilm", show_default=True)
-@click.option("--steps", default=1500, show_default=True)
+@click.option("--steps", default=900, show_default=True)
 @click.option("--batch", default=32, show_default=True)
-@click.option("--lr", default=1e-4, show_default=True)
+@click.option("--lr", default=2e-4, show_default=True)
 @click.option("--precision", default="auto", show_default=True)
 @click.option("--eval-every", default=100, show_default=True)
 def main(passages: tuple[str, ...], questions: str | None, output: Path, encoder: str, **changes: Any) -> None:
