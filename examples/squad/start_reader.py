@@ -1,11 +1,11 @@
 """Make a reader to start from when there is no pre-trained T5: a decoder on a pre-trained sentence encoder.
 
-    python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 1500]
+    python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 900]
 
-`copying.py` builds a decoder that copies. Where to begin it learns here, from the passages alone: an example is a
+`copying.py` builds a decoder that copies. Where to begin it learns here. First from the passages alone: an example is a
 stretch of a passage, of which some words were lost and one span was cut out, as the question; a longer stretch around
-it as the passage; and the span as the answer. With ranked questions (`fidtools bm25`), ever more of the examples are
-questions over the first passage that has an answer, and then over more and more of the passages above and below it.
+it as the passage; and the span as the answer. Given ranked questions (`fidtools bm25`), that is the first epoch; then
+come the questions, over their first passage that has an answer and up to one other, and then up to three others.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from fidtools.records import Passage, Question, read_passages, read_questions
 from fidtools.talk import set_verbosity
 from fidtools.training import Draw, Settings, train
 
-CLOZE = 0.2  # share of the training in which cut-out spans become rarer
-MANY = 4  # passages of a question at the end
+MOST = 4  # passages of a question
 HELD_OUT = 192
 Example = tuple[list[list[int]], list[int]]  # tokens of each passage, and of the answer
 
@@ -99,10 +98,9 @@ class Pointing:
     def example(self, draw: Draw) -> Example:
         """The example of a draw: another one in each epoch."""
         rng = random.Random(f"{self.settings.seed} {draw.epoch} {draw.index}")
-        place = (draw.epoch * self.n_examples) / (self.settings.steps * self.settings.batch)
-        if not self.questions or rng.random() > place / CLOZE:
+        if not self.questions or draw.epoch == 0:
             return self.cloze(rng, *rng.choice(self.texts))
-        return self.question(rng, self.questions[draw.index], 1 + round((MANY - 1) * place))
+        return self.question(rng, self.questions[draw.index], min(2 * draw.epoch, MOST))
 
     def normalizer(self, draws: list[Draw]) -> float:
         """The number of target tokens."""
