@@ -50,9 +50,9 @@ profile_paper() {
 }
 
 use_profile() {
-  case $PROFILE in
-    smoke|small|paper) "profile_$PROFILE" ;;
-    *) echo "settings: PROFILE=$PROFILE is none of paper, small, smoke" >&2; exit 2 ;;
-  esac
+  if ! declare -F "profile_$PROFILE" >/dev/null; then
+    echo "settings: PROFILE=$PROFILE is none of$(declare -F | sed -n 's/.* profile_/ /p' | tr -d '\n')" >&2; exit 2
+  fi
+  "profile_$PROFILE"
   : "${TRAIN:=$(data_file train)}" "${DEV:=$(data_file dev)}" "${TEST:=$(data_file test)}" "${PASSAGES:=$(corpus_file)}"
 }

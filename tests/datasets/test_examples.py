@@ -74,7 +74,7 @@ def test_an_unknown_profile_is_refused(tmp_path):
     script = [str(ROOT / "bin" / "iterate.sh"), "nq", "1"]
     done = subprocess.run(script, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "PROFILE=huge is none of paper, small, smoke" in done.stderr
+    assert "PROFILE=huge is none of paper small smoke" in done.stderr
 
 
 def evaluation(folder: Path, **metrics: float) -> None:
