@@ -10,7 +10,7 @@ profile_minilm() {
   : "${READER_STEPS:=100}" "${READER_BATCH:=16}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=50}"
   : "${READER_OPTIONS:=--dropout 0 --schedule linear --warmup 10}"
   : "${RETRIEVER_STEPS:=100}" "${RETRIEVER_BATCH:=16}" "${RETRIEVER_LR:=3e-5}" "${RETRIEVER_EVAL_EVERY:=50}"
-  : "${RETRIEVER_OPTIONS:=--dropout 0 --schedule linear --warmup 10}"
+  : "${RETRIEVER_OPTIONS:=--dropout 0 --schedule linear --warmup 10 --teacher-temperature 0.2}"
 }
 
 : "${EVAL_OPTIONS:=--profile squad}"
