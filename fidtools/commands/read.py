@@ -47,9 +47,10 @@ def command(
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
     from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
-    from fidtools.reader.decoding import Search, answer_questions, in_groups, set_answers
+    from fidtools.reader.ahead import Group, with_tokens
+    from fidtools.reader.decoding import Search, answer_tokens, in_groups, set_answers
     from fidtools.reader.model import inference_reader
-    from fidtools.records import Question, read_questions
+    from fidtools.records import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 
@@ -62,12 +63,13 @@ def command(
         model.fusion.taps.check()
     search = Search(beams, n_best or 1, model.settings.answer_maxlength)
 
-    def answered(group: list[Question]) -> list[dict[str, Any]]:
+    def answered(group: Group) -> list[dict[str, Any]]:
         with autocast(dtype):
-            answers = answer_questions(model, group, search, keep_passages)
-        return [set_answers(question, found, n_best) for question, found in zip(group, answers, strict=True)]
+            answers = answer_tokens(model, group.tokens, search, keep_passages)
+        return [set_answers(question, found, n_best) for question, found in zip(group.questions, answers, strict=True)]
 
     with open_output(written_by_main(output)) as out:
-        groups = spread(in_groups(read_questions(questions), model.settings.n_context), answered)
-        for line in track((line for group in groups for line in group), "reading"):
+        groups = in_groups(read_questions(questions), model.settings.n_context)
+        done = spread(with_tokens(model, groups), answered)
+        for line in track((line for lines in done for line in lines), "reading"):
             out.line(line)

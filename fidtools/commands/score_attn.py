@@ -65,10 +65,11 @@ def command(
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
     from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.model import inference_reader
     from fidtools.reader.scoring import scored
-    from fidtools.records import Question, read_questions
+    from fidtools.records import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 
@@ -78,11 +79,12 @@ def command(
     model.fusion.taps.check()
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 
-    def work(group: list[Question]) -> list[dict[str, Any]]:
+    def work(group: Group) -> list[dict[str, Any]]:
         with autocast(dtype):
-            return [question.to_json() for question in scored(model, group, names, gold=target == "gold")]
+            return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
 
     with open_output(written_by_main(output)) as out:
-        groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
-        for line in track((line for group in groups for line in group), "scoring"):
+        groups = in_groups(read_questions(questions), model.settings.n_context)
+        done = spread(with_tokens(model, groups), work)
+        for line in track((line for lines in done for line in lines), "scoring"):
             out.line(line)

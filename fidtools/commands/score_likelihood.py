@@ -45,10 +45,11 @@ def command(
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
     from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
     from fidtools.reader.model import inference_reader
-    from fidtools.records import Question, read_questions
+    from fidtools.records import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 
@@ -57,11 +58,12 @@ def command(
     model = inference_reader(reader, token_budget, dtype, n_context=n_context)
     name = LEFT_OUT if leave_one_out else ALONE
 
-    def work(group: list[Question]) -> list[dict[str, Any]]:
+    def work(group: Group) -> list[dict[str, Any]]:
         with autocast(dtype):
-            return [question.to_json() for question in with_likelihoods(model, group, name, gold=target == "gold")]
+            return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
 
     with open_output(written_by_main(output)) as out:
-        groups = spread(in_groups(read_questions(questions), model.settings.n_context), work)
-        for line in track((line for group in groups for line in group), "scoring"):
+        groups = in_groups(read_questions(questions), model.settings.n_context)
+        done = spread(with_tokens(model, groups), work)
+        for line in track((line for lines in done for line in lines), "scoring"):
             out.line(line)

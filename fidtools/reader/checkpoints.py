@@ -29,13 +29,19 @@ def convert(source: str | Path, target: str | Path, tokenizer: str | Path | None
     when it has one, else T5's. Raises DataError for what is no such checkpoint, or a pickle with more than tensors.
     """
     source = Path(source)
-    reader = released_reader(source, load_tokenizer(source, tokenizer))
+    model, bias = _released_model(source)
+    reader = reader_from_model(model, load_tokenizer(source, tokenizer), ReaderSettings(), bias)
     with atomic_folder(target) as folder:
         reader.save(folder)
 
 
 def released_reader(source: Path, tokenizer: Any) -> Reader:
     """The reader in a released checkpoint's folder, with the cross-attention bias that it was trained with."""
+    model, bias = _released_model(source)
+    return reader_from_model(model, tokenizer, ReaderSettings(), bias)
+
+
+def _released_model(source: Path) -> tuple[Any, nn.Embedding | None]:
     from transformers import T5Config, T5ForConditionalGeneration
 
     tensors = plain_names(read_tensors(source))
@@ -47,8 +53,7 @@ def released_reader(source: Path, tokenizer: Any) -> Reader:
         wrong = f"unknown {unknown[:3]}" if unknown else f"missing {sorted(set(missing) - tied)[:3]}"
         raise DataError(f"not a T5 reader, weights do not fit: {wrong}", path=source)
     model.eval()
-    table = None if bias is None else nn.Embedding(bias.shape[0], bias.shape[1], _weight=bias.float())
-    return reader_from_model(model, tokenizer, ReaderSettings(), table)
+    return model, None if bias is None else nn.Embedding(bias.shape[0], bias.shape[1], _weight=bias.float())
 
 
 def plain_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

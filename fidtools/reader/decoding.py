@@ -12,6 +12,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.fusion import fused_inputs
+from fidtools.reader.inputs import Tokens
 from fidtools.reader.model import Reader
 from fidtools.records import Question
 
@@ -33,12 +34,18 @@ class Search:
     max_tokens: int = 50
 
 
-@torch.inference_mode()
 def answer_questions(
     reader: Reader, questions: Sequence[Question], search: Search, keep_passages: int | None = None
 ) -> list[list[Answer]]:
     """For each question its `n_best` answers, best first; from its `keep_passages` passages of highest attention."""
-    tokens = [reader.passages(question) for question in questions]
+    return answer_tokens(reader, reader.tokens(questions), search, keep_passages)
+
+
+@torch.inference_mode()
+def answer_tokens(
+    reader: Reader, tokens: Tokens, search: Search, keep_passages: int | None = None
+) -> list[list[Answer]]:
+    """`answer_questions` for questions given as tokens."""
     fused = reader.fusion.fuse(tokens)
     if keep_passages is not None:
         fused = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import orjson
@@ -14,6 +15,10 @@ from fidtools.records import Passage, Question
 from fidtools.streams import write_json
 
 FILE = "fidtools.json"
+Tokens = list[list[list[int]]]
+"""Of questions, their passages' tokens: [question][passage][token]."""
+
+_tokenizer = Lock()  # a tokenizer keeps the truncation of its last call, so threads take turns
 
 
 @dataclass(frozen=True)
@@ -73,18 +78,27 @@ def passage_text(passage: Passage, settings: ReaderSettings) -> str:
 
 def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[int]]:
     """The tokens of input strings, cut at `text_maxlength`. T5 gets no `</s>`, as it was trained in the paper."""
-    encoded = tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=settings.text_maxlength,
-        add_special_tokens=settings.special_tokens,
-        return_attention_mask=False,
-    )
+    with _tokenizer:
+        encoded = tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=settings.text_maxlength,
+            add_special_tokens=settings.special_tokens,
+            return_attention_mask=False,
+        )
     ids: list[list[int]] = encoded["input_ids"]
     return ids
 
 
 def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
     """The tokens a reader learns to write: the answer, cut so that `</s>` always ends it."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    with _tokenizer:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return [*ids[: settings.answer_maxlength - 1], eos]
+
+
+def answer_text(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """The answer that output tokens spell, without special tokens."""
+    with _tokenizer:
+        text: str = tokenizer.decode(list(tokens), skip_special_tokens=True)
+    return text.strip()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
-from fidtools.reader.inputs import input_texts, input_tokens
+from fidtools.reader.inputs import Tokens, input_texts, input_tokens
 from fidtools.reader.model import Reader
 from fidtools.reader.scoring import output_tokens, set_scores
 from fidtools.records import Question
@@ -17,25 +17,34 @@ ALONE, LEFT_OUT = "likelihood", "leave-one-out"
 MOST_TOKENS = 32768
 
 
-def with_likelihoods(reader: Reader, questions: list[Question], name: str, *, gold: bool = True) -> list[Question]:
-    """The questions with `name` scores in their passages, sorted by them.
+@torch.inference_mode()
+def with_likelihoods(
+    reader: Reader, questions: list[Question], tokens: Tokens, name: str, *, gold: bool = True
+) -> list[Question]:
+    """The questions, of such `tokens`, with `name` scores in their passages, sorted by them.
 
     `likelihood` is log p(answer | question, passage); `leave-one-out` is log p(answer | all passages) less the same
     without the passage. Raises DataError when the right answer is asked for and a question has none.
     """
-    targets = output_tokens(reader, questions, gold)
-    for question, target in zip(questions, targets, strict=True):
-        set_scores(question, {name: likelihoods(reader, question, target, name)}, name)
+    fused = reader.fusion.fuse(tokens)
+    targets = output_tokens(reader, questions, fused, gold)
+    for question, passages, states, target in zip(questions, tokens, fused, targets, strict=True):
+        encodings = list(torch.split(states, [len(p) for p in passages]))
+        set_scores(question, {name: _likelihoods(reader, question, encodings, target, name)}, name)
     return questions
 
 
 @torch.inference_mode()
 def likelihoods(reader: Reader, question: Question, target: Sequence[int], name: str) -> list[float]:
     """One score, in nats, for each passage that is read of a question: higher is more relevant."""
-    tokens = reader.passages(question)
+    return _likelihoods(reader, question, reader.fusion.encode(reader.passages(question)), target, name)
+
+
+def _likelihoods(
+    reader: Reader, question: Question, passages: list[Tensor], target: Sequence[int], name: str
+) -> list[float]:
     if not question.ctxs:
         return []
-    passages = reader.fusion.encode(tokens)
     if name == ALONE:
         return _log_likelihoods(reader.fusion, passages, target).tolist()
     whole, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()

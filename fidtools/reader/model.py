@@ -16,7 +16,15 @@ from fidtools.devices import choose_device
 from fidtools.errors import DataError
 from fidtools.models import loading, resolve_model
 from fidtools.reader.fusion import Fusion, first_known
-from fidtools.reader.inputs import ReaderSettings, input_texts, input_tokens, read_passages_of, target_tokens
+from fidtools.reader.inputs import (
+    ReaderSettings,
+    Tokens,
+    answer_text,
+    input_texts,
+    input_tokens,
+    read_passages_of,
+    target_tokens,
+)
 from fidtools.records import Question
 from fidtools.talk import log
 
@@ -47,14 +55,17 @@ class Reader:
         passages = read_passages_of(question, self.settings.n_context)
         return input_tokens(self.tokenizer, input_texts(question, passages, self.settings), self.settings)
 
+    def tokens(self, questions: Sequence[Question]) -> Tokens:
+        """`passages` of each question."""
+        return [self.passages(question) for question in questions]
+
     def target(self, answer: str) -> list[int]:
         """The tokens of an answer, with the one that ends it."""
         return target_tokens(self.tokenizer, answer, self.settings, self.eos)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The answer that output tokens spell."""
-        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text.strip()
+        return answer_text(self.tokenizer, tokens)
 
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and settings into an existing folder."""

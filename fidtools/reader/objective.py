@@ -11,12 +11,16 @@ from torch import nn
 from fidtools.devices import gather, ranks
 from fidtools.errors import DataError
 from fidtools.evaluation.answers import exact_match, f1
-from fidtools.reader.decoding import Search, answer_questions, gold_answers, in_groups
+from fidtools.reader.ahead import overlapped
+from fidtools.reader.decoding import Search, answer_tokens, gold_answers, in_groups
 from fidtools.reader.fusion import Batch
 from fidtools.reader.inputs import read_passages_of
 from fidtools.reader.model import Reader
 from fidtools.records import Question, read_questions
 from fidtools.training import Draw
+
+AHEAD = 16
+"""Questions that are tokenised before their turn."""
 
 
 class ReaderObjective:
@@ -42,31 +46,36 @@ class ReaderObjective:
         return float(sum(len(self.target(draw)) for draw in draws))
 
     def micro_batches(self, draws: Sequence[Draw]) -> Iterator[Batch]:
-        """The examples in order, as many together as the token budget allows; one that is larger goes alone."""
+        """The examples in order, as many together as the token budget allows; one that is larger goes alone.
+
+        Those of the next are tokenised while the model works on one.
+        """
         passages: list[list[list[int]]] = []
         targets: list[list[int]] = []
         tokens = 0
-        for draw in draws:
-            ids = self.reader.passages(self.train[draw.index])
+        for ids, target in overlapped(draws, self._example, AHEAD):
             size = sum(len(p) for p in ids)
             if passages and tokens + size > self.reader.fusion.token_budget:
                 yield Batch(passages, targets)
                 passages, targets, tokens = [], [], 0
             passages.append(ids)
-            targets.append(self.target(draw))
+            targets.append(target)
             tokens += size
         if passages:
             yield Batch(passages, targets)
+
+    def _example(self, draw: Draw) -> tuple[list[list[int]], list[int]]:
+        return self.reader.passages(self.train[draw.index]), self.target(draw)
 
     def evaluate(self) -> dict[str, float]:
         """Exact match and F1, in percent, of greedy answers on the whole dev set; {} without one."""
         if not self.dev:
             return {}
-        groups = list(in_groups(self.dev, self.reader.settings.n_context))
+        mine = ranks().share(list(in_groups(self.dev, self.reader.settings.n_context)))
         search = Search(max_tokens=self.reader.settings.answer_maxlength)
         hits, overlap = 0.0, 0.0
-        for group in ranks().share(groups):
-            for question, (answer, *_) in zip(group, answer_questions(self.reader, group, search), strict=True):
+        for group, tokens in zip(mine, overlapped(mine, self.reader.tokens, depth=1), strict=True):
+            for question, (answer, *_) in zip(group, answer_tokens(self.reader, tokens, search), strict=True):
                 hits += exact_match(answer.text, gold_answers(question))
                 overlap += f1(answer.text, gold_answers(question))
         totals = gather((hits, overlap))

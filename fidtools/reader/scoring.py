@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from fidtools.errors import DataError
 from fidtools.reader.aggregation import FIRST, NEEDS_OUTPUT, fused_scores
-from fidtools.reader.decoding import Search, answer_questions, gold_answers
+from fidtools.reader.decoding import Search, answer_fused, gold_answers
+from fidtools.reader.inputs import Tokens
 from fidtools.reader.model import Reader
 from fidtools.records import Question
 
 BEFORE = "previous"
 
 
-def scored(reader: Reader, questions: list[Question], names: Sequence[str], *, gold: bool = False) -> list[Question]:
-    """The questions with named scores in their passages, sorted by the first name.
+@torch.inference_mode()
+def scored(
+    reader: Reader, questions: list[Question], tokens: Tokens, names: Sequence[str], *, gold: bool = False
+) -> list[Question]:
+    """The questions, of such `tokens`, with named scores in their passages, sorted by the first name.
 
     `gold` forces the right answer's tokens where output tokens are needed, in place of the reader's own answer's.
     """
-    outputs = output_tokens(reader, questions, gold) if NEEDS_OUTPUT in names else None
-    for question, scores in zip(questions, attention_scores(reader, questions, names, outputs), strict=True):
+    fused = reader.fusion.fuse(tokens)
+    outputs = output_tokens(reader, questions, fused, gold) if NEEDS_OUTPUT in names else None
+    found = _scores(reader, questions, tokens, fused, names, outputs)
+    for question, scores in zip(questions, found, strict=True):
         set_scores(question, scores, names[0])
     return questions
 
@@ -37,8 +44,18 @@ def attention_scores(
 
     Only the first output token is decoded, unless `outputs` gives the tokens of an answer.
     """
-    tokens = [reader.passages(question) for question in questions]
-    fused = reader.fusion.fuse(tokens)
+    tokens = reader.tokens(questions)
+    return _scores(reader, questions, tokens, reader.fusion.fuse(tokens), names, outputs)
+
+
+def _scores(
+    reader: Reader,
+    questions: Sequence[Question],
+    tokens: Tokens,
+    fused: Sequence[Tensor],
+    names: Sequence[str],
+    outputs: Sequence[Sequence[int]] | None,
+) -> list[dict[str, list[float]]]:
     return [
         fused_scores(reader.fusion, fused[i], [len(p) for p in tokens[i]], names, outputs[i] if outputs else ())
         if question.ctxs
@@ -66,13 +83,18 @@ def set_scores(question: Question, scores: dict[str, list[float]], main: str) ->
     question.ctxs = sorted(passages[:read], key=lambda passage: -passage.scores[main]) + passages[read:]
 
 
-def output_tokens(reader: Reader, questions: Sequence[Question], gold: bool) -> list[list[int]]:
+def output_tokens(
+    reader: Reader, questions: Sequence[Question], fused: Sequence[Tensor], gold: bool
+) -> list[list[int]]:
     """The tokens of each question's right answer (`target`, else the first of `answers`), or of the reader's own.
+
+    `fused` are the questions' fused encodings (tokens of all their passages, d).
 
     Raises DataError when the right answer is asked for and there is none.
     """
     if not gold:
-        return [reader.target(best.text) for best, *_ in answer_questions(reader, questions, Search())]
+        search = Search(max_tokens=reader.settings.answer_maxlength)
+        return [reader.target(best.text) for best, *_ in answer_fused(reader, fused, search)]
     for question in questions:
         if not gold_answers(question):
             raise DataError("question without answer", field="answers", value=question.id)

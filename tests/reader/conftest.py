@@ -28,6 +28,13 @@ def word_tokenizer(vocabulary: Sequence[str] = VOCABULARY) -> PreTrainedTokenize
     )
 
 
+def tokenizer_of(kind: str) -> Any:
+    """ByT5 reads bytes and needs no vocabulary."""
+    from transformers import ByT5Tokenizer
+
+    return ByT5Tokenizer() if kind == "byt5" else word_tokenizer()
+
+
 def t5_config(kind: Any, **changes: Any) -> Any:
     sizes = {"d_model": 16, "d_kv": 6, "d_ff": 32, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2}
     return kind(
@@ -54,6 +61,7 @@ def tiny_model(kind: str) -> Any:
     build: dict[str, Callable[[], Any]] = {
         "t5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config)),
         "flan-t5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config, **gated)),
+        "byt5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config, vocab_size=384, **gated)),
         "mt5": lambda: hf.MT5ForConditionalGeneration(t5_config(hf.MT5Config)),
         "umt5": lambda: hf.UMT5ForConditionalGeneration(t5_config(hf.UMT5Config)),
         "bart": lambda: hf.BartForConditionalGeneration(hf.BartConfig(**bart)),
@@ -80,7 +88,7 @@ def tiny_model(kind: str) -> Any:
 
 
 def tiny_reader(kind: str = "t5") -> Reader:
-    reader = reader_from_model(tiny_model(kind), word_tokenizer())
+    reader = reader_from_model(tiny_model(kind), tokenizer_of(kind))
     reader.fusion.eval()
     return reader
 

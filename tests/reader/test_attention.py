@@ -124,7 +124,8 @@ def test_scores_of_a_question_do_not_depend_on_its_neighbours(reader: Reader, qu
 
 
 def test_a_question_without_passages_has_no_scores(reader: Reader) -> None:
-    (question,) = scored(reader, [Question("q", "who", ctxs=[])], ["attention"])
+    questions = [Question("q", "who", ctxs=[])]
+    (question,) = scored(reader, questions, reader.tokens(questions), ["attention"])
     assert question.ctxs == []
 
 

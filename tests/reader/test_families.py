@@ -20,8 +20,7 @@ from fidtools.records import Question
 
 from .conftest import tiny_reader
 
-KINDS = ["t5", "flan-t5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
-WIDTH = 40
+KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
 
 
 @pytest.fixture(params=KINDS)
@@ -32,8 +31,9 @@ def any_reader(request: pytest.FixtureRequest) -> Reader:
 def padded_inputs(reader: Reader, passages: Sequence[Sequence[Sequence[int]]]) -> dict[str, object]:
     """The reference's way: every passage padded to one width, every question to as many passages, all concatenated."""
     most = max(len(question) for question in passages)
-    ids = torch.full((len(passages), most, WIDTH), reader.fusion.pad)
-    mask = torch.zeros(len(passages), most, WIDTH, dtype=torch.long)
+    width = 3 + max(len(tokens) for question in passages for tokens in question)
+    ids = torch.full((len(passages), most, width), reader.fusion.pad)
+    mask = torch.zeros(len(passages), most, width, dtype=torch.long)
     for q, question in enumerate(passages):
         for p, tokens in enumerate(question):
             ids[q, p, : len(tokens)] = torch.tensor(tokens)
@@ -147,6 +147,17 @@ def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Q
     size = max(abs(value) for row in values for value in row)
     for row, near in zip(values, [scores["attention"] for scores in rounded if scores], strict=True):
         assert near == pytest.approx(row, abs=0.03 * size)
+
+
+def test_byt5_reads_and_writes_bytes(questions: list[Question]) -> None:
+    """A token is a byte behind three special ones; no `</s>` at the end of an input, as for the rest of T5's kind."""
+    reader = tiny_reader("byt5")
+    question = questions[1]
+    text = "".join(chr(token - 3) for token in reader.passages(question)[0])
+    passage = (question.ctxs or [])[0]
+    assert text == f"question: {question.question} title: {passage.title} context: {passage.text}"
+    assert reader.target("Ó") == [0xC3 + 3, 0x93 + 3, 1]
+    assert reader.text(reader.target("Ó")) == "Ó"
 
 
 def test_habits_of_generation_are_forgotten(questions: list[Question]) -> None:
