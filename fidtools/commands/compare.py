@@ -38,7 +38,7 @@ def command(
 
     A system is a file, or the files of several runs (seeds) with commas between them, whose values are averaged per
     question. The interval and p_bootstrap come from drawing the questions anew, p_randomisation from swapping the two
-    systems' values at random (two-sided). Corpus-level metrics (BLEU, METEOR) are compared by their values per answer.
+    systems' values at random (two-sided). BLEU and METEOR are computed anew from all answers of every sample.
 
     \b
       fidtools compare bm25.jsonl dense.jsonl
@@ -48,6 +48,7 @@ def command(
 
     from fidtools.evaluation import catalogue
     from fidtools.evaluation.paired import Runs, compare_runs
+    from fidtools.evaluation.report import explain
     from fidtools.evaluation.scores import collect
     from fidtools.streams import write_json, write_lines
     from fidtools.talk import log, track
@@ -61,7 +62,9 @@ def command(
         runs = []
         for file in files:
             scores = collect(track(inputs.read(file)[1], file), catalogue.measures(settings, names, ks))
-            for note in [*scores.notes, *inputs.notes()]:
+            scores.notes += inputs.notes()
+            explain(scores, file, every=bool(names))
+            for note in scores.notes:
                 log.info("%s: %s", file, note)
             runs.append(scores)
         measured.append(Runs(system, runs))

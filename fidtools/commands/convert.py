@@ -69,7 +69,7 @@ def data(
       fidtools convert data scored.jsonl --score attention --top 20 --to sentence-transformers -o distil.jsonl
       fidtools convert data --list
     """
-    from fidtools.formats import converting, lookup
+    from fidtools.formats import converting
     from fidtools.formats.table import FORMATS
 
     if listed:
@@ -77,13 +77,28 @@ def data(
             way = "/".join(name for name, there in (("read", known.read), ("write", known.write)) if there)
             click.echo(f"{known.name}\t{known.holds}\t{way}\t{known.about}")
     elif sniff:
-        for file in files:
-            known = lookup.sniff(file)
-            click.echo(f"{file}\t{known.name}\t{known.holds}\t{known.about}")
+        _sniff(files)
     else:
         if len(files) > 1:
             raise click.UsageError("one file at a time; --sniff takes several")
         converting.convert(files[0] if files else "-", output, from_name, to_name, score, top)
+
+
+def _sniff(files: tuple[str, ...]) -> None:
+    """Name the format of every file; those of none are reported together, at the end."""
+    from fidtools.errors import DataError, several
+    from fidtools.formats import lookup
+
+    unknown = []
+    for file in files:
+        try:
+            known = lookup.sniff(file)
+        except DataError as error:
+            unknown.append(error)
+            continue
+        click.echo(f"{file}\t{known.name}\t{known.holds}\t{known.about}")
+    if unknown:
+        raise several(unknown, len(unknown))
 
 
 def _checkpoint(name: str, module: str, about: str) -> click.Command:

@@ -114,7 +114,7 @@ def command(
         format_name, lines = inputs.read(file)
         scores = collect(track(lines, "questions"), wanted, group)
         scores.notes += inputs.notes()
-        systems.append(report.System.of(file, format_name, scores, explain=bool(names or agreement)))
+        systems.append(report.System.of(file, format_name, scores, every=bool(names or agreement)))
     if per_question:
         report.write_per_question(systems, per_question)
     report.show(systems, output, as_json)

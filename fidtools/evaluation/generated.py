@@ -78,15 +78,25 @@ class Generated:
     by: str = "coco-caption, PTB tokens"
     unit: str = "%"
     _statistics: dict[str, list[Floats]] = field(default_factory=dict)
+    _unanswered: list[list[str]] = field(default_factory=list)
 
     def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
         """Every metric, per question."""
         excuses = [_excuse(question) for question in questions]
-        rows = [question for question, excuse in zip(questions, excuses, strict=True) if excuse is None]
-        texts = [text for question in rows for text in (question.prediction or "", *(question.answers or ()))]
-        tokens = iter(tokenized(texts) if texts else ())
-        values = iter([self._one(next(tokens), [next(tokens) for _ in q.answers or ()]) for q in rows])
+        rows = [
+            (question.prediction or "", question.answers or [])
+            for question, excuse in zip(questions, excuses, strict=True)
+            if excuse is None
+        ]
+        self._unanswered += [q.answers or [] for q, why in zip(questions, excuses, strict=True) if why is NO_PREDICTION]
+        values = iter(self._all(rows))
         return [excuse or next(values) for excuse in excuses]
+
+    def _all(self, rows: Sequence[tuple[str, list[str]]]) -> list[dict[str, float]]:
+        """The metrics of predictions with their answers."""
+        texts = [text for prediction, answers in rows for text in (prediction, *answers)]
+        tokens = iter(tokenized(texts) if texts else ())
+        return [self._one(next(tokens), [next(tokens) for _ in answers]) for _, answers in rows]
 
     def _one(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
         return {name: 100.0 * self._value(name, prediction, answers) for name in self.names}
@@ -97,7 +107,7 @@ class Generated:
             value = float(bleu(statistics[None], BLEU[name])[0])
         elif name == "METEOR":
             statistics = self._meteor.statistics(prediction, answers)
-            value = self._meteor.score(statistics)
+            value = float(meteor(statistics[None])[0])
         else:
             return rouge_l(prediction, answers, joint=name == "ROUGE-L-joint")
         self._statistics.setdefault(name, []).append(statistics)
@@ -108,17 +118,21 @@ class Generated:
         return Meteor()
 
     def finish(self) -> Finish:
-        """BLEU and METEOR of all answers: from the sums of their statistics, not a mean of values."""
+        """BLEU and METEOR of all answers: from the sums of their statistics, not a mean of values. A missing prediction
+        has no words.
+        """
+        self._all([("", answers) for answers in self._unanswered])
         pooled = {}
         for name, rows in self._statistics.items():
             if name in BLEU:
                 pooled[name] = Pooled(np.array(rows), partial(_percent_bleu, BLEU[name]))
             else:
-                pooled[name] = Pooled(without_fragments(np.array(rows)), self._percent_meteor)
+                pooled[name] = Pooled(without_fragments(np.array(rows)), _percent_meteor)
         return Finish(pooled=pooled)
 
-    def _percent_meteor(self, sums: Floats) -> Floats:
-        return 100 * np.array([self._meteor.score(row) for row in sums])
+
+def _percent_meteor(sums: Floats) -> Floats:
+    return 100 * meteor(sums)
 
 
 def _percent_bleu(order: int, sums: Floats) -> Floats:
@@ -160,15 +174,40 @@ def rouge_l(prediction: str, answers: Sequence[str], joint: bool = False) -> flo
 
 
 OWN_LENGTH, REFERENCE_LENGTH, CHUNKS, OWN_MATCHES, REFERENCE_MATCHES = 0, 1, 20, 21, 22
+STAGES = np.array([1.0, 0.6, 0.8, 0.6])  # what a match counts: the same word, its stem, a synonym, a paraphrase
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75  # METEOR 1.5's parameters for English
 
 
 def without_fragments(statistics: Floats) -> Floats:
     """METEOR's statistics per answer, (n, 23), as it sums them up: an answer in the reference's words has no chunks."""
-    length, matches = statistics[:, [OWN_LENGTH, REFERENCE_LENGTH]], statistics[:, [OWN_MATCHES, REFERENCE_MATCHES]]
-    whole = (length == matches).all(axis=1) & (length[:, 0] == length[:, 1]) & (statistics[:, CHUNKS] == 1)
     summed = statistics.copy()
-    summed[whole, CHUNKS] = 0
+    summed[_in_one_piece(statistics), CHUNKS] = 0
     return summed
+
+
+def _in_one_piece(statistics: Floats) -> NDArray[np.bool_]:
+    length, matches = statistics[:, [OWN_LENGTH, REFERENCE_LENGTH]], statistics[:, [OWN_MATCHES, REFERENCE_MATCHES]]
+    whole: NDArray[np.bool_] = (np.ptp(np.hstack([length, matches]), axis=1) == 0) & (statistics[:, CHUNKS] == 1)
+    return whole
+
+
+def meteor(statistics: Floats) -> Floats:
+    """METEOR 1.5 for English from its (summed) statistics, (rows, 23) -> (rows,), 0 to 1.
+
+    Denkowski & Lavie (2014): content words weigh δ and function words 1 − δ, precision and recall are joined with α,
+    and the matches' fragmentation, chunks per match, costs γ · fragmentation^β.
+    """
+    stages = statistics[:, 4:20].reshape(-1, 4, 4)  # per stage: own and reference's content words, then function words
+    matched = (DELTA * stages[:, :, :2] + (1 - DELTA) * stages[:, :, 2:]) * STAGES[:, None]
+    length, function = statistics[:, :2], statistics[:, 2:4]
+    weighed = DELTA * (length - function) + (1 - DELTA) * function
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = (matched.sum(axis=1) / weighed).T
+        mean = 1 / ((1 - ALPHA) / precision + ALPHA / recall)
+        fragments = statistics[:, CHUNKS] / (statistics[:, [OWN_MATCHES, REFERENCE_MATCHES]].sum(axis=1) / 2)
+    fragments[_in_one_piece(statistics)] = 0
+    value: Floats = np.nan_to_num(mean) * (1 - GAMMA * np.nan_to_num(fragments) ** BETA)
+    return value
 
 
 class Meteor:
@@ -182,23 +221,18 @@ class Meteor:
         )
         weakref.finalize(self, self._process.kill)
 
-    def _ask(self, line: str, answers: int) -> list[str]:
+    def statistics(self, prediction: str, answers: Sequence[str]) -> Floats:
+        """What METEOR counts on an answer against the best of its references, (23,)."""
+        parts = [" ".join(text.replace("|||", " ").split()) for text in (*answers, prediction)]
+        return np.array(self.ask(" ||| ".join(["SCORE", *parts])).split(), dtype=np.float64)
+
+    def ask(self, line: str) -> str:
+        """The last line of the answer to one request. Raises FidtoolsError when METEOR has stopped."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        lines = [self._process.stdout.readline() for _ in range(answers)]
-        if not lines[-1]:
+        answer = self._process.stdout.readline()
+        if not answer:
             raise FidtoolsError("METEOR has stopped", hint="it needs 2 GB of memory and a Java from 8 on")
-        return lines
-
-    def statistics(self, prediction: str, answers: Sequence[str]) -> Floats:
-        """What METEOR counts on an answer against the best of its references."""
-        parts = [" ".join(text.replace("|||", " ").split()) for text in (*answers, prediction)]
-        (line,) = self._ask(" ||| ".join(["SCORE", *parts]), 1)
-        return np.array(line.split(), dtype=np.float64)
-
-    def score(self, statistics: Floats) -> float:
-        """METEOR from (summed) statistics, 0 to 1."""
-        numbers = " ".join(f"{number:.1f}" if number % 1 == 0 else repr(float(number)) for number in statistics)
-        return float(self._ask(f"EVAL ||| {numbers}", 2)[-1])
+        return answer

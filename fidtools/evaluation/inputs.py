@@ -47,7 +47,7 @@ class Inputs:
         known = _by_id(self.questions) if self.questions else {}
         corpus = open_passages(self.passages) if self.passages else None
         self.disorder = 0
-        empty = True
+        empty, predicted, texts = True, False, set[str]()
         for question in lines:
             empty = False
             if self.questions:
@@ -55,13 +55,17 @@ class Inputs:
             if corpus is not None:
                 _fill(question, corpus, path)
             if self.prediction:
-                _predicted(question, self.prediction, path)
+                texts |= {name for name, value in question.extra.items() if isinstance(value, str)}
+                predicted |= _predicted(question, self.prediction, path)
             if self.rank_by:
                 rank_by(question, self.rank_by)
             self.disorder += not in_order(question)
             yield question
         if empty:
             raise DataError("no questions in it: the file is empty", path=path)
+        if self.prediction and not predicted:
+            hint = f"fields with a text are {', '.join(sorted(texts))}" if texts else None
+            raise DataError("on no line", path=path, field=self.prediction, hint=hint)
         for rest in known.values():
             rest.ctxs, rest.prediction = None, None
             yield rest
@@ -109,8 +113,11 @@ def _fill(question: Question, corpus: PassageFile, path: PathLike) -> None:
         passage.text, passage.title = found.text, passage.title or found.title
 
 
-def _predicted(question: Question, name: str, path: PathLike) -> None:
+def _predicted(question: Question, name: str, path: PathLike) -> bool:
+    """Take the prediction from the field of that name; whether it is there."""
     value = question.extra.get(name)
     if value is not None and not isinstance(value, str):
         raise DataError(f"must be a text in question {question.id}", path=path, field=name, value=value)
-    question.prediction = value
+    if name != "prediction":
+        question.prediction = value
+    return question.prediction is not None

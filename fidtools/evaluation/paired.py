@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.errors import DataError, MismatchError
-from fidtools.evaluation.scores import Scores
-from fidtools.evaluation.significance import Comparison, compare
+from fidtools.evaluation.scores import Pooled, Scores
+from fidtools.evaluation.significance import Comparison, compare, compare_pooled
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A system's values per metric, (runs, questions), and the statistics of pooled metrics, (runs, questions, s)."""
+
+    values: dict[str, Floats]
+    pooled: dict[str, Pooled]
 
 
 @dataclass
@@ -23,14 +31,21 @@ class Runs:
     name: str
     runs: Sequence[Scores]
 
-    def aligned(self, ids: Sequence[str], texts: Sequence[str]) -> dict[str, Floats]:
-        """Per metric the values of every run, (runs, questions), in the order of `ids`.
+    def aligned(self, ids: Sequence[str], texts: Sequence[str]) -> Aligned:
+        """The metrics that every run has, in the order of `ids`.
 
         Raises MismatchError where a run has other questions.
         """
-        orders = [_order(scores, ids, texts, self.name) for scores in self.runs]
-        metrics = [name for name in self.runs[0].values if all(name in scores.values for scores in self.runs)]
-        return {name: np.stack([s.values[name][o] for s, o in zip(self.runs, orders, strict=True)]) for name in metrics}
+        ordered = [(scores, _order(scores, ids, texts, self.name)) for scores in self.runs]
+        first = self.runs[0]
+        metrics = [name for name in first.values if all(name in scores.values for scores in self.runs)]
+        values = {name: np.stack([scores.values[name][order] for scores, order in ordered]) for name in metrics}
+        pooled = {
+            name: Pooled(np.stack([s.pooled[name].statistics[order] for s, order in ordered]), first.pooled[name].value)
+            for name in metrics
+            if name in first.pooled
+        }
+        return Aligned(values, pooled)
 
 
 def _order(scores: Scores, ids: Sequence[str], texts: Sequence[str], name: str) -> list[int]:
@@ -81,7 +96,8 @@ class Change:
 def compare_runs(systems: Sequence[Runs], resamples: int = 10_000) -> tuple[list[Result], list[Change]]:
     """Every system against the first one, in every metric both have, on the questions measured in all runs of both.
 
-    With several runs, a question's value is their mean. The changes are sorted by the size of the win or loss.
+    With several runs, a question's value is their mean; of a pooled metric (BLEU, METEOR) it is the statistics that are
+    averaged, as if all runs' answers were one file. The changes are sorted by the size of the win or loss.
     """
     first = systems[0]
     ids, texts = first.runs[0].ids, first.runs[0].texts
@@ -89,19 +105,34 @@ def compare_runs(systems: Sequence[Runs], resamples: int = 10_000) -> tuple[list
     results, changes = [], []
     for system in systems[1:]:
         other = system.aligned(ids, texts)
-        for metric in [name for name in base if name in other]:
-            together = ~np.isnan(np.vstack([base[metric], other[metric]])).any(axis=0)
+        for metric in [name for name in base.values if name in other.values]:
+            together = np.asarray(~np.isnan(np.vstack([base.values[metric], other.values[metric]])).any(axis=0))
             if together.sum() < 2:
                 continue
-            a, b = base[metric][:, together], other[metric][:, together]
             unit = first.runs[0].counted[metric][0]
-            tested = compare(a.mean(axis=0), b.mean(axis=0), resamples)
-            means = [float(x) for x in a.mean(axis=1)], [float(x) for x in b.mean(axis=1)]
-            results.append(Result(metric, unit, int(together.sum()), first.name, system.name, *means, tested))
-            changes += _changes(metric, np.flatnonzero(together), (a.mean(axis=0), b.mean(axis=0)), (ids, texts))
+            a_means, b_means, tested = _tested(metric, (base, other), together, resamples)
+            n = int(together.sum())
+            results.append(Result(metric, unit, n, first.name, system.name, a_means, b_means, tested))
+            a, b = (side.values[metric][:, together].mean(axis=0) for side in (base, other))
+            changes += _changes(metric, np.flatnonzero(together), (a, b), (ids, texts))
     if not results:
         raise DataError("the systems have no metric in common that two questions have", path=first.name)
     return results, changes
+
+
+def _tested(
+    metric: str, sides: tuple[Aligned, Aligned], rows: NDArray[np.bool_], resamples: int
+) -> tuple[list[float], list[float], Comparison]:
+    """Every run's own number, for A and for B, and the tests."""
+    a, b = (side.values[metric][:, rows] for side in sides)
+    if not all(metric in side.pooled for side in sides):
+        tested = compare(a.mean(axis=0), b.mean(axis=0), resamples)
+        return a.mean(axis=1).tolist(), b.mean(axis=1).tolist(), tested
+    value = sides[0].pooled[metric].value
+    of_a, of_b = (side.pooled[metric].statistics[:, rows] for side in sides)
+    change = b.mean(axis=0) - a.mean(axis=0)
+    tested = compare_pooled(of_a.mean(axis=0), of_b.mean(axis=0), value, change, resamples)
+    return value(of_a.sum(axis=1)).tolist(), value(of_b.sum(axis=1)).tolist(), tested
 
 
 def _changes(

@@ -34,16 +34,12 @@ class System:
     groups: dict[str, dict[str, Metric]]
 
     @classmethod
-    def of(cls, name: str, format_name: str, scores: Scores, *, explain: bool = False) -> System:
-        """Sum up `scores`; groups in order of their names. `explain` adds a note on every metric not computed.
+    def of(cls, name: str, format_name: str, scores: Scores, *, every: bool = False) -> System:
+        """Sum up `scores`; groups in order of their names. `every` metric that was not computed is explained.
 
         Raises DataError when nothing could be measured, with the reasons.
         """
-        if not scores.values:
-            whys = dict.fromkeys(scores.not_computed.values())
-            raise DataError("nothing can be measured", path=name, hint="; ".join(whys))
-        if explain:
-            scores.notes += [f"no {metric}: {why}" for metric, why in scores.not_computed.items()]
+        explain(scores, name, every=every)
         named = sorted(set(scores.groups) - {""})
         groups = {group: scores.metrics(group) for group in named}
         return cls(name, format_name, scores, scores.metrics(), groups)
@@ -52,6 +48,15 @@ class System:
         """The whole, named "", then every group."""
         yield "", self.whole
         yield from self.groups.items()
+
+
+def explain(scores: Scores, name: str, *, every: bool) -> None:
+    """Note why metrics were not computed: `every` one, or (DataError) when there is none at all."""
+    if not scores.values:
+        whys = dict.fromkeys(scores.not_computed.values())
+        raise DataError("nothing can be measured", path=name, hint="; ".join(whys))
+    if every:
+        scores.notes += [f"no {metric}: {why}" for metric, why in scores.not_computed.items()]
 
 
 def document(systems: Sequence[System]) -> dict[str, Any]:
@@ -125,7 +130,8 @@ def _side_by_side(systems: Sequence[System]) -> Table:
         table.add_column(name, justify="right")
     for system, shown in zip(systems, _short_names(systems), strict=True):
         for group, metrics in system.parts():
-            cells = [_best(name, metrics.get(name), systems if not group else ()) for name in names]
+            rivals = [dict(other.parts()).get(group, {}) for other in systems]
+            cells = [_best(name, metrics.get(name), rivals) for name in names]
             n = f"{max((metric.n for metric in metrics.values()), default=0):,}"
             table.add_row(shown if not group else "", *([group] if grouped else []), *cells, n)
     return table
@@ -140,11 +146,11 @@ def _short_names(systems: Sequence[System]) -> list[str]:
     return [str(Path(*p[shared:])) for p in parts]
 
 
-def _best(name: str, metric: Metric | None, systems: Sequence[System]) -> str:
-    """The value, bold when no other file's is better."""
+def _best(name: str, metric: Metric | None, rivals: Sequence[dict[str, Metric]]) -> str:
+    """The value, bold when no other file's is better (in the same group)."""
     if metric is None:
         return "–"
-    values = [system.whole[name].value for system in systems if name in system.whole]
+    values = [metrics[name].value for metrics in rivals if name in metrics]
     best = min if name.startswith(LOWER_IS_BETTER) else max
     return f"[bold]{_value(metric)}[/]" if len(values) > 1 and metric.value == best(values) else _value(metric)
 

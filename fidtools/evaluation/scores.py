@@ -52,7 +52,10 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Pooled:
-    """A metric of all questions together (BLEU): statistics per question, (questions, s), and what their sums say."""
+    """A metric of all questions together (BLEU): statistics per question, (questions, s), and what their sums say.
+
+    In a `Finish`: first of the measured questions, then of those that count as 0, each in order.
+    """
 
     statistics: Floats
     value: Callable[[Floats], Floats]
@@ -60,7 +63,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Finish:
-    """`withdrawn`: names that say nothing on these questions, and why. `pooled`: over the measured questions."""
+    """`withdrawn`: names that say nothing on these questions, and why. `pooled`: over the questions that count."""
 
     withdrawn: dict[str, str] = field(default_factory=dict)
     pooled: dict[str, Pooled] = field(default_factory=dict)
@@ -157,7 +160,8 @@ def _settle(scores: Scores, measure: Measure, columns: dict[str, Floats], why: l
             scores.counted[name] = measure.unit, measure.by
     for name, pooled in end.pooled.items():
         statistics = np.zeros((len(why), pooled.statistics.shape[1]))
-        statistics[measured] = pooled.statistics
+        statistics[measured] = pooled.statistics[: measured.sum()]
+        statistics[zero] = pooled.statistics[measured.sum() :]
         scores.pooled[name] = Pooled(statistics, pooled.value)
     scores.notes += [_note(reason, count, measure) for reason, count in reasons.items()] + end.notes
 

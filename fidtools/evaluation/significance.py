@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,12 +83,37 @@ def compare(a: Floats, b: Floats, resamples: int = 10_000, seed: int = 0) -> Com
     change = b - a
     rng = np.random.default_rng(seed)
     means = resampled_means(change, resamples, rng)
-    tail = min(float((means <= 0).mean()), float((means >= 0).mean()))
+    return _comparison(float(change.mean()), means, _randomisation(change, resamples, rng), change)
+
+
+def compare_pooled(
+    a: Floats, b: Floats, value: Callable[[Floats], Floats], change: Floats, resamples: int = 10_000, seed: int = 0
+) -> Comparison:
+    """The same tests of a number that is computed from sums over questions (BLEU): statistics (n, s) of two systems.
+
+    `value` makes numbers of sums, (rows, s) -> (rows,); `change` is B − A per question, for wins and losses. Both tests
+    compute the number anew for every sample: from the questions drawn, and with the two systems' statistics swapped.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(a)
+    observed = float((value(b.sum(axis=0)[None]) - value(a.sum(axis=0)[None]))[0])
+    drawn, swapped = [], []
+    for size in _sizes(resamples, n):
+        counts = rng.multinomial(n, np.full(n, 1 / n), size)
+        drawn.append(value(counts @ b) - value(counts @ a))
+        moved = rng.integers(0, 2, (size, n)) @ (b - a)
+        swapped.append(value(b.sum(axis=0) - moved) - value(a.sum(axis=0) + moved))
+    extreme = int((np.abs(np.concatenate(swapped)) >= abs(observed) - 1e-9).sum())
+    return _comparison(observed, np.concatenate(drawn), (extreme + 1) / (resamples + 1), change)
+
+
+def _comparison(difference: float, samples: Floats, p_randomisation: float, change: Floats) -> Comparison:
+    tail = min(float((samples <= 0).mean()), float((samples >= 0).mean()))
     return Comparison(
-        difference=float(change.mean()),
-        interval=interval(means),
-        p_bootstrap=min(1.0, 2 * max(tail, 1 / resamples)),
-        p_randomisation=_randomisation(change, resamples, rng),
+        difference=difference,
+        interval=interval(samples),
+        p_bootstrap=min(1.0, 2 * max(tail, 1 / len(samples))),
+        p_randomisation=p_randomisation,
         wins=int((change > 0).sum()),
         losses=int((change < 0).sum()),
         ties=int((change == 0).sum()),

@@ -137,10 +137,10 @@ def _claim(record: Record, pages: list[Any]) -> Record:
 
 
 def qed(record: Record) -> Record:
-    """QED: a Natural Question with the paragraph that answers it, as its one passage."""
+    """QED: a Natural Question with the paragraph that answers it, as its one passage; the spans are kept."""
     answers = _distinct(span["string"] for spans in record["original_nq_answers"] for span in spans)
     passage = {"title": record["title_text"], "text": record["paragraph_text"]}
-    rest = _without(record, "example_id", "question_text", "title_text", "paragraph_text", "original_nq_answers")
+    rest = _without(record, "example_id", "question_text", "title_text", "paragraph_text")
     return {
         **rest,
         "id": record["example_id"],
@@ -213,15 +213,18 @@ def _titled(context: Record) -> Record:
 
 
 def read_squad(path: PathLike) -> Iterator[Question]:
-    """SQuAD 1.1 and 2.0: every question with its distinct answers; `gold` is the paragraph's id."""
+    """SQuAD 1.1 and 2.0: every question with its distinct answers; `spans` are all of them with their places, `gold`
+    is the paragraph's id.
+    """
     for where, name, title, paragraph in _squad_paragraphs(path):
         for qa in paragraph.get("qas") or []:
             yield question(lambda r, n=name, t=title: _squad(r, n, t), qa, where)  # type: ignore[misc]
 
 
 def _squad(record: Record, paragraph: str, title: str) -> Record:
-    answers = _distinct(answer["text"] for answer in record.get("answers") or [])
-    return {**record, "answers": answers, "gold": [paragraph], "title": title}
+    spans = record.get("answers") or []
+    answers = _distinct(span["text"] for span in spans)
+    return {**record, "answers": answers, "spans": spans, "gold": [paragraph], "title": title}
 
 
 def read_squad_paragraphs(path: PathLike) -> Iterator[Passage]:

@@ -73,7 +73,7 @@ QUESTIONS = (
     _q(
         "tevatron",
         "Tevatron's training lines",
-        keys("query_id", "positive_passages.item.docid"),
+        either(keys("query_id", "positive_passages.item.docid"), keys("query_id", "negative_passages.item.docid")),
         adapted(questions.tevatron),
         write=writers.write_tevatron,
         keeps=DISTILLED | {"answers", "gold"},

@@ -15,6 +15,7 @@ from fidtools.evaluation.passages import AnswerMatcher
 from fidtools.formats.trec import Judgement
 from fidtools.records import Passage, Question
 from fidtools.streams import Output, PathLike, open_output, write_lines
+from fidtools.talk import log
 
 
 def write_jsonl(records: Iterable[Question | Passage], path: PathLike) -> None:
@@ -115,9 +116,21 @@ def _required(passage: Passage, name: str, question: Question) -> Any:
 def write_tevatron(questions: Iterable[Question], path: PathLike) -> None:
     """Tevatron's training lines, a score on every passage for its distillation.
 
-    Positive are the passages that `gold` names; without `gold` the one with the highest score.
+    Positive are the passages that `gold` names; without `gold` the one with the highest score. Questions whose gold
+    passages are not among their passages are left out and counted aloud: Tevatron's training stops at them.
     """
-    write_lines(path, map(_tevatron, questions))
+    write_lines(path, _with_positive(map(_tevatron, questions)))
+
+
+def _with_positive(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    without = 0
+    for line in lines:
+        if line["positive_passages"]:
+            yield line
+        else:
+            without += 1
+    if without:
+        log.warning("%d questions without a gold passage among their passages were left out", without)
 
 
 def _tevatron(question: Question) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from io import StringIO
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from fidtools.cli import run
 from fidtools.evaluation.catalogue import Settings, measures
+from fidtools.evaluation.paired import Runs, compare_runs
 from fidtools.evaluation.report import System, tables
-from fidtools.evaluation.scores import collect
+from fidtools.evaluation.scores import Pooled, Scores, collect
 from fidtools.records import Passage, Question, read_questions
 from fidtools.streams import write_lines
 
@@ -156,6 +158,7 @@ def test_lists_that_are_not_in_order_are_said_and_can_be_sorted(tmp_path, capsys
         (["-m", "evidence@1"], 1, "nothing can be measured\n  the questions have no evidence"),
         (["--questions", "/dev/null"], 1, "/dev/null"),
         (["--rank-by", "attention"], 1, "no such score"),
+        (["--prediction", "answer_x"], 1, "field 'answer_x': on no line\n  fields with a text are kind"),
     ],
 )
 def test_what_cannot_be_measured_is_said(ranked, capsys, arguments, code, said):
@@ -183,6 +186,28 @@ def test_compare_tests_and_lists_wins_and_losses(ranked, tmp_path, capsys):
     assert result["b_means"] == [pytest.approx(200 / 3)] * 2
     (change,) = [json.loads(line) for line in changes.read_text().splitlines()]
     assert change == {"metric": "EM", "id": "1", "question": "Question 1?", "a": 0.0, "b": 100.0}
+
+
+def test_compare_says_why_there_is_nothing_to_compare(ranked, capsys):
+    assert run(["compare", str(ranked), str(ranked), "-m", "evidence@1"]) == 1
+    assert "nothing can be measured\n  the questions have no evidence" in capsys.readouterr().err
+
+
+def test_pooled_metrics_are_compared_as_eval_computes_them():
+    """`quotient` of all questions is the quotient of the sums, of one run 4/10; two runs are averaged as one file."""
+    number = ([4.0, 1.0], [[2.0, 4.0], [1.0, 4.0]]), ([3.0, 3.0], [[3.0, 5.0], [3.0, 5.0]])
+
+    def scores(values, statistics):
+        pooled = Pooled(np.array(statistics), lambda sums: sums[:, 0] / sums[:, 1])
+        return Scores(
+            ["0", "1"], ["", ""], values={"q": np.array(values)}, pooled={"q": pooled}, counted={"q": ("", "")}
+        )
+
+    one, two = (scores(*given) for given in number)
+    ((result,), changes) = compare_runs([Runs("A", [one]), Runs("B", [one, two])], resamples=100)
+    assert (result.a_means, result.b_means) == ([3 / 8], [3 / 8, 6 / 10])
+    assert result.comparison.difference == pytest.approx(4.5 / 9 - 3 / 8)
+    assert [(change.id, change.a, change.b) for change in changes] == [("1", 1.0, 2.0), ("0", 4.0, 3.5)]
 
 
 def test_compare_refuses_other_questions(ranked, tmp_path, capsys):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fidtools.evaluation.generated import Generated, java, rouge_l
+from fidtools.evaluation.generated import Generated, Meteor, java, meteor, rouge_l, without_fragments
 from fidtools.evaluation.scores import collect
 from fidtools.records import Question, read_questions
 
@@ -64,3 +65,23 @@ def test_the_best_reference_counts_alone():
     answers = ["a b c d e f", "x"]
     assert rouge_l("a b x", answers) == pytest.approx((1 + 1.44) * (1 / 3) * 1 / (1 + 1.44 * 1 / 3))
     assert rouge_l("a b x", answers, joint=True) == pytest.approx((1 + 1.44) * (2 / 3) * 1 / (1 + 1.44 * 2 / 3))
+
+
+def test_a_missing_prediction_counts_as_one_without_words(questions):
+    given = [replace(question) for question in questions[:6]]
+    given[2].prediction = None
+    empty = [replace(question) for question in given]
+    empty[2].prediction = ""
+    one, other = (collect(rows, [Generated()]).metrics(resamples=20) for rows in (given, empty))
+    assert {name: metric.value for name, metric in one.items()} == {name: m.value for name, m in other.items()}
+    answered = collect(given[:2] + given[3:], [Generated(["METEOR"])]).metrics(resamples=20)
+    assert one["METEOR"].value < answered["METEOR"].value
+
+
+def test_meteor_of_sums_is_what_the_jar_says(questions):
+    jar = Meteor()
+    rows = [jar.statistics(q.prediction.lower(), [a.lower() for a in q.answers]) for q in questions[:20]]
+    rows = np.array([*rows, without_fragments(np.array(rows)).sum(axis=0)])
+    for row, value in zip(rows, meteor(rows), strict=True):
+        jar.ask("EVAL ||| " + " ".join(map(str, row)))  # answers with the statistics first, then with the score
+        assert float(jar._process.stdout.readline()) == pytest.approx(value, abs=1e-12)

@@ -7,7 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fidtools.evaluation.significance import bootstrap_interval, compare, resampled_means, resampled_sums
+from fidtools.evaluation.significance import (
+    bootstrap_interval,
+    compare,
+    compare_pooled,
+    resampled_means,
+    resampled_sums,
+)
 
 
 def test_resampled_means_are_those_of_drawing_questions():
@@ -59,3 +65,24 @@ def test_equal_systems_and_clear_winners():
 def test_other_questions_are_refused():
     with pytest.raises(ValueError, match="the same questions"):
         compare(np.zeros(3), np.zeros(4))
+
+
+def ratio(sums):
+    """A number of all questions together: right words per word."""
+    return sums[:, 0] / sums[:, 1]
+
+
+def test_a_number_of_sums_is_tested_as_trying_every_swap_and_draw_would():
+    a = np.array([[1.0, 4.0], [0.0, 2.0], [3.0, 9.0], [1.0, 1.0], [0.0, 3.0], [2.0, 8.0]])
+    b = np.array([[2.0, 3.0], [2.0, 2.0], [3.0, 4.0], [0.0, 1.0], [1.0, 3.0], [4.0, 8.0]])
+    found = compare_pooled(a, b, ratio, np.array([1.0, 1.0, 0.0, -1.0, 1.0, 1.0]), resamples=60_000)
+    observed = b[:, 0].sum() / b[:, 1].sum() - a[:, 0].sum() / a[:, 1].sum()
+    assert found.difference == pytest.approx(observed)
+    swaps = [np.array(swap, dtype=bool)[:, None] for swap in product((False, True), repeat=6)]
+    both = [(np.where(s, b, a).sum(axis=0)[None], np.where(s, a, b).sum(axis=0)[None]) for s in swaps]
+    exact = np.mean([abs(ratio(y) - ratio(x))[0] >= abs(observed) - 1e-9 for x, y in both])
+    assert found.p_randomisation == pytest.approx(exact, abs=0.01)
+    draws = np.random.default_rng(1).integers(0, 6, (60_000, 6))
+    slow = ratio(b[draws].sum(axis=1)) - ratio(a[draws].sum(axis=1))
+    assert found.interval == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=0.01)
+    assert (found.wins, found.losses, found.ties) == (4, 1, 1)

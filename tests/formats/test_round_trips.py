@@ -205,3 +205,32 @@ def test_formats_are_named_and_listed(tmp_path, capsys):
     assert run(["convert", "--list"]) == 0
     listed = dict(line.split("\t")[:2] for line in capsys.readouterr().out.splitlines())
     assert listed["trec-run"] == "questions"
+
+
+def test_tevatron_s_lines_all_have_a_positive_and_those_without_are_said(tmp_path, caplog):
+    other = scored(1.0, 2.0)
+    other.extra["gold"] = ["elsewhere"]
+    path = tmp_path / "train.jsonl"
+    assert back("tevatron", [other, scored(1.0, 2.0)], path) == [scored(1.0, 2.0)]
+    assert "1 questions without a gold passage among their passages were left out" in caplog.text
+
+
+def test_tevatron_s_lines_without_a_positive_are_told_and_read(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(
+        '{"query_id": "1", "query": "Who?", "positive_passages": [],'
+        ' "negative_passages": [{"docid": "a", "title": "T", "text": "x"}]}\n'
+    )
+    assert sniff(path).name == "tevatron"
+    (found,) = read_all(path, "questions")
+    assert ([p.id for p in found.ctxs], found.extra["gold"]) == (["a"], [])
+
+
+def test_every_file_is_named_even_after_one_of_no_format(tmp_path, capsys):
+    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    (tmp_path / "odd").write_text("a b c d e f g\n")
+    names = [str(tmp_path / name) for name in ("odd", "in.jsonl")]
+    assert run(["convert", "--sniff", *names]) == 1
+    said = capsys.readouterr()
+    assert said.out.split("\t")[:2] == [names[1], "jsonl"]
+    assert f"{names[0]}: none of the known formats" in said.err

@@ -163,3 +163,11 @@ def test_the_page_on_formats_lists_them_all():
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     listed = {name.strip("`"): (holds, about) for name, holds, _, about in rows}
     assert listed == {f.name: (f.holds, f.about) for f in FORMATS.values()}
+
+
+def test_the_places_of_answers_are_kept(sample):
+    squad = first(sample("raw/squad-v2.0-dev.1article.json"))
+    assert [span["text"] for span in squad.extra["spans"]][:1] == squad.answers[:1]
+    assert all(isinstance(span["answer_start"], int) for span in squad.extra["spans"])
+    qed = first(sample("raw/qed-dev.20.jsonlines"))
+    assert {span["string"] for spans in qed.extra["original_nq_answers"] for span in spans} == set(qed.answers)
