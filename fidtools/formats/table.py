@@ -161,7 +161,7 @@ QUESTIONS = (
         table(6, lambda row: number(row[4])),
         trec.read_run,
         write=writers.write_run,
-        keeps=RUN,
+        keeps=RUN | {"tag"},
     ),
     _q("msmarco-run", "qid, docid, rank", table(3, lambda row: rank(row[2])), trec.read_msmarco_run),
     _q(

@@ -35,8 +35,20 @@ class Measured:
 
 
 def read_run(path: PathLike) -> Iterator[Question]:
-    """`qid Q0 docid rank score tag`: ordered as trec_eval does, by falling score, equal scores by falling docid."""
-    return _by_score(_grouped(path, 6, lambda cells, where: _scored(cells[0], cells[2], cells[4], where)))
+    """`qid Q0 docid rank score tag`: ordered as trec_eval does, by falling score, equal scores by falling docid.
+
+    The run's name is the question's `tag`.
+    """
+
+    def tagged(cells: list[str], where: Where) -> Hit:
+        name, passage = _scored(cells[0], cells[2], cells[4], where)
+        passage.extra["tag"] = cells[5]
+        return name, passage
+
+    for question in _by_score(_grouped(path, 6, tagged)):
+        for passage in question.ctxs or []:
+            question.extra["tag"] = passage.extra.pop("tag")
+        yield question
 
 
 def read_tevatron_run(path: PathLike) -> Iterator[Question]:

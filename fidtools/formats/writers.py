@@ -77,27 +77,31 @@ def _flat(text: str, name: str) -> str:
 
 
 def write_run(questions: Iterable[Question], path: PathLike) -> None:
-    """A TREC run: `qid Q0 docid rank score tag`, by falling score. Raises DataError for a missing id or score."""
+    """A TREC run: `qid Q0 docid rank score tag`, by falling score; the tag is the question's `tag`, or ours.
+
+    Raises DataError for a missing id or score.
+    """
     with open_output(path) as out:
         for question, rank, passage in _ranked(questions):
-            out.write(f"{question} Q0 {passage.id} {rank} {passage.score!r} fidtools\n".encode())
+            tag = _word(str(question.extra.get("tag", "fidtools")), "tag")
+            out.write(f"{question.id} Q0 {passage.id} {rank} {passage.score!r} {tag}\n".encode())
 
 
 def write_tevatron_run(questions: Iterable[Question], path: PathLike) -> None:
     """Tevatron's run: `qid TAB docid TAB score`."""
     with open_output(path) as out:
         for question, _, passage in _ranked(questions):
-            out.write(f"{question}\t{passage.id}\t{passage.score!r}\n".encode())
+            out.write(f"{question.id}\t{passage.id}\t{passage.score!r}\n".encode())
 
 
-def _ranked(questions: Iterable[Question]) -> Iterator[tuple[str, int, Passage]]:
+def _ranked(questions: Iterable[Question]) -> Iterator[tuple[Question, int, Passage]]:
     for question in questions:
-        name = _word(question.id, "id")
+        _word(question.id, "id")
         for passage in question.ctxs or []:
             _required(passage, "score", question)
             _word(_required(passage, "id", question), "ctxs.id")
         question.sort_ctxs()
-        yield from ((name, rank, passage) for rank, passage in enumerate(question.ctxs or [], 1))
+        yield from ((question, rank, passage) for rank, passage in enumerate(question.ctxs or [], 1))
 
 
 def _word(text: str, name: str) -> str:

@@ -92,6 +92,12 @@ def test_runs_keep_ids_and_scores_to_the_last_digit(name, tmp_path, scores):
     assert [p.score for p in found.ctxs] == sorted(scores.values(), reverse=True)
 
 
+def test_a_run_written_again_is_the_same_file(tmp_path):
+    (tmp_path / "in").write_text("1 Q0 b 1 2.5 mine\n1 Q0 a 2 1.5 mine\n2 Q0 a 1 0.25 mine\n")
+    assert run(["convert", str(tmp_path / "in"), "--to", "trec-run", "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_text() == (tmp_path / "in").read_text()
+
+
 @pytest.mark.parametrize("name", ["trec-qrels", "beir-qrels"])
 def test_judgements(name, tmp_path):
     judgements = [Judgement("1", "a", 2), Judgement("1", "b", 0), Judgement("x", "c:1", 1)]
