@@ -25,7 +25,7 @@ from fidtools.teachers.model import Teacher, load_teacher
 from fidtools.teachers.training import score_pairs
 
 METRICS = ("MAP", "MRR@10", "nDCG@5", "nDCG@10", "P@1", "R@1", "R@5", "R@10", "R@20")
-BUDGET = 16384
+BUDGET = 2048
 Scores = list[np.ndarray[Any, Any]]
 
 
@@ -44,12 +44,13 @@ def measures(relevant: np.ndarray[Any, Any], total: int) -> dict[str, float]:
 
 
 def by_student(retriever: Retriever, questions: Sequence[Question]) -> Scores:
-    """Scores of every claim's candidates by inner product."""
-    scores = []
-    for question in questions:
-        vectors = retriever.encode_passages(question.ctxs or [])
-        scores.append(vectors @ retriever.encode_questions([question.question])[0])
-    return scores
+    """Scores of every claim's candidates by inner product; every passage is encoded once."""
+    distinct = {passage.id: passage for question in questions for passage in question.ctxs or []}
+    rows = {name: row for row, name in enumerate(distinct)}
+    vectors = retriever.encode_passages(list(distinct.values()))
+    asked = retriever.encode_questions([question.question for question in questions])
+    chosen = [[rows[passage.id] for passage in question.ctxs or []] for question in questions]
+    return [vectors[rows] @ vector for rows, vector in zip(chosen, asked, strict=True)]
 
 
 def by_teacher(teacher: Teacher, questions: Sequence[Question]) -> Scores:
@@ -68,28 +69,37 @@ def judge(questions: Sequence[Question], scores: Scores) -> dict[str, np.ndarray
     return {name: np.array([row[name] for row in rows]) for name in METRICS}
 
 
-def seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """The median time of one call, after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times))
-
-
-def times(model: Retriever | Teacher, question: Question) -> tuple[float, float | None]:
-    """Seconds to rank one claim's candidates: (i) all read or encoded, (ii) passage vectors there already."""
+def ways(model: Retriever | Teacher, question: Question) -> list[Callable[[], object]]:
+    """To rank a claim's candidates: (i) all read or encoded; for a student also (ii) with passage vectors at hand."""
     if not isinstance(model, Retriever):
-        return seconds(lambda: by_teacher(model, [question])), None
+        return [lambda: by_teacher(model, [question])]
     vectors = model.encode_passages(question.ctxs or [])
-    later = seconds(lambda: vectors @ model.encode_questions([question.question])[0])
-    return seconds(lambda: by_student(model, [question])), later
+    return [
+        lambda: by_student(model, [question]),
+        lambda: vectors @ model.encode_questions([question.question])[0],
+    ]
 
 
-def sizes(module: torch.nn.Module) -> tuple[int, int]:
+def seconds(models: dict[str, Retriever | Teacher], question: Question, rounds: int = 9) -> dict[str, list[float]]:
+    """Processor seconds of every model's `ways` on one thread: the fastest of several rounds, the models in turn."""
+    torch.set_num_threads(1)
+    works = {name: ways(model, question) for name, model in models.items()}
+    fastest = {name: [float("inf")] * len(work) for name, work in works.items()}
+    for _ in range(rounds):
+        for name, work in works.items():
+            fastest[name] = [min(best, _once(call)) for best, call in zip(fastest[name], work, strict=True)]
+    return fastest
+
+
+def _once(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def sizes(model: Retriever | Teacher) -> tuple[int, int]:
     """Parameters with and without the word vectors."""
+    module = model.question_tower[0] if isinstance(model, Retriever) else model.module
     total = sum(p.numel() for p in module.parameters())
     return total, total - sum(
         p.numel() for m in module.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()
@@ -105,17 +115,16 @@ def main() -> None:
     questions = list(read_questions(arguments.questions))
     longest = max(questions, key=lambda question: len(question.ctxs or []))
     found: dict[str, list[dict[str, np.ndarray[Any, Any]]]] = {}
-    about: dict[str, tuple[tuple[int, int], tuple[float, float | None]]] = {}
+    models: dict[str, Retriever | Teacher] = {}
     found["BM25"] = [judge(questions, [np.array([p.score for p in q.ctxs or []]) for q in questions])]
     for folder in arguments.folders:
         for name in ("teacher", *sorted(p.parent.name for p in folder.glob("*/retriever.json"))):
             model = load_teacher(folder / name) if name == "teacher" else load_retriever(folder / name)
             scores = by_student(model, questions) if isinstance(model, Retriever) else by_teacher(model, questions)
             found.setdefault(name, []).append(judge(questions, scores))
-            module = model.question_tower[0] if isinstance(model, Retriever) else model.module
-            about.setdefault(name, (sizes(module), times(model, longest)))
+            models.setdefault(name, model)
             write_ranked(folder / f"{name}.ranked.jsonl", questions, scores)
-    show(found, about)
+    show(found, {name: sizes(model) for name, model in models.items()}, seconds(models, longest))
 
 
 def write_ranked(path: Path, questions: Sequence[Question], scores: Scores) -> None:
@@ -129,7 +138,9 @@ def write_ranked(path: Path, questions: Sequence[Question], scores: Scores) -> N
     write_lines(path, lines)
 
 
-def show(found: dict[str, list[dict[str, Any]]], about: dict[str, Any]) -> None:
+def show(
+    found: dict[str, list[dict[str, Any]]], size: dict[str, tuple[int, int]], times: dict[str, list[float]]
+) -> None:
     """Mean and standard deviation over seeds, times and sizes, and paired tests of soft against hard."""
     print(f"| model | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
     for name, runs in found.items():
@@ -141,9 +152,10 @@ def show(found: dict[str, list[dict[str, Any]]], about: dict[str, Any]) -> None:
         print(f"| {name} | {' | '.join(cells)} |")
     print("\n| model | parameters | without word vectors | (i) both encoded, ms | (ii) passages precomputed, ms |")
     print("|---|---|---|---|---|")
-    for name, ((total, rest), (both, later)) in about.items():
-        second = "–" if later is None else f"{1000 * later:.2f}"
-        print(f"| {name} | {total:,} | {rest:,} | {1000 * both:.1f} | {second} |")
+    for name, (total, rest) in size.items():
+        smaller = f" ({size['teacher'][1] / rest:.0f} ×)"
+        cells = [f"{1000 * time:.2f} ({times['teacher'][0] / time:.0f} ×)" for time in times[name]]
+        print(f"| {name} | {total:,} | {rest:,}{smaller} | {' | '.join([*cells, '–'][:2])} |")
     print("\n| soft − hard | metric | difference | 95% interval | p |\n|---|---|---|---|---|")
     for student in sorted({name.split("-")[0] for name in found if "-" in name}):
         for metric in METRICS:
