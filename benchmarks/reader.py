@@ -23,7 +23,8 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.reader.aggregation import fused_scores
-from fidtools.reader.decoding import Search, answer_questions
+from fidtools.reader.ahead import with_tokens
+from fidtools.reader.decoding import Search, answer_questions, answer_tokens
 from fidtools.reader.fusion import Batch
 from fidtools.reader.inputs import ReaderSettings, input_texts
 from fidtools.reader.model import cast_products, reader_from_model
@@ -32,6 +33,7 @@ from fidtools.records import Passage, Question
 
 ANSWER = 5
 GENERATED = 50
+SEVERAL = 4
 VOCABULARY = 32128
 Way = Callable[[], object]
 
@@ -143,6 +145,18 @@ class Ours:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
+    def in_turn(self) -> None:
+        """Several questions answered one by one, each tokenised before it is encoded."""
+        with self.cast():
+            for _ in range(SEVERAL):
+                answer_questions(self.reader, [self.question], Search(max_tokens=ANSWER))
+
+    def ahead(self) -> None:
+        """The same, the next one tokenised meanwhile."""
+        with self.cast():
+            for group in with_tokens(self.reader, [[self.question]] * SEVERAL):
+                answer_tokens(self.reader, group.tokens, Search(max_tokens=ANSWER))
+
     def stages(self) -> dict[str, Way]:
         reader = self.reader
         tokens = reader.passages(self.question)
@@ -183,53 +197,6 @@ def encoder_flop(lengths: list[int], d: int = 512, ff: int = 2048, layers: int =
     return sum(layers * (2 * n * (4 * d * d + 2 * d * ff) + 4 * n * n * d) for n in lengths)
 
 
-class Kept:
-    """Counts the bytes that autograd keeps for the way back, each storage once and parameters never."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-        self.storages: dict[int, torch.UntypedStorage] = {}
-
-    def note(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self.parameters:
-            self.storages[storage.data_ptr()] = storage
-        return tensor
-
-    def gigabytes(self) -> float:
-        return sum(storage.nbytes() for storage in self.storages.values()) / 1e9
-
-
-def memory(passages: int = 100, length: int = 250, budget: int = 16384, answer: int = 16) -> None:
-    """What training T5-base on one question keeps: counted for two and for four passages, and continued as a line."""
-    sizes = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
-    model = T5ForConditionalGeneration(T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0, **sizes))
-    fusion = reader_from_model(model, word_tokenizer()).fusion.train()
-    static = sum(p.numel() for p in model.parameters()) * (4 + 4 + 8) / 1e9  # weights, gradients, Adam's two moments
-
-    def kept(n: int) -> tuple[float, float]:
-        encoder, decoder = Kept(model), Kept(model)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.autograd.graph.saved_tensors_hooks(encoder.note, lambda t: t):
-                states = fusion.fuse([[[7] * length] * n])
-            with torch.autograd.graph.saved_tensors_hooks(decoder.note, lambda t: t):
-                fusion.decode(states, fusion.decoder_inputs([[8] * answer])).float().log_softmax(-1)
-        return encoder.gigabytes(), decoder.gigabytes()
-
-    two, four = kept(2), kept(4)
-
-    def of(stage: int, n: int) -> float:
-        slope = (four[stage] - two[stage]) / 2
-        return two[stage] + slope * (n - 2)
-
-    chunk = min(passages, budget // length)
-    decoder = of(1, passages)
-    print(f"T5-base, {passages} x {length} tokens, bf16: weights and Adam {static:.1f} GB, decoder {decoder:.1f} GB")
-    for name, part in (("without", passages), ("with", chunk)):
-        encoder = of(0, part)
-        print(f"{name} --gradient-checkpointing: encoder {encoder:.1f} GB, in all {static + decoder + encoder:.1f} GB")
-
-
 def compare(title: str, others: dict[str, Way], ours: dict[str, Way], rounds: int, clock: Callable[[], float]) -> None:
     times = best_times(others | ours, rounds, clock)
     print(f"\n| {title} | seconds | times faster: " + " | ".join(["bf16", "float32"]) + " |\n|---|---|---|---|")
@@ -246,12 +213,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--passages", type=int, default=20)
     arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    arguments.add_argument("--memory", action="store_true", help="account for the memory of training, nothing else")
-    given = arguments.parse_args()
-    if given.memory:
-        memory()
-    else:
-        measure(given)
+    measure(arguments.parse_args())
 
 
 def measure(given: argparse.Namespace) -> None:
@@ -273,6 +235,10 @@ def measure(given: argparse.Namespace) -> None:
     compare(f"read ({ANSWER} tokens)", reading, {k: o.read for k, o in ours.items()}, given.rounds, clock)
     training = {f"padded to {w}": alone[w].train for w in alone}
     compare("training step", training, {k: o.train for k, o in ours.items()}, given.rounds, clock)
+
+    times = best_times({"in turn": ours["bf16"].in_turn, "ahead": ours["bf16"].ahead}, given.rounds, clock)
+    gain = times["in turn"] / times["ahead"]
+    print(f"\nread, {SEVERAL} questions, bf16: {gain:.3f} times faster tokenised ahead than in turn")
 
     print("\n| stage of score-attn | bf16 | float32 |\n|---|---|---|")
     stages = {name: best_times(o.stages(), given.rounds, clock) for name, o in ours.items()}
