@@ -27,7 +27,7 @@ from fidtools.embeddings import EmbeddingWriter
 from fidtools.search.exact import fastest_product, search
 from fidtools.search.faiss_index import build_index
 from fidtools.search.faiss_recipes import recipe
-from fidtools.search.ranked import exact_scores
+from fidtools.search.rescoring import exact_scores
 from fidtools.search.vectors import FileVectors
 
 CLUSTERS, NOISE, BLOCK = 3000, 0.7, 50_000
@@ -74,9 +74,9 @@ def same_as_faiss(questions: np.ndarray, table: np.ndarray, ours: np.ndarray, th
         if not len(differing):
             same += 1
             continue
-        scores = exact_scores(np.broadcast_to(question, (len(differing), len(question))), table[differing])
-        last = exact_scores(question[None], table[mine[-1:]])[0]
-        tied += bool(np.abs(scores - last).max() < 1e-6)
+        among = np.append(differing, mine[-1])
+        scores = exact_scores(question[None].astype(float), table[among], np.zeros_like(among), np.arange(len(among)))
+        tied += bool(np.abs(scores - scores[-1]).max() < 1e-6)
     return same, tied
 
 

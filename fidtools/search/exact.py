@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,24 @@ from fidtools.search.products import (
     Factors,
     Product,
     check_finite,
+    largest_of_groups,
+    multiply,
     prepare_block,
 )
-from fidtools.search.ranked import Ranked, best, exact_scores, merged
-from fidtools.search.survivors import INFINITY, Survivors
+from fidtools.search.ranked import Ranked
+from fidtools.search.rescoring import brute_force, rescored
+from fidtools.search.survivors import INFINITY, Survivors, least_of_best
 from fidtools.search.vectors import Vectors
 
 Array = np.ndarray[Any, Any]
 GROUP = 16  # passages whose best score is compared at once
 FLOAT = 4
 LARGEST_BLOCK = 4096  # so that what is made of it stays in the processor's cache
-RESCORED = 8192  # pairs of question and passage scored at once
+LARGEST_SCORES = 1 << 24  # bytes of a block's scores, for the same reason
 SAMPLE = 4096  # passages whose mean stands for the corpus's
 DEFAULT_MEMORY = 1 << 30
 FEW = 64  # questions
-BRUTE_BLOCK = 1024
+SMALL = 1 << 15  # pairs of question and passage that are scored exactly at once
 ROOM = 4  # candidates kept per question, in multiples of k
 
 
@@ -50,6 +54,8 @@ def search(
         return Ranked(np.empty((len(questions), k), np.int64), np.empty((len(questions), k), np.float32))
     asked = torch.from_numpy(np.ascontiguousarray(questions, dtype=np.float32)).to(device)
     check_finite(torch.linalg.vector_norm(asked, dim=1), "question")
+    if len(asked) * vectors.shape[0] <= SMALL:
+        return brute_force(asked, vectors, k)
     together = _questions_at_once(len(questions), vectors.shape[1], k, memory)
     parts = [_search(part, vectors, k, memory, kind) for part in torch.split(asked, together)]
     return Ranked(np.concatenate([p.rows for p in parts]), np.concatenate([p.scores for p in parts]))
@@ -62,7 +68,7 @@ def fastest_product(questions: int) -> Product:
 
 def _questions_at_once(questions: int, dim: int, k: int, memory: int) -> int:
     """So many that their candidates and vectors take at most half of the memory."""
-    each = 2 * dim * FLOAT + _room(k) * (2 * FLOAT + 8)
+    each = 4 * dim * FLOAT + _room(k) * (2 * FLOAT + 8)
     return max(1, min(questions, memory // (2 * each)))
 
 
@@ -70,31 +76,45 @@ def _room(k: int) -> int:
     return max(1024, ROOM * k)
 
 
-def _block_rows(questions: int, dim: int, k: int, memory: int) -> int:
-    """So many that their vectors (as stored, shifted and rounded) and scores take at most a quarter of the memory."""
-    rows = memory // (4 * (3 * dim * FLOAT + 2 * questions * FLOAT))
-    return max(GROUP, min(rows, LARGEST_BLOCK) // GROUP * GROUP)
+def _block_rows(questions: int, dim: int, score_bytes: int, memory: int) -> int:
+    """So many that their vectors (stored, read ahead, shifted, rounded) and scores take a quarter of the memory."""
+    rows = memory // (4 * (4 * dim * FLOAT + 2 * questions * FLOAT))
+    rows = min(rows, LARGEST_BLOCK, LARGEST_SCORES // (questions * score_bytes))
+    return max(GROUP, rows // GROUP * GROUP)
 
 
 def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: Product) -> Ranked:
-    rows, dim = vectors.shape
     center = _mean(vectors, questions.device)
     factors = Factors.of(questions, product)
     survivors = Survivors(len(questions), k, _room(k), questions.device)
-    size = _block_rows(len(questions), dim, k, memory)
+    size = _block_rows(len(questions), vectors.shape[1], factors.values.itemsize, memory)
     buffer = factors.values.new_empty(len(questions) * size)
-    for start in range(0, rows, size):
-        stored = vectors.read(start, min(start + size, rows))
+    for start, stored in (_read_ahead if len(questions) >= FEW else _read)(vectors, size):
         _filter(prepare_block(start, stored, center, product, GROUP), factors, survivors, buffer)
-    found = _rescored(questions, vectors, survivors, k, memory)
+    found = rescored(questions, vectors, survivors.pairs(), k, memory)
     crowded = survivors.crowded.nonzero()[:, 0]
-    if len(
-        crowded
-    ):  # more near-ties than there is room for: tell them apart by better products, in the end by exact ones
+    if len(crowded):  # more near-ties than there is room for: better products tell them apart, in the end exact ones
         rest = questions[crowded]
-        better = _search(rest, vectors, k, memory, "float32") if product == "bf16" else _brute_force(rest, vectors, k)
+        better = _search(rest, vectors, k, memory, "float32") if product == "bf16" else brute_force(rest, vectors, k)
         found.rows[crowded.cpu().numpy()], found.scores[crowded.cpu().numpy()] = better.rows, better.scores
     return found
+
+
+def _read(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
+    """Blocks of `size` vectors with the number of their first."""
+    rows = vectors.shape[0]
+    for start in range(0, rows, size):
+        yield start, vectors.read(start, min(start + size, rows))
+
+
+def _read_ahead(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
+    """The same, the next block read by a thread while one is worked on."""
+    blocks = _read(vectors, size)
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(next, blocks, None)
+        while block := waiting.result():
+            waiting = reader.submit(next, blocks, None)
+            yield block
 
 
 def _mean(vectors: Vectors, device: torch.device) -> Tensor:
@@ -108,20 +128,14 @@ def _mean(vectors: Vectors, device: torch.device) -> Tensor:
 
 def _filter(block: Block, factors: Factors, survivors: Survivors, buffer: Tensor) -> None:
     """Hand the survivors what a block has above their bound. `buffer` takes the products (m × at least B, flat)."""
-    columns = len(block.values)
-    scores = buffer[: len(factors.values) * columns].view(-1, columns)
-    torch.mm(factors.values, block.values.T, out=scores)
+    scores = multiply(factors.values, block.values, buffer)
     scores[:, block.rows :] = -INFINITY
-    grouped = scores.view(len(scores), GROUP, -1)  # passage i belongs to group i mod (B / 16): quick to take maxima of
-    groups = grouped.amax(1).float()
-    if (
-        block.start == 0 and groups.shape[1] >= survivors.k
-    ):  # k groups have a passage above that: so there are k passages
-        errors = factors.slack(block.sizes.largest_of_groups(GROUP)) + factors.rounding * groups.abs()
-        survivors.raise_bound(torch.topk(groups - errors, survivors.k).values[:, -1])
+    if block.start == 0:
+        _first_bound(scores, block, factors, survivors)
     least = factors.least(survivors.bound, factors.slack(block.sizes.largest())[:, 0])
+    groups = largest_of_groups(scores, GROUP, least)
     question, group = (groups >= least[:, None]).nonzero(as_tuple=True)
-    inside = grouped[question, :, group].float()  # (candidate groups, GROUP)
+    inside = scores.view(len(scores), GROUP, -1)[question, :, group].float()  # (candidate groups, GROUP)
     candidate, place = ((inside >= least[question, None]) & (inside > -INFINITY)).nonzero(as_tuple=True)
     score, question = inside[candidate, place], question[candidate]
     column = group[candidate] + place * groups.shape[1]
@@ -131,34 +145,9 @@ def _filter(block: Block, factors: Factors, survivors: Survivors, buffer: Tensor
     survivors.add(question, row, score - error, score + error)
 
 
-def _rescored(questions: Tensor, vectors: Vectors, survivors: Survivors, k: int, memory: int) -> Ranked:
-    """The best `k` of the survivors by their exact scores."""
-    asked = questions.cpu().numpy()
-    question, row = (part.cpu().numpy() for part in survivors.pairs())
-    rows = np.full((len(asked), k), -1, np.int64)
-    scores = np.full((len(asked), k), -np.inf, np.float32)
-    exact = np.empty(len(row), np.float32)
-    order = np.argsort(row, kind="stable")  # the file is read once, forward
-    step = max(1, min(RESCORED, memory // (16 * asked.shape[1] * 8)))
-    for start in range(0, len(order), step):
-        some = order[start : start + step]
-        needed, place = np.unique(row[some], return_inverse=True)
-        exact[some] = exact_scores(asked[question[some]], vectors.take(needed)[place])
-    cuts = np.searchsorted(question, np.arange(len(asked) + 1))
-    for i, (low, high) in enumerate(pairwise(cuts)):
-        if low < high:
-            ranked = best(row[None, low:high], exact[None, low:high], k)
-            rows[i], scores[i] = ranked.rows[0], ranked.scores[0]
-    return Ranked(rows, scores)
-
-
-def _brute_force(questions: Tensor, vectors: Vectors, k: int) -> Ranked:
-    """Every passage's exact score for each question (m × d), by blocks."""
-    asked = questions.cpu().numpy()
-    found = Ranked(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32))
-    for start in range(0, vectors.shape[0], BRUTE_BLOCK):
-        stored = vectors.read(start, min(start + BRUTE_BLOCK, vectors.shape[0]))
-        scores = np.stack([exact_scores(np.broadcast_to(question, stored.shape), stored) for question in asked])
-        rows = np.broadcast_to(np.arange(start, start + len(stored)), scores.shape)
-        found = merged([found, Ranked(rows, scores)], k)
-    return found
+def _first_bound(scores: Tensor, block: Block, factors: Factors, survivors: Survivors) -> None:
+    """k groups have a passage above the k-th largest lower bound of groups: so there are k passages."""
+    groups = largest_of_groups(scores, GROUP)
+    if groups.shape[1] >= survivors.k:
+        errors = factors.slack(block.sizes.largest_of_groups(GROUP)) + factors.rounding * groups.abs()
+        survivors.raise_bound(least_of_best(groups - errors, survivors.k))

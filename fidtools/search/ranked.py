@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-CACHED = 256  # lines whose products fit into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,3 @@ def best(rows: Array, scores: Array, k: int) -> Ranked:
     """The `k` best columns of each line (m × c) of candidates."""
     order = np.lexsort((rows, -scores))[:, :k]
     return Ranked(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
-
-
-def exact_scores(questions: Array, passages: Array) -> Array:
-    """Inner products of corresponding lines (m × d each): float64 sums, rounded to float32."""
-    found = np.empty(len(questions), np.float32)
-    for start in range(0, len(questions), CACHED):
-        some = slice(start, start + CACHED)
-        products = np.multiply(questions[some], passages[some], dtype=np.float64)
-        found[some] = products.sum(1)
-    return found

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 INFINITY = float("inf")
+FRESH = 2  # candidates per question, in multiples of k, after which a new bound pays
 
 
 class Survivors:
@@ -24,6 +25,7 @@ class Survivors:
         self.count = torch.zeros(questions, dtype=torch.int64, device=device)
         self.bound = torch.full((questions,), -INFINITY, device=device)
         self.crowded = torch.zeros(questions, dtype=torch.bool, device=device)
+        self._fresh = 0
 
     def add(self, question: Tensor, row: Tensor, lower: Tensor, upper: Tensor) -> None:
         """Take in candidates, given as four lists of one length of which `question` rises."""
@@ -40,6 +42,9 @@ class Survivors:
         place = self.count[question] + _positions(question, arrivals)
         self.lower[question, place], self.upper[question, place], self.rows[question, place] = lower, upper, row
         self.count += arrivals
+        self._fresh += len(question)
+        if self._fresh > FRESH * self.k * len(self.count):
+            self.prune()
 
     def _give_up(self, crowded: Tensor) -> None:
         self.crowded |= crowded
@@ -49,15 +54,16 @@ class Survivors:
 
     def prune(self) -> None:
         """Raise the bound to what is known by now, and drop what lies below it."""
-        known = torch.topk(self.lower, self.k).values[:, -1]  # -inf for a question with fewer than k candidates
-        self.bound = torch.maximum(self.bound, known)
-        keep = self.upper >= self.bound[:, None]
-        keep &= self.upper > -INFINITY
+        self._fresh, used = 0, int(self.count.max())
+        if used >= self.k:
+            self.raise_bound(least_of_best(self.lower[:, :used], self.k))
+        keep = self.upper[:, :used] >= self.bound[:, None]
+        keep &= self.upper[:, :used] > -INFINITY
         question, column = keep.nonzero(as_tuple=True)
         self.count = keep.sum(1)
         place = _positions(question, self.count)
         for name in ("lower", "upper", "rows"):
-            values = getattr(self, name)
+            values = getattr(self, name)[:, :used]
             kept = values[question, column]
             values.fill_(0 if name == "rows" else -INFINITY)
             values[question, place] = kept
@@ -71,6 +77,11 @@ class Survivors:
         self.prune()
         question, column = (self.upper > -INFINITY).nonzero(as_tuple=True)
         return question, self.rows[question, column]
+
+
+def least_of_best(scores: Tensor, k: int) -> Tensor:
+    """The k-th largest number of each line (m × at least k)."""
+    return torch.topk(scores, k, sorted=False).values.amin(1)
 
 
 def _positions(question: Tensor, count: Tensor) -> Tensor:
