@@ -61,7 +61,7 @@ class Fusion(nn.Module):
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(-(-longest // MULTIPLE) * MULTIPLE, self._most_positions())
+        width = min(_width(longest), self._most_positions())
         ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
         lengths = torch.tensor([len(p) for p in passages], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
@@ -117,27 +117,44 @@ def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
 
     One question needs no padding and no mask.
     """
-    states = pad_sequence(list(fused), batch_first=True)
+    states = _padded(fused)
     lengths = torch.tensor([len(f) for f in fused], device=states.device)
     mask = (torch.arange(states.shape[1], device=states.device) < lengths[:, None]).long()
     return {"encoder_outputs": BaseModelOutput(last_hidden_state=cast(Any, states)), "attention_mask": mask}
 
 
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Rows (length, d) as one tensor (rows, longest, d), filled with zeros.
+
+    By one concatenation: pad_sequence writes in place, and its gradient copies the whole tensor once for every row.
+    """
+    longest = max(len(row) for row in rows)
+    parts = [part for row in rows for part in (row, row.new_zeros(longest - len(row), row.shape[1]))]
+    return torch.cat(parts).view(len(rows), longest, -1)
+
+
 def micro_batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
     """Indices of sequences in pieces of at most `token_budget` tokens, each of like lengths, longest first.
 
-    A piece is closed before padding would be more than an eighth of a row. One longer than the budget goes alone.
+    What is padded to one multiple of eight stays together, and what is padded to a shorter one joins it while that is
+    at least seven eighths of its width. A sequence longer than the budget goes alone.
     """
     rows: list[int] = []
-    longest = 0
+    width = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if rows and ((len(rows) + 1) * longest > token_budget or lengths[index] < LEAST_FILL * longest):
+        own = _width(lengths[index])
+        if rows and ((len(rows) + 1) * width > token_budget or own < LEAST_FILL * width):
             yield rows
             rows = []
-        longest = longest if rows else -(-lengths[index] // MULTIPLE) * MULTIPLE
+        width = width if rows else own
         rows.append(index)
     if rows:
         yield rows
+
+
+def _width(length: int) -> int:
+    """The length to which a sequence alone is padded: the next multiple of eight."""
+    return -(-length // MULTIPLE) * MULTIPLE
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> Tensor:

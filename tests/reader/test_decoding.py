@@ -74,7 +74,7 @@ def test_groups_hold_so_many_questions_or_passages() -> None:
 
 
 def test_micro_batches_hold_like_lengths_within_the_budget() -> None:
-    lengths = [5, 100, 97, 40, 39, 38, 300, 6]
+    lengths = [5, 100, 97, 40, 33, 38, 300, 6]
     batches = list(micro_batches(lengths, token_budget=210))
-    assert batches == [[6], [1, 2], [3, 4, 5], [7], [0]]
+    assert batches == [[6], [1, 2], [3, 5, 4], [7, 0]]
     assert sorted(i for batch in batches for i in batch) == list(range(8))
