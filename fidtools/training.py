@@ -131,11 +131,25 @@ def train(
     return _Loop(objective, settings, Run(folder, {"settings": asdict(settings)} | record)).run(resume)
 
 
+def spell_out_attention(module: torch.nn.Module) -> None:
+    """Let the transformers in it attend by plain matrix products instead of PyTorch's fused attention.
+
+    On a CPU in bf16 the gradient of the fused one takes two to ten times as long (benchmarks/retriever.md).
+    """
+    from transformers import PreTrainedModel
+
+    for model in module.modules():
+        if isinstance(model, PreTrainedModel) and model.config._attn_implementation == "sdpa":
+            model.set_attn_implementation("eager")
+
+
 class _Loop:
     def __init__(self, objective: Objective, settings: Settings, run: Run) -> None:
         self.objective, self.settings, self.files = objective, settings, run
         self.dtype = choose_precision(settings.precision)
         self.module = objective.module.to(choose_device())
+        if self.dtype is torch.bfloat16 and choose_device().type == "cpu":
+            spell_out_attention(self.module)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, settings)
         self.progress = Progress()

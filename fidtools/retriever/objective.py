@@ -127,8 +127,9 @@ class Student(nn.Module):
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         normalized = self.retriever.settings.normalize
+        own = nn.functional.embedding(batch.slots, passages)  # (q, n, d); indexing would add up gradients in any order
         with torch.autocast(questions.device.type, enabled=False):
-            return losses.similarity(questions.unsqueeze(1), passages[batch.slots], normalized=normalized)  # (q, n)
+            return losses.similarity(questions.unsqueeze(1), own, normalized=normalized)  # (q, n)
 
     def _infonce(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         """The first relevant passage against all others of the batch, but for the question's other relevant ones."""

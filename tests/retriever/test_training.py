@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_the_update_is_the_same_however_little_memory_there_is(
     assert found[0].keys() == found[1].keys()
     for name, plain in found[0].items():
         np.testing.assert_allclose(found[1][name], plain, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def test_the_same_update_has_the_same_bytes_on_two_threads(plain_model: Path, questions: Write) -> None:
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(questions(count=200), retriever, {"attention": 1.0}, 6, None)
+    shared = examples.items[0].passages  # many questions add to the gradient of the same few passages
+    examples.items[:] = [replace(item, passages=shared) for item in examples.items]
+    draws = [Draw(i % 200, 0) for i in range(1000)]
+    student = Student(retriever, Loss(name="kl"), token_budget=1 << 20)
+    torch.set_num_threads(2)
+    try:
+        found = [gradients(student, RetrieverObjective(student, examples, None), draws) for _ in range(4)]
+    finally:
+        torch.set_num_threads(1)
+    assert [name for again in found[1:] for name in again if not torch.equal(again[name], found[0][name])] == []
 
 
 def test_the_loss_is_that_of_the_formula_over_separately_encoded_texts(plain_model: Path, questions: Write) -> None:
