@@ -1,21 +1,22 @@
-# What Tables 5 and 6 share: one iteration of the loop from BM25's passages, then retrievers trained in other ways on
-# the same scores. SCORED=folder takes train.jsonl and dev.jsonl (with `ctxs` and scores) from there and runs no reader;
-# then PASSAGES, DEV and RETRIEVER must be given too.
+# What Tables 5 and 6 share: one iteration of the loop from BM25's passages, in which the reader writes the scores of
+# every aggregation, then retrievers trained in other ways on the same scores. SCORED=folder takes train.jsonl and
+# dev.jsonl (with `ctxs` and scores) from there and runs no reader; then PASSAGES, DEV and RETRIEVER must be given too.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export RUNS
-: "${DATASET:=nq}" "${SCORED:=}" "${SCORE_OPTIONS:=}" "${TEACHER:=attention}"
+: "${DATASET:=nq}" "${SCORED:=}" "${TEACHER:=attention}"
 
-# begin SEED: the folder of this seed's run and the settings it was made with
+# begin SEED: the folder of this seed's retrievers, the scores, and the settings they were made with
 begin() {
+  local base=$RUNS/seed-$1/$DATASET-scored name value
   folder=$RUNS/seed-$1/$DATASET-$table
-  scored=$folder/0 suffix=.scored
+  scored=$base/0 suffix=.scored
   if [[ -n $SCORED ]]; then
     scored=$(realpath "$SCORED") suffix=
     : "${PASSAGES:?}" "${DEV:?}" "${RETRIEVER:?}"
     mkdir -p "$folder"
   else
-    run "$DATASET-$table" "$DATASET" 1 START=bm25 SCORE_OPTIONS="$SCORE_OPTIONS"
-    source "$folder/settings.txt"
+    SEEDS=$1 run "$DATASET-scored" "$DATASET" 1 START=bm25 SCORE_OPTIONS="--aggregate all"
+    while IFS='=' read -r name value; do printf -v "$name" %s "$value"; done <"$base/settings.txt"
   fi
   : "${K:=100}" "${RETRIEVER_PASSAGES:=100}" "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}"
   : "${RETRIEVER_EVAL_EVERY:=500}" "${PRECISION:=auto}" "${RETRIEVER_OPTIONS:=}" "${EVAL_K:=1,5,20,100}"

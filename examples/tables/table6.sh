@@ -3,7 +3,7 @@
 # writes all six of the paper's rows; `attention-value-norm` is Atlas's.
 #
 #   DATASET=squad PROFILE=small SEEDS="0 1 2" examples/tables/table6.sh
-table=table6 SCORE_OPTIONS="--aggregate all"
+table=table6
 source "$(dirname "${BASH_SOURCE[0]}")/distil.sh"
 : "${AGGREGATIONS:=attention attention-max-token attention-outputs attention-last-layers attention-max-layer attention-max-head attention-value-norm}"
 

@@ -1,4 +1,4 @@
-# The toy world: generated here, with tiny models that ship with the project. Ten minutes on two CPU cores.
+# The toy world: generated here, with tiny models that ship with the project. Five minutes on two free CPU cores.
 : "${DATA:=$here/data/toy}"
 fetch() { fidtools fetch toy -o "$DATA"; }
 
