@@ -29,7 +29,8 @@ from fidtools.models import loading, resolve_model
 from fidtools.records import Passage, read_passages
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
 from fidtools.retriever.examples import Example, Examples
-from fidtools.retriever.objective import Loss, RetrieverObjective, Student
+from fidtools.retriever.objective import RetrieverObjective
+from fidtools.retriever.update import Loss, Student
 from fidtools.training import Draw
 
 PER_QUESTION = 32

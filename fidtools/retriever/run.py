@@ -7,13 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fidtools.devices import ranks
 from fidtools.errors import UsageError
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
-from fidtools.retriever.objective import Loss, RetrieverObjective, Student
+from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.setup import StudentSize, new_word_student, start_from
 from fidtools.retriever.targets import check_targets, parse_teacher
+from fidtools.retriever.update import Loss, Student
 from fidtools.talk import log
 from fidtools.training import Settings, train
 
@@ -49,8 +49,6 @@ def _only(options: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 def _check(loss: Loss, options: Mapping[str, Any]) -> None:
     if loss.needs_labels and not options["labels"]:
         raise UsageError(f"--loss {loss.name} learns from labels", hint="--labels gold, or --labels answer")
-    if loss.name == "infonce" and ranks().world > 1:
-        raise UsageError("--loss infonce runs in one process: its negatives are those of the whole batch")
     for name in ("temperature", "teacher_temperature"):
         if not options[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0")

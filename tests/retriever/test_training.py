@@ -23,7 +23,8 @@ from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.monitors import monitor
-from fidtools.retriever.objective import Loss, RetrieverObjective, Student, make_batch
+from fidtools.retriever.objective import RetrieverObjective
+from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training import Draw
 
 Write = Callable[..., Path]
@@ -186,15 +187,15 @@ def test_a_stopped_run_continues_to_the_same_weights(plain_model: Path, question
     fit(train, tmp_path / "whole", *options)
     script = f"""
 import os, signal
-from fidtools.retriever import objective
+from fidtools.retriever import update
 from fidtools.cli import main
 seen = []
-def forward(self, batch, plain=objective.Student.forward):
+def forward(self, batch, plain=update.Student.forward):
     seen.append(1)
     if len(seen) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, batch)
-objective.Student.forward = forward
+update.Student.forward = forward
 main({["train-retriever", str(train), "-o", str(tmp_path / "cut"), *SMALL, *EXACT, *options]!r})
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=ONE_THREAD)
@@ -205,9 +206,11 @@ main({["train-retriever", str(train), "-o", str(tmp_path / "cut"), *SMALL, *EXAC
         assert different(weights(tmp_path / "whole" / part), weights(tmp_path / "cut" / part)) == []
 
 
-def test_two_ranks_make_the_same_update_as_one(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["kl", "infonce"])
+def test_two_ranks_make_the_same_update_as_one(plain_model: Path, questions: Write, tmp_path: Path, loss: str) -> None:
     train, dev = questions(), questions("dev.jsonl", count=5, seed=1)
-    options = ["--retriever", str(plain_model), "--dev", str(dev), "--dropout", "0"]
+    options = ["--retriever", str(plain_model), "--dev", str(dev), "--dropout", "0", "--loss", loss, "--labels", "gold"]
+    options += ["--batch", "3"]  # two questions on one rank, one on the other
     fit(train, tmp_path / "one", *options)
     arguments = ["train-retriever", str(train), "-o", str(tmp_path / "two"), *SMALL, *EXACT, *options]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
