@@ -17,7 +17,7 @@ from fidtools.sparse.ranking import batches, document_of
 
 Array = np.ndarray[Any, Any]
 Encode = Callable[[Sequence[str]], Array]
-BATCH = 2048  # questions encoded and searched together
+BATCH = 16384  # questions encoded and searched together: the vectors are read once for each batch
 
 
 def retrieve(
@@ -43,10 +43,15 @@ def retrieve(
 
 def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[list[Question], Array]]:
     """Batches with their vectors (m × d), on every rank; each rank encodes one batch in turn."""
-    me, remaining = ranks(), batches(questions, BATCH)
+    me, remaining = ranks(), batches(map(_without_passages, questions), BATCH)
     while group := list(islice(remaining, me.world)):
         mine = encode([question.question for question in group[me.rank]]) if me.rank < len(group) else None
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
+
+
+def _without_passages(question: Question) -> Question:
+    question.ctxs = None  # those of an earlier ranking, which would be held for a whole batch
+    return question
 
 
 def _scored(passages: PassageFile, ranked: Ranked, dim: int) -> Iterator[Passage]:
