@@ -10,14 +10,15 @@ from typing import Literal
 from fidtools.errors import MissingExtraError, UsageError
 from fidtools.evaluation.agreement import KINDS, Agreement
 from fidtools.evaluation.answers import Normalizer, normalize_answer, normalize_trivia
-from fidtools.evaluation.documents import Accuracy, Evidence, Kilt
+from fidtools.evaluation.documents import Accuracy, Evidence
 from fidtools.evaluation.generated import NAMES, Generated
 from fidtools.evaluation.judged import Judged, parse
+from fidtools.evaluation.kilt import Kilt, KiltRouge
 from fidtools.evaluation.measures import AnswerRecall, AnswerScores, Gold, GoldRecall
 from fidtools.evaluation.scores import Measure
 
 CUTOFFS = (1, 5, 20, 100)
-KNOWN = ("R@k", "gold-R@k", "EM", "F1", "accuracy", "evidence@k", "oracle@k", "KILT", *NAMES)
+KNOWN = ("R@k", "gold-R@k", "EM", "F1", "accuracy", "evidence@k", "oracle@k", "KILT", "KILT-ROUGE-L", *NAMES)
 WITH_CUTOFF = ("overlap", "cover")
 
 
@@ -115,5 +116,6 @@ FAMILIES: Sequence[tuple[str, Callable[[Settings, Found], Measure]]] = (
     (r"EM|F1", _answers),
     (r"accuracy", lambda settings, found: Accuracy()),
     (r"KILT", lambda settings, found: Kilt()),
+    (r"KILT-ROUGE-L", lambda settings, found: KiltRouge()),
     ("|".join(NAMES), lambda settings, found: Generated([match.group() for match in found])),
 )

@@ -1,12 +1,11 @@
-"""Fact checking and KILT: sets of documents that must be found together, labels, and answers with provenance."""
+"""Fact checking: sets of documents that must be found together, and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fidtools.evaluation.answers import exact_match, f1
 from fidtools.evaluation.measures import NO_ANSWERS, NO_PASSAGES, NO_PREDICTION, RankMeasure
 from fidtools.evaluation.scores import Finish, Unmeasured
 from fidtools.formats.corpora import page_title
@@ -99,71 +98,3 @@ class Accuracy:
     def finish(self) -> Finish:
         """Nothing to add."""
         return Finish()
-
-
-@dataclass
-class Kilt:
-    """KILT's scores of provenance, by page: KILT-Rprec, KILT-recall@5, and KILT-EM and KILT-F1, which count an answer
-    only where the R-precision is 1 (Petroni et al. 2021, section 5).
-    """
-
-    names: Sequence[str] = ("KILT-Rprec", "KILT-recall@5", "KILT-EM", "KILT-F1")
-    by: str = "KILT, Wikipedia pages"
-    unit: str = "%"
-    depth: int = field(default=5, init=False)
-
-    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
-        """All four, per question."""
-        return [self._one(question) for question in questions]
-
-    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
-        sets = kilt_sets(question)
-        if not sets:
-            return Unmeasured("have no provenance")
-        if question.ctxs is None:
-            return NO_PASSAGES
-        pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id", p.id)) for p in question.ctxs))
-        whole = r_precision(sets, pages)
-        answers, prediction = question.answers or [], question.prediction
-        em = f1_score = float("nan")  # a system that retrieves only has neither
-        if prediction is not None:
-            em = float(whole == 1 and exact_match(prediction, answers))
-            f1_score = f1(prediction, answers) if whole == 1 else 0.0
-        values = whole, recall_of_sets(sets, pages, self.depth), em, f1_score
-        return {name: 100.0 * value for name, value in zip(self.names, values, strict=True)}
-
-    def finish(self) -> Finish:
-        """Nothing to add."""
-        return Finish()
-
-
-def kilt_sets(question: Question) -> Sets:
-    """The distinct sets of Wikipedia pages, one for every gold output with provenance."""
-    outputs = question.extra.get("output")
-    found = [frozenset(map(str, _wikipedia_ids(output))) for output in outputs] if isinstance(outputs, list) else []
-    return [pages for pages in dict.fromkeys(found) if pages]
-
-
-def _wikipedia_ids(output: Any) -> Iterable[Any]:
-    provenance = output.get("provenance") if isinstance(output, dict) else None
-    return [place["wikipedia_id"] for place in provenance or () if "wikipedia_id" in place]
-
-
-def r_precision(sets: Sets, pages: Sequence[str]) -> float:
-    """The best over the sets: which share of the first R distinct pages belongs to a set of R pages."""
-    return max(len(pages_of_set & set(pages[: len(pages_of_set)])) / len(pages_of_set) for pages_of_set in sets)
-
-
-def recall_of_sets(sets: Sets, pages: Sequence[str], k: int) -> float:
-    """The share of the sets found among the first k, a set taking one place: that of the last of its pages."""
-    places: list[bool | int] = []  # True: a whole set; False: a page of none; n: the part of set n seen so far
-    missing = [set(pages_of_set) for pages_of_set in sets]
-    for page in pages:
-        holding = [number for number, rest in enumerate(missing) if page in rest]
-        for number in holding:
-            missing[number].discard(page)
-            places = [place for place in places if place is True or place is False or place != number]
-            places.append(number if missing[number] else True)
-        if not holding:
-            places.append(False)
-    return sum(place is True for place in places[:k]) / len(sets)

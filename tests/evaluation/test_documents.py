@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fidtools.evaluation.catalogue import Settings, measures
-from fidtools.evaluation.documents import covering_rank, evidence_sets, r_precision, recall_of_sets
+from fidtools.evaluation.documents import covering_rank, evidence_sets
 from fidtools.evaluation.inputs import Inputs
+from fidtools.evaluation.kilt import r_precision, recall_of_sets
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
 from fidtools.records import Passage, Question
@@ -71,3 +72,21 @@ def test_every_verifiable_claim_of_the_sample_has_evidence(shared):
     for found in claims:
         assert bool(evidence_sets(found)) == (found.extra["label"] != "NOT ENOUGH INFO")
         assert found.answers == [found.extra["label"]]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "expected"),
+    [
+        ("the cat sat", ["a dog", "the cat ran"], 200 / 3),  # two of three words in order, both ways; the best answer
+        ("The cat", ["the cat"], 50.0),  # letters count as they are written
+        ("one two three four", ["one three"], 200 * 0.5 * 1 / 1.5),
+        ("", ["a"], 0.0),
+        (".", ["a"], 0.0),
+        (" ".join(map(str, range(900))), [" ".join(map(str, range(1, 901)))], 100 * 899 / 900),
+    ],
+    ids=["best", "case", "uneven", "empty", "full-stop", "long"],
+)
+def test_kilt_s_rouge_of_long_answers(prediction, answers, expected):
+    question = Question("1", "why?", answers=answers, prediction=prediction)
+    found = collect([question], measures(Settings(profile="kilt"), ["KILT-ROUGE-L"])).metrics()
+    assert found["KILT-ROUGE-L"].value == pytest.approx(expected, rel=1e-6)
