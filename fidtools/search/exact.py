@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -76,23 +78,27 @@ def _room(k: int) -> int:
     return max(1024, ROOM * k)
 
 
-def _block_rows(questions: int, dim: int, score_bytes: int, memory: int) -> int:
-    """So many that their vectors (stored, read ahead, shifted, rounded) and scores take a quarter of the memory."""
+def _block_rows(questions: int, shares: int, dim: int, score_bytes: int, memory: int) -> int:
+    """So many that two blocks' vectors (stored, shifted, rounded) and the scores take a quarter of the memory."""
     rows = memory // (4 * (4 * dim * FLOAT + 2 * questions * FLOAT))
-    rows = min(rows, LARGEST_BLOCK, LARGEST_SCORES // (questions * score_bytes))
+    rows = min(rows, LARGEST_BLOCK, LARGEST_SCORES * shares // (questions * score_bytes))
     return max(GROUP, rows // GROUP * GROUP)
 
 
 def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: Product) -> Ranked:
-    center = _mean(vectors, questions.device)
-    factors = Factors.of(questions, product)
-    survivors = Survivors(len(questions), k, _room(k), questions.device)
-    size = _block_rows(len(questions), vectors.shape[1], factors.values.itemsize, memory)
-    buffer = factors.values.new_empty(len(questions) * size)
-    for start, stored in (_read_ahead if len(questions) >= FEW else _read)(vectors, size):
-        _filter(prepare_block(start, stored, center, product, GROUP), factors, survivors, buffer)
-    found = rescored(questions, vectors, survivors.pairs(), k, memory)
-    crowded = survivors.crowded.nonzero()[:, 0]
+    shares = _shares(questions)
+    factors = [Factors.of(share, product) for share in shares]
+    bytes_each = factors[0].values.itemsize
+    size = _block_rows(len(questions), len(shares), vectors.shape[1], bytes_each, memory)
+    sieves = [Sieve(part, k, size) for part in factors]
+    with _workers(len(sieves)) as pool:
+        at_work: list[Future[None]] = []
+        for block in _blocks(vectors, size, _mean(vectors, questions.device), product):
+            _finish(at_work)
+            at_work = [pool.submit(sieve.take, block) for sieve in sieves]
+        _finish(at_work)
+    found = rescored(questions, vectors, _pairs(sieves), k, memory)
+    crowded = torch.cat([sieve.survivors.crowded for sieve in sieves]).nonzero()[:, 0]
     if len(crowded):  # more near-ties than there is room for: better products tell them apart, in the end exact ones
         rest = questions[crowded]
         better = _search(rest, vectors, k, memory, "float32") if product == "bf16" else brute_force(rest, vectors, k)
@@ -100,21 +106,43 @@ def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: P
     return found
 
 
-def _read(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
-    """Blocks of `size` vectors with the number of their first."""
+def _shares(questions: Tensor) -> list[Tensor]:
+    """The questions (m × d) in parts, one for each thread of a CPU; all together where they are few, or on a GPU."""
+    parts = min(torch.get_num_threads(), len(questions) // FEW) if questions.device.type == "cpu" else 1
+    return list(torch.split(questions, -(-len(questions) // max(1, parts))))
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that share out PyTorch's: a search is many small steps, which one thread takes faster than a team."""
+    threads = torch.get_num_threads()
+    each = max(1, threads // count)
+    torch.set_num_threads(each)
+    try:
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(each,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _finish(at_work: list[Future[None]]) -> None:
+    for future in at_work:
+        future.result()
+
+
+def _blocks(vectors: Vectors, size: int, center: Tensor, product: Product) -> Iterator[Block]:
+    """The passages, `size` at a time."""
     rows = vectors.shape[0]
     for start in range(0, rows, size):
-        yield start, vectors.read(start, min(start + size, rows))
+        yield prepare_block(start, vectors.read(start, min(start + size, rows)), center, product, GROUP)
 
 
-def _read_ahead(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
-    """The same, the next block read by a thread while one is worked on."""
-    blocks = _read(vectors, size)
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(next, blocks, None)
-        while block := waiting.result():
-            waiting = reader.submit(next, blocks, None)
-            yield block
+def _pairs(sieves: list[Sieve]) -> tuple[Tensor, Tensor]:
+    """Questions (rising, counted over all shares) and rows of what is left."""
+    found = [sieve.survivors.pairs() for sieve in sieves]
+    starts = accumulate((len(sieve.survivors.count) for sieve in sieves), initial=0)
+    questions = [question + start for (question, _), start in zip(found, starts, strict=False)]
+    return torch.cat(questions), torch.cat([row for _, row in found])
 
 
 def _mean(vectors: Vectors, device: torch.device) -> Tensor:
@@ -126,28 +154,37 @@ def _mean(vectors: Vectors, device: torch.device) -> Tensor:
     return torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
 
 
-def _filter(block: Block, factors: Factors, survivors: Survivors, buffer: Tensor) -> None:
-    """Hand the survivors what a block has above their bound. `buffer` takes the products (m × at least B, flat)."""
-    scores = multiply(factors.values, block.values, buffer)
-    scores[:, block.rows :] = -INFINITY
-    if block.start == 0:
-        _first_bound(scores, block, factors, survivors)
-    least = factors.least(survivors.bound, factors.slack(block.sizes.largest())[:, 0])
-    groups = largest_of_groups(scores, GROUP, least)
-    question, group = (groups >= least[:, None]).nonzero(as_tuple=True)
-    inside = scores.view(len(scores), GROUP, -1)[question, :, group].float()  # (candidate groups, GROUP)
-    candidate, place = ((inside >= least[question, None]) & (inside > -INFINITY)).nonzero(as_tuple=True)
-    score, question = inside[candidate, place], question[candidate]
-    column = group[candidate] + place * groups.shape[1]
-    error = factors.slack_of(question, block.sizes.of(column)) + factors.rounding * score.abs()
-    kept = (score + error >= survivors.bound[question]).nonzero()[:, 0]  # now with each passage's own error
-    question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
-    survivors.add(question, row, score - error, score + error)
+class Sieve:
+    """Some questions, and the passages that may be among their `k` best; blocks hold at most `size` passages."""
 
+    def __init__(self, factors: Factors, k: int, size: int) -> None:
+        questions, device = len(factors.values), factors.values.device
+        self.factors, self.survivors = factors, Survivors(questions, k, _room(k), device)
+        self._products = factors.values.new_empty(questions * size)
 
-def _first_bound(scores: Tensor, block: Block, factors: Factors, survivors: Survivors) -> None:
-    """k groups have a passage above the k-th largest lower bound of groups: so there are k passages."""
-    groups = largest_of_groups(scores, GROUP)
-    if groups.shape[1] >= survivors.k:
-        errors = factors.slack(block.sizes.largest_of_groups(GROUP)) + factors.rounding * groups.abs()
-        survivors.raise_bound(least_of_best(groups - errors, survivors.k))
+    def take(self, block: Block) -> None:
+        """Hand the survivors what a block has above their bound."""
+        factors, survivors = self.factors, self.survivors
+        scores = multiply(factors.values, block.values, self._products)
+        scores[:, block.rows :] = -INFINITY
+        if block.start == 0:
+            self._first_bound(scores, block)
+        least = factors.least(survivors.bound, factors.slack(block.sizes.largest())[:, 0])
+        groups = largest_of_groups(scores, GROUP, least)
+        question, group = (groups >= least[:, None]).nonzero(as_tuple=True)
+        inside = scores.view(len(scores), GROUP, -1)[question, :, group].float()  # (candidate groups, GROUP)
+        candidate, place = ((inside >= least[question, None]) & (inside > -INFINITY)).nonzero(as_tuple=True)
+        score, question = inside[candidate, place], question[candidate]
+        column = group[candidate] + place * groups.shape[1]
+        error = factors.slack_of(question, block.sizes.of(column)) + factors.rounding * score.abs()
+        kept = (score + error >= survivors.bound[question]).nonzero()[:, 0]  # now with each passage's own error
+        question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
+        survivors.add(question, row, score - error, score + error)
+
+    def _first_bound(self, scores: Tensor, block: Block) -> None:
+        """k groups have a passage above the k-th largest lower bound of groups: so there are k passages."""
+        factors, survivors = self.factors, self.survivors
+        groups = largest_of_groups(scores, GROUP)
+        if groups.shape[1] >= survivors.k:
+            errors = factors.slack(block.sizes.largest_of_groups(GROUP)) + factors.rounding * groups.abs()
+            survivors.raise_bound(least_of_best(groups - errors, survivors.k))
