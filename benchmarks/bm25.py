@@ -25,6 +25,7 @@ from typing import Any, Literal
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
+import orjson
 
 from fidtools.records import Passage, read_passages, read_questions
 from fidtools.sparse.engine import Settings, indexed_text
@@ -96,9 +97,8 @@ class Anserini:
         options = ["-input", "", "-collection", "JsonCollection", "-index", str(folder), "-threads", "1"]
         options += ["-stemmer", "none", "-keepStopwords", "-memoryBuffer", "256"]
         indexer = java_class("io.anserini.index.SimpleIndexer")(options)
-        document = java_class("io.anserini.collection.JsonCollection$Document")
         for row, text in enumerate(texts):
-            indexer.addDocument(document.fromFields(str(row), text))
+            indexer.addRawDocument(orjson.dumps({"id": str(row), "contents": text}).decode())
         indexer.close()
         self.searcher = java_class("io.anserini.search.SimpleSearcher")(str(folder))
         self.searcher.set_analyzer(java_class("org.apache.lucene.analysis.standard.StandardAnalyzer")())
