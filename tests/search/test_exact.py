@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from fidtools.errors import DataError
 from fidtools.search.exact import search
@@ -71,6 +72,26 @@ def test_the_result_does_not_depend_on_memory(memory):
     passages, questions = few_distinct(2000, 16), normal(30, 16, seed=9)
     found = search(questions, ArrayVectors(passages), 25, memory=memory, product="bf16")
     np.testing.assert_array_equal(found.rows, brute_force(questions, passages, 25)[0])
+
+
+@pytest.mark.parametrize("product", ["bf16", "float32"])
+@pytest.mark.parametrize("make", [normal, few_distinct, nearly_equal])
+def test_threads_share_the_questions_and_find_the_same(make, product):
+    passages, questions = make(9000, 24), normal(200, 24, seed=9)
+    rows, scores = brute_force(questions, passages, 10)
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found = search(questions, ArrayVectors(passages), 10, product=product)
+            assert torch.get_num_threads() == threads
+            np.testing.assert_array_equal(found.rows, rows)
+            np.testing.assert_array_equal(found.scores, scores)
+        passages[8000] = np.nan
+        with pytest.raises(DataError, match="8000"):
+            search(questions, ArrayVectors(passages), 10, product=product)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
