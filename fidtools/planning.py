@@ -136,14 +136,15 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
     return rate(encode) * 2 / work.layers
 
 
-def _search_rate(dim: int, questions: int = 1024, passages: int = 16384) -> float:
+def _search_rate(dim: int, questions: int = 1024, passages: int = 1 << 16) -> float:
+    """Of so many passages that the first of them, from which the search learns its bound, do not weigh."""
     import numpy as np
 
     from fidtools.search.exact import search
     from fidtools.search.vectors import ArrayVectors
 
     draw = np.random.default_rng(0)
-    asked, table = (draw.normal(size=(n, dim)).astype(np.float32) for n in (questions, passages))
+    asked, table = (draw.standard_normal((n, dim), np.float32) for n in (questions, passages))
 
     def compare() -> float:
         search(asked, ArrayVectors(table), 100)
