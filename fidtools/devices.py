@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
@@ -35,6 +35,11 @@ class Ranks:
     def share(self, items: list[T]) -> list[T]:
         """Every world-th item: together the ranks hold each once."""
         return items[self.rank :: self.world]
+
+
+def in_turn(shares: Sequence[Sequence[T]]) -> list[T]:
+    """What `Ranks.share` dealt out, given every rank's share, in its order again."""
+    return [share[turn] for turn in range(max(map(len, shares))) for share in shares if turn < len(share)]
 
 
 @functools.cache

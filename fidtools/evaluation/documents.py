@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fidtools.evaluation.measures import NO_ANSWERS, NO_PASSAGES, NO_PREDICTION, RankMeasure
-from fidtools.evaluation.scores import Finish, Unmeasured
+from fidtools.evaluation.measures import NO_PASSAGES, PredictionMeasure, RankMeasure
+from fidtools.evaluation.scores import Unmeasured
 from fidtools.formats.corpora import page_title
 from fidtools.records import Passage, Question
 
@@ -77,24 +77,13 @@ class Evidence(RankMeasure):
 
 
 @dataclass
-class Accuracy:
+class Accuracy(PredictionMeasure):
     """accuracy: the share of predictions that are a label or answer letter for letter (FEVER, KILT)."""
 
     names: Sequence[str] = ("accuracy",)
     by: str = "the same letters"
     unit: str = "%"
 
-    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
-        """100 or 0, per question."""
-        return [self._one(question) for question in questions]
-
-    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
-        if not question.answers:
-            return NO_ANSWERS
-        if question.prediction is None:
-            return NO_PREDICTION
-        return {"accuracy": 100.0 * (question.prediction.strip() in {answer.strip() for answer in question.answers})}
-
-    def finish(self) -> Finish:
-        """Nothing to add."""
-        return Finish()
+    def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
+        """100 or 0."""
+        return {"accuracy": 100.0 * (prediction.strip() in {answer.strip() for answer in answers})}

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.errors import FidtoolsError, MissingExtraError
-from fidtools.evaluation.measures import NO_ANSWERS, NO_PREDICTION
+from fidtools.evaluation.measures import NO_PREDICTION, unjudged
 from fidtools.evaluation.scores import Finish, Pooled, Unmeasured
 from fidtools.records import Question
 
@@ -82,7 +82,7 @@ class Generated:
 
     def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
         """Every metric, per question."""
-        excuses = [_excuse(question) for question in questions]
+        excuses = [unjudged(question) for question in questions]
         rows = [
             (question.prediction or "", question.answers or [])
             for question, excuse in zip(questions, excuses, strict=True)
@@ -137,12 +137,6 @@ def _percent_meteor(sums: Floats) -> Floats:
 
 def _percent_bleu(order: int, sums: Floats) -> Floats:
     return 100 * bleu(sums, order)
-
-
-def _excuse(question: Question) -> Unmeasured | None:
-    if not question.answers:
-        return NO_ANSWERS
-    return NO_PREDICTION if question.prediction is None else None
 
 
 def bleu_statistics(prediction: str, answers: Sequence[str]) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.answers import exact_match, f1
 from fidtools.evaluation.documents import Sets
-from fidtools.evaluation.measures import NO_ANSWERS, NO_PASSAGES, NO_PREDICTION
+from fidtools.evaluation.measures import NO_PASSAGES, PredictionMeasure
 from fidtools.evaluation.scores import Finish, Unmeasured
 from fidtools.records import Question
 
@@ -87,7 +87,7 @@ def recall_of_sets(sets: Sets, pages: Sequence[str], k: int) -> float:
 
 
 @dataclass
-class KiltRouge:
+class KiltRouge(PredictionMeasure):
     """The ROUGE-L by which KILT judges long answers: that of the package `rouge`, the best over the answers.
 
     Its words are parted at spaces, as they are written; a prediction without words is 0.
@@ -97,20 +97,9 @@ class KiltRouge:
     by: str = "KILT, the package rouge"
     unit: str = "%"
 
-    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
-        """ROUGE-L, per question. Raises MissingExtraError without the package."""
-        return [self._one(question) for question in questions]
-
-    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
-        if not question.answers:
-            return NO_ANSWERS
-        if question.prediction is None:
-            return NO_PREDICTION
-        return {self.names[0]: 100.0 * max(rouge_l(question.prediction, answer) for answer in question.answers)}
-
-    def finish(self) -> Finish:
-        """Nothing to add."""
-        return Finish()
+    def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
+        """ROUGE-L. Raises MissingExtraError without the package."""
+        return {self.names[0]: 100.0 * max(rouge_l(prediction, answer) for answer in answers)}
 
 
 def rouge_l(prediction: str, answer: str) -> float:

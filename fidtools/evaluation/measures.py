@@ -140,8 +140,31 @@ class GoldRecall(RankMeasure):
         return self.at_ks(first_rank([passage.id in relevant for passage in question.ctxs]), question.ctxs)
 
 
+def unjudged(question: Question) -> Unmeasured | None:
+    """Why a question's prediction cannot be compared with its answers; None where it can."""
+    if not question.answers:
+        return NO_ANSWERS
+    return NO_PREDICTION if question.prediction is None else None
+
+
+class PredictionMeasure:
+    """What measures of one prediction against its answers share; `values` is each one's own."""
+
+    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
+        """Every metric, per question."""
+        return [unjudged(q) or self.values(q.prediction or "", q.answers or []) for q in questions]
+
+    def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
+        """The metrics of a prediction; there is at least one answer."""
+        raise NotImplementedError
+
+    def finish(self) -> Finish:
+        """Nothing to add."""
+        return Finish()
+
+
 @dataclass
-class AnswerScores:
+class AnswerScores(PredictionMeasure):
     """EM and F1 of the predictions, in the normal form of the profile."""
 
     normalize: Normalizer = normalize_answer
@@ -149,18 +172,7 @@ class AnswerScores:
     names: Sequence[str] = ("EM", "F1")
     unit: str = "%"
 
-    def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
-        """EM and F1, per question."""
-        return [self._one(question) for question in questions]
-
-    def _one(self, question: Question) -> dict[str, float] | Unmeasured:
-        if not question.answers:
-            return NO_ANSWERS
-        if question.prediction is None:
-            return NO_PREDICTION
-        exact = exact_match(question.prediction, question.answers, self.normalize)
-        return {"EM": 100.0 * exact, "F1": 100.0 * f1(question.prediction, question.answers, self.normalize)}
-
-    def finish(self) -> Finish:
-        """Nothing to add."""
-        return Finish()
+    def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
+        """EM and F1."""
+        exact = exact_match(prediction, answers, self.normalize)
+        return {"EM": 100.0 * exact, "F1": 100.0 * f1(prediction, answers, self.normalize)}

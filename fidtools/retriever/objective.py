@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fidtools.devices import gather, ranks
+from fidtools.devices import gather, in_turn, ranks
 from fidtools.retriever import losses
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.monitors import monitor
-from fidtools.retriever.update import Batch, Student, in_turn, make_batch
+from fidtools.retriever.update import Batch, Student, make_batch
 from fidtools.training import Draw
 
 Select = Literal["loss", "overlap", "inversions"]

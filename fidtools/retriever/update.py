@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fidtools.devices import choose_device, gather, ranks
+from fidtools.devices import choose_device, gather, in_turn, ranks
 from fidtools.retriever import losses
 from fidtools.retriever.batching import budget_batches, padded
 from fidtools.retriever.encoding import Retriever, finish, pad_of
 from fidtools.retriever.examples import Example, Examples
 
-T = TypeVar("T")
 PIECES = 4
 """A micro-batch is encoded in about so many pieces of texts of similar length."""
 
@@ -195,12 +193,5 @@ def joined(own: Tensor) -> Tensor:
     if me.world == 1:
         return own
     parts = [part.to(own.device) for part in gather(own.detach().cpu())]
-    ends = accumulate(len(part) for part in parts)
-    order = in_turn([range(end - len(part), end) for part, end in zip(parts, ends, strict=True)])
     parts[me.rank] = own
-    return torch.cat(parts)[torch.tensor(order, device=own.device)]
-
-
-def in_turn(shares: Sequence[Sequence[T]]) -> list[T]:
-    """What `Ranks.share` dealt out, together again in its order."""
-    return [share[turn] for turn in range(max(map(len, shares))) for share in shares if turn < len(share)]
+    return torch.stack(in_turn([part.unbind() for part in parts]))

@@ -25,7 +25,7 @@ from fidtools.search.products import (
 from fidtools.search.ranked import Ranked
 from fidtools.search.rescoring import brute_force, rescored
 from fidtools.search.survivors import INFINITY, Survivors, least_of_best
-from fidtools.search.vectors import Vectors
+from fidtools.search.vectors import Vectors, blocks
 
 Array = np.ndarray[Any, Any]
 GROUP = 16  # passages whose best score is compared at once
@@ -91,9 +91,11 @@ def _search(questions: Tensor, vectors: Vectors, k: int, memory: int, product: P
     bytes_each = factors[0].values.itemsize
     size = _block_rows(len(questions), len(shares), vectors.shape[1], bytes_each, memory)
     sieves = [Sieve(part, k, size) for part in factors]
+    center = _mean(vectors, questions.device)
     with _workers(len(sieves)) as pool:
         at_work: list[Future[None]] = []
-        for block in _blocks(vectors, size, _mean(vectors, questions.device), product):
+        for start, stored in blocks(vectors, size):
+            block = prepare_block(start, stored, center, product, GROUP)
             _finish(at_work)
             at_work = [pool.submit(sieve.take, block) for sieve in sieves]
         _finish(at_work)
@@ -128,13 +130,6 @@ def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
 def _finish(at_work: list[Future[None]]) -> None:
     for future in at_work:
         future.result()
-
-
-def _blocks(vectors: Vectors, size: int, center: Tensor, product: Product) -> Iterator[Block]:
-    """The passages, `size` at a time."""
-    rows = vectors.shape[0]
-    for start in range(0, rows, size):
-        yield prepare_block(start, vectors.read(start, min(start + size, rows)), center, product, GROUP)
 
 
 def _pairs(sieves: list[Sieve]) -> tuple[Tensor, Tensor]:

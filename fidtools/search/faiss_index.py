@@ -20,7 +20,7 @@ from fidtools.search.corpus import Encoder, complain, other_encoder, other_passa
 from fidtools.search.exact import search
 from fidtools.search.faiss_recipes import Recipe
 from fidtools.search.ranked import Ranked, best
-from fidtools.search.vectors import FileVectors, Stacked, Vectors
+from fidtools.search.vectors import FileVectors, Stacked, Vectors, blocks
 from fidtools.streams import PathLike, atomic_folder, write_json
 from fidtools.talk import log, track
 
@@ -88,8 +88,8 @@ def _filled(faiss: Any, recipe: Recipe, vectors: Vectors, gpu: bool, seed: int) 
         picked = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
         log.info("training %s on %s of %s vectors", recipe.factory, f"{count:,}", f"{rows:,}")
         index.train(_float32(vectors.take(picked)))
-    for start in track(range(0, rows, BLOCK), "adding", -(-rows // BLOCK)):
-        index.add(_float32(vectors.read(start, min(start + BLOCK, rows))))
+    for _, stored in track(blocks(vectors, BLOCK), "adding", -(-rows // BLOCK)):
+        index.add(_float32(stored))
     if gpu:
         index = faiss.index_gpu_to_cpu(index)
         _set_parameters(faiss, index, recipe.parameters)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fidtools.search.products import check_finite
 from fidtools.search.ranked import Ranked, merged
-from fidtools.search.vectors import Vectors
+from fidtools.search.vectors import Vectors, blocks
 
 Array = np.ndarray[Any, Any]
 CACHED = 128  # pairs whose products fit into the processor's cache
@@ -75,8 +75,7 @@ def brute_force(questions: Tensor, vectors: Vectors, k: int) -> Ranked:
     """
     asked = questions.cpu().numpy().astype(np.float64)
     found = Ranked(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32))
-    for start in range(0, vectors.shape[0], BRUTE_BLOCK):
-        stored = vectors.read(start, min(start + BRUTE_BLOCK, vectors.shape[0]))
+    for start, stored in blocks(vectors, BRUTE_BLOCK):
         check_finite(torch.linalg.vector_norm(torch.from_numpy(stored).float(), dim=1), "row", start)
         question, passage = (part.ravel() for part in np.indices((len(asked), len(stored))))
         scores = exact_scores(asked, stored, question, passage).reshape(len(asked), -1)

@@ -43,15 +43,10 @@ def retrieve(
 
 def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[list[Question], Array]]:
     """Batches with their vectors (m × d), on every rank; each rank encodes one batch in turn."""
-    me, remaining = ranks(), batches(map(_without_passages, questions), BATCH)
+    me, remaining = ranks(), batches(questions, BATCH)
     while group := list(islice(remaining, me.world)):
         mine = encode([question.question for question in group[me.rank]]) if me.rank < len(group) else None
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
-
-
-def _without_passages(question: Question) -> Question:
-    question.ctxs = None  # those of an earlier ranking, which would be held for a whole batch
-    return question
 
 
 def _scored(passages: PassageFile, ranked: Ranked, dim: int) -> Iterator[Passage]:

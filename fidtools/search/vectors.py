@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,13 @@ class Vectors(Protocol):
     def take(self, rows: Array) -> Array:
         """The given rows, which must rise (m × d)."""
         ...
+
+
+def blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
+    """All rows, `size` at a time: the number of the first, and the rows as they are stored."""
+    rows = vectors.shape[0]
+    for start in range(0, rows, size):
+        yield start, vectors.read(start, min(start + size, rows))
 
 
 class ArrayVectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from fidtools.errors import DataError
@@ -30,8 +31,8 @@ def rank(
 
 
 def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
-    """Lists of at most `size` questions, in order."""
-    remaining = iter(questions)
+    """Lists of at most `size` questions to be ranked, in order, without the passages of an earlier ranking."""
+    remaining = (replace(question, ctxs=None) for question in questions)
     while batch := list(islice(remaining, size)):
         yield batch
 
