@@ -68,6 +68,7 @@ POOLINGS = ["cls", "mean", "max"]
 @click.option("--words", type=positive, default=50_000, show_default=True, help="--student: its largest vocabulary.")
 @click.option("--word-dim", type=positive, default=100, show_default=True, help="--student: size of learned vectors.")
 @click.option("--word-vectors", type=click.Path(), help="--student: start from these (GloVe or word2vec text).")
+@click.option("--freeze-words", is_flag=True, help="--student: keep the given word vectors as they are.")
 @click.option("--tracker", multiple=True, help="Log there too: tensorboard, wandb, or another of Accelerate's.")
 @options.seed
 @options.precision

@@ -46,6 +46,7 @@ positive = click.IntRange(min=1)
     "--word-dim", type=positive, default=100, show_default=True, help="--coattention: size of learned vectors."
 )
 @click.option("--word-vectors", type=click.Path(), help="--coattention: start from these (GloVe or word2vec text).")
+@click.option("--freeze-words", is_flag=True, help="--coattention: keep the given word vectors as they are.")
 @options.seed
 @options.precision
 @options.token_budget

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.setup import StudentSize, new_word_student, start_from
-from fidtools.retriever.targets import check_targets, parse_teacher
+from fidtools.retriever.targets import check_targets, parse_teacher, target_odds
 from fidtools.retriever.update import Loss, Student
 from fidtools.talk import log
 from fidtools.training import Settings, train
@@ -31,8 +31,9 @@ def train_retriever(
     _check(loss, options)
     retriever = _start(options)
     record = {"command": "train-retriever", **options, "start": retriever.question_fingerprint}
-    student = Student(retriever, loss, token_budget=options["token_budget"], freeze_passages=options["freeze_passages"])
     examples = _read(options["train"], retriever, loss, options)
+    loss = _with_bias(loss, examples)
+    student = Student(retriever, loss, token_budget=options["token_budget"], freeze_passages=options["freeze_passages"])
     dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
     log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, options["select"])
@@ -49,6 +50,8 @@ def _only(options: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 def _check(loss: Loss, options: Mapping[str, Any]) -> None:
     if loss.needs_labels and not options["labels"]:
         raise UsageError(f"--loss {loss.name} learns from labels", hint="--labels gold, or --labels answer")
+    if options["student"] is None and options["word_vectors"]:
+        raise UsageError("--word-vectors is where a new --student starts; --retriever brings its own")
     for name in ("temperature", "teacher_temperature"):
         if not options[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0")
@@ -62,6 +65,13 @@ def _start(options: Mapping[str, Any]) -> Retriever:
     size = StudentSize(**_only(options, [f.name for f in fields(StudentSize)]))
     choices = _only(options, ["precision", "dropout", "seed"])
     return new_word_student(options["student"], options["train"], size, **choices, **texts)
+
+
+def _with_bias(loss: Loss, examples: Examples) -> Loss:
+    if loss.name != "bce":
+        return loss
+    items = examples.items
+    return replace(loss, bias=target_odds([i.teacher for i in items], [i.labels for i in items], loss.alpha))
 
 
 def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:

@@ -78,6 +78,7 @@ class StudentSize:
     word_dim: int = 100
     hidden: int = 128
     word_vectors: str | None = None
+    freeze_words: bool = False
 
 
 def new_word_student(
@@ -94,6 +95,7 @@ def new_word_student(
     torch.manual_seed(seed)
     vocabulary, vectors = start_vectors(_texts(train), size)
     encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
+    encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
     tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
@@ -102,12 +104,18 @@ def new_word_student(
 
 
 def start_vectors(texts: Iterable[str], size: StudentSize) -> tuple[list[str], torch.Tensor]:
-    """The vocabulary of these texts and a vector for each word: small random ones, or those of a file that has them."""
+    """A vocabulary and a vector for each word: small random ones, or a file's.
+
+    The words are those of these texts, and where there are vectors also those that only texts to come may have. Raises
+    UsageError when vectors are to be kept but none are given.
+    """
+    if size.freeze_words and size.word_vectors is None:
+        raise UsageError("--freeze-words keeps given word vectors as they are", hint="--word-vectors FILE")
     vocabulary = build_vocabulary(texts, size.words)
     if size.word_vectors is None:
         vectors = torch.randn(len(vocabulary), size.word_dim) * SPREAD
     else:
-        found, given = read_word_vectors(size.word_vectors, vocabulary[1:])
+        found, given = read_word_vectors(size.word_vectors, vocabulary[1:], size.words)
         vocabulary = [vocabulary[0], *found]
         vectors = torch.cat([torch.zeros(1, given.shape[1]), torch.from_numpy(given)])
     vectors[0] = 0.0

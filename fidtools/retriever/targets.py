@@ -74,6 +74,14 @@ def _check_origin(passages: Sequence[Passage], where: Where) -> None:
         raise where.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
 
 
+def target_odds(targets: Sequence[Floats], labels: Sequence[NDArray[np.bool_] | None], alpha: float) -> float:
+    """The log-odds of a passage being relevant: the mean of α · y + (1 − α) · σ(G) over all passages."""
+    soft = (1 - alpha) / (1 + np.exp(-np.concatenate(targets))) if alpha < 1 else 0.0
+    hard = alpha * np.concatenate([row for row in labels if row is not None]) if alpha > 0 else 0.0
+    share = float(np.clip(np.mean(hard + soft), 1e-4, 1 - 1e-4))
+    return float(np.log(share / (1 - share)))
+
+
 def _standardized(column: Floats) -> Floats:
     spread = column.std()
     centred: Floats = column - column.mean()

@@ -31,6 +31,7 @@ class Loss:
     teacher_temperature: float = 1.0
     gamma: float = 0.2
     alpha: float = 0.5
+    bias: float = 0.0
     per_passage: bool = False
 
     @property
@@ -51,7 +52,8 @@ class Loss:
         if self.name == "margin":
             return losses.margin(student, teacher, mask, gamma=self.gamma)
         if self.name == "bce":
-            return losses.bce(student, teacher, mask, labels, alpha=self.alpha, temperature=self.temperature)
+            options = {"alpha": self.alpha, "temperature": self.temperature, "bias": self.bias}
+            return losses.bce(student, teacher, mask, labels, **options)
         return (losses.mse if self.name == "mse" else losses.margin_mse)(student, teacher, mask)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,15 @@ def build_vocabulary(texts: Iterable[str], size: int = 50_000, least: int = 1) -
     return [PADDING] + [word for word, count in ranked[:size] if count >= least]
 
 
-def read_word_vectors(path: PathLike, words: Iterable[str]) -> tuple[list[str], NDArray[np.float32]]:
-    """Those of `words` that a GloVe or word2vec text file has, and their vectors (n, d).
+def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[list[str], NDArray[np.float32]]:
+    """Words and vectors (n, d) of a GloVe or word2vec text file: those of `words`, then others up to `size` in all.
 
-    Raises DataError when lines differ in length, hold no numbers, or no word is found.
+    The others, in the file's order, are those that texts to come may have. Raises DataError when lines differ in
+    length, hold no numbers, or none of `words` is found.
     """
-    wanted, found, rows = set(words), [], []
+    wanted = set(words)
+    found: dict[str, NDArray[np.float32]] = {}
+    others: dict[str, NDArray[np.float32]] = {}
     dim = 0
     with open_input(path) as stream:
         for number, line in enumerate(stream, 1):
@@ -57,12 +61,13 @@ def read_word_vectors(path: PathLike, words: Iterable[str]) -> tuple[list[str], 
             dim = dim or len(numbers)
             if len(numbers) != dim:
                 raise DataError(f"expected {dim} numbers after the word, found {len(numbers)}", path=path, line=number)
-            if word in wanted:
-                found.append(word)
-                rows.append(_numbers(numbers, path, number))
+            kept = found if word in wanted else others
+            if kept is found or len(others) < size:
+                kept[word] = _numbers(numbers, path, number)
     if not found:
         raise DataError("none of the training texts' words is in it", path=path)
-    return found, np.stack(rows)
+    rows = dict(islice(chain(found.items(), others.items()), size))
+    return list(rows), np.stack(list(rows.values()))
 
 
 def _numbers(values: list[str], path: PathLike, line: int) -> NDArray[np.float32]:

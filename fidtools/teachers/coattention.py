@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from fidtools.retriever.encoders import pool
 from fidtools.retriever.students import WordLSTM
 
+ALIKE = 16.0
+"""Affinity of a new model: so many times the inner product of two states, so that like words attend to each other."""
+
 
 class Coattention(nn.Module):
     """question, passage -> one score.
@@ -24,6 +27,7 @@ class Coattention(nn.Module):
         self.words = nn.Embedding(vectors.shape[0], vectors.shape[1], padding_idx=0, _weight=vectors.float())
         self.read = WordLSTM(vectors.shape[1], hidden)
         self.affinity = nn.Linear(2 * hidden, 2 * hidden, bias=False)
+        nn.init.eye_(self.affinity.weight).data.mul_(ALIKE)
         self.compare = WordLSTM(8 * hidden, hidden)
         self.classify = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(4 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)

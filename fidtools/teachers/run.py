@@ -49,7 +49,9 @@ def _new_coattention(options: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     size = StudentSize(**{f.name: options[f.name] for f in fields(StudentSize)})
     vocabulary, vectors = start_vectors(_texts(options["train"]), size)
     settings = replace(TeacherSettings(kind="coattention"), **changes)
-    return CoattentionTeacher(Coattention(vectors, size.hidden), WordTokenizer(vocabulary), settings)
+    network = Coattention(vectors, size.hidden)
+    network.words.requires_grad_(not size.freeze_words)
+    return CoattentionTeacher(network, WordTokenizer(vocabulary), settings)
 
 
 def _texts(path: str) -> Iterator[str]:

@@ -178,12 +178,15 @@ def test_words_are_split_as_sentence_transformers_splits_them() -> None:
 def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("3 2\nriver 1 2\nsea 3 4\nlake 5 6.5\n")
-    words, vectors = read_word_vectors(path, ["lake", "river", "hill"])
+    words, vectors = read_word_vectors(path, ["lake", "river", "hill"], 2)
     assert words == ["river", "lake"]
     assert vectors.tolist() == [[1, 2], [5, 6.5]]
+    words, vectors = read_word_vectors(path, ["lake", "hill"], 2)
+    assert words == ["lake", "river"], "the rest of the vocabulary is the file's first other words"
+    assert vectors.tolist() == [[5, 6.5], [1, 2]]
     path.write_text("river 1 2\nsea 3\n")
     with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 1"):
-        read_word_vectors(path, ["river"])
+        read_word_vectors(path, ["river"], 9)
 
 
 def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:

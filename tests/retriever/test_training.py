@@ -252,6 +252,35 @@ def test_small_students_are_trained_and_continued(questions: Write, tmp_path: Pa
     assert load_retriever(tmp_path / "s").settings.pooling == "max"
 
 
+def test_given_word_vectors_are_kept_and_trained_only_when_asked(questions: Write, tmp_path: Path) -> None:
+    given = {f"w{i}": np.random.default_rng(i).normal(size=4).astype(np.float32) for i in range(40)}
+    given["unseen"] = np.arange(4, dtype=np.float32)
+    glove = tmp_path / "glove.txt"
+    glove.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in given.items()))
+    student = ["--student", "cnn", "--hidden", "4", "--word-vectors", str(glove)]
+    fit(questions(), tmp_path / "free", *student)
+    fit(questions(), tmp_path / "kept", *student, "--freeze-words")
+    kept, free = (load_retriever(tmp_path / name) for name in ("kept", "free"))
+    words = kept.question_tower[1].vocabulary
+    assert "unseen" in words
+    vectors = kept.question_tower[0].words.weight.numpy(force=True)
+    np.testing.assert_array_equal(vectors[1:], [given[word] for word in words[1:]])
+    trained = free.question_tower[0].words.weight.numpy(force=True)
+    changed = {word for word, a, b in zip(words, trained, vectors, strict=True) if (a != b).any()}
+    assert changed
+    assert "unseen" not in changed
+
+
+def test_pointwise_training_begins_at_the_share_of_relevant_passages(questions: Write, tmp_path: Path) -> None:
+    train = questions()
+    options = ["--student", "cnn", "--hidden", "4", "--word-dim", "4", "--loss", "bce", "--labels", "gold"]
+    fit(train, tmp_path / "r", *options, "--alpha", "1", "--lr", "1e-9")
+    share = 1 / 6
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    losses_seen = [orjson.loads(line)["loss"] for line in (tmp_path / "r" / "log.jsonl").read_bytes().splitlines()]
+    assert losses_seen[0] == pytest.approx(entropy, abs=0.02)
+
+
 def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: Path) -> None:
     options = ["--projection", "12", "--pooling", "mean", "--question-maxlength", "7", "--passage-maxlength", "11"]
     fit(questions(), tmp_path / "r", "--retriever", str(plain_model), *options, "--normalize")
@@ -271,6 +300,8 @@ def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: 
         (["--retriever", "START", "--teacher", "a=b"], "--teacher a=b: expected NAME"),
         (["--retriever", "START", "--freeze-passages", "--projection", "4"], "--freeze-passages keeps the passages"),
         (["--retriever", "START", "--temperature", "0"], "--temperature must be above 0"),
+        (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors is where a new --student starts"),
+        (["--student", "cnn", "--freeze-words"], "--freeze-words keeps given word vectors"),
     ],
 )
 def test_impossible_combinations_are_refused(

@@ -1,0 +1,61 @@
+"""Word vectors from a sentence encoder, where no GloVe is at hand: every word read alone, then fewer components.
+
+    python examples/fever/word_vectors.py TEXTS… [--encoder minilm] [--dim 100] -o vectors.txt
+
+TEXTS are JSONL passages and questions; their words are written, the most frequent first, in GloVe's text form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from fidtools.models import resolve_model
+from fidtools.retriever.encoding import load_retriever
+from fidtools.retriever.words import build_vocabulary
+from fidtools.streams import open_input, open_output
+
+SPREAD = 0.3  # standard deviation of the first component; the others keep their share of it to the root
+
+
+def texts(paths: Iterable[str]) -> Iterator[str]:
+    """Every title, text and question of some files."""
+    for path in paths:
+        with open_input(path) as stream:
+            for row in map(orjson.loads, stream):
+                yield " ".join(row.get(field, "") for field in ("title", "text", "question"))
+
+
+def fewer(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """The `dim` principal components of vectors (n, d), each divided by the root of its standard deviation."""
+    centred = vectors - vectors.mean(0)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
+    kept = centred @ axes[:, ::-1][:, :dim]
+    deviation = np.sqrt(variance[::-1][:dim])
+    scaled: NDArray[np.float32] = SPREAD * kept / np.sqrt(deviation * deviation[0])
+    return scaled
+
+
+@click.command()
+@click.argument("paths", type=click.Path(exists=True), nargs=-1, required=True)
+@click.option("--encoder", default="minilm", show_default=True)
+@click.option("--dim", default=100, show_default=True)
+@click.option("--words", default=50_000, show_default=True)
+@click.option("-o", "--output", type=click.Path(), required=True)
+def main(paths: tuple[str, ...], encoder: str, dim: int, words: int, output: str) -> None:
+    """Write the vectors of the words of PATHS."""
+    vocabulary = build_vocabulary(texts(paths), words)[1:]
+    retriever: Any = load_retriever(resolve_model(encoder))
+    vectors = fewer(retriever.encode_questions(vocabulary), dim)
+    with open_output(output) as out:
+        for word, row in zip(vocabulary, vectors, strict=True):
+            out.write(f"{word} {' '.join(f'{x:.4f}' for x in row)}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
