@@ -1,8 +1,8 @@
 """Rank every claim's candidates with a teacher and its students; print quality, size and time as a Markdown table.
 
-    python examples/fever/rank.py dev.bm25.jsonl seed-0 seed-1 seed-2
+    python examples/fever/rank.py dev.bm25.jsonl --teacher teacher seed-0 seed-1 seed-2
 
-Each folder holds `teacher` and the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. Beside each the ranked
+Each folder holds the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. Beside each the ranked
 claims are written as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
 """
 
@@ -110,6 +110,7 @@ def main() -> None:
     """Rank, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("questions", type=Path)
+    parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("folders", type=Path, nargs="+")
     arguments = parser.parse_args()
     questions = list(read_questions(arguments.questions))
@@ -117,13 +118,14 @@ def main() -> None:
     found: dict[str, list[dict[str, np.ndarray[Any, Any]]]] = {}
     models: dict[str, Retriever | Teacher] = {}
     found["BM25"] = [judge(questions, [np.array([p.score for p in q.ctxs or []]) for q in questions])]
-    for folder in arguments.folders:
-        for name in ("teacher", *sorted(p.parent.name for p in folder.glob("*/retriever.json"))):
-            model = load_teacher(folder / name) if name == "teacher" else load_retriever(folder / name)
-            scores = by_student(model, questions) if isinstance(model, Retriever) else by_teacher(model, questions)
-            found.setdefault(name, []).append(judge(questions, scores))
-            models.setdefault(name, model)
-            write_ranked(folder / f"{name}.ranked.jsonl", questions, scores)
+    students = [p.parent for folder in arguments.folders for p in sorted(folder.glob("*/retriever.json"))]
+    for folder in (arguments.teacher, *students):
+        model = load_teacher(folder) if folder == arguments.teacher else load_retriever(folder)
+        scores = by_student(model, questions) if isinstance(model, Retriever) else by_teacher(model, questions)
+        name = folder.name if isinstance(model, Retriever) else "teacher"
+        found.setdefault(name, []).append(judge(questions, scores))
+        models.setdefault(name, model)
+        write_ranked(folder.with_name(f"{folder.name}.ranked.jsonl"), questions, scores)
     show(found, {name: sizes(model) for name, model in models.items()}, seconds(models, longest))
 
 

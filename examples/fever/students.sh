@@ -5,17 +5,24 @@
 #
 # The teacher is a coattention BiLSTM that reads claim and document together. The dev claims' candidates, BM25's first 100
 # of all passages, are ranked by every model. Models are fitted on the claims about four fifths of the training pages and
-# chosen by those about the others; why the candidates there are the part's own pages is in parts.py. Prints a Markdown table.
+# chosen by those about the others; why the candidates there are the part's own pages is in parts.py. Words keep the vectors
+# they are given: WORD_VECTORS=glove.6B.100d.txt, or by default an encoder's (word_vectors.py). Prints Markdown tables.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 [[ -d $here/.venv/bin ]] && PATH=$here/.venv/bin:$PATH
 : "${DATA:?a folder with train.jsonl, dev.jsonl and passages.jsonl}" "${RUN:=$here/runs/fever-students}"
-: "${SEEDS:=0 1 2}" "${N_PASSAGES:=20}" "${CANDIDATES:=100}" "${STUDENTS:=lstm cnn}"
-: "${TEACHER_STEPS:=1000}" "${TEACHER_HIDDEN:=256}" "${STEPS:=1500}" "${HIDDEN:=64}" "${WORD_DIM:=50}"
-: "${TEACHER_LR:=1e-3}" "${LR:=1e-3}" "${EVAL_EVERY:=250}" "${ALPHA:=0.5}" "${TEMPERATURE:=1}" "${WORD_VECTORS:=}"
-small=(--eval-every "$EVAL_EVERY" --token-budget 2048 --precision float32)   # small calls: a CPU's caches hold them
-vectors=(${WORD_VECTORS:+--word-vectors "$WORD_VECTORS"})
-mkdir -p "$RUN"; cd "$RUN"
+: "${SEEDS:=0 1 2}" "${N_PASSAGES:=10}" "${CANDIDATES:=100}" "${STUDENTS:=lstm cnn}"
+: "${TEACHER_STEPS:=160}" "${TEACHER_HIDDEN:=192}" "${TEACHER_LR:=4e-3}" "${STEPS:=400}" "${HIDDEN:=64}" "${LR:=4e-3}"
+: "${EVAL_EVERY:=100}" "${ALPHA:=0.5}" "${TEMPERATURE:=1}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
+mkdir -p "$RUN"
+DATA=$(realpath "$DATA") WORD_VECTORS=${WORD_VECTORS:+$(realpath "$WORD_VECTORS")}
+cd "$RUN"
+if [[ -z $WORD_VECTORS ]]; then
+  WORD_VECTORS=$PWD/words.txt
+  [[ -e words.txt ]] || python "$here/examples/fever/word_vectors.py" "$DATA"/{passages,train,dev}.jsonl --encoder "$ENCODER" \
+    --dim "$WORD_DIM" -o words.txt
+fi
+same=(--word-vectors "$WORD_VECTORS" --freeze-words --eval-every "$EVAL_EVERY" --precision float32 --resume)
 
 stage() { local out=$1; shift; [[ -e $out ]] || { echo "→ $out" >&2; fidtools "$@" -o "$out"; }; }
 
@@ -23,21 +30,18 @@ stage() { local out=$1; shift; [[ -e $out ]] || { echo "→ $out" >&2; fidtools 
 for part in fit choose; do stage "$part.bm25.jsonl" bm25 "$part.jsonl" -p "$part.passages.jsonl" -k "$N_PASSAGES"; done
 stage dev.bm25.jsonl bm25 "$DATA/dev.jsonl" -p "$DATA/passages.jsonl" -k "$CANDIDATES"
 
+stage teacher train-teacher fit.bm25.jsonl --dev choose.bm25.jsonl --coattention --labels gold \
+  --hidden "$TEACHER_HIDDEN" --lr "$TEACHER_LR" --batch 16 --steps "$TEACHER_STEPS" --token-budget 2048 "${same[@]}"
+for part in fit choose; do stage "$part.scored.jsonl" score-cross "$part.bm25.jsonl" --teacher teacher; done
 for seed in $SEEDS; do
-  mkdir -p "seed-$seed"; cd "seed-$seed"
-  stage teacher train-teacher ../fit.bm25.jsonl --dev ../choose.bm25.jsonl --coattention --labels gold --seed "$seed" --resume \
-    --hidden "$TEACHER_HIDDEN" --word-dim 100 --lr "$TEACHER_LR" --batch 16 --steps "$TEACHER_STEPS" "${small[@]}" \
-    "${vectors[@]}"
-  for part in fit choose; do stage "$part.jsonl" score-cross "../$part.bm25.jsonl" --teacher teacher; done
+  mkdir -p "seed-$seed"
   for student in $STUDENTS; do
     for kind in hard soft; do
       alpha=$([[ $kind == hard ]] && echo 1 || echo "$ALPHA")
-      stage "$student-$kind" train-retriever fit.jsonl --dev choose.jsonl --student "$student" --loss bce --alpha "$alpha" \
-        --temperature "$TEMPERATURE" --teacher cross --labels gold --n-passages "$N_PASSAGES" --select loss --resume \
-        --hidden "$HIDDEN" --word-dim "$WORD_DIM" --dropout 0.2 --lr "$LR" --batch 32 --steps "$STEPS" --seed "$seed" \
-        "${small[@]}" "${vectors[@]}"
+      stage "seed-$seed/$student-$kind" train-retriever fit.scored.jsonl --dev choose.scored.jsonl --student "$student" --loss bce --alpha "$alpha" \
+        --temperature "$TEMPERATURE" --teacher cross --labels gold --n-passages "$N_PASSAGES" --select loss \
+        --hidden "$HIDDEN" --dropout 0.2 --lr "$LR" --batch 32 --steps "$STEPS" --seed "$seed" "${same[@]}"
     done
   done
-  cd ..
 done
-python "$here/examples/fever/rank.py" dev.bm25.jsonl $(for seed in $SEEDS; do echo "seed-$seed"; done)
+python "$here/examples/fever/rank.py" dev.bm25.jsonl --teacher teacher $(for seed in $SEEDS; do echo "seed-$seed"; done)

@@ -87,23 +87,14 @@ def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def bce(
-    student: Tensor,
-    teacher: Tensor,
-    mask: Tensor,
-    labels: Tensor,
-    *,
-    alpha: float = 0.5,
-    temperature: float = 1.0,
-    bias: float = 0.0,
+    student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, *, alpha: float = 0.5, temperature: float = 1.0
 ) -> Tensor:
-    """Mean over passages of α · H(y, σ(S + b)) + (1 − α) · T² · H(σ(G/T), σ((S + b)/T)), H the binary cross-entropy.
+    """Mean over passages of α · H(y, σ(S)) + (1 − α) · T² · H(σ(G/T), σ(S/T)), H the binary cross-entropy.
 
     Pointwise distillation as in Shakeri, Sethy & Cheng: hard labels y mixed with the soft ones of a teacher that reads
     both texts together (G are its logits); T² keeps the gradient's size (Hinton et al., 2015). `alpha=1` is training
-    on hard labels alone, `alpha=0` on soft ones alone. The bias b is the classifier's, which an inner product lacks:
-    without one the vectors first learn to point away from each other, as most passages are irrelevant.
+    on hard labels alone, `alpha=0` on soft ones alone.
     """
-    student = student + bias
     cross_entropy = functional.binary_cross_entropy_with_logits
     hard = cross_entropy(student, labels.to(student.dtype), reduction="none") if alpha > 0 else 0.0
     soft: Tensor | float = 0.0

@@ -66,7 +66,7 @@ class RetrieverObjective:
 
     def _dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
         if self.student.loss.name != "infonce":
-            return self.student.loss(scores, batch.teacher, batch.mask, batch.labels)
+            return self.student.per_question(scores, batch)
         first = batch.labels.int().argmax(dim=1)
         others = ~batch.mask | (batch.labels & (torch.arange(scores.shape[1], device=scores.device) != first[:, None]))
         return losses.infonce(scores, first, others, temperature=self.student.loss.temperature)

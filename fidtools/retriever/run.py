@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def train_retriever(
     retriever = _start(options)
     record = {"command": "train-retriever", **options, "start": retriever.question_fingerprint}
     examples = _read(options["train"], retriever, loss, options)
-    loss = _with_bias(loss, examples)
-    student = Student(retriever, loss, token_budget=options["token_budget"], freeze_passages=options["freeze_passages"])
+    bias = _bias(loss, examples)
+    student = Student(retriever, loss, bias=bias, **_only(options, ["token_budget", "freeze_passages"]))
     dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
     log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, options["select"])
@@ -67,11 +67,10 @@ def _start(options: Mapping[str, Any]) -> Retriever:
     return new_word_student(options["student"], options["train"], size, **choices, **texts)
 
 
-def _with_bias(loss: Loss, examples: Examples) -> Loss:
+def _bias(loss: Loss, examples: Examples) -> float:
     if loss.name != "bce":
-        return loss
-    items = examples.items
-    return replace(loss, bias=target_odds([i.teacher for i in items], [i.labels for i in items], loss.alpha))
+        return 0.0
+    return target_odds([i.teacher for i in examples.items], [i.labels for i in examples.items], loss.alpha)
 
 
 def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:

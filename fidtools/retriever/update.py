@@ -31,7 +31,6 @@ class Loss:
     teacher_temperature: float = 1.0
     gamma: float = 0.2
     alpha: float = 0.5
-    bias: float = 0.0
     per_passage: bool = False
 
     @property
@@ -52,8 +51,7 @@ class Loss:
         if self.name == "margin":
             return losses.margin(student, teacher, mask, gamma=self.gamma)
         if self.name == "bce":
-            options = {"alpha": self.alpha, "temperature": self.temperature, "bias": self.bias}
-            return losses.bce(student, teacher, mask, labels, **options)
+            return losses.bce(student, teacher, mask, labels, alpha=self.alpha, temperature=self.temperature)
         return (losses.mse if self.name == "mse" else losses.margin_mse)(student, teacher, mask)
 
 
@@ -99,8 +97,11 @@ def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
 class Student(nn.Module):
     """The two encoders (usually one) and the loss: what the training loop calls."""
 
-    def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
+    def __init__(
+        self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False, bias: float = 0.0
+    ) -> None:
         super().__init__()
+        self.bias = nn.Parameter(torch.tensor(bias)) if loss.name == "bce" else None
         self.question_encoder = retriever.question_tower[0]
         self.passage_encoder = retriever.passage_tower[0]
         self.retriever, self.loss = retriever, loss
@@ -121,7 +122,16 @@ class Student(nn.Module):
             return self._of_all_ranks(batch)
         questions = self.encode(self.question_encoder, batch.questions)  # (q, d)
         passages = self.encode(self.passage_encoder, batch.passages)  # (p, d)
-        return self.loss(self._scores(questions, passages, batch), batch.teacher, batch.mask, batch.labels).sum()
+        return self.per_question(self._scores(questions, passages, batch), batch).sum()
+
+    def per_question(self, scores: Tensor, batch: Batch) -> Tensor:
+        """One loss per question, (q,), of its scores (q, n).
+
+        Judged one by one, scores get a bias, which an inner product lacks: without it the vectors first learn to point
+        away from each other, as most passages are irrelevant. It is learned with them and let go: it ranks nothing.
+        """
+        judged = scores if self.bias is None else scores + self.bias
+        return self.loss(judged, batch.teacher, batch.mask, batch.labels)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         normalized = self.retriever.settings.normalize
