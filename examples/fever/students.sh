@@ -38,8 +38,8 @@ for seed in $SEEDS; do
   for student in $STUDENTS; do
     for kind in hard soft; do
       alpha=$([[ $kind == hard ]] && echo 1 || echo "$ALPHA")
-      stage "seed-$seed/$student-$kind" train-retriever fit.scored.jsonl --dev choose.scored.jsonl --student "$student" --loss bce --alpha "$alpha" \
-        --temperature "$TEMPERATURE" --teacher cross --labels gold --n-passages "$N_PASSAGES" --select loss \
+      stage "seed-$seed/$student-$kind" train-retriever fit.scored.jsonl --dev choose.scored.jsonl --student "$student" \
+        --loss bce --alpha "$alpha" --temperature "$TEMPERATURE" --teacher cross --labels gold --n-passages "$N_PASSAGES" \
         --hidden "$HIDDEN" --dropout 0.2 --lr "$LR" --batch 32 --steps "$STEPS" --seed "$seed" "${same[@]}"
     done
   done
