@@ -13,7 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${DATA:?a folder with train.jsonl, dev.jsonl and passages.jsonl}" "${RUN:=$here/runs/fever-students}"
 : "${SEEDS:=0 1 2}" "${N_PASSAGES:=10}" "${CANDIDATES:=100}" "${STUDENTS:=lstm cnn}"
 : "${TEACHER_STEPS:=160}" "${TEACHER_HIDDEN:=192}" "${TEACHER_LR:=4e-3}" "${STEPS:=400}" "${HIDDEN:=64}" "${LR:=4e-3}"
-: "${EVAL_EVERY:=100}" "${ALPHA:=0.5}" "${TEMPERATURE:=1}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
+: "${EVAL_EVERY:=100}" "${ALPHA:=0.2}" "${TEMPERATURE:=4}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
 mkdir -p "$RUN"
 DATA=$(realpath "$DATA") WORD_VECTORS=${WORD_VECTORS:+$(realpath "$WORD_VECTORS")}
 cd "$RUN"

@@ -12,7 +12,7 @@ from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.setup import StudentSize, new_word_student, start_from
-from fidtools.retriever.targets import check_targets, parse_teacher, target_odds
+from fidtools.retriever.targets import best_constant, check_targets, parse_teacher
 from fidtools.retriever.update import Loss, Student
 from fidtools.talk import log
 from fidtools.training import Settings, train
@@ -70,7 +70,8 @@ def _start(options: Mapping[str, Any]) -> Retriever:
 def _bias(loss: Loss, examples: Examples) -> float:
     if loss.name != "bce":
         return 0.0
-    return target_odds([i.teacher for i in examples.items], [i.labels for i in examples.items], loss.alpha)
+    targets, labels = [item.teacher for item in examples.items], [item.labels for item in examples.items]
+    return best_constant(targets, labels, loss.alpha, loss.temperature)
 
 
 def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,12 +75,25 @@ def _check_origin(passages: Sequence[Passage], where: Where) -> None:
         raise where.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
 
 
-def target_odds(targets: Sequence[Floats], labels: Sequence[NDArray[np.bool_] | None], alpha: float) -> float:
-    """The log-odds of a passage being relevant: the mean of α · y + (1 − α) · σ(G) over all passages."""
-    soft = (1 - alpha) / (1 + np.exp(-np.concatenate(targets))) if alpha < 1 else 0.0
-    hard = alpha * np.concatenate([row for row in labels if row is not None]) if alpha > 0 else 0.0
-    share = float(np.clip(np.mean(hard + soft), 1e-4, 1 - 1e-4))
-    return float(np.log(share / (1 - share)))
+def best_constant(
+    targets: Sequence[Floats], labels: Sequence[NDArray[np.bool_] | None], alpha: float, temperature: float
+) -> float:
+    """The score that, given to every passage, has the least pointwise loss (`losses.bce`); at T = 1 the log-odds.
+
+    It solves α (σ(b) − mean y) + (1 − α) T (σ(b/T) − mean σ(G/T)) = 0, by bisection between −20 and 20.
+    """
+    soft = float(np.mean(_sigmoid(np.concatenate(targets) / temperature))) if alpha < 1 else 0.0
+    hard = float(np.mean(np.concatenate([row for row in labels if row is not None]))) if alpha > 0 else 0.0
+    low, high = -20.0, 20.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        rising = alpha * (_sigmoid(middle) - hard) + (1 - alpha) * temperature * (_sigmoid(middle / temperature) - soft)
+        low, high = (low, middle) if rising > 0 else (middle, high)
+    return low
+
+
+def _sigmoid(values: Any) -> Any:
+    return 1 / (1 + np.exp(-values))
 
 
 def _standardized(column: Floats) -> Floats:
