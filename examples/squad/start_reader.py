@@ -1,6 +1,6 @@
 """Make a reader to start from when there is no pre-trained T5: a decoder on a pre-trained sentence encoder.
 
-    python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 900]
+    python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 1500]
 
 `copying.py` builds a decoder that copies. Where to begin it learns here. First from the passages alone: an example is a
 stretch of a passage, of which some words were lost and one span was cut out, as the question; a longer stretch around
@@ -143,7 +143,7 @@ def with_answers(path: str) -> list[Question]:
 @click.option("--questions", type=click.Path(exists=True), help="Ranked questions with answers.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--encoder", default="minilm", show_default=True)
-@click.option("--steps", default=900, show_default=True)
+@click.option("--steps", default=1500, show_default=True)
 @click.option("--batch", default=32, show_default=True)
 @click.option("--lr", default=2e-4, show_default=True)
 @click.option("--precision", default="auto", show_default=True)
