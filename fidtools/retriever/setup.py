@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def new_word_student(
 ) -> Retriever:
     """An untrained student whose vocabulary is the training file's. Without prefixes: its words are its own."""
     torch.manual_seed(seed)
-    vocabulary, vectors = start_vectors(_texts(train), size)
+    vocabulary, vectors = start_vectors(train, size)
     encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
     encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
@@ -103,15 +103,15 @@ def new_word_student(
     return Retriever(tower, precision=precision)
 
 
-def start_vectors(texts: Iterable[str], size: StudentSize) -> tuple[list[str], torch.Tensor]:
+def start_vectors(train: str, size: StudentSize) -> tuple[list[str], torch.Tensor]:
     """A vocabulary and a vector for each word: small random ones, or a file's.
 
-    The words are those of these texts, and where there are vectors also those that only texts to come may have. Raises
+    The words are those of the training file, and where there are vectors also those that only texts to come may have. Raises
     UsageError when vectors are to be kept but none are given.
     """
     if size.freeze_words and size.word_vectors is None:
         raise UsageError("--freeze-words keeps given word vectors as they are", hint="--word-vectors FILE")
-    vocabulary = build_vocabulary(texts, size.words)
+    vocabulary = build_vocabulary(_texts(train), size.words)
     if size.word_vectors is None:
         vectors = torch.randn(len(vocabulary), size.word_dim) * SPREAD
     else:

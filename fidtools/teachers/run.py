@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fidtools.records import read_questions
 from fidtools.retriever.setup import StudentSize, start_vectors
 from fidtools.retriever.words import WordTokenizer
 from fidtools.talk import log
@@ -47,15 +46,8 @@ def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> 
 
 def _new_coattention(options: Mapping[str, Any], changes: Mapping[str, Any]) -> Teacher:
     size = StudentSize(**{f.name: options[f.name] for f in fields(StudentSize)})
-    vocabulary, vectors = start_vectors(_texts(options["train"]), size)
+    vocabulary, vectors = start_vectors(options["train"], size)
     settings = replace(TeacherSettings(kind="coattention"), **changes)
     network = Coattention(vectors, size.hidden)
     network.words.requires_grad_(not size.freeze_words)
     return CoattentionTeacher(network, WordTokenizer(vocabulary), settings)
-
-
-def _texts(path: str) -> Iterator[str]:
-    for question in read_questions(path):
-        yield question.question
-        for passage in question.ctxs or []:
-            yield f"{passage.title} {passage.text}"
