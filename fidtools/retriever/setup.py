@@ -106,8 +106,8 @@ def new_word_student(
 def start_vectors(train: str, size: StudentSize) -> tuple[list[str], torch.Tensor]:
     """A vocabulary and a vector for each word: small random ones, or a file's.
 
-    The words are those of the training file, and where there are vectors also those that only texts to come may have. Raises
-    UsageError when vectors are to be kept but none are given.
+    The words are those of the training file, and where there are vectors also those that only texts to come may have.
+    Raises UsageError when vectors are to be kept but none are given.
     """
     if size.freeze_words and size.word_vectors is None:
         raise UsageError("--freeze-words keeps given word vectors as they are", hint="--word-vectors FILE")
