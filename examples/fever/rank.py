@@ -119,10 +119,9 @@ def main() -> None:
     models: dict[str, Retriever | Teacher] = {}
     found["BM25"] = [judge(questions, [np.array([p.score for p in q.ctxs or []]) for q in questions])]
     students = [p.parent for folder in arguments.folders for p in sorted(folder.glob("*/retriever.json"))]
-    for folder in (arguments.teacher, *students):
-        model = load_teacher(folder) if folder == arguments.teacher else load_retriever(folder)
+    for name, folder in [("teacher", arguments.teacher), *((student.name, student) for student in students)]:
+        model = load_teacher(folder) if name == "teacher" else load_retriever(folder)
         scores = by_student(model, questions) if isinstance(model, Retriever) else by_teacher(model, questions)
-        name = folder.name if isinstance(model, Retriever) else "teacher"
         found.setdefault(name, []).append(judge(questions, scores))
         models.setdefault(name, model)
         write_ranked(folder.with_name(f"{folder.name}.ranked.jsonl"), questions, scores)

@@ -8,17 +8,14 @@ TEXTS are JSONL passages and questions; their words are written, the most freque
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import click
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from fidtools.models import resolve_model
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.words import build_vocabulary
-from fidtools.streams import open_input, open_output
+from fidtools.streams import open_output, read_json
 
 SPREAD = 0.3  # standard deviation of the first component; the others keep their share of it to the root
 
@@ -26,9 +23,8 @@ SPREAD = 0.3  # standard deviation of the first component; the others keep their
 def texts(paths: Iterable[str]) -> Iterator[str]:
     """Every title, text and question of some files."""
     for path in paths:
-        with open_input(path) as stream:
-            for row in map(orjson.loads, stream):
-                yield " ".join(row.get(field, "") for field in ("title", "text", "question"))
+        for _, record in read_json(path):
+            yield " ".join(record.get(field, "") for field in ("title", "text", "question"))
 
 
 def fewer(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
@@ -50,8 +46,7 @@ def fewer(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 def main(paths: tuple[str, ...], encoder: str, dim: int, words: int, output: str) -> None:
     """Write the vectors of the words of PATHS."""
     vocabulary = build_vocabulary(texts(paths), words)[1:]
-    retriever: Any = load_retriever(resolve_model(encoder))
-    vectors = fewer(retriever.encode_questions(vocabulary), dim)
+    vectors = fewer(load_retriever(encoder).encode_questions(vocabulary), dim)
     with open_output(output) as out:
         for word, row in zip(vocabulary, vectors, strict=True):
             out.write(f"{word} {' '.join(f'{x:.4f}' for x in row)}\n".encode())

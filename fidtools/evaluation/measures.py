@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -147,16 +148,16 @@ def unjudged(question: Question) -> Unmeasured | None:
     return NO_PREDICTION if question.prediction is None else None
 
 
-class PredictionMeasure:
+class PredictionMeasure(ABC):
     """What measures of one prediction against its answers share; `values` is each one's own."""
 
     def measure(self, questions: Sequence[Question]) -> list[dict[str, float] | Unmeasured]:
         """Every metric, per question."""
         return [unjudged(q) or self.values(q.prediction or "", q.answers or []) for q in questions]
 
+    @abstractmethod
     def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
         """The metrics of a prediction; there is at least one answer."""
-        raise NotImplementedError
 
     def finish(self) -> Finish:
         """Nothing to add."""

@@ -91,7 +91,7 @@ def new_word_student(
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained student whose vocabulary is the training file's. Without prefixes: its words are its own."""
+    """An untrained student with the words of `start_vectors`. Without prefixes: its words are its own."""
     torch.manual_seed(seed)
     vocabulary, vectors = start_vectors(train, size)
     encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)

@@ -93,7 +93,7 @@ def best_constant(
 
 
 def _sigmoid(values: Any) -> Any:
-    return 1 / (1 + np.exp(-values))
+    return np.exp(-np.logaddexp(0.0, -values))  # which large logits do not overflow
 
 
 def _standardized(column: Floats) -> Floats:
