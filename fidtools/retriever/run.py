@@ -11,7 +11,7 @@ from fidtools.errors import UsageError
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.objective import RetrieverObjective
-from fidtools.retriever.setup import StudentSize, new_word_student, start_from
+from fidtools.retriever.setup import StudentSize, new_word_student, refuse_words, start_from
 from fidtools.retriever.targets import best_constant, check_targets, parse_teacher
 from fidtools.retriever.update import Loss, Student
 from fidtools.talk import log
@@ -50,8 +50,8 @@ def _only(options: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 def _check(loss: Loss, options: Mapping[str, Any]) -> None:
     if loss.needs_labels and not options["labels"]:
         raise UsageError(f"--loss {loss.name} learns from labels", hint="--labels gold, or --labels answer")
-    if options["student"] is None and options["word_vectors"]:
-        raise UsageError("--word-vectors is where a new --student starts; --retriever brings its own")
+    if options["student"] is None:
+        refuse_words(options, "--student")
     for name in ("temperature", "teacher_temperature"):
         if not options[name] > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0")

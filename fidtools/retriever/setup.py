@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,14 @@ def new_word_student(
     tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
     encoder.pooling = tower[2].pooling
     return Retriever(tower, precision=precision)
+
+
+def refuse_words(options: Mapping[str, Any], new: str) -> None:
+    """Raise UsageError when word vectors are given to a model that brings its own words; `new` begins one."""
+    if options["word_vectors"]:
+        raise UsageError(f"--word-vectors is where a new {new} starts; what is trained on brings its own")
+    if options["freeze_words"]:
+        raise UsageError(f"--freeze-words keeps the word vectors that a new {new} is given")
 
 
 def start_vectors(train: str, size: StudentSize) -> tuple[list[str], torch.Tensor]:

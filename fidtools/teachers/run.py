@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fidtools.retriever.setup import StudentSize, start_vectors
+from fidtools.retriever.setup import StudentSize, refuse_words, start_vectors
 from fidtools.retriever.words import WordTokenizer
 from fidtools.talk import log
 from fidtools.teachers.coattention import Coattention
@@ -20,6 +20,8 @@ from fidtools.training import Settings, train
 
 def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> dict[str, float]:
     """Train as `options` (the command's, by name) say, into `folder`; returns the best model's dev metrics."""
+    if not options["coattention"]:
+        refuse_words(options, "--coattention")
     torch.manual_seed(options["seed"])
     changes = {} if options["maxlength"] is None else {"maxlength": options["maxlength"]}
     teacher = (

@@ -301,6 +301,7 @@ def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: 
         (["--retriever", "START", "--freeze-passages", "--projection", "4"], "--freeze-passages keeps the passages"),
         (["--retriever", "START", "--temperature", "0"], "--temperature must be above 0"),
         (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors is where a new --student starts"),
+        (["--retriever", "START", "--freeze-words"], "--freeze-words keeps the word vectors that a new --student"),
         (["--student", "cnn", "--freeze-words"], "--freeze-words keeps given word vectors"),
     ],
 )

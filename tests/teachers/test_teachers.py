@@ -119,5 +119,9 @@ def test_data_without_anything_to_tell_apart_is_refused(questions: Write, tmp_pa
 def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train-teacher", str(questions()), "-o", str(tmp_path / "t")]) == 2
     assert "give either --teacher, a start, or --coattention" in capsys.readouterr().err
+    words = ["train-teacher", str(questions()), "-o", str(tmp_path / "t"), "--teacher", "start"]
+    for given in (["--word-vectors", "glove.txt"], ["--freeze-words"]):
+        assert run([*words, *given]) == 2
+        assert given[0] in capsys.readouterr().err
     with pytest.raises(UsageError, match="no such model folder"):
         load_teacher(tmp_path / "absent")
