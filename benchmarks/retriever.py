@@ -26,7 +26,8 @@ from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
 from fidtools.devices import autocast, choose_precision
 from fidtools.models import loading, resolve_model
-from fidtools.records import Passage, read_passages
+from fidtools.reading import read_passages
+from fidtools.records import Passage
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.objective import RetrieverObjective

@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from fidtools.records import Passage, Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Passage, Question
 from fidtools.streams import atomic_folder, write_lines
 from fidtools.talk import log, set_verbosity
 

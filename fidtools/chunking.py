@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fidtools.errors import DataError, UsageError
 from fidtools.passage_scan import text_hash
-from fidtools.records import Passage, read_passages
+from fidtools.reading import read_passages
+from fidtools.records import Passage
 from fidtools.streams import PathLike
 from fidtools.tokens import TokenizerName, tokenizer
 

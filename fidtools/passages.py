@@ -16,7 +16,8 @@ import numpy as np
 
 from fidtools.errors import DataError
 from fidtools.passage_scan import Array, RowFiles, Scan, parse_record, text_hash
-from fidtools.records import Passage, Where, read_passages
+from fidtools.reading import read_passages
+from fidtools.records import Passage, Where
 from fidtools.streams import STANDARD, PathLike, atomic_folder, open_input, write_lines
 from fidtools.talk import log
 

@@ -11,18 +11,17 @@ through untouched. A score is never invented: `score` is absent until a tool has
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from fidtools.errors import DataError
-from fidtools.streams import PathLike, read_json
+from fidtools.streams import PathLike
 
 CTXS = ("ctxs", "contexts", "context", "passages")
 ANSWERS = ("answers", "answer", "golden_answers", "ground_truth", "possible_answers")
 PASSAGE_ID = ("id", "docid", "passage_id", "_id", "pid")
 TEXT = ("text", "contents", "content")
-T = TypeVar("T")
 QUESTION = ("question", "query", "claim", "input")
 
 
@@ -199,42 +198,3 @@ def _required_number(value: Any, name: str, where: Where) -> float:
     if math.isnan(number):
         raise where.error("must be a number", name, value)
     return number
-
-
-def read_questions(path: PathLike) -> Iterator[Question]:
-    """The questions of a file (or `-`), one at a time, in order.
-
-    Raises DataError with file, line and field; a file without any question raises it too.
-    """
-    yield from _records(path, parse_question, "questions")
-
-
-def read_passages(path: PathLike) -> Iterator[Passage]:
-    """The passages of a JSON-lines file or a DPR table (`id text title`, .tsv), one at a time, in order.
-
-    Every passage must have an id; uniqueness is checked where a whole corpus is read (`fidtools.passages`).
-    """
-    if str(path).removesuffix(".gz").endswith(".tsv"):
-        from fidtools.tables import read_passage_table
-
-        yield from read_passage_table(path)
-        return
-    for line, record in _nonempty(read_json(path), path, "passages"):
-        passage = parse_passage(record, where := Where(path, line))
-        if passage.id is None:
-            raise where.error("missing", "id", hint="every passage of a corpus needs an id of its own")
-        yield passage
-
-
-def _records(path: PathLike, parse: Callable[[dict[str, Any], Where], T], what: str) -> Iterator[T]:
-    for line, record in _nonempty(read_json(path), path, what):
-        yield parse(record, Where(path, line))
-
-
-def _nonempty(items: Iterator[T], path: PathLike, what: str) -> Iterator[T]:
-    empty = True
-    for item in items:
-        empty = False
-        yield item
-    if empty:
-        raise DataError(f"no {what} in it: the file is empty", path=path)

@@ -12,7 +12,7 @@ import pytest
 
 from fidtools.errors import DataError
 from fidtools.passages import open_passages
-from fidtools.records import read_passages
+from fidtools.reading import read_passages
 
 PASSAGES = [
     {"id": "a", "title": "Ada", "text": 'said "no"\tand left\nthe room', "doc_id": "d2"},

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from fidtools.errors import DataError
-from fidtools.records import Where, parse_passage, parse_question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Where, parse_passage, parse_question
 
 HERE = Where("q.jsonl", 7)
 

@@ -15,7 +15,8 @@ from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
-from fidtools.records import Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Question
 from fidtools.streams import write_lines
 
 PARTS = 5

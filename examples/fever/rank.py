@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from fidtools.evaluation.significance import compare
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.streams import write_lines
 from fidtools.teachers.model import Teacher, load_teacher

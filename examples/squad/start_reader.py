@@ -23,7 +23,8 @@ from fidtools.evaluation.passages import has_answer
 from fidtools.reader.fusion import Batch, Fusion, micro_batches
 from fidtools.reader.inputs import ReaderSettings
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
-from fidtools.records import Passage, Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Passage, Question
 from fidtools.talk import set_verbosity
 from fidtools.training import Draw, Settings, train
 

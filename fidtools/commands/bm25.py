@@ -55,7 +55,7 @@ def command(
       fidtools bm25 questions.jsonl -p stories.jsonl --within doc_id | fidtools eval
     """
     from fidtools.passages import open_passages
-    from fidtools.records import read_questions
+    from fidtools.reading import read_questions
     from fidtools.sparse.engine import Settings
     from fidtools.sparse.ranking import rank
     from fidtools.sparse.store import open_index

@@ -50,7 +50,7 @@ def command(
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import Search, answer_tokens, in_groups, set_answers
     from fidtools.reader.model import inference_reader
-    from fidtools.records import read_questions
+    from fidtools.reading import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 

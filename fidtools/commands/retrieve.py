@@ -59,7 +59,7 @@ def command(
         raise UsageError("--within searches exactly", hint="give --embeddings instead of --index")
     from fidtools.devices import main_first, refuse_stdin_on_ranks, written_by_main
     from fidtools.passages import open_passages
-    from fidtools.records import read_questions
+    from fidtools.reading import read_questions
     from fidtools.retriever.encoding import load_retriever
     from fidtools.search.corpus import Corpus, ExactCorpus
     from fidtools.search.retrieval import retrieve

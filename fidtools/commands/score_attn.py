@@ -69,7 +69,7 @@ def command(
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.model import inference_reader
     from fidtools.reader.scoring import scored
-    from fidtools.records import read_questions
+    from fidtools.reading import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 

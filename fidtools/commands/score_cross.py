@@ -38,7 +38,8 @@ def command(
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
     """
     from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
-    from fidtools.records import Question, read_questions
+    from fidtools.reading import read_questions
+    from fidtools.records import Question
     from fidtools.retriever.batching import blocks
     from fidtools.streams import open_output
     from fidtools.talk import track

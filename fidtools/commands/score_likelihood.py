@@ -49,7 +49,7 @@ def command(
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
     from fidtools.reader.model import inference_reader
-    from fidtools.records import read_questions
+    from fidtools.reading import read_questions
     from fidtools.streams import open_output
     from fidtools.talk import track
 

@@ -9,7 +9,8 @@ from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.folder import Draft
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 
 SOURCES = ("NQ-open.train.jsonl", "NQ-open.dev.jsonl", INDEX, ARCHIVE)
 PUBLISHED = {"train": 79_168, "dev": 8_757, "test": 3_610}

@@ -29,7 +29,8 @@ from fidtools.formats.signs import (
     trec_eval,
     without,
 )
-from fidtools.records import Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Question
 from fidtools.streams import PathLike
 from fidtools.tables import read_passage_table
 

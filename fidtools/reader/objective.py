@@ -16,7 +16,8 @@ from fidtools.reader.decoding import Search, answer_tokens, gold_answers, in_gro
 from fidtools.reader.fusion import Batch
 from fidtools.reader.inputs import read_passages_of
 from fidtools.reader.model import Reader
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 from fidtools.training import Draw
 
 AHEAD = 16

@@ -14,7 +14,8 @@ from fidtools.devices import ranks, wait_for_all
 from fidtools.embeddings import EmbeddingWriter
 from fidtools.errors import DataError
 from fidtools.passages import PassageFile, open_passages
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 from fidtools.retriever.batching import ahead
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, TokenRows
 from fidtools.streams import PathLike

@@ -12,7 +12,7 @@ from torch import nn
 
 from fidtools.devices import Precision
 from fidtools.errors import UsageError
-from fidtools.records import read_questions
+from fidtools.reading import read_questions
 from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
 from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings

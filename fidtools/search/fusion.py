@@ -7,7 +7,8 @@ from itertools import zip_longest
 from typing import Literal
 
 from fidtools.errors import MismatchError
-from fidtools.records import Passage, Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Passage, Question
 from fidtools.streams import PathLike
 
 Method = Literal["rrf", "scores"]

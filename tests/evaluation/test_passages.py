@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fidtools.errors import DataError
 from fidtools.evaluation.passages import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
-from fidtools.records import Passage, Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Passage, Question
 
 
 def slowly(answers: list[str], text: str) -> bool:

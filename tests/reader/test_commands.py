@@ -20,7 +20,8 @@ from fidtools.cli import run
 from fidtools.reader.inputs import ReaderSettings
 from fidtools.reader.model import load_reader
 from fidtools.reader.scoring import attention_scores
-from fidtools.records import Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Question
 
 SCRIPT = Path(sys.executable).with_name("fidtools")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

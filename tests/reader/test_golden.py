@@ -22,7 +22,8 @@ from fidtools.reader.fusion import Batch
 from fidtools.reader.inputs import ReaderSettings, input_texts, input_tokens, target_tokens
 from fidtools.reader.model import Reader, cast_products, load_reader
 from fidtools.reader.scoring import attention_scores
-from fidtools.records import Question, Where, parse_question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Question, Where, parse_question
 
 from .conftest import SPECIAL, word_tokenizer
 

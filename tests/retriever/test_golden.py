@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fidtools.records import Passage, read_passages
+from fidtools.reading import read_passages
+from fidtools.records import Passage
 from fidtools.retriever import losses
 from fidtools.retriever.checkpoints import convert, encoder_from_tensors
 from fidtools.retriever.encoders import TransformerEncoder

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 from fidtools.cli import cli, run
 from fidtools.evaluation.rankings import cover_depth, inversions, topk_overlap
-from fidtools.records import Passage, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Passage
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples

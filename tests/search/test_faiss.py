@@ -13,7 +13,7 @@ import pytest
 from fidtools import cli
 from fidtools.embeddings import EmbeddingWriter
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
-from fidtools.records import read_questions
+from fidtools.reading import read_questions
 from fidtools.search import faiss_index
 from fidtools.search.faiss_index import build_index
 from fidtools.search.faiss_recipes import Recipe, recipe

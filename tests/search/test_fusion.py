@@ -10,7 +10,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.errors import MismatchError
-from fidtools.records import read_questions
+from fidtools.reading import read_questions
 from fidtools.search.fusion import fuse
 from fidtools.streams import write_lines
 

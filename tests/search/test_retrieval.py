@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from fidtools import cli
-from fidtools.records import Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Question
 
 from .conftest import WORDS, World, embed, tiny_model
 

@@ -13,7 +13,8 @@ import pytest
 
 from fidtools.errors import DataError, FidtoolsError, MissingExtraError
 from fidtools.passages import PassageFile, open_passages
-from fidtools.records import Passage, Question, read_passages, read_questions
+from fidtools.reading import read_passages, read_questions
+from fidtools.records import Passage, Question
 from fidtools.sparse import jvm
 from fidtools.sparse.engine import Settings
 from fidtools.sparse.ranking import rank

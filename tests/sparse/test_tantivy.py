@@ -15,7 +15,8 @@ import pytest
 from fidtools import cli
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.passages import open_passages
-from fidtools.records import Passage, Question, read_questions
+from fidtools.reading import read_questions
+from fidtools.records import Passage, Question
 from fidtools.sparse.engine import Settings
 from fidtools.sparse.ranking import rank
 from fidtools.sparse.store import open_index

@@ -12,7 +12,7 @@ import torch
 
 from fidtools.cli import run
 from fidtools.errors import DataError, UsageError
-from fidtools.records import read_questions
+from fidtools.reading import read_questions
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import TeacherSettings, load_teacher
 from fidtools.teachers.training import TeacherObjective, read_judged, score_pairs
