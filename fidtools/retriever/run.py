@@ -7,17 +7,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from fidtools.devices import choose_device
 from fidtools.errors import UsageError
+from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.setup import StudentSize, new_word_student, refuse_words, start_from
-from fidtools.retriever.targets import best_constant, check_targets, parse_teacher
-from fidtools.retriever.update import Loss, Student
+from fidtools.retriever.targets import check_targets, parse_teacher
+from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.talk import log
 from fidtools.training import Settings, train
 
 TEXT = ("pooling", "normalize", "question_format", "passage_format", "question_maxlength", "passage_maxlength")
+SPREAD_QUESTIONS = 8
+"""The scores of so many questions tell how an untrained student's are spread."""
 
 
 def train_retriever(
@@ -32,8 +36,8 @@ def train_retriever(
     retriever = _start(options)
     record = {"command": "train-retriever", **options, "start": retriever.question_fingerprint}
     examples = _read(options["train"], retriever, loss, options)
-    bias = _bias(loss, examples)
-    student = Student(retriever, loss, bias=bias, **_only(options, ["token_budget", "freeze_passages"]))
+    student = Student(retriever, loss, **_only(options, ["token_budget", "freeze_passages"]))
+    _calibrate(student, examples)
     dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
     log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, options["select"])
@@ -67,11 +71,15 @@ def _start(options: Mapping[str, Any]) -> Retriever:
     return new_word_student(options["student"], options["train"], size, **choices, **texts)
 
 
-def _bias(loss: Loss, examples: Examples) -> float:
-    if loss.name != "bce":
-        return 0.0
-    targets, labels = [item.teacher for item in examples.items], [item.labels for item in examples.items]
-    return best_constant(targets, labels, loss.alpha, loss.temperature)
+def _calibrate(student: Student, examples: Examples) -> None:
+    """What a pointwise loss judges begins at unit spread around the best constant."""
+    if student.calibration is None:
+        return
+    loss, items = student.loss, examples.items
+    targets, labels = [item.teacher for item in items], [item.labels for item in items]
+    first = make_batch(examples, items[:SPREAD_QUESTIONS])
+    scores = student.to(choose_device()).eval().score(first)
+    student.calibration.begin(scores[first.mask], best_constant(targets, labels, loss.alpha, loss.temperature))
 
 
 def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,27 +72,6 @@ def _check_origin(passages: Sequence[Passage], where: Where) -> None:
     if origins and (len(origins) < len(passages) or not set.intersection(*origins)):
         hint = "name the teacher: --teacher attention; and score all passages with one tool"
         raise where.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
-
-
-def best_constant(
-    targets: Sequence[Floats], labels: Sequence[NDArray[np.bool_] | None], alpha: float, temperature: float
-) -> float:
-    """The score that, given to every passage, has the least pointwise loss (`losses.bce`); at T = 1 the log-odds.
-
-    It solves α (σ(b) − mean y) + (1 − α) T (σ(b/T) − mean σ(G/T)) = 0, by bisection between −20 and 20.
-    """
-    soft = float(np.mean(_sigmoid(np.concatenate(targets) / temperature))) if alpha < 1 else 0.0
-    hard = float(np.mean(np.concatenate([row for row in labels if row is not None]))) if alpha > 0 else 0.0
-    low, high = -20.0, 20.0
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        rising = alpha * (_sigmoid(middle) - hard) + (1 - alpha) * temperature * (_sigmoid(middle / temperature) - soft)
-        low, high = (low, middle) if rising > 0 else (middle, high)
-    return low
-
-
-def _sigmoid(values: Any) -> Any:
-    return np.exp(-np.logaddexp(0.0, -values))  # which large logits do not overflow
 
 
 def _standardized(column: Floats) -> Floats:

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from fidtools.devices import choose_device, gather, in_turn, ranks
 from fidtools.retriever import losses
 from fidtools.retriever.batching import budget_batches, padded
+from fidtools.retriever.calibration import Calibration
 from fidtools.retriever.encoding import Retriever, finish, pad_of
 from fidtools.retriever.examples import Example, Examples
 
@@ -97,11 +98,9 @@ def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
 class Student(nn.Module):
     """The two encoders (usually one) and the loss: what the training loop calls."""
 
-    def __init__(
-        self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False, bias: float = 0.0
-    ) -> None:
+    def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.tensor(bias)) if loss.name == "bce" else None
+        self.calibration = Calibration() if loss.name == "bce" else None
         self.question_encoder = retriever.question_tower[0]
         self.passage_encoder = retriever.passage_tower[0]
         self.retriever, self.loss = retriever, loss
@@ -125,12 +124,8 @@ class Student(nn.Module):
         return self.per_question(self._scores(questions, passages, batch), batch).sum()
 
     def per_question(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One loss per question, (q,), of its scores (q, n).
-
-        Judged one by one, scores get a bias, which an inner product lacks: without it the vectors first learn to point
-        away from each other, as most passages are irrelevant. It is learned with them and let go: it ranks nothing.
-        """
-        judged = scores if self.bias is None else scores + self.bias
+        """One loss per question, (q,), of its scores (q, n)."""
+        judged = scores if self.calibration is None else self.calibration(scores)
         return self.loss(judged, batch.teacher, batch.mask, batch.labels)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:

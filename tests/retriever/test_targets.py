@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-import torch
 
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.records import Passage, Question, Where
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.losses import bce
-from fidtools.retriever.targets import best_constant, check_targets, effective_number, parse_teacher, teacher_scores
+from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
 
 HERE = Where("train.jsonl", 7)
 
@@ -139,19 +137,3 @@ def test_faults_are_reported_together(plain_model: Path, tmp_path: Path) -> None
         read_examples(path, load_retriever(plain_model), {"attention": 1.0}, 9)
     assert str(caught.value).count("field 'ctxs[0].scores.attention': missing") == 5
     assert str(caught.value).endswith("… and 2 more")
-
-
-@pytest.mark.parametrize(("alpha", "temperature"), [(1.0, 1.0), (0.5, 1.0), (0.2, 4.0), (0.0, 2.0)])
-def test_no_other_score_for_all_passages_has_less_pointwise_loss(alpha: float, temperature: float) -> None:
-    draw = np.random.default_rng(0)
-    targets = [draw.normal(-3, 3, size=5) for _ in range(8)]
-    labels = [row > 0 for row in targets]
-    best = best_constant(targets, labels, alpha, temperature)
-    teacher, relevant = torch.tensor(np.stack(targets)), torch.tensor(np.stack(labels))
-
-    def loss(score: float) -> float:
-        student, mask = torch.full_like(teacher, score), torch.ones_like(relevant)
-        return bce(student, teacher, mask, relevant, alpha=alpha, temperature=temperature).sum().item()
-
-    scores = np.linspace(-8, 8, 1601)
-    assert best == pytest.approx(scores[np.argmin([loss(score) for score in scores])], abs=0.01)

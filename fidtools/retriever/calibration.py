@@ -1,0 +1,61 @@
+"""From a student's scores to the log-odds that a pointwise loss judges: a scale and a bias, learned with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Floats = NDArray[np.float64]
+
+
+class Calibration(nn.Module):
+    """s · S + b with s > 0 (Platt, 1999; learned with the encoders as in SigLIP: Zhai et al., 2023).
+
+    Judged one by one, scores are read as log-odds, which an inner product of vectors cannot always be: it has no bias
+    though nine in ten passages are irrelevant, and a BiLSTM's states lie within ±1, which bounds it. Without these
+    two the vectors are spent on pointing away from each other, or on saturating. Neither ranks anything: they are let
+    go after training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """S of any shape -> log-odds."""
+        return scores * self.log_scale.exp() + self.bias
+
+    @torch.no_grad()
+    def begin(self, scores: Tensor, centre: float) -> None:
+        """Start where these scores have mean `centre` and standard deviation 1; equal ones keep their scale."""
+        spread = scores.std(correction=0)
+        scale = 1 / spread if spread > 0 else torch.ones_like(spread)
+        self.log_scale.copy_(scale.log())
+        self.bias.copy_(centre - scores.mean() * scale)
+
+
+def best_constant(
+    targets: Sequence[Floats], labels: Sequence[NDArray[np.bool_] | None], alpha: float, temperature: float
+) -> float:
+    """The score that, given to every passage, has the least pointwise loss (`losses.bce`); at T = 1 the log-odds.
+
+    It solves α (σ(b) − mean y) + (1 − α) T (σ(b/T) − mean σ(G/T)) = 0, by bisection between −20 and 20.
+    """
+    soft = float(np.mean(_sigmoid(np.concatenate(targets) / temperature))) if alpha < 1 else 0.0
+    hard = float(np.mean(np.concatenate([row for row in labels if row is not None]))) if alpha > 0 else 0.0
+    low, high = -20.0, 20.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        rising = alpha * (_sigmoid(middle) - hard) + (1 - alpha) * temperature * (_sigmoid(middle / temperature) - soft)
+        low, high = (low, middle) if rising > 0 else (middle, high)
+    return low
+
+
+def _sigmoid(values: Any) -> Any:
+    return np.exp(-np.logaddexp(0.0, -values))  # which large logits do not overflow
