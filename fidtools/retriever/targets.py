@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.records import Passage, Question, Where
+from fidtools.talk import log
 
 Floats = NDArray[np.float64]
 SCORE = "score"
-FLAT = 0.999
-"""Share of its passages that a target may effectively hold before it counts as uniform."""
+FLAT, FAINT = 0.99, 0.9
+"""Share of its passages that a target may effectively hold before it counts as uniform, and before it is warned of:
+a retriever that learns targets of 99.9% forgets how to rank (docs/results-retriever.md)."""
 
 
 def parse_teacher(text: str) -> dict[str, float]:
@@ -94,7 +96,7 @@ def check_targets(targets: Sequence[Floats], temperature: float | None, path: st
 
     Raises DataError when nearly all of the questions' targets are uniform, and when in most questions passages share
     one and the same score, as unscored ones do that were given a default. With a `temperature`, for targets that are a
-    softmax, nearly uniform ones raise FidtoolsError.
+    softmax, nearly uniform ones raise FidtoolsError, or are warned of.
     """
     several = [scores for scores in targets if len(scores) > 1]
     if not several:
@@ -114,13 +116,20 @@ def check_targets(targets: Sequence[Floats], temperature: float | None, path: st
         )
     if temperature is None:
         return
-    shares = [effective_number(scores, temperature) / len(scores) for scores in several]
-    if (share := float(np.median(shares))) > FLAT:
-        spread = float(np.median([scores.std() for scores in several]))
-        raise FidtoolsError(
-            f"{path}: nearly uniform targets: the median one is spread over {100 * share:.2f}% of its passages",
-            hint=f"the scores differ by {spread:.3g} (standard deviation); try --teacher-temperature {spread:.2g}",
-        )
+    _check_flatness(several, temperature, path)
+
+
+def _check_flatness(targets: Sequence[Floats], temperature: float, path: str) -> None:
+    """Warn of targets that prefer little at this temperature; raise FidtoolsError where that is next to nothing."""
+    share = float(np.median([effective_number(scores, temperature) / len(scores) for scores in targets]))
+    if share <= FAINT:
+        return
+    spread = float(np.median([scores.std() for scores in targets]))
+    problem = f"{path}: nearly uniform targets: the median one is spread over {100 * share:.2f}% of its passages"
+    hint = f"the scores differ by {spread:.3g} (standard deviation); try --teacher-temperature {spread:.2g}"
+    if share > FLAT:
+        raise FidtoolsError(problem, hint=hint)
+    log.warning("%s\n  %s", problem, hint)
 
 
 def _has_default(scores: Floats) -> bool:

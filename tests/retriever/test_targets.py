@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fidtools.records import Passage, Question, Where
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
+from fidtools.talk import log
 
 HERE = Where("train.jsonl", 7)
 
@@ -71,10 +73,21 @@ def test_uniform_targets_are_refused() -> None:
 def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do() -> None:
     draw = np.random.default_rng(0)
     targets = [draw.normal(size=20) * 0.01 for _ in range(5)]
-    with pytest.raises(FidtoolsError, match=r"(?s)nearly uniform targets: .* try --teacher-temperature 0.0094"):
-        check_targets(targets, 1.0, "t")
-    check_targets(targets, 0.01, "t")
+    for temperature in (1.0, 0.08):
+        with pytest.raises(FidtoolsError, match=r"(?s)nearly uniform targets: .* try --teacher-temperature 0.0094"):
+            check_targets(targets, temperature, "t")
     check_targets(targets, None, "t")  # of a loss that makes no softmax of them
+
+
+@pytest.mark.parametrize(("temperature", "warned"), [(0.05, ["98.18%"]), (0.01, [])])
+def test_faint_targets_are_warned_of(
+    temperature: float, warned: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    draw = np.random.default_rng(0)
+    with caplog.at_level("WARNING", logger="fidtools"):
+        check_targets([draw.normal(size=20) * 0.01 for _ in range(5)], temperature, "t")
+    assert re.findall(r"[\d.]+%", caplog.text) == warned
 
 
 def test_defaults_mixed_with_scores_are_refused() -> None:
