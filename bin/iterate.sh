@@ -19,6 +19,9 @@ dataset=$1 iterations=$2
 [[ -f $here/examples/$dataset/settings.sh ]] || usage
 [[ -d $here/.venv/bin ]] && PATH=$here/.venv/bin:$PATH
 
+# absolute PATH, which need not be there (not every system's realpath can)
+absolute() { python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$1"; }
+
 DATASET_FOLDER=$here/examples/$dataset
 # shellcheck source=/dev/null
 source "$DATASET_FOLDER/settings.sh"
@@ -41,7 +44,7 @@ source "$DATASET_FOLDER/settings.sh"
 
 # Paths are the caller's, the work is done inside $RUN.
 for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
-  [[ -e ${!name} || $name =~ ^(RUN|TRAIN|DEV|TEST|PASSAGES)$ ]] && printf -v "$name" '%s' "$(realpath -m "${!name}")"
+  [[ -e ${!name} || $name =~ ^(RUN|TRAIN|DEV|TEST|PASSAGES)$ ]] && printf -v "$name" '%s' "$(absolute "${!name}")"
 done
 
 settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH

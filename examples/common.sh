@@ -1,4 +1,5 @@
-# What the settings of all data sets share; sourced by them, with $dataset, $here and $DATASET_FOLDER of bin/iterate.sh.
+# What the settings of all data sets share; sourced by them, with $dataset, $here, $DATASET_FOLDER and absolute() of
+# bin/iterate.sh.
 #
 # PROFILE=paper  the paper's settings: models and sizes of Table 7, for one machine with several large GPUs
 # PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
@@ -19,7 +20,7 @@ corpus_file() {
 }
 
 profile_smoke() {
-  SAMPLE=$(realpath -m "${RUN:-$here/runs/$dataset}")/sample
+  SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
   fetch() { fetch_dataset; python "$here/examples/smoke.py" "$(corpus_file)" "$DATA" -o "$SAMPLE" ${SMOKE_OPTIONS:-}; }
   TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl PASSAGES=$SAMPLE/passages.jsonl
   : "${READER:=$SAMPLE/reader}" "${RETRIEVER:=$SAMPLE/retriever}"

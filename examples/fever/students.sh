@@ -12,8 +12,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 [[ -d $here/.venv/bin ]] && PATH=$here/.venv/bin:$PATH
 : "${DATA:?a folder with train.jsonl, dev.jsonl and passages.jsonl}" "${RUN:=$here/runs/fever-students}"
 : "${SEEDS:=0 1 2}" "${N_PASSAGES:=10}" "${CANDIDATES:=100}" "${STUDENTS:=lstm cnn}"
-: "${TEACHER_STEPS:=160}" "${TEACHER_HIDDEN:=192}" "${TEACHER_LR:=4e-3}" "${STEPS:=400}" "${HIDDEN:=64}" "${LR:=4e-3}"
-: "${EVAL_EVERY:=100}" "${ALPHA:=0.2}" "${TEMPERATURE:=4}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
+: "${TEACHER_STEPS:=160}" "${TEACHER_HIDDEN:=192}" "${TEACHER_LR:=4e-3}" "${STEPS:=400}" "${ALPHA:=0.2}" "${TEMPERATURE:=4}"
+: "${LSTM_HIDDEN:=64}" "${LSTM_LR:=2e-3}" "${CNN_HIDDEN:=128}" "${CNN_LR:=1e-3}"   # the CNN's: channels of each width
+: "${DROPOUT:=0}" "${EVAL_EVERY:=100}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
 mkdir -p "$RUN"
 DATA=$(realpath "$DATA") WORD_VECTORS=${WORD_VECTORS:+$(realpath "$WORD_VECTORS")}
 cd "$RUN"
@@ -36,11 +37,12 @@ for part in fit choose; do stage "$part.scored.jsonl" score-cross "$part.bm25.js
 for seed in $SEEDS; do
   mkdir -p "seed-$seed"
   for student in $STUDENTS; do
+    case $student in lstm) hidden=$LSTM_HIDDEN lr=$LSTM_LR ;; cnn) hidden=$CNN_HIDDEN lr=$CNN_LR ;; esac
     for kind in hard soft; do
       alpha=$([[ $kind == hard ]] && echo 1 || echo "$ALPHA")
       stage "seed-$seed/$student-$kind" train-retriever fit.scored.jsonl --dev choose.scored.jsonl --student "$student" \
         --loss bce --alpha "$alpha" --temperature "$TEMPERATURE" --teacher cross --labels gold --n-passages "$N_PASSAGES" \
-        --hidden "$HIDDEN" --dropout 0.2 --lr "$LR" --batch 32 --steps "$STEPS" --seed "$seed" "${same[@]}"
+        --hidden "$hidden" --dropout "$DROPOUT" --lr "$lr" --batch 32 --steps "$STEPS" --seed "$seed" "${same[@]}"
     done
   done
 done

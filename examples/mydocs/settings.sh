@@ -3,7 +3,7 @@
 #
 #   DOCUMENTS=~/handbook QUESTIONS=~/questions.jsonl READER=google-t5/t5-small RETRIEVER=minilm RUN=~/run bin/iterate.sh mydocs 2
 : "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
-: "${DATA:=$(realpath -m "${RUN:-$here/runs/mydocs}")/data}"
+: "${DATA:=$(absolute "${RUN:-$here/runs/mydocs}")/data}"
 : "${READER:=$DATA/models/reader}" "${RETRIEVER:=$DATA/models/retriever}"
 
 if [[ $READER == "$DATA/models/reader" ]]; then : "${RETRIEVER_OPTIONS:=--teacher-temperature 0.01}"; fi   # it prefers nothing by much
