@@ -1,13 +1,12 @@
-"""How fast evaluation is: `python benchmarks/eval.py [--data ../shared/data] [--gigabytes 5]`.
+"""How fast evaluation is: `python benchmarks/eval.py RANKED.jsonl [--gigabytes 5]`.
 
-The questions and passages are real (squad-open); a question's 100 passages are BM25's, as a run has them, when tantivy
-is installed. The clock holds no reading of files, except where the file is the point.
+RANKED has questions with answers and their passages, 100 each for the figures of eval.md: `fidtools bm25 -k 100`. The
+clock holds no reading of files, except where the file is the point.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import json
 import os
@@ -16,7 +15,7 @@ import sys
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import regex
 from fidtools.evaluation.answers import exact_match
 from fidtools.evaluation.passages import AnswerMatcher, tokens
 from fidtools.evaluation.significance import bootstrap_interval
+from fidtools.reading import read_questions
 
 Case = tuple[list[str], list[str]]
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]", regex.IGNORECASE | regex.MULTILINE)
@@ -61,29 +61,10 @@ def fast(case: Case) -> list[bool]:
     return AnswerMatcher(case[0]).hits(case[1])
 
 
-def lines(path: Path) -> Iterator[dict]:
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        yield from map(json.loads, stream)
-
-
-def cases(data: Path, count: int = 500, depth: int = 100) -> list[Case]:
-    """`count` questions, each with the first `depth` passages of BM25 from the corpus."""
-    import tantivy
-
-    passages = [f"{p['text']}" for p in lines(data / "squad-open" / "passages.jsonl.gz")]
-    schema = tantivy.SchemaBuilder().add_text_field("text", stored=False).add_unsigned_field("row", stored=True).build()
-    index = tantivy.Index(schema)
-    writer = index.writer()
-    for row, text in enumerate(passages):
-        writer.add_document(tantivy.Document(text=text, row=row))
-    writer.commit()
-    index.reload()
-    searcher, found = index.searcher(), []
-    for question in itertools.islice(lines(data / "squad-open" / "test.jsonl.gz"), count):
-        query, _ = index.parse_query_lenient(question["question"], ["text"])
-        rows = [searcher.doc(address)["row"][0] for _, address in searcher.search(query, depth).hits]
-        found.append((question["answers"], [passages[row] for row in rows]))
-    return found
+def cases(ranked: Path, count: int = 500) -> list[Case]:
+    """The answers of the first `count` questions, each with the texts of its passages."""
+    questions = itertools.islice(read_questions(ranked), count)
+    return [(question.answers or [], [passage.text for passage in question.ctxs or []]) for question in questions]
 
 
 def best(function: Callable[[], object], repeats: int = 3, clock: Callable[[], float] = time.process_time) -> float:
@@ -96,8 +77,7 @@ def best(function: Callable[[], object], repeats: int = 3, clock: Callable[[], f
     return min(times)
 
 
-def matching(data: Path) -> None:
-    made = cases(data)
+def matching(made: list[Case]) -> None:
     passages = sum(len(texts) for _, texts in made)
     expected = list(map(straightforward, made))
     same = list(map(fast, made)) == expected == list(map(once_per_passage, made))
@@ -119,10 +99,10 @@ def matching(data: Path) -> None:
         print(f"{alone / ours:.1f} and {two / ours:.1f} times as fast")
 
 
-def answers(data: Path) -> None:
-    rows = list(lines(data / "reference-predictions" / "NQ_FiD.jsonl.gz"))
+def answers(made: list[Case]) -> None:
+    rows = [(" ".join(texts[0].split()[:3]), given) for given, texts in made]
     many = list(itertools.islice(itertools.cycle(rows), 100_000))
-    seconds = best(lambda: [exact_match(row["prediction"], row["answer"]) for row in many])
+    seconds = best(lambda: [exact_match(prediction, given) for prediction, given in many])
     print(f"exact match: 100,000 predictions in {seconds:.2f} s")
 
 
@@ -144,17 +124,16 @@ sys.exit(code)
 """
 
 
-def memory(data: Path, gigabytes: float) -> None:
+def memory(made: list[Case], gigabytes: float) -> None:
     """A file as one JSON list, indented as FiD does, evaluated by the command in a process of its own."""
-    made = cases(data, count=50)
     for size in (gigabytes / 10, gigabytes):
         with tempfile.TemporaryDirectory() as folder:
             path, count = Path(folder) / "dataset_wscores.json", 0
             with open(path, "w", encoding="utf-8") as out:
                 while out.tell() < size * 1e9:
-                    answers, texts = made[count % len(made)]
+                    given, texts = made[count % len(made)]
                     ctxs = [{"id": str(i), "title": "", "text": t, "score": str(-i)} for i, t in enumerate(texts)]
-                    row = {"question": f"question {count}", "answers": answers, "ctxs": ctxs}
+                    row = {"question": f"question {count}", "answers": given, "ctxs": ctxs}
                     out.write(("[" if count == 0 else ",") + json.dumps(row, indent=4))
                     count += 1
                 out.write("]")
@@ -168,12 +147,13 @@ def memory(data: Path, gigabytes: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("ranked", type=Path)
     parser.add_argument("--gigabytes", type=float, default=0, help="also evaluate a file of this size")
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    matching(chosen.data)
-    answers(chosen.data)
+    made = cases(chosen.ranked)
+    matching(made)
+    answers(made)
     bootstrap()
     if chosen.gigabytes:
-        memory(chosen.data, chosen.gigabytes)
+        memory(made[:50], chosen.gigabytes)

@@ -11,7 +11,12 @@
 # runs the stages that compute on eight processes.
 set -euo pipefail
 
-usage() { echo "usage: bin/iterate.sh DATASET N   (datasets: $(ls "$here/examples" | tr '\n' ' '))" >&2; exit 2; }
+usage() {
+  local datasets=("$here"/examples/*/settings.sh)
+  datasets=("${datasets[@]%/settings.sh}")
+  echo "usage: bin/iterate.sh DATASET N   (datasets: ${datasets[*]##*/})" >&2
+  exit 2
+}
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ $# -eq 2 && $2 =~ ^[0-9]+$ ]] || usage
@@ -44,6 +49,7 @@ source "$DATASET_FOLDER/settings.sh"
 
 # Paths are the caller's, the work is done inside $RUN.
 for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
+  [[ $name == START && $START =~ ^(bm25|bert)$ ]] && continue   # the word, also where a folder is called so
   [[ -e ${!name} || $name =~ ^(RUN|TRAIN|DEV|TEST|PASSAGES)$ ]] && printf -v "$name" '%s' "$(absolute "${!name}")"
 done
 
@@ -53,6 +59,14 @@ settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_P
 
 say() { printf '%s\n' "$*" >&2; }
 
+# quoted WORD…: as one would type them
+quoted() {
+  local word
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]]; then printf '%s ' "$word"; else printf '%q ' "$word"; fi
+  done
+}
+
 # fidtools, on as many processes as LAUNCH starts for the commands that compute
 compute() {
   if [[ -n $LAUNCH ]]; then $LAUNCH --no-python fidtools "$@"; else fidtools "$@"; fi
@@ -61,7 +75,8 @@ compute() {
 # stage OUTPUT COMMAND…: run the command with `-o OUTPUT`, unless the output is there already
 stage() {
   local out=$1 shown; shift
-  shown="$* -o $out"
+  shown=$(quoted "$@" -o "$out")
+  shown=${shown% }
   shown=${shown/#compute/${LAUNCH:+$LAUNCH --no-python }fidtools}
   if [[ $DRY_RUN == 1 ]]; then echo "$shown"; return; fi
   if [[ -e $out ]]; then say "have $out"; return; fi
@@ -97,20 +112,33 @@ retrieve_all() {
   stage "$i/passages.npy" compute embed "$PASSAGES" --retriever "$retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
   for split in train dev test; do
     stage "$i/$split.jsonl" compute retrieve "$(questions "$split")" --retriever "$retriever" \
-      --embeddings "$i/passages.npy" -p "$PASSAGES" -k "$K" $RETRIEVE_OPTIONS
+      --embeddings "$i/passages.npy" -p "$PASSAGES" -k "$K" --precision "$PRECISION" $RETRIEVE_OPTIONS
   done
 }
 
 questions() { case $1 in train) echo "$TRAIN" ;; dev) echo "$DEV" ;; test) echo "$TEST" ;; esac; }
 
+# ranked SPLIT: the file of $START with the split's questions and passages
+ranked() {
+  local ending
+  for ending in jsonl jsonl.gz json json.gz; do
+    [[ -f $START/$1.$ending ]] && { echo "$START/$1.$ending"; return; }
+  done
+  say "iterate.sh: START=$START is neither bm25 nor bert, nor a folder with $1.jsonl or $1.json (.gz)"
+  return 1
+}
+
 start() {
-  local split
+  local split file
   case $START in
     bert) retrieve_all 0 "$RETRIEVER" ;;
     bm25) for split in train dev test; do
         stage "0/$split.jsonl" fidtools bm25 "$(questions "$split")" -p "$PASSAGES" -k "$K" --index bm25 $BM25_OPTIONS
       done ;;
-    *) for split in train dev test; do stage "0/$split.jsonl" fidtools convert "$(ls "$START/$split".json*)"; done ;;
+    *) for split in train dev test; do
+        file=$(ranked "$split")
+        stage "0/$split.jsonl" fidtools convert "$file"
+      done ;;
   esac
 }
 
@@ -148,7 +176,7 @@ table() {
 
 same_settings
 data
-if [[ $DRY_RUN == 1 ]]; then echo "cd $RUN"; else cd "$RUN"; fi
+if [[ $DRY_RUN == 1 ]]; then printf 'mkdir -p %q && cd %q\n' "$RUN" "$RUN"; else cd "$RUN"; fi
 start
 read_and_evaluate 0
 retriever=$RETRIEVER

@@ -47,8 +47,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Train open-domain question-answering retrievers without passage labels.
 
-    Every command reads JSON lines from a file or standard input and writes them to -o or standard output, so that a
-    pipe chains them:
+    What works on questions reads JSON lines from a file or standard input and writes them to -o or standard output, so
+    that a pipe chains them:
 
     \b
       fidtools bm25 questions.jsonl --passages passages.jsonl | fidtools score-attn --reader reader | fidtools eval

@@ -58,6 +58,27 @@ def test_dry_run_prints_the_loop_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_runs_passages_are_a_start_and_its_evaluations_are_not(tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("train.jsonl", "dev.jsonl", "dev.json", "test.json.gz"):
+        (old / name).touch()
+    done = iterate(tmp_path / "data", tmp_path / "run", 0, DRY_RUN="1", START=str(old))
+    starts = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("fidtools convert")]
+    assert starts == [str(old / name) for name in ("train.jsonl", "dev.jsonl", "test.json.gz")]
+    (old / "train.jsonl").unlink()
+    done = iterate(tmp_path / "data", tmp_path / "run", 0, DRY_RUN="1", START=str(old))
+    assert done.returncode == 1
+    assert "nor a folder with train.jsonl or train.json" in done.stderr
+
+
+def test_bm25_is_a_word_also_where_a_folder_is_called_so(tmp_path, monkeypatch):
+    (tmp_path / "bm25").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = iterate(tmp_path / "data", tmp_path / "a run", 0, DRY_RUN="1", START="bm25")
+    assert done.stdout.startswith(f"mkdir -p {tmp_path}/a\\ run && cd {tmp_path}/a\\ run\nfidtools bm25 ")
+
+
 def test_a_run_is_not_continued_with_other_settings(tmp_path):
     data = world(tmp_path / "data", 4, 2, 2)
     run = tmp_path / "run"

@@ -16,6 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${LSTM_HIDDEN:=64}" "${LSTM_LR:=2e-3}" "${CNN_HIDDEN:=128}" "${CNN_LR:=1e-3}"   # the CNN's: channels of each width
 : "${DROPOUT:=0}" "${EVAL_EVERY:=100}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
 mkdir -p "$RUN"
+if [[ -e $ENCODER ]]; then ENCODER=$(realpath "$ENCODER"); fi
 DATA=$(realpath "$DATA") WORD_VECTORS=${WORD_VECTORS:+$(realpath "$WORD_VECTORS")}
 cd "$RUN"
 if [[ -z $WORD_VECTORS ]]; then

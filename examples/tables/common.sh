@@ -10,6 +10,8 @@ tables=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 here=$(cd "$tables/../.." && pwd)
 [[ -d $here/.venv/bin ]] && PATH=$here/.venv/bin:$PATH
 : "${PROFILE:=paper}" "${SEEDS:=0}" "${RUNS:=$here/runs/tables/$PROFILE}" "${DATASETS:=nq triviaqa}"
+mkdir -p "$RUNS"
+RUNS=$(cd "$RUNS" && pwd)   # the work is done inside it
 export PROFILE
 
 # run NAME DATASET ITERATIONS [VARIABLE=VALUE…]: the loop, once for every seed

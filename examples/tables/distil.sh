@@ -20,20 +20,24 @@ begin() {
   fi
   : "${K:=100}" "${RETRIEVER_PASSAGES:=100}" "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}"
   : "${RETRIEVER_EVAL_EVERY:=500}" "${PRECISION:=auto}" "${RETRIEVER_OPTIONS:=}" "${EVAL_K:=1,5,20,100}"
+  : "${EMBED_OPTIONS:=}" "${RETRIEVE_OPTIONS:=}" "${EVAL_OPTIONS:=}"
 }
 
-stage() { local out=$1; shift; [[ -e $out ]] || { echo "→ $out" >&2; fidtools "$@" -o "$out"; }; }
+stage() { local out=$1; shift; [[ -e $out ]] || { echo "→ $out" >&2; "$@" -o "$out"; }; }
+
+# fidtools, on as many processes as LAUNCH starts
+compute() { if [[ -n ${LAUNCH:-} ]]; then $LAUNCH --no-python fidtools "$@"; else fidtools "$@"; fi; }
 
 # distil SEED NAME OPTIONS…: train a retriever in this way, retrieve for dev, evaluate
 distil() {
   local seed=$1 out=$folder/$2; shift 2
   mkdir -p "$out"
-  stage "$out/retriever" train-retriever "$scored/train$suffix.jsonl" --dev "$scored/dev$suffix.jsonl" \
+  stage "$out/retriever" compute train-retriever "$scored/train$suffix.jsonl" --dev "$scored/dev$suffix.jsonl" \
     --retriever "$RETRIEVER" --n-passages "$RETRIEVER_PASSAGES" --steps "$RETRIEVER_STEPS" --batch "$RETRIEVER_BATCH" \
     --lr "$RETRIEVER_LR" --eval-every "$RETRIEVER_EVAL_EVERY" --seed "$seed" --precision "$PRECISION" --resume \
     $RETRIEVER_OPTIONS --select overlap "$@"
-  stage "$out/passages.npy" embed "$PASSAGES" --retriever "$out/retriever" --precision "$PRECISION" --resume
-  stage "$out/dev.jsonl" retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" -k "$K" \
-    --precision "$PRECISION"
-  stage "$out/dev.json" eval "$out/dev.jsonl" --k "$EVAL_K" --json
+  stage "$out/passages.npy" compute embed "$PASSAGES" --retriever "$out/retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
+  stage "$out/dev.jsonl" compute retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" \
+    -k "$K" --precision "$PRECISION" $RETRIEVE_OPTIONS
+  stage "$out/dev.json" fidtools eval "$out/dev.jsonl" --k "$EVAL_K" --json $EVAL_OPTIONS
 }
