@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from fidtools.talk import log
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def talk_of_one_test() -> None:
+    """What a command says goes to this test's stderr, whatever was run before it."""
+    log.handlers.clear()
+    log.propagate = True
 
 
 @pytest.fixture(scope="session")

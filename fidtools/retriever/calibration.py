@@ -1,4 +1,4 @@
-"""From a student's scores to the log-odds that a pointwise loss judges: a scale and a bias, learned with it."""
+"""From a student's scores to those that its loss judges: a scale, and for pointwise losses a bias, learned with it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ Floats = NDArray[np.float64]
 class Calibration(nn.Module):
     """s · S + b with s > 0 (Platt, 1999; learned with the encoders as in SigLIP: Zhai et al., 2023).
 
-    Judged one by one, scores are read as log-odds, which an inner product of vectors cannot always be: it has no bias
-    though nine in ten passages are irrelevant, and a BiLSTM's states lie within ±1, which bounds it. Without these
-    two the vectors are spent on pointing away from each other, or on saturating. Neither ranks anything: they are let
-    go after training.
+    An inner product of vectors cannot have any value: a BiLSTM's states lie within ±1, which bounds it, and it has no
+    bias, though a pointwise loss reads it as log-odds and nine in ten passages are irrelevant. Without these two the
+    vectors are spent on saturating, or on pointing away from each other. Neither ranks anything: they are let go after
+    training. Without `bias` it stays 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bias: bool) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(()))
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(()), requires_grad=bias)
 
-    def forward(self, scores: Tensor) -> Tensor:
-        """S of any shape -> log-odds."""
-        return scores * self.log_scale.exp() + self.bias
+    def forward(self, scores: Tensor, *, holders: int = 1) -> Tensor:
+        """S of any shape -> what is judged. Each of `holders` ranks with this gradient takes its part of it."""
+        log_scale, bias = (own / holders + own.detach() * (1 - 1 / holders) for own in (self.log_scale, self.bias))
+        return scores * log_scale.exp() + bias
 
     @torch.no_grad()
-    def begin(self, scores: Tensor, centre: float) -> None:
-        """Start where these scores have mean `centre` and standard deviation 1; equal ones keep their scale."""
-        spread = scores.std(correction=0)
-        scale = 1 / spread if spread > 0 else torch.ones_like(spread)
+    def begin(self, scores: Tensor, centre: float, spread: float = 1.0) -> None:
+        """Start where these scores have this standard deviation and, with a bias, this mean; equal ones keep theirs."""
+        own = scores.std(correction=0)
+        scale = spread / own if own > 0 else torch.ones_like(own)
         self.log_scale.copy_(scale.log())
-        self.bias.copy_(centre - scores.mean() * scale)
+        if self.bias.requires_grad:
+            self.bias.copy_(centre - scores.mean() * scale)
 
 
 def best_constant(

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fidtools.devices import gather, in_turn, ranks
-from fidtools.retriever import losses
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.update import Batch, Student, make_batch
@@ -55,7 +53,7 @@ class RetrieverObjective:
         for items in grouped(self.dev, mine, self.student.token_budget):
             batch = make_batch(self.dev, items)
             scores = self.student.score(batch)
-            values = self._dev_loss(scores, batch).cpu().numpy()
+            values = self.student.dev_loss(scores, batch).cpu().numpy()
             rows = scores.float().cpu().numpy()
             found += [
                 (float(value), item.teacher, row[: len(item.passages)])
@@ -63,13 +61,6 @@ class RetrieverObjective:
             ]
         metrics = monitor(found, self.student.loss.temperature, self.student.loss.teacher_temperature)
         return metrics | {"selection": self._selection(metrics)}
-
-    def _dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        if self.student.loss.name != "infonce":
-            return self.student.per_question(scores, batch)
-        first = batch.labels.int().argmax(dim=1)
-        others = ~batch.mask | (batch.labels & (torch.arange(scores.shape[1], device=scores.device) != first[:, None]))
-        return losses.infonce(scores, first, others, temperature=self.student.loss.temperature)
 
     def _selection(self, metrics: dict[str, float]) -> float:
         """What the best model has most of."""

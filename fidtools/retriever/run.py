@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fidtools.devices import choose_device
 from fidtools.errors import UsageError
 from fidtools.retriever.calibration import best_constant
@@ -20,8 +22,8 @@ from fidtools.talk import log
 from fidtools.training import Settings, train
 
 TEXT = ("pooling", "normalize", "question_format", "passage_format", "question_maxlength", "passage_maxlength")
-SPREAD_QUESTIONS = 8
-"""The scores of so many questions tell how an untrained student's are spread."""
+SPREAD_QUESTIONS, SPREADS = 8, np.geomspace(1.0, 32.0, 21).tolist()
+"""The scores of so many questions tell how a student's are spread, and how they would better be."""
 
 
 def train_retriever(
@@ -72,14 +74,26 @@ def _start(options: Mapping[str, Any]) -> Retriever:
 
 
 def _calibrate(student: Student, examples: Examples) -> None:
-    """What a pointwise loss judges begins at unit spread around the best constant."""
+    """What is judged on a scale of its own begins around the constant that does best, at unit spread or more.
+
+    More does better on the first questions after an earlier training; of untrained vectors it makes confident noise.
+    """
     if student.calibration is None:
         return
-    loss, items = student.loss, examples.items
-    targets, labels = [item.teacher for item in items], [item.labels for item in items]
-    first = make_batch(examples, items[:SPREAD_QUESTIONS])
+    first = make_batch(examples, examples.items[:SPREAD_QUESTIONS])
     scores = student.to(choose_device()).eval().score(first)
-    student.calibration.begin(scores[first.mask], best_constant(targets, labels, loss.alpha, loss.temperature))
+    centre, losses = _centre(student.loss, examples), []
+    for spread in SPREADS:
+        student.calibration.begin(scores[first.mask], centre, spread)
+        losses.append(student.dev_loss(student.calibration(scores), first).sum().item())
+    student.calibration.begin(scores[first.mask], centre, SPREADS[int(np.argmin(losses))])
+
+
+def _centre(loss: Loss, examples: Examples) -> float:
+    targets, labels = [item.teacher for item in examples.items], [item.labels for item in examples.items]
+    if loss.name == "bce":
+        return best_constant(targets, labels, loss.alpha, loss.temperature)
+    return float(np.mean(np.concatenate(targets)))
 
 
 def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:

@@ -18,7 +18,10 @@ from fidtools.retriever.batching import budget_batches, padded
 from fidtools.retriever.calibration import Calibration
 from fidtools.retriever.encoding import Retriever, finish, pad_of
 from fidtools.retriever.examples import Example, Examples
+from fidtools.retriever.students import WordEncoder
 
+POINTWISE = ("bce", "mse")
+"""Losses that judge passages one by one, so that it matters what is added to all scores."""
 PIECES = 4
 """A micro-batch is encoded in about so many pieces of texts of similar length."""
 
@@ -100,7 +103,11 @@ class Student(nn.Module):
 
     def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
         super().__init__()
-        self.calibration = Calibration() if loss.name == "bce" else None
+        self.calibration = (
+            Calibration(bias=loss.name in POINTWISE)
+            if loss.name == "bce" or isinstance(retriever.question_tower[0], WordEncoder)
+            else None
+        )
         self.question_encoder = retriever.question_tower[0]
         self.passage_encoder = retriever.passage_tower[0]
         self.retriever, self.loss = retriever, loss
@@ -121,18 +128,26 @@ class Student(nn.Module):
             return self._of_all_ranks(batch)
         questions = self.encode(self.question_encoder, batch.questions)  # (q, d)
         passages = self.encode(self.passage_encoder, batch.passages)  # (p, d)
-        return self.per_question(self._scores(questions, passages, batch), batch).sum()
+        scores = self._scores(questions, passages, batch)
+        return self.loss(scores, batch.teacher, batch.mask, batch.labels).sum()
 
-    def per_question(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One loss per question, (q,), of its scores (q, n)."""
-        judged = scores if self.calibration is None else self.calibration(scores)
-        return self.loss(judged, batch.teacher, batch.mask, batch.labels)
+    def dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """One loss per question, (q,), of what `score` gives; InfoNCE among the question's own passages."""
+        if self.loss.name != "infonce":
+            return self.loss(scores, batch.teacher, batch.mask, batch.labels)
+        first = batch.labels.int().argmax(dim=1)
+        others = ~batch.mask | (batch.labels & (torch.arange(scores.shape[1], device=scores.device) != first[:, None]))
+        return losses.infonce(scores, first, others, temperature=self.loss.temperature)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
-        normalized = self.retriever.settings.normalize
         own = nn.functional.embedding(batch.slots, passages)  # (q, n, d); indexing would add up gradients in any order
+        return self._judged(questions.unsqueeze(1), own)  # (q, n)
+
+    def _judged(self, questions: Tensor, passages: Tensor, *, holders: int = 1) -> Tensor:
+        """S, on the scale that the loss judges. `holders` is how many ranks have the gradient of these scores."""
         with torch.autocast(questions.device.type, enabled=False):
-            return losses.similarity(questions.unsqueeze(1), own, normalized=normalized)  # (q, n)
+            scores = losses.similarity(questions, passages, normalized=self.retriever.settings.normalize)
+            return scores if self.calibration is None else self.calibration(scores, holders=holders)
 
     def _of_all_ranks(self, batch: Batch) -> Tensor:
         """InfoNCE of a batch that every rank has: each encodes its share and takes the others' vectors as given.
@@ -149,9 +164,7 @@ class Student(nn.Module):
 
     def _infonce(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         """The first relevant passage against all others of the batch, but for the question's other relevant ones."""
-        normalized = self.retriever.settings.normalize
-        with torch.autocast(questions.device.type, enabled=False):
-            scores = losses.similarity(questions.unsqueeze(1), passages.unsqueeze(0), normalized=normalized)  # (q, p)
+        scores = self._judged(questions.unsqueeze(1), passages.unsqueeze(0), holders=ranks().world)  # (q, p)
         first = batch.labels.int().argmax(dim=1, keepdim=True)
         positive = batch.slots.gather(1, first)  # (q, 1)
         marks = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
@@ -189,7 +202,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
-        """S of every question's passages, (q, n)."""
+        """S of every question's passages, (q, n), on the scale that the loss judges."""
         questions = self.encode(self.question_encoder, batch.questions)
         return self._scores(questions, self.encode(self.passage_encoder, batch.passages), batch)
 

@@ -18,7 +18,7 @@ from fidtools.retriever.losses import bce
 
 
 def test_scores_begin_at_unit_spread_around_the_centre_in_their_order() -> None:
-    scores, calibration = torch.tensor([0.011, 0.013, 0.019, 0.010]), Calibration()
+    scores, calibration = torch.tensor([0.011, 0.013, 0.019, 0.010]), Calibration(bias=True)
     assert calibration(scores).tolist() == scores.tolist()
     calibration.begin(scores, -2.2)
     found = calibration(scores)
@@ -28,14 +28,14 @@ def test_scores_begin_at_unit_spread_around_the_centre_in_their_order() -> None:
 
 
 def test_equal_scores_keep_their_scale() -> None:
-    calibration = Calibration()
+    calibration = Calibration(bias=True)
     calibration.begin(torch.full((5,), 3.0), -1.0)
     assert calibration(torch.tensor([3.0, 4.0])).tolist() == [-1.0, 0.0]
 
 
 def test_scores_that_are_bounded_reach_any_log_odds() -> None:
     scores, labels = torch.tensor([[0.5, -0.5, -0.5]]), torch.tensor([[True, False, False]])
-    calibration, mask = Calibration(), torch.ones(1, 3, dtype=torch.bool)
+    calibration, mask = Calibration(bias=True), torch.ones(1, 3, dtype=torch.bool)
     optimizer = torch.optim.Adam(calibration.parameters(), lr=0.1)
     for _ in range(200):
         optimizer.zero_grad()

@@ -64,7 +64,7 @@ def test_a_killed_run_and_two_ranks_give_the_same_bytes(
     corpus: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["embed", str(corpus), "--retriever", str(plain_model), "--precision", "float32", "-o"]
     monkeypatch.setattr(embedding, "BLOCK", 8)
@@ -91,7 +91,7 @@ main(sys.argv[1:])
     assert killed.returncode == -9
     assert not (tmp_path / "cut.npy").exists()
     assert run([*cut, "--resume", "-v"]) == 0
-    assert "encoded 26 texts" in caplog.text  # the first three blocks of eight were there
+    assert "encoded 26 texts" in capsys.readouterr().err  # the first three blocks of eight were there
     assert (tmp_path / "cut.npy").read_bytes() == expected
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     two = [*launch, tmp_path / "run.py", *arguments, str(tmp_path / "two.npy")]

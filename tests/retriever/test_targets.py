@@ -15,7 +15,6 @@ from fidtools.records import Passage, Question, Where
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
-from fidtools.talk import log
 
 HERE = Where("train.jsonl", 7)
 
@@ -80,10 +79,7 @@ def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do()
 
 
 @pytest.mark.parametrize(("temperature", "warned"), [(0.05, ["98.18%"]), (0.01, [])])
-def test_faint_targets_are_warned_of(
-    temperature: float, warned: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log, "propagate", True)
+def test_faint_targets_are_warned_of(temperature: float, warned: list[str], caplog: pytest.LogCaptureFixture) -> None:
     draw = np.random.default_rng(0)
     with caplog.at_level("WARNING", logger="fidtools"):
         check_targets([draw.normal(size=20) * 0.01 for _ in range(5)], temperature, "t")

@@ -84,9 +84,7 @@ def test_passages_of_another_corpus(world: World, tmp_path: Path, capsys: pytest
         assert str(tmp_path / name) in said
 
 
-def test_another_encoder_unless_forced(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_another_encoder_unless_forced(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tiny_model(tmp_path / "other", 1)
     arguments = world.arguments("--embeddings", world.embeddings, "-o", tmp_path / "out.jsonl")
     arguments[arguments.index("--retriever") + 1] = str(other)
@@ -94,7 +92,7 @@ def test_another_encoder_unless_forced(
     assert f"{world.embeddings}: written by another encoder than --retriever: they differ in weights" in said
     assert not (tmp_path / "out.jsonl").exists()
     assert cli.run([*arguments, "--force"]) == 0
-    assert "written by another encoder" in caplog.text
+    assert "written by another encoder" in capsys.readouterr().err
     assert len(list(read_questions(tmp_path / "out.jsonl"))) == 40
 
 
