@@ -201,7 +201,8 @@ def on_two_ranks(*arguments: str) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     fidtools = str(Path(sys.executable).with_name("fidtools"))
     command = [*launch, fidtools, "train-retriever", *SMALL, *EXACT, "--batch", "3", *arguments]
-    subprocess.run(command, check=True, env=ONE_THREAD, capture_output=True)
+    done = subprocess.run(command, check=False, env=ONE_THREAD, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("loss", ["kl", "infonce"])
