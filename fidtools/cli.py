@@ -58,7 +58,10 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for wrong usage."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(args))
+    code = run(args)
+    if code == 0 and (devices := sys.modules.get("fidtools.devices")):
+        devices.leave()
+    sys.exit(code)
 
 
 def run(args: list[str] | None = None) -> int:

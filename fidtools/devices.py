@@ -147,6 +147,13 @@ def wait_for_all() -> None:
     _state().wait_for_everyone()
 
 
+def leave() -> None:
+    """Part from the other ranks when all are done; one that just ends may break the others' connections."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        wait_for_all()
+        torch.distributed.destroy_process_group()
+
+
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
     """The block runs on rank 0 first, then on the others, which find what it has left on disk."""
