@@ -67,17 +67,14 @@ quoted() {
   done
 }
 
-# fidtools, on as many processes as LAUNCH starts for the commands that compute
-compute() {
-  if [[ -n $LAUNCH ]]; then $LAUNCH --no-python fidtools "$@"; else fidtools "$@"; fi
-}
+# fidtools for the commands that compute: on as many processes as LAUNCH starts
+compute="${LAUNCH:+$LAUNCH --no-python }fidtools"
 
 # stage OUTPUT COMMAND…: run the command with `-o OUTPUT`, unless the output is there already
 stage() {
   local out=$1 shown; shift
   shown=$(quoted "$@" -o "$out")
   shown=${shown% }
-  shown=${shown/#compute/${LAUNCH:+$LAUNCH --no-python }fidtools}
   if [[ $DRY_RUN == 1 ]]; then echo "$shown"; return; fi
   if [[ -e $out ]]; then say "have $out"; return; fi
   say "\$ $shown"
@@ -109,9 +106,9 @@ data() {
 # retrieve_all I RETRIEVER: the passages of iteration I by a dense retriever
 retrieve_all() {
   local i=$1 retriever=$2 split
-  stage "$i/passages.npy" compute embed "$PASSAGES" --retriever "$retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
+  stage "$i/passages.npy" $compute embed "$PASSAGES" --retriever "$retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
   for split in train dev test; do
-    stage "$i/$split.jsonl" compute retrieve "$(questions "$split")" --retriever "$retriever" \
+    stage "$i/$split.jsonl" $compute retrieve "$(questions "$split")" --retriever "$retriever" \
       --embeddings "$i/passages.npy" -p "$PASSAGES" -k "$K" --precision "$PRECISION" $RETRIEVE_OPTIONS
   done
 }
@@ -129,14 +126,14 @@ ranked() {
 }
 
 start() {
-  local split file
+  local split file=
   case $START in
     bert) retrieve_all 0 "$RETRIEVER" ;;
     bm25) for split in train dev test; do
         stage "0/$split.jsonl" fidtools bm25 "$(questions "$split")" -p "$PASSAGES" -k "$K" --index bm25 $BM25_OPTIONS
       done ;;
     *) for split in train dev test; do
-        file=$(ranked "$split")
+        [[ $DRY_RUN != 1 && -e 0/$split.jsonl ]] || file=$(ranked "$split")   # a run goes on without the folder it began with
         stage "0/$split.jsonl" fidtools convert "$file"
       done ;;
   esac
@@ -144,11 +141,11 @@ start() {
 
 read_and_evaluate() {
   local i=$1 split
-  stage "$i/reader" compute train-reader "$i/train.jsonl" --dev "$i/dev.jsonl" --reader "$READER" --n-context "$N_CONTEXT" \
+  stage "$i/reader" $compute train-reader "$i/train.jsonl" --dev "$i/dev.jsonl" --reader "$READER" --n-context "$N_CONTEXT" \
     --steps "$READER_STEPS" --batch "$READER_BATCH" --lr "$READER_LR" --eval-every "$READER_EVAL_EVERY" \
     --seed "$SEED" --precision "$PRECISION" --resume $READER_OPTIONS
   for split in dev test; do
-    stage "$i/$split.answered.jsonl" compute read "$i/$split.jsonl" --reader "$i/reader" --precision "$PRECISION" $READ_OPTIONS
+    stage "$i/$split.answered.jsonl" $compute read "$i/$split.jsonl" --reader "$i/reader" --precision "$PRECISION" $READ_OPTIONS
     stage "$i/$split.json" fidtools eval "$i/$split.answered.jsonl" --k "$EVAL_K" --json $EVAL_OPTIONS
   done
 }
@@ -156,10 +153,10 @@ read_and_evaluate() {
 distil() {
   local i=$1 next=$2 before=$3 split
   for split in train dev; do
-    stage "$i/$split.scored.jsonl" compute score-attn "$i/$split.jsonl" --reader "$i/reader" \
+    stage "$i/$split.scored.jsonl" $compute score-attn "$i/$split.jsonl" --reader "$i/reader" \
       --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" $SCORE_OPTIONS
   done
-  stage "$next/retriever" compute train-retriever "$i/train.scored.jsonl" --dev "$i/dev.scored.jsonl" --retriever "$before" \
+  stage "$next/retriever" $compute train-retriever "$i/train.scored.jsonl" --dev "$i/dev.scored.jsonl" --retriever "$before" \
     --teacher attention --n-passages "$RETRIEVER_PASSAGES" --steps "$RETRIEVER_STEPS" --batch "$RETRIEVER_BATCH" \
     --lr "$RETRIEVER_LR" --eval-every "$RETRIEVER_EVAL_EVERY" --seed "$SEED" --precision "$PRECISION" --resume $RETRIEVER_OPTIONS
 }

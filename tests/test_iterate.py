@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,18 @@ def test_another_runs_passages_are_a_start_and_its_evaluations_are_not(tmp_path)
     done = iterate(tmp_path / "data", tmp_path / "run", 0, DRY_RUN="1", START=str(old))
     assert done.returncode == 1
     assert "nor a folder with train.jsonl or train.json" in done.stderr
+
+
+def test_a_run_goes_on_without_the_folder_it_began_with(tmp_path):
+    data, old = world(tmp_path / "data", 4, 2, 2), tmp_path / "old"
+    old.mkdir()
+    for name in ("train", "dev", "test"):
+        (old / f"{name}.jsonl").write_bytes((data / f"{name}.jsonl").read_bytes())
+    begun = iterate(data, tmp_path / "run", 0, **HARDLY_ANY, START=str(old), READER="/nowhere")
+    assert "fidtools convert" in begun.stderr
+    shutil.rmtree(old)
+    again = iterate(data, tmp_path / "run", 0, **HARDLY_ANY, START=str(old), READER="/nowhere")
+    assert again.stderr.splitlines()[:3] == [f"have 0/{name}.jsonl" for name in ("train", "dev", "test")]
 
 
 def test_bm25_is_a_word_also_where_a_folder_is_called_so(tmp_path, monkeypatch):

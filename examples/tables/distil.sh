@@ -25,19 +25,19 @@ begin() {
 
 stage() { local out=$1; shift; [[ -e $out ]] || { echo "→ $out" >&2; "$@" -o "$out"; }; }
 
-# fidtools, on as many processes as LAUNCH starts
-compute() { if [[ -n ${LAUNCH:-} ]]; then $LAUNCH --no-python fidtools "$@"; else fidtools "$@"; fi; }
+# fidtools for the commands that compute: on as many processes as LAUNCH starts
+compute="${LAUNCH:+$LAUNCH --no-python }fidtools"
 
 # distil SEED NAME OPTIONS…: train a retriever in this way, retrieve for dev, evaluate
 distil() {
   local seed=$1 out=$folder/$2; shift 2
   mkdir -p "$out"
-  stage "$out/retriever" compute train-retriever "$scored/train$suffix.jsonl" --dev "$scored/dev$suffix.jsonl" \
+  stage "$out/retriever" $compute train-retriever "$scored/train$suffix.jsonl" --dev "$scored/dev$suffix.jsonl" \
     --retriever "$RETRIEVER" --n-passages "$RETRIEVER_PASSAGES" --steps "$RETRIEVER_STEPS" --batch "$RETRIEVER_BATCH" \
     --lr "$RETRIEVER_LR" --eval-every "$RETRIEVER_EVAL_EVERY" --seed "$seed" --precision "$PRECISION" --resume \
     $RETRIEVER_OPTIONS --select overlap "$@"
-  stage "$out/passages.npy" compute embed "$PASSAGES" --retriever "$out/retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
-  stage "$out/dev.jsonl" compute retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" \
+  stage "$out/passages.npy" $compute embed "$PASSAGES" --retriever "$out/retriever" --precision "$PRECISION" --resume $EMBED_OPTIONS
+  stage "$out/dev.jsonl" $compute retrieve "$DEV" --retriever "$out/retriever" --embeddings "$out/passages.npy" -p "$PASSAGES" \
     -k "$K" --precision "$PRECISION" $RETRIEVE_OPTIONS
   stage "$out/dev.json" fidtools eval "$out/dev.jsonl" --k "$EVAL_K" --json $EVAL_OPTIONS
 }
