@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Floats = NDArray[np.float64]
+from fidtools.retriever.targets import Floats
 
 
 class Calibration(nn.Module):
@@ -29,8 +29,8 @@ class Calibration(nn.Module):
 
     def forward(self, scores: Tensor, *, holders: int = 1) -> Tensor:
         """S of any shape -> what is judged. Each of `holders` ranks with this gradient takes its part of it."""
-        log_scale, bias = (own / holders + own.detach() * (1 - 1 / holders) for own in (self.log_scale, self.bias))
-        return scores * log_scale.exp() + bias
+        log_scale = self.log_scale / holders + self.log_scale.detach() * (1 - 1 / holders)
+        return scores * log_scale.exp() + self.bias
 
     @torch.no_grad()
     def begin(self, scores: Tensor, centre: float, spread: float = 1.0) -> None:

@@ -78,15 +78,17 @@ def _calibrate(student: Student, examples: Examples) -> None:
 
     More does better on the first questions after an earlier training; of untrained vectors it makes confident noise.
     """
-    if student.calibration is None:
+    if (calibration := student.calibration) is None:
         return
     first = make_batch(examples, examples.items[:SPREAD_QUESTIONS])
     scores = student.to(choose_device()).eval().score(first)
-    centre, losses = _centre(student.loss, examples), []
-    for spread in SPREADS:
-        student.calibration.begin(scores[first.mask], centre, spread)
-        losses.append(student.dev_loss(student.calibration(scores), first).sum().item())
-    student.calibration.begin(scores[first.mask], centre, SPREADS[int(np.argmin(losses))])
+    centre = _centre(student.loss, examples)
+
+    def loss_at(spread: float) -> float:
+        calibration.begin(scores[first.mask], centre, spread)
+        return student.dev_loss(calibration(scores), first).sum().item()
+
+    calibration.begin(scores[first.mask], centre, min(SPREADS, key=loss_at))
 
 
 def _centre(loss: Loss, examples: Examples) -> float:

@@ -20,8 +20,6 @@ from fidtools.retriever.encoding import Retriever, finish, pad_of
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.students import WordEncoder
 
-POINTWISE = ("bce", "mse")
-"""Losses that judge passages one by one, so that it matters what is added to all scores."""
 PIECES = 4
 """A micro-batch is encoded in about so many pieces of texts of similar length."""
 
@@ -46,6 +44,11 @@ class Loss:
     def needs_labels(self) -> bool:
         """Whether the loss uses hard labels."""
         return self.name == "infonce" or (self.name == "bce" and self.alpha > 0)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether passages are judged one by one, so that it matters what is added to all scores."""
+        return self.name in ("bce", "mse")
 
     def __call__(self, student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         """One loss per question, (questions,), from (questions, passages)."""
@@ -103,11 +106,8 @@ class Student(nn.Module):
 
     def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
         super().__init__()
-        self.calibration = (
-            Calibration(bias=loss.name in POINTWISE)
-            if loss.name == "bce" or isinstance(retriever.question_tower[0], WordEncoder)
-            else None
-        )
+        calibrated = loss.name == "bce" or isinstance(retriever.question_tower[0], WordEncoder)
+        self.calibration = Calibration(bias=loss.pointwise) if calibrated else None
         self.question_encoder = retriever.question_tower[0]
         self.passage_encoder = retriever.passage_tower[0]
         self.retriever, self.loss = retriever, loss
