@@ -27,8 +27,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import orjson
 
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Passage
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Passage
 from fidtools.sparse.engine import Settings, indexed_text
 
 THREADS = min(os.cpu_count() or 1, 8)  # as many as fidtools takes

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from fidtools.evaluation.answers import exact_match
-from fidtools.evaluation.passages import AnswerMatcher, tokens
+from fidtools.data.read import read_questions
 from fidtools.evaluation.significance import bootstrap_interval
-from fidtools.reading import read_questions
+from fidtools.metrics.answer_match import AnswerMatcher, tokens
+from fidtools.metrics.answers import exact_match
 
 Case = tuple[list[str], list[str]]
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]", regex.IGNORECASE | regex.MULTILINE)

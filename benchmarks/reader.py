@@ -22,14 +22,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.data.records import Passage, Question
 from fidtools.reader.aggregation import fused_scores
 from fidtools.reader.ahead import with_tokens
 from fidtools.reader.decoding import Search, answer_questions, answer_tokens
 from fidtools.reader.fusion import Batch
-from fidtools.reader.inputs import ReaderSettings, input_texts
 from fidtools.reader.model import cast_products, reader_from_model
+from fidtools.reader.prompt import ReaderSettings, input_texts
 from fidtools.reader.scoring import attention_scores
-from fidtools.records import Passage, Question
 
 ANSWER = 5
 GENERATED = 50

@@ -24,15 +24,15 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
-from fidtools.devices import autocast, choose_precision
-from fidtools.models import loading, resolve_model
-from fidtools.reading import read_passages
-from fidtools.records import Passage
+from fidtools.compute.device import autocast, choose_precision
+from fidtools.compute.hub import loading, resolve_model
+from fidtools.data.read import read_passages
+from fidtools.data.records import Passage
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.update import Loss, Student
-from fidtools.training import Draw
+from fidtools.training.loop import Draw
 
 PER_QUESTION = 32
 Timed = dict[str, tuple[float, float]]

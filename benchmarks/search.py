@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 import torch
 
-from fidtools.embeddings import EmbeddingWriter
+from fidtools.data.embedding_writer import EmbeddingWriter
 from fidtools.search.exact import fastest_product, search
 from fidtools.search.faiss_index import build_index
 from fidtools.search.faiss_recipes import recipe

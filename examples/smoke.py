@@ -16,10 +16,11 @@ from typing import Any
 
 import click
 
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Passage, Question
-from fidtools.streams import atomic_folder, write_lines
-from fidtools.talk import log, set_verbosity
+from fidtools.data.files import atomic_folder
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Passage, Question
+from fidtools.logs import log, set_verbosity
 
 VOCABULARY = 4000
 WIDTH = 64

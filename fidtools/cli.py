@@ -31,7 +31,9 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every module of `fidtools.commands`, as a command name."""
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(
+            module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"
+        )
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of that name, or None when there is none."""
@@ -59,8 +61,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for wrong usage."""
     signal.signal(signal.SIGTERM, _terminate)
     code = run(args)
-    if code == 0 and (devices := sys.modules.get("fidtools.devices")):
-        devices.leave()
+    if code == 0 and (ranks := sys.modules.get("fidtools.compute.ranks")):
+        ranks.leave()
     sys.exit(code)
 
 

@@ -121,7 +121,7 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
     import torch
     from torch import nn
 
-    from fidtools.devices import autocast, choose_device, choose_precision
+    from fidtools.compute.device import autocast, choose_device, choose_precision
 
     heads = next(heads for heads in range(max(1, work.dim // 64), 0, -1) if work.dim % heads == 0)
     layer = nn.TransformerEncoderLayer(work.dim, heads, 4 * work.dim, activation="gelu", batch_first=True)
@@ -154,7 +154,7 @@ def _search_rate(dim: int, questions: int = 1024, passages: int = 1 << 16) -> fl
 
 
 def _bm25_rate(folder: Path, passages: int = 2000) -> float:
-    from fidtools.records import Passage
+    from fidtools.data.records import Passage
     from fidtools.sparse.engine import Settings
     from fidtools.sparse.tantivy_engine import build_tantivy
 

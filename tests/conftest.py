@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fidtools.talk import log
+from fidtools.logs import log
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

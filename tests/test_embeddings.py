@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidtools.embeddings import EmbeddingWriter, read_embeddings
+from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embeddings import read_embeddings
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 
 IDS = [f"p{i}" for i in range(7)]
@@ -48,7 +49,7 @@ def test_a_stream_gives_the_same_bytes_as_a_file_of_known_size(tmp_path: Path) -
 
 KILLED = """
 import os, sys, numpy as np
-from fidtools.embeddings import EmbeddingWriter
+from fidtools.data.embedding_writer import EmbeddingWriter
 ids = [f"p{i}" for i in range(7)]
 with EmbeddingWriter(sys.argv[1], 7, 3, "float32", {"encoder": {"weights": "abc"}}, ids=ids) as out:
     out.write(4, np.arange(12, 21, dtype=np.float32).reshape(3, 3))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fidtools.data.corpus import open_passages
+from fidtools.data.read import read_passages
 from fidtools.errors import DataError
-from fidtools.passages import open_passages
-from fidtools.reading import read_passages
 
 PASSAGES = [
     {"id": "a", "title": "Ada", "text": 'said "no"\tand left\nthe room', "doc_id": "d2"},

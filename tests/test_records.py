@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Where, parse_passage, parse_question
 from fidtools.errors import DataError
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Where, parse_passage, parse_question
 
 HERE = Where("q.jsonl", 7)
 

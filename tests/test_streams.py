@@ -7,8 +7,9 @@ import os
 
 import pytest
 
+from fidtools.data.files import atomic_folder, open_output
+from fidtools.data.jsonl import read_json, write_lines
 from fidtools.errors import DataError
-from fidtools.streams import atomic_folder, open_output, read_json, write_lines
 
 
 def numbered(path):

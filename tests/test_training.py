@@ -16,7 +16,7 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training import Draw, Settings, draws_of_step, learning_rate, train
+from fidtools.training.loop import Draw, Settings, draws_of_step, learning_rate, train
 
 TARGETS = torch.linspace(-1, 1, 10)
 

@@ -15,9 +15,9 @@ from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Question
-from fidtools.streams import write_lines
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Question
 
 PARTS = 5
 

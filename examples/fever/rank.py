@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.evaluation.significance import compare
-from fidtools.reading import read_questions
-from fidtools.records import Question
 from fidtools.retriever.encoding import Retriever, load_retriever
-from fidtools.streams import write_lines
 from fidtools.teachers.model import Teacher, load_teacher
-from fidtools.teachers.training import score_pairs
+from fidtools.teachers.objective import score_pairs
 
 METRICS = ("MAP", "MRR@10", "nDCG@5", "nDCG@10", "P@1", "R@1", "R@5", "R@10", "R@20")
 BUDGET = 2048

@@ -13,9 +13,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.files import open_output
+from fidtools.data.jsonl import read_json
+from fidtools.encoders.word_tokenizer import build_vocabulary
 from fidtools.retriever.encoding import load_retriever
-from fidtools.retriever.words import build_vocabulary
-from fidtools.streams import open_output, read_json
 
 SPREAD = 0.3  # standard deviation of the first component; the others keep their share of it to the root
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fidtools.models import resolve_model
-from fidtools.talk import log
+from fidtools.compute.hub import resolve_model
+from fidtools.logs import log
 
 HEADS = 6
 CERTAIN = 10.0  # attention logit of a place whose predecessor is the token written last

@@ -19,14 +19,14 @@ import click
 import torch
 from copying import copying_reader
 
-from fidtools.evaluation.passages import has_answer
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Passage, Question
+from fidtools.logs import set_verbosity
+from fidtools.metrics.answer_match import has_answer
 from fidtools.reader.fusion import Batch, Fusion, micro_batches
-from fidtools.reader.inputs import ReaderSettings
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Passage, Question
-from fidtools.talk import set_verbosity
-from fidtools.training import Draw, Settings, train
+from fidtools.reader.prompt import ReaderSettings
+from fidtools.training.loop import Draw, Settings, train
 
 MOST = 4  # passages of a question
 HELD_OUT = 192

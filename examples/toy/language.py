@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import PreTrainedTokenizerFast
 
 from fidtools.datasets.toy.relations import CLOSERS, RELATIONS, SOURCES
-from fidtools.datasets.toy.words import FIRST_NAMES, LAST_NAMES, VALUES
+from fidtools.datasets.toy.vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
 
 TOKEN = r"<\w+>|</s>|\w+:?|[^\w\s]"
 READER_SPECIAL = ("<pad>", "</s>", "<unk>", "<extra_id_0>")

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertModel
 from vectors import embeddings
 
-from fidtools.retriever.encoders import TransformerEncoder
-from fidtools.retriever.folder import save_tower
+from fidtools.encoders.transformer import TransformerEncoder
+from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
 
 LR = 1e-3

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 
 @click.command("bm25")
@@ -54,13 +54,13 @@ def command(
       fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl
       fidtools bm25 questions.jsonl -p stories.jsonl --within doc_id | fidtools eval
     """
-    from fidtools.passages import open_passages
-    from fidtools.reading import read_questions
+    from fidtools.data.corpus import open_passages
+    from fidtools.data.jsonl import write_lines
+    from fidtools.data.read import read_questions
+    from fidtools.logs import track
     from fidtools.sparse.engine import Settings
     from fidtools.sparse.ranking import rank
     from fidtools.sparse.store import open_index
-    from fidtools.streams import write_lines
-    from fidtools.talk import track
 
     settings = Settings(engine, analyzer, k1, b)
     corpus = open_passages(passages)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 
 @click.command("chunk")
@@ -34,9 +34,9 @@ def command(documents: tuple[str, ...], output: str, words: int, stride: int | N
       fidtools chunk notes/ -o passages.jsonl
       zcat documents.jsonl.gz | fidtools chunk --words 80 --stride 40 > passages.jsonl
     """
-    from fidtools.chunking import chunk, read_documents
-    from fidtools.streams import write_lines
-    from fidtools.talk import log, track
+    from fidtools.data.chunking import chunk, read_documents
+    from fidtools.data.jsonl import write_lines
+    from fidtools.logs import log, track
 
     passages = chunk(track(read_documents(documents or ["-"]), "documents"), words, stride, tokenizer)
     count = write_lines(output, (passage.to_json() for passage in passages))

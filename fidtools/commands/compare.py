@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.commands.eval import chosen_settings, measuring
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def command(
     """
     from dataclasses import asdict
 
-    from fidtools.evaluation import catalogue
+    from fidtools.data.jsonl import write_json, write_lines
+    from fidtools.evaluation import registry as catalogue
     from fidtools.evaluation.paired import Runs, compare_runs
-    from fidtools.evaluation.report import explain
     from fidtools.evaluation.scores import collect
-    from fidtools.streams import write_json, write_lines
-    from fidtools.talk import log, track
+    from fidtools.evaluation.tables import explain
+    from fidtools.logs import log, track
 
     if len(systems) < 2:
         raise click.UsageError("two systems at least: fidtools compare A B")
@@ -80,7 +80,7 @@ def command(
 def _show(results: list[Result], output: str) -> None:
     import sys
 
-    from fidtools.streams import STANDARD, open_output
+    from fidtools.data.files import STANDARD, open_output
 
     if output == STANDARD and sys.stdout.isatty():
         from rich.console import Console

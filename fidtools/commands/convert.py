@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 CHECKPOINTS = {
-    "reader": ("fidtools.reader.checkpoints", "A FiD reader checkpoint as a plain transformers folder."),
-    "retriever": ("fidtools.retriever.checkpoints", "A FiD, DPR or Contriever retriever as a retriever folder."),
+    "reader": ("fidtools.released.readers", "A FiD reader checkpoint as a plain transformers folder."),
+    "retriever": ("fidtools.released.retrievers", "A FiD, DPR or Contriever retriever as a retriever folder."),
     "onnx": ("fidtools.retriever.onnx", "A retriever folder as ONNX."),
 }
 
@@ -70,7 +70,7 @@ def data(
       fidtools convert data --list
     """
     from fidtools.formats import converting
-    from fidtools.formats.table import FORMATS
+    from fidtools.formats.registry import FORMATS
 
     if listed:
         for known in FORMATS.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -53,7 +53,7 @@ def command(
     """
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
-    from fidtools.devices import refuse_stdin_on_ranks
+    from fidtools.compute.ranks import refuse_stdin_on_ranks
     from fidtools.retriever.embedding import embed, open_source
     from fidtools.retriever.encoding import load_retriever
 

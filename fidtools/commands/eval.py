@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 if TYPE_CHECKING:
-    from fidtools.evaluation.catalogue import Settings
-    from fidtools.evaluation.inputs import Inputs
-    from fidtools.records import Question
+    from fidtools.data.records import Question
+    from fidtools.evaluation.completion import Inputs
+    from fidtools.evaluation.registry import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
@@ -100,9 +100,10 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
-    from fidtools.evaluation import catalogue, report
+    from fidtools.evaluation import registry as catalogue
+    from fidtools.evaluation import tables as report
     from fidtools.evaluation.scores import collect
-    from fidtools.talk import track
+    from fidtools.logs import track
 
     if by and train:
         raise click.UsageError("--by and --train are two ways to break the numbers down: one at a time")
@@ -124,9 +125,9 @@ def chosen_settings(
     profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool, **reading: Any
 ) -> tuple[Settings, Inputs]:
     """How metrics are counted, and how files are read, from the options of `measuring`."""
-    from fidtools.evaluation.catalogue import Settings
-    from fidtools.evaluation.inputs import Inputs
+    from fidtools.evaluation.completion import Inputs
     from fidtools.evaluation.measures import Gold
+    from fidtools.evaluation.registry import Settings
     from fidtools.formats.lookup import read_all
     from fidtools.formats.trec import qrels_by_question
 
@@ -136,8 +137,8 @@ def chosen_settings(
 
 
 def _group(by: str | None, train: str | None, settings: Settings) -> Callable[[Question], str]:
-    from fidtools.evaluation.catalogue import PROFILES
     from fidtools.evaluation.overlap import overlap_with
+    from fidtools.evaluation.registry import PROFILES
     from fidtools.formats.lookup import read_all
 
     if train:

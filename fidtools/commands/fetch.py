@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 NAMES = ("nq", "triviaqa", "narrativeqa", "narrativeqa-web", "narrativeqa-summaries", "fever", "squad", "toy")
 
@@ -58,8 +58,8 @@ def command(
     """
     from fidtools.datasets import catalogue
     from fidtools.datasets.downloads import Downloads
-    from fidtools.datasets.sources import table
-    from fidtools.talk import log
+    from fidtools.datasets.urls import table
+    from fidtools.logs import log
 
     folder = output or Path("data") / dataset
     if catalogue.is_there(folder) and not (force or dry_run):

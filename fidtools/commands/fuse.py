@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 
@@ -44,9 +44,9 @@ def command(
         raise UsageError(f"{len(weights)} times --weight for {len(rankings)} files", hint="give one for each, in order")
     if rankings.count("-") > 1:
         raise UsageError("standard input can be only one of the files")
-    from fidtools.search.fusion import fuse
-    from fidtools.streams import write_lines
-    from fidtools.talk import track
+    from fidtools.data.jsonl import write_lines
+    from fidtools.logs import track
+    from fidtools.search.rank_fusion import fuse
 
     fused = fuse(rankings, k, method=method, weights=weights or None, constant=constant)
     write_lines(output, (question.to_json() for question in track(fused, "questions")))

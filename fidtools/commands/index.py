@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 
@@ -54,10 +54,10 @@ def command(
     """
     from dataclasses import replace
 
-    from fidtools.embeddings import read_embeddings, shards
+    from fidtools.data.embeddings import read_embeddings, shards
+    from fidtools.logs import log
     from fidtools.search.faiss_index import build_index, load_faiss
     from fidtools.search.faiss_recipes import Recipe, recipe
-    from fidtools.talk import log
 
     load_faiss()
     parts = [read_embeddings(part) for part in shards(embeddings)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 count = click.IntRange(min=1)
 
@@ -56,9 +56,9 @@ def command(
     """
     from dataclasses import asdict
 
+    from fidtools.data.files import open_output
+    from fidtools.logs import log
     from fidtools.planning import Work, calibrate, stages
-    from fidtools.streams import open_output
-    from fidtools.talk import log
 
     work = Work(
         passages=passages,

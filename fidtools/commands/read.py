@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 
 @click.command("read")
@@ -46,13 +46,14 @@ def command(
       fidtools read dev.jsonl --reader reader -o answered.jsonl
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.data.files import open_output
+    from fidtools.data.read import read_questions
+    from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import Search, answer_tokens, in_groups, set_answers
     from fidtools.reader.model import inference_reader
-    from fidtools.reading import read_questions
-    from fidtools.streams import open_output
-    from fidtools.talk import track
 
     if (n_best or 1) > beams:
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 
@@ -57,14 +57,14 @@ def command(
         raise UsageError("give either --embeddings (exact search) or --index (of `fidtools index`)")
     if index is not None and within is not None:
         raise UsageError("--within searches exactly", hint="give --embeddings instead of --index")
-    from fidtools.devices import main_first, refuse_stdin_on_ranks, written_by_main
-    from fidtools.passages import open_passages
-    from fidtools.reading import read_questions
+    from fidtools.compute.ranks import main_first, refuse_stdin_on_ranks, written_by_main
+    from fidtools.data.corpus import open_passages
+    from fidtools.data.jsonl import write_lines
+    from fidtools.data.read import read_questions
+    from fidtools.logs import track
     from fidtools.retriever.encoding import load_retriever
-    from fidtools.search.corpus import Corpus, ExactCorpus
+    from fidtools.search.backends import Corpus, ExactCorpus
     from fidtools.search.retrieval import retrieve
-    from fidtools.streams import write_lines
-    from fidtools.talk import track
 
     refuse_stdin_on_ranks(questions)
     refuse_stdin_on_ranks(passages)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 AGGREGATIONS = (
     "attention",
@@ -64,14 +64,15 @@ def command(
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.data.files import open_output
+    from fidtools.data.read import read_questions
+    from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.model import inference_reader
     from fidtools.reader.scoring import scored
-    from fidtools.reading import read_questions
-    from fidtools.streams import open_output
-    from fidtools.talk import track
 
     refuse_stdin_on_ranks(questions)
     dtype = choose_precision(precision)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 GROUP = 16
 
@@ -37,12 +37,13 @@ def command(
       fidtools score-cross train.jsonl --teacher teacher -o train.scored.jsonl
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
-    from fidtools.reading import read_questions
-    from fidtools.records import Question
-    from fidtools.retriever.batching import blocks
-    from fidtools.streams import open_output
-    from fidtools.talk import track
+    from fidtools.compute.batching import blocks
+    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.data.files import open_output
+    from fidtools.data.read import read_questions
+    from fidtools.data.records import Question
+    from fidtools.logs import track
     from fidtools.teachers.model import load_teacher
     from fidtools.teachers.scoring import score_questions
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 
 @click.command("score-likelihood")
@@ -44,14 +44,15 @@ def command(
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
-    from fidtools.devices import autocast, choose_precision, refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.data.files import open_output
+    from fidtools.data.read import read_questions
+    from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
     from fidtools.reader.model import inference_reader
-    from fidtools.reading import read_questions
-    from fidtools.streams import open_output
-    from fidtools.talk import track
 
     refuse_stdin_on_ranks(questions)
     dtype = choose_precision(precision)

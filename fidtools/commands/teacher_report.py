@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 
 @click.command("teacher-report")
@@ -28,9 +28,9 @@ def command(
       fidtools teacher-report train.scored.jsonl
       fidtools teacher-report train.scored.jsonl --teacher attention=0.7,bm25=0.3 --json
     """
+    from fidtools.data.files import open_output
     from fidtools.retriever.targets import parse_teacher
-    from fidtools.streams import open_output
-    from fidtools.teachers.report import report, table
+    from fidtools.retriever.teacher_report import report, table
 
     found = report(questions, parse_teacher(teacher), n_passages, teacher_temperature)
     with open_output(output) as out:

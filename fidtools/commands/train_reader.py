@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 
 positive = click.IntRange(min=1)
 
@@ -75,12 +75,12 @@ def command(
       fidtools train-reader train.jsonl --dev dev.jsonl --reader google-t5/t5-base -o reader
       fidtools train-reader train.jsonl --dev dev.jsonl --reader start -o reader --steps 500 --batch 8 --lr 5e-4
     """
+    from fidtools.logs import log
     from fidtools.reader.model import load_reader, set_dropout, set_plain_generation
     from fidtools.reader.objective import ReaderObjective, labelled_questions
     from fidtools.reader.presets import with_preset
-    from fidtools.talk import log
-    from fidtools.training import Settings
-    from fidtools.training import train as run
+    from fidtools.training.loop import Settings
+    from fidtools.training.loop import train as run
 
     values = with_preset(preset, **given)
     inputs = ("text_maxlength", "answer_maxlength", "n_context", "question_prefix", "title_prefix", "context_prefix")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -98,7 +98,7 @@ def command(
     """
     if (retriever is None) == (student is None):
         raise UsageError("give either --retriever, a start, or --student, to begin anew")
-    from fidtools.retriever.run import train_retriever
+    from fidtools.retriever.train import train_retriever
 
     chosen = {"train": train, "retriever": retriever, "student": student}
     train_retriever(chosen | given, output, resume=resume, trackers=tracker)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fidtools import options
+from fidtools.commands import _options as options
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -65,7 +65,7 @@ def command(train: str, teacher: str | None, coattention: bool, output: Path, re
     """
     if (teacher is None) == (not coattention):
         raise UsageError("give either --teacher, a start, or --coattention, to begin anew")
-    from fidtools.teachers.run import train_teacher
+    from fidtools.teachers.train import train_teacher
 
     chosen = {"train": train, "teacher": teacher, "coattention": coattention}
     train_teacher(chosen | given, output, resume=resume)

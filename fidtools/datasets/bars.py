@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fidtools.datasets.sources import Source
 from fidtools.datasets.transfer import Progress
-from fidtools.talk import log
+from fidtools.datasets.urls import Source
+from fidtools.logs import log
 
 FEW = 12  # files that are shown and spoken of one by one
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fidtools.datasets import fever, narrativeqa, nq, squad, triviaqa
 from fidtools.datasets.downloads import Downloads, gigabytes
-from fidtools.datasets.folder import CARD, Card, Draft, drafting, write_card
-from fidtools.datasets.sources import LICENCES, Source
-from fidtools.talk import log
+from fidtools.datasets.urls import LICENCES, Source
+from fidtools.datasets.writer import CARD, Card, Draft, drafting, write_card
+from fidtools.logs import log
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 import orjson
 
+from fidtools.data.jsonl import write_json
 from fidtools.datasets.bars import FEW, bars
-from fidtools.datasets.sources import Source
 from fidtools.datasets.transfer import Patience, Progress, Transfer, TransferError, file_sha256
+from fidtools.datasets.urls import Source
 from fidtools.errors import DataError, FidtoolsError
-from fidtools.streams import write_json
-from fidtools.talk import log
+from fidtools.logs import log
 
 RECORD = "downloads.json"
 OPTIONAL_ATTEMPTS = 3

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fidtools.data.jsonl import parse_line
+from fidtools.data.records import Passage, Question
 from fidtools.datasets.archives import members
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
+from fidtools.datasets.writer import Draft
 from fidtools.formats.corpora import BRACKETS, page_title
 from fidtools.formats.questions import adapted, fever
-from fidtools.records import Passage, Question
-from fidtools.streams import parse_line
 
 PAGES = "fever-wiki-pages.zip"
 CLAIMS = {"train": "fever-train.jsonl", "dev": "fever-paper_dev.jsonl", "test": "fever-paper_test.jsonl"}

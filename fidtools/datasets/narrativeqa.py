@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fidtools.chunking import chunk
+from fidtools.data.chunking import chunk
+from fidtools.data.records import Passage, Question
 from fidtools.datasets.archives import members
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
-from fidtools.datasets.sources import Source
 from fidtools.datasets.stories import story_text, unescaped
+from fidtools.datasets.urls import Source
+from fidtools.datasets.writer import Draft
 from fidtools.formats.text import read_narrativeqa, read_narrativeqa_documents, read_narrativeqa_summaries
-from fidtools.records import Passage, Question
 
 DOCUMENTS, QUESTIONS, SUMMARIES, STORIES = (
     "narrativeqa-documents.csv",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
-from fidtools.reading import read_questions
-from fidtools.records import Question
+from fidtools.datasets.writer import Draft
 
 SOURCES = ("NQ-open.train.jsonl", "NQ-open.dev.jsonl", INDEX, ARCHIVE)
 PUBLISHED = {"train": 79_168, "dev": 8_757, "test": 3_610}

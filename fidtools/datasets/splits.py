@@ -8,7 +8,7 @@ import orjson
 
 from fidtools.datasets.archives import member
 from fidtools.errors import DataError
-from fidtools.talk import log
+from fidtools.logs import log
 
 INDEX = "dataindex.tar.gz"
 EVERY = 10  # one question in ten of the original train questions is for development

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 import orjson
 
-from fidtools.chunking import chunk
+from fidtools.data.chunking import chunk
+from fidtools.data.records import Passage, Question
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
+from fidtools.datasets.writer import Draft
 from fidtools.errors import DataError
-from fidtools.records import Passage, Question
 
 TRAIN, DEV = "squad-train-v1.1.json", "squad-dev-v1.1.json"
 SOURCES = (TRAIN, DEV)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import fidtools
-from fidtools.datasets.sources import Source
+from fidtools.datasets.urls import Source
 from fidtools.errors import FidtoolsError
-from fidtools.talk import log
+from fidtools.logs import log
 
 BLOCK = 1 << 18
 WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}

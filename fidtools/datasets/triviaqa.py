@@ -7,14 +7,14 @@ from pathlib import Path
 
 import ijson
 
+from fidtools.data.records import Question, Where
 from fidtools.datasets.archives import member
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
+from fidtools.datasets.writer import Draft
 from fidtools.errors import DataError
 from fidtools.formats.questions import question, triviaqa
-from fidtools.records import Question, Where
 
 QUESTIONS = "triviaqa-unfiltered.tar.gz"
 SOURCES = (QUESTIONS, INDEX, ARCHIVE)

@@ -7,11 +7,11 @@ import shutil
 import zlib
 from pathlib import Path
 
+from fidtools.data.files import atomic_path
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Draft
+from fidtools.datasets.writer import Draft
 from fidtools.errors import DataError
-from fidtools.streams import atomic_path
-from fidtools.talk import log
+from fidtools.logs import log
 
 ARCHIVE = "psgs_w100.tsv.gz"
 PASSAGES = 21_015_324

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fidtools.data.records import Passage, Question
 from fidtools.evaluation.measures import NO_PASSAGES, PredictionMeasure, RankMeasure
 from fidtools.evaluation.scores import Unmeasured
 from fidtools.formats.corpora import page_title
-from fidtools.records import Passage, Question
 
 NO_EVIDENCE = Unmeasured("have no evidence")
 NOT_ENOUGH = "NOT ENOUGH INFO"

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.records import Question
 from fidtools.errors import FidtoolsError, MissingExtraError
 from fidtools.evaluation.measures import NO_PREDICTION, unjudged
 from fidtools.evaluation.scores import Finish, Pooled, Unmeasured
-from fidtools.records import Question
 
 Floats = NDArray[np.float64]
 ORDERS = 4

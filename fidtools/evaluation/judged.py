@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.measures import NO_GOLD, NO_IDS, NO_PASSAGES, Gold
 from fidtools.evaluation.scores import Finish, Unmeasured
-from fidtools.records import Question
 
 
 def parse(name: str) -> Any:

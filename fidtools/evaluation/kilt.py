@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
-from fidtools.evaluation.answers import exact_match, f1
 from fidtools.evaluation.documents import Sets
 from fidtools.evaluation.measures import NO_PASSAGES, PredictionMeasure
 from fidtools.evaluation.scores import Finish, Unmeasured
-from fidtools.records import Question
+from fidtools.metrics.answers import exact_match, f1
 
 DEPTH = 10  # calls of `rouge` per pair of words, at most
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fidtools.evaluation.answers import Normalizer, exact_match, f1, normalize_answer
-from fidtools.evaluation.passages import AnswerMatcher, first_rank, regex_hits, usable
+from fidtools.data.records import Passage, Question
 from fidtools.evaluation.scores import Finish, Unmeasured
-from fidtools.records import Passage, Question
+from fidtools.metrics.answer_match import AnswerMatcher, first_rank, regex_hits, usable
+from fidtools.metrics.answers import Normalizer, exact_match, f1, normalize_answer
 
 NO_ANSWERS = Unmeasured("have no answers")
 NO_USABLE_ANSWER = Unmeasured("have no usable answer (empty, or without a letter, digit or sign)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from fidtools.evaluation.answers import Normalizer, normalize_answer
-from fidtools.records import Question
+from fidtools.data.records import Question
+from fidtools.metrics.answers import Normalizer, normalize_answer
 
 QUESTION, ANSWER, NONE = "question overlap", "answer overlap only", "no overlap"
 

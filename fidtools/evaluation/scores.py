@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.records import Question
 from fidtools.evaluation.significance import RESAMPLES, bootstrap_interval, interval, resampled_sums
-from fidtools.records import Question
 
 Floats = NDArray[np.float64]
 BATCH = 256

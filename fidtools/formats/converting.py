@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fidtools.embeddings import EmbeddingWriter
+from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.files import PathLike
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError
 from fidtools.formats.lookup import named, reading
-from fidtools.formats.table import EVERYTHING, Format
-from fidtools.records import Passage, Question
-from fidtools.streams import PathLike
-from fidtools.talk import log, track
+from fidtools.formats.registry import EVERYTHING, Format
+from fidtools.logs import log, track
 
 OWN = {"questions": "jsonl", "passages": "passages", "qrels": "trec-qrels"}
 
@@ -54,7 +54,7 @@ def convert(
 
 
 def _targets(holds: str) -> str:
-    from fidtools.formats.table import FORMATS
+    from fidtools.formats.registry import FORMATS
 
     names = [f.name for f in FORMATS.values() if f.holds == holds and f.write is not None]
     return f"{holds} are written as {', '.join(names)}"

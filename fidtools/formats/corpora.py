@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
-from fidtools.records import Passage, Where, parse_passage
-from fidtools.streams import PathLike, read_json
-from fidtools.talk import log
+from fidtools.data.files import PathLike
+from fidtools.data.jsonl import read_json
+from fidtools.data.records import Passage, Where, parse_passage
+from fidtools.logs import log
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-COLON-": ":"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ijson
 
-from fidtools.streams import open_input
+from fidtools.data.files import open_input
 
 SIZE = 1 << 18
 BOM = b"\xef\xbb\xbf"

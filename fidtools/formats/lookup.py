@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fidtools.data.files import STANDARD, PathLike
 from fidtools.errors import DataError, UsageError
 from fidtools.formats.head import Head
-from fidtools.formats.table import FORMATS, Format, Holds
-from fidtools.streams import STANDARD, PathLike
+from fidtools.formats.registry import FORMATS, Format, Holds
 
 
 def sniff(path: PathLike) -> Format:

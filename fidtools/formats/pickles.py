@@ -6,8 +6,8 @@ import pickle
 from collections.abc import Callable
 from typing import IO, Any
 
+from fidtools.data.files import PathLike, open_input
 from fidtools.errors import DataError
-from fidtools.streams import PathLike, open_input
 
 ALLOWED = {
     ("numpy._core.multiarray", "_reconstruct"),

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fidtools.data.files import PathLike
+from fidtools.data.jsonl import read_json
+from fidtools.data.records import Passage, Question, Where, parse_question
 from fidtools.errors import DataError
-from fidtools.formats import sources
+from fidtools.formats import parsing as sources
 from fidtools.formats.trec import qrels_by_question, read_beir_qrels
-from fidtools.records import Passage, Question, Where, parse_question
-from fidtools.streams import PathLike, read_json
 
 Record = dict[str, Any]
 Adapt = Callable[[Record], Record]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from fidtools.data.files import PathLike
+from fidtools.data.records import Passage, Question, Where
 from fidtools.errors import DataError
-from fidtools.formats import sources
-from fidtools.records import Passage, Question, Where
-from fidtools.streams import PathLike
+from fidtools.formats import parsing as sources
 
 
 def read_fid_output(path: PathLike) -> Iterator[Question]:

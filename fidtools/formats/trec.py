@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+from fidtools.data.files import PathLike
+from fidtools.data.records import Passage, Question, Where
 from fidtools.errors import DataError
-from fidtools.formats import sources
-from fidtools.records import Passage, Question, Where
-from fidtools.streams import PathLike
+from fidtools.formats import parsing as sources
 
 Hit = tuple[str, Passage]
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
+from fidtools.data.files import Output, PathLike, open_output
+from fidtools.data.jsonl import write_lines
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.evaluation.passages import AnswerMatcher
 from fidtools.formats.trec import Judgement
-from fidtools.records import Passage, Question
-from fidtools.streams import Output, PathLike, open_output, write_lines
-from fidtools.talk import log
+from fidtools.logs import log
+from fidtools.metrics.answer_match import AnswerMatcher
 
 
 def write_jsonl(records: Iterable[Question | Passage], path: PathLike) -> None:

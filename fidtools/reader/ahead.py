@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from fidtools.devices import ranks
-from fidtools.reader.inputs import Tokens
+from fidtools.compute.ranks import ranks
+from fidtools.data.records import Question
 from fidtools.reader.model import Reader
-from fidtools.records import Question
+from fidtools.reader.prompt import Tokens
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
+from fidtools.data.records import Question
 from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.fusion import fused_inputs
-from fidtools.reader.inputs import Tokens
 from fidtools.reader.model import Reader
-from fidtools.records import Question
+from fidtools.reader.prompt import Tokens
 
 
 @dataclass(frozen=True)

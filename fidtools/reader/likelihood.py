@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from fidtools.data.records import Question
 from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
-from fidtools.reader.inputs import Tokens, input_texts, input_tokens
 from fidtools.reader.model import Reader
+from fidtools.reader.prompt import Tokens, input_texts, input_tokens
 from fidtools.reader.scoring import output_tokens, set_scores
-from fidtools.records import Question
 
 ALONE, LEFT_OUT = "likelihood", "leave-one-out"
 MOST_TOKENS = 32768

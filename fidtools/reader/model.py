@@ -12,11 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GenerationConfig
 
-from fidtools.devices import choose_device
+from fidtools.compute.device import choose_device
+from fidtools.compute.hub import loading, resolve_model
+from fidtools.data.records import Question
 from fidtools.errors import DataError
-from fidtools.models import loading, resolve_model
+from fidtools.logs import log
 from fidtools.reader.fusion import Fusion, first_known
-from fidtools.reader.inputs import (
+from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
     answer_text,
@@ -25,8 +27,6 @@ from fidtools.reader.inputs import (
     read_passages_of,
     target_tokens,
 )
-from fidtools.records import Question
-from fidtools.talk import log
 
 BIAS_FILE = "cross_attention_bias.safetensors"
 WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")

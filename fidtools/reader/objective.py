@@ -8,17 +8,17 @@ from pathlib import Path
 
 from torch import nn
 
-from fidtools.devices import gather, ranks
+from fidtools.compute.ranks import gather, ranks
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.errors import DataError
-from fidtools.evaluation.answers import exact_match, f1
+from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.ahead import overlapped
 from fidtools.reader.decoding import Search, answer_tokens, gold_answers, in_groups
 from fidtools.reader.fusion import Batch
-from fidtools.reader.inputs import read_passages_of
 from fidtools.reader.model import Reader
-from fidtools.reading import read_questions
-from fidtools.records import Question
-from fidtools.training import Draw
+from fidtools.reader.prompt import read_passages_of
+from fidtools.training.loop import Draw
 
 AHEAD = 16
 """Questions that are tokenised before their turn."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.reader.aggregation import FIRST, NEEDS_OUTPUT, fused_scores
 from fidtools.reader.decoding import Search, answer_fused, gold_answers
-from fidtools.reader.inputs import Tokens
 from fidtools.reader.model import Reader
-from fidtools.records import Question
+from fidtools.reader.prompt import Tokens
 
 BEFORE = "previous"
 

@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from fidtools.devices import ranks, wait_for_all
-from fidtools.embeddings import EmbeddingWriter
+from fidtools.compute.prefetch import ahead
+from fidtools.compute.ranks import ranks, wait_for_all
+from fidtools.data.corpus import PassageFile, open_passages
+from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.files import PathLike
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.errors import DataError
-from fidtools.passages import PassageFile, open_passages
-from fidtools.reading import read_questions
-from fidtools.records import Question
-from fidtools.retriever.batching import ahead
+from fidtools.logs import log, track
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, TokenRows
-from fidtools.streams import PathLike
-from fidtools.talk import log, track
 
 BLOCK = 4096
 

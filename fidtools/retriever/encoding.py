@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fidtools.devices import Precision, autocast, choose_device, choose_precision
-from fidtools.records import Passage
-from fidtools.retriever.batching import budget_batches, padded
-from fidtools.retriever.folder import Tower, load_tower, save_tower
+from fidtools.compute.batching import budget_batches, padded
+from fidtools.compute.device import Precision, autocast, choose_device, choose_precision
+from fidtools.data.records import Passage
+from fidtools.encoders.word_tokenizer import WordTokenizer
+from fidtools.retriever.model_folder import Tower, load_tower, save_tower
 from fidtools.retriever.settings import RetrieverSettings
-from fidtools.retriever.words import WordTokenizer
 
 Vectors = NDArray[np.float32]
 TokenRows = list[list[int]]

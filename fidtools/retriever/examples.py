@@ -6,21 +6,20 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.compute.batching import blocks
+from fidtools.data.files import PathLike
+from fidtools.data.jsonl import read_json
+from fidtools.data.records import Passage, Question, Where, parse_question
 from fidtools.errors import DataError, several
-from fidtools.evaluation.passages import AnswerMatcher, usable
-from fidtools.records import Passage, Question, Where, parse_question
-from fidtools.retriever.batching import blocks
+from fidtools.logs import log, track
+from fidtools.metrics.relevance import Labels, relevance
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.targets import Floats, teacher_scores
-from fidtools.streams import PathLike, read_json
-from fidtools.talk import log, track
 
-Labels = Literal["gold", "answer"]
 BLOCK = 256
 
 
@@ -133,23 +132,6 @@ def _target(question: Question, count: int, teachers: Mapping[str, float], where
     if not question.ctxs:
         raise where.error("no passages to learn from", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))
-
-
-def relevance(question: Question, labels: Labels, where: Where) -> NDArray[np.bool_]:
-    """Which of a question's passages are relevant: those named in `gold`, or those that hold an answer.
-
-    Raises DataError when the question has neither.
-    """
-    passages = question.ctxs or []
-    if labels == "gold":
-        gold = question.extra.get("gold")
-        if not isinstance(gold, list):
-            raise where.error("missing", "gold", hint="gold is the list of the relevant passages' ids")
-        wanted = {str(identifier) for identifier in gold}
-        return np.array([passage.id in wanted for passage in passages], dtype=np.bool_)
-    if not question.answers:
-        raise where.error("missing", "answers", hint="relevant are the passages that hold an answer")
-    return np.array(AnswerMatcher(usable(question.answers)).hits([p.text for p in passages]), dtype=np.bool_)
 
 
 def _add(

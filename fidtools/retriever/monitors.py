@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fidtools.devices import gather
-from fidtools.evaluation.rankings import cover_depth, inversions, topk_overlap
+from fidtools.compute.ranks import gather
+from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever.losses import kl
 from fidtools.retriever.targets import Floats
 

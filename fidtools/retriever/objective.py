@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from fidtools.devices import gather, in_turn, ranks
+from fidtools.compute.ranks import gather, in_turn, ranks
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.update import Batch, Student, make_batch
-from fidtools.training import Draw
+from fidtools.training.loop import Draw
 
 Select = Literal["loss", "overlap", "inversions"]
 

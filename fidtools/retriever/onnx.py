@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.jsonl import write_json
+from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
-from fidtools.retriever.encoders import TransformerEncoder
+from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, finish, load_retriever, pad_of
 from fidtools.retriever.settings import RetrieverSettings
-from fidtools.streams import PathLike, atomic_folder, write_json
-from fidtools.talk import log
 
 OPSET = 18
 TOLERANCE = 1e-4

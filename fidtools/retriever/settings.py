@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from fidtools.data.files import PathLike
+from fidtools.data.records import Passage
 from fidtools.errors import DataError
-from fidtools.records import Passage
-from fidtools.streams import PathLike
 
 Pooling = Literal["cls", "mean", "max"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.records import Passage, Question, Where
 from fidtools.errors import DataError, FidtoolsError, UsageError
-from fidtools.records import Passage, Question, Where
-from fidtools.talk import log
+from fidtools.logs import log
 
 Floats = NDArray[np.float64]
 SCORE = "score"

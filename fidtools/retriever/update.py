@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fidtools.devices import choose_device, gather, in_turn, ranks
+from fidtools.compute.batching import budget_batches, padded
+from fidtools.compute.device import choose_device
+from fidtools.compute.ranks import gather, in_turn, ranks
+from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
-from fidtools.retriever.batching import budget_batches, padded
 from fidtools.retriever.calibration import Calibration
 from fidtools.retriever.encoding import Retriever, finish, pad_of
 from fidtools.retriever.examples import Example, Examples
-from fidtools.retriever.students import WordEncoder
 
 PIECES = 4
 """A micro-batch is encoded in about so many pieces of texts of similar length."""

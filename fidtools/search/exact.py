@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fidtools.devices import bf16_units, choose_device
+from fidtools.compute.device import bf16_units, choose_device
 from fidtools.search.products import (
     Block,
     Factors,

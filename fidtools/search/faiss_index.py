@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from fidtools.devices import ranks
-from fidtools.embeddings import Embeddings, IdList, read_embeddings, shards
+from fidtools.compute.ranks import ranks
+from fidtools.data.corpus import PassageFile
+from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, shards
+from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.jsonl import write_json
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError
-from fidtools.passages import PassageFile
-from fidtools.search.corpus import Encoder, complain, other_encoder, other_passages
+from fidtools.logs import log, track
+from fidtools.search.backends import Encoder, complain, other_encoder, other_passages
 from fidtools.search.exact import search
 from fidtools.search.faiss_recipes import Recipe
 from fidtools.search.ranked import Ranked, best
 from fidtools.search.vectors import FileVectors, Stacked, Vectors, blocks
-from fidtools.streams import PathLike, atomic_folder, write_json
-from fidtools.talk import log, track
 
 Array = np.ndarray[Any, Any]
 BLOCK = 1 << 16  # vectors added together

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fidtools.devices import gather, ranks
-from fidtools.passages import PassageFile
-from fidtools.records import Passage, Question
-from fidtools.search.corpus import Corpus
+from fidtools.compute.ranks import gather, ranks
+from fidtools.data.corpus import PassageFile
+from fidtools.data.ranking import batches, document_of
+from fidtools.data.records import Passage, Question
+from fidtools.search.backends import Corpus
 from fidtools.search.ranked import Ranked
-from fidtools.sparse.ranking import batches, document_of
 
 Array = np.ndarray[Any, Any]
 Encode = Callable[[Sequence[str]], Array]

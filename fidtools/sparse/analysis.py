@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fidtools.data.words import spacy_spans
 from fidtools.sparse.engine import AnalyzerName
-from fidtools.tokens import spacy_spans
 
 
 def prepared(analyzer: AnalyzerName) -> Callable[[str], str]:

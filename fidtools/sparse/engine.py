@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from fidtools.data.records import Passage
 from fidtools.errors import UsageError
-from fidtools.records import Passage
 
 EngineName = Literal["tantivy", "lucene"]
 AnalyzerName = Literal["english", "standard", "spacy"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fidtools.data.records import Passage
 from fidtools.errors import DataError
-from fidtools.records import Passage
 from fidtools.sparse.analysis import prepared
 from fidtools.sparse.engine import AnalyzerName, Hits, Settings, indexed_text
 from fidtools.sparse.jvm import java_class

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fidtools.data.corpus import PassageFile, is_writable
+from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.jsonl import write_json
 from fidtools.errors import FidtoolsError, MismatchError
-from fidtools.passages import PassageFile, is_writable
+from fidtools.logs import log, track
 from fidtools.sparse.engine import Builder, Engine, Settings
-from fidtools.streams import PathLike, atomic_folder, write_json
-from fidtools.talk import log, track
 
 FORMAT = 1
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tantivy
 
+from fidtools.data.records import Passage
 from fidtools.errors import DataError
-from fidtools.records import Passage
 from fidtools.sparse.analysis import prepared
 from fidtools.sparse.engine import K1, AnalyzerName, Hits, Settings, indexed_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fidtools.retriever.encoders import pool
-from fidtools.retriever.students import WordLSTM
+from fidtools.encoders.pooling import pool
+from fidtools.encoders.word_encoders import WordLSTM
 
 ALIKE = 16.0
 """Affinity of a new model: so many times the inner product of two states, so that like words attend to each other."""

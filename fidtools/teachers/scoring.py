@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
 from fidtools.reader.scoring import set_scores
-from fidtools.records import Passage, Question
 from fidtools.teachers.model import Teacher
-from fidtools.teachers.training import score_pairs
+from fidtools.teachers.objective import score_pairs
 
 
 def score_questions(

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fidtools import cli
-from fidtools.chunking import chunk, read_documents
+from fidtools.data.chunking import chunk, read_documents
+from fidtools.data.read import read_passages
+from fidtools.data.records import Passage
 from fidtools.errors import DataError, UsageError
-from fidtools.reading import read_passages
-from fidtools.records import Passage
 
 DOCUMENT = Passage(id="d", title="T", text=" one two\nthree\tfour  five ", extra={"url": "u"})
 

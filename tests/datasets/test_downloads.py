@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.sources import Source, table
 from fidtools.datasets.transfer import Patience
+from fidtools.datasets.urls import Source, table
 from fidtools.errors import DataError, FidtoolsError
 
 DATA = os.urandom(3_000_000)

@@ -10,13 +10,13 @@ import zipfile
 
 import pytest
 
+from fidtools.data.read import read_passages, read_questions
 from fidtools.datasets import catalogue, fever, nq, squad
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.folder import Card
-from fidtools.datasets.sources import TABLE, Source, table
 from fidtools.datasets.transfer import Patience, file_sha256
+from fidtools.datasets.urls import TABLE, Source, table
+from fidtools.datasets.writer import Card
 from fidtools.errors import DataError
-from fidtools.reading import read_passages, read_questions
 from tests.datasets import published
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from fidtools.evaluation.answers import exact_match, f1, normalize_answer, normalize_trivia
+from fidtools.data.read import read_questions
 from fidtools.formats.lookup import read_all
-from fidtools.reading import read_questions
+from fidtools.metrics.answers import exact_match, f1, normalize_answer, normalize_trivia
 
 
 @pytest.fixture(scope="module")

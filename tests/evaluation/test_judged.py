@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fidtools.evaluation.catalogue import Settings, measures
-from fidtools.evaluation.inputs import Inputs
+from fidtools.data.records import Passage, Question
+from fidtools.evaluation.completion import Inputs
 from fidtools.evaluation.measures import Gold
+from fidtools.evaluation.registry import Settings, measures
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
 from fidtools.formats.trec import qrels_by_question
-from fidtools.records import Passage, Question
 
 pytest.importorskip("ir_measures")
 NAMES = {"AP": "map", "Rprec": "Rprec", "Bpref": "bpref", "MRR": "recip_rank", "P@5": "P_5", "P@100": "P_100"}

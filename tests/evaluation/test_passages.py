@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.evaluation.passages import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Passage, Question
+from fidtools.metrics.answer_match import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
 
 
 def slowly(answers: list[str], text: str) -> bool:

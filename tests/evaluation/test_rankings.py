@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
-from fidtools.evaluation.agreement import kendall, rank_biased_overlap, spearman
-from fidtools.evaluation.rankings import count_inversions, cover_depth, inversions, ranking, topk_overlap
+from fidtools.metrics.rank_correlation import kendall, rank_biased_overlap, spearman
+from fidtools.metrics.rankings import count_inversions, cover_depth, inversions, ranking, topk_overlap
 
 
 def in_gold_order(scores):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fidtools.errors import FidtoolsError
 from fidtools.formats.lookup import reading, sniff
-from fidtools.formats.table import FORMATS
+from fidtools.formats.registry import FORMATS
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))  # FUZZ_EXAMPLES=100000 for an hour of it
 READABLE = [f.name for f in FORMATS.values() if f.read is not None]

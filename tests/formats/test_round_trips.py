@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidtools.cli import run
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.formats import students, writers
+from fidtools.formats import distillation as students
+from fidtools.formats import writers
 from fidtools.formats.lookup import named, read_all, sniff
 from fidtools.formats.trec import Judgement
-from fidtools.records import Passage, Question
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 FLAT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8)

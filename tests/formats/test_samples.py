@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fidtools.formats.lookup import read_all, sniff
-from fidtools.formats.table import FORMATS
+from fidtools.formats.registry import FORMATS
 
 DUMMY, STORY = "hf-dummy/narrativeqa-default", "narrativeqa_full_text.zip_"
 MASTER = f"{DUMMY}/master.zip_narrativeqa-master_"

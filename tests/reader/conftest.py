@@ -12,8 +12,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from fidtools.data.records import Passage, Question
 from fidtools.reader.model import Reader, reader_from_model
-from fidtools.records import Passage, Question
 
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>"]
 WORDS = "question: title: context: who what founded wrote is the of town river book red blue green by in alba bora cedo"

@@ -16,7 +16,7 @@ import pytest
 
 from fidtools.cli import run
 from fidtools.reader.ahead import overlapped
-from fidtools.reader.inputs import ReaderSettings, answer_text, input_tokens, target_tokens
+from fidtools.reader.prompt import ReaderSettings, answer_text, input_tokens, target_tokens
 
 from .conftest import word_tokenizer
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.data.records import Passage, Question
 from fidtools.errors import FidtoolsError
 from fidtools.reader.aggregation import NAMES, fused_scores, passage_scores
 from fidtools.reader.attention import Layer, tap
 from fidtools.reader.decoding import Search, answer_questions
 from fidtools.reader.model import Reader, reader_from_model
 from fidtools.reader.scoring import attention_scores, scored, set_scores
-from fidtools.records import Passage, Question
 
 from .conftest import t5_config, tiny_model, word_tokenizer
 

@@ -8,11 +8,11 @@ import math
 import pytest
 import torch
 
+from fidtools.data.records import Passage, Question
 from fidtools.reader.decoding import Search, answer_questions, in_groups
 from fidtools.reader.fusion import Batch, micro_batches
 from fidtools.reader.model import Reader
 from fidtools.reader.scoring import attention_scores
-from fidtools.records import Passage, Question
 
 
 def log_probability(reader: Reader, question: Question, tokens: list[int]) -> float:

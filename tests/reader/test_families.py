@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.data.records import Question
 from fidtools.reader.aggregation import NAMES
 from fidtools.reader.decoding import Search, answer_questions
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.scoring import attention_scores
-from fidtools.records import Question
 
 from .conftest import tiny_reader
 

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Question, Where, parse_question
 from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
-from fidtools.reader.checkpoints import CROSS_BIAS, convert, plain_names, released_reader
 from fidtools.reader.decoding import Search, answer_fused, answer_questions
 from fidtools.reader.fusion import Batch
-from fidtools.reader.inputs import ReaderSettings, input_texts, input_tokens, target_tokens
 from fidtools.reader.model import Reader, cast_products, load_reader
+from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
 from fidtools.reader.scoring import attention_scores
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Question, Where, parse_question
+from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
 
 from .conftest import SPECIAL, word_tokenizer
 

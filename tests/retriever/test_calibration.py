@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fidtools.cli import run
-from fidtools.reading import read_questions
+from fidtools.data.read import read_questions
 from fidtools.retriever.calibration import Calibration, best_constant
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.losses import bce

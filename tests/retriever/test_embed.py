@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from fidtools.cli import run
-from fidtools.embeddings import read_embeddings
-from fidtools.records import Passage
+from fidtools.data.embeddings import read_embeddings
+from fidtools.data.records import Passage
 from fidtools.retriever import embedding
 from fidtools.retriever.encoding import load_retriever
 from tests.retriever.conftest import WORDS

@@ -10,14 +10,15 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from fidtools.compute.hub import resolve_model
+from fidtools.data.records import Passage
+from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
+from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.word_tokenizer import WordTokenizer, build_vocabulary
+from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import DataError, FidtoolsError, UsageError
-from fidtools.models import resolve_model
-from fidtools.records import Passage
-from fidtools.retriever.encoders import TokenProjection, TransformerEncoder
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.retriever.settings import RetrieverSettings
-from fidtools.retriever.students import Kind, new_student
-from fidtools.retriever.words import WordTokenizer, build_vocabulary, read_word_vectors
 from tests.retriever.conftest import WORDS
 
 QUESTIONS = ["w1 w2", "w3", "w4 w5 w6 w7 unknown w8"]

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fidtools.reading import read_passages
-from fidtools.records import Passage
+from fidtools.data.read import read_passages
+from fidtools.data.records import Passage
+from fidtools.encoders.transformer import TransformerEncoder
+from fidtools.released.retrievers import convert, encoder_from_tensors
 from fidtools.retriever import losses
-from fidtools.retriever.checkpoints import convert, encoder_from_tensors
-from fidtools.retriever.encoders import TransformerEncoder
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.settings import RetrieverSettings
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from fidtools.compute.batching import padded
+from fidtools.encoders.word_encoders import new_student
+from fidtools.encoders.word_tokenizer import PADDING, WordTokenizer
 from fidtools.errors import UsageError
-from fidtools.retriever.batching import padded
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.retriever.onnx import convert
 from fidtools.retriever.settings import RetrieverSettings
-from fidtools.retriever.students import new_student
-from fidtools.retriever.words import PADDING, WordTokenizer
 from tests.retriever.test_folders import PASSAGES, projected, saved
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 import pytest
 
+from fidtools.data.records import Passage, Question, Where
 from fidtools.errors import DataError, FidtoolsError, UsageError
-from fidtools.records import Passage, Question, Where
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores

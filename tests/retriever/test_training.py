@@ -17,16 +17,16 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from fidtools.cli import cli, run
-from fidtools.evaluation.rankings import cover_depth, inversions, topk_overlap
-from fidtools.reading import read_questions
-from fidtools.records import Passage
+from fidtools.data.read import read_questions
+from fidtools.data.records import Passage
+from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.update import Loss, Student, make_batch
-from fidtools.training import Draw
+from fidtools.training.loop import Draw
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]

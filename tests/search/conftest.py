@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from fidtools import cli
-from fidtools.streams import write_lines
+from fidtools.data.jsonl import write_lines
 
 torch.set_num_threads(1)
 WORDS = [f"w{i}" for i in range(60)]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fidtools import cli
-from fidtools.embeddings import EmbeddingWriter
+from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.read import read_questions
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
-from fidtools.reading import read_questions
 from fidtools.search import faiss_index
 from fidtools.search.faiss_index import build_index
 from fidtools.search.faiss_recipes import Recipe, recipe

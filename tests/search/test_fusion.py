@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from fidtools import cli
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_questions
 from fidtools.errors import MismatchError
-from fidtools.reading import read_questions
-from fidtools.search.fusion import fuse
-from fidtools.streams import write_lines
+from fidtools.search.rank_fusion import fuse
 
 
 def ranking(path: Path, name: str, *lists: Sequence[tuple[str, float]]) -> str:

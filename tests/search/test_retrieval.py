@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from fidtools import cli
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Question
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Question
 
 from .conftest import WORDS, World, embed, tiny_model
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fidtools.data.corpus import PassageFile, open_passages
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_passages, read_questions
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, MissingExtraError
-from fidtools.passages import PassageFile, open_passages
-from fidtools.reading import read_passages, read_questions
-from fidtools.records import Passage, Question
 from fidtools.sparse import jvm
 from fidtools.sparse.engine import Settings
 from fidtools.sparse.ranking import rank
 from fidtools.sparse.store import open_index
-from fidtools.streams import write_lines
 
 pytest.importorskip("jnius_config", reason="needs fidtools[lucene]")
 WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]

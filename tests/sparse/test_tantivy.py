@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from fidtools import cli
+from fidtools.data.corpus import open_passages
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_questions
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
-from fidtools.passages import open_passages
-from fidtools.reading import read_questions
-from fidtools.records import Passage, Question
 from fidtools.sparse.engine import Settings
 from fidtools.sparse.ranking import rank
 from fidtools.sparse.store import open_index
-from fidtools.streams import write_lines
 
 WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]
 
@@ -109,7 +109,7 @@ def test_a_named_index_of_other_passages_is_refused(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-from fidtools.passages import open_passages
+from fidtools.data.corpus import open_passages
 from fidtools.sparse import tantivy_engine
 from fidtools.sparse.store import open_index
 from fidtools.sparse.engine import Settings

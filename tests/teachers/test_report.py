@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from fidtools.cli import run
-from fidtools.teachers.report import TEMPERATURES, auc, best_temperature, report
+from fidtools.retriever.teacher_report import TEMPERATURES, auc, best_temperature, report
 
 
 def slow_auc(scores: list[float], relevant: list[bool]) -> float:

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from fidtools.cli import run
+from fidtools.data.read import read_questions
 from fidtools.errors import DataError, UsageError
-from fidtools.reading import read_questions
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import TeacherSettings, load_teacher
-from fidtools.teachers.training import TeacherObjective, read_judged, score_pairs
-from fidtools.training import Draw
+from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
+from fidtools.training.loop import Draw
 
 Write = Callable[..., Path]
 QUICK = ["--labels", "gold", "--batch", "8", "--precision", "float32", "--steps", "120", "--eval-every", "60"]

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from .relations import CLOSERS, RELATIONS, SOURCES, Relation
-from .words import FIRST_NAMES, LAST_NAMES, VALUES
+from .vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
 
 PEOPLE = {"train": 150, "dev": 25, "test": 45, "none": 100}
 HINT_SHARE = 0.35

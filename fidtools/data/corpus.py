@@ -1,0 +1,121 @@
+"""A corpus of passages, read by row, by id or by document without holding it in memory.
+
+The first opening scans the file once, checks every passage, and keeps where each begins in `<passages>.rows/`; later
+openings take that as long as the file's size and time stamp are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fidtools.data.corpus_rows import Array, RowFiles, Scan, parse_record, text_hash
+from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
+from fidtools.data.jsonl import write_lines
+from fidtools.data.read import read_passages
+from fidtools.data.records import Passage, Where
+from fidtools.errors import DataError
+from fidtools.logs import log
+
+_temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
+
+
+class PassageFile:
+    """Passages of a corpus by row (`passages[3]`), by id (`row_of`) and by document (`rows_within`).
+
+    `ids_sha256` is the hash of the ids, a line each (as in an .ids file); `text_sha256` covers all that a passage says.
+    """
+
+    def __init__(self, path: PathLike, files: RowFiles) -> None:
+        self.path = path
+        meta = files.meta()
+        self.rows: int = meta["rows"]
+        self.ids_sha256: str = meta["ids_sha256"]
+        self.text_sha256: str = meta["text_sha256"]
+        self.has_doc_ids: bool = meta["has_doc_ids"]
+        self._columns: list[int] | None = meta["columns"]
+        self._offsets = files.load("offsets")
+        self._id_hashes, self._id_rows = files.load("id_hashes"), files.load("id_rows")
+        if self.has_doc_ids:
+            self._doc_hashes, self._doc_rows = files.load("doc_hashes"), files.load("doc_rows")
+        self._file = open(files.copy if files.copy.exists() else path, "rb", buffering=0)  # noqa: SIM115
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> Passage:
+        row = range(self.rows)[row]
+        start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
+        raw = os.pread(self._file.fileno(), stop - start, start)
+        return parse_record(raw, self._columns, Where(self.path, row + 1))
+
+    def __iter__(self) -> Iterator[Passage]:
+        return (self[row] for row in range(self.rows))
+
+    def row_of(self, identifier: str) -> int | None:
+        """The row of the passage with that id, or None."""
+        wanted = text_hash(identifier)
+        low, high = (int(np.searchsorted(self._id_hashes, wanted, side)) for side in ("left", "right"))
+        rows = (int(row) for row in self._id_rows[low:high])
+        return next((row for row in rows if self[row].id == identifier), None)
+
+    def rows_within(self, doc_id: str) -> Array:
+        """The rows of one document's passages, rising. Empty when there is no such document.
+
+        Raises DataError when no passage has a doc_id.
+        """
+        if not self.has_doc_ids:
+            raise DataError("no passage has it", path=self.path, field="doc_id", hint="--within needs it")
+        wanted = text_hash(doc_id)
+        low, high = (int(np.searchsorted(self._doc_hashes, wanted, side)) for side in ("left", "right"))
+        return np.asarray(self._doc_rows[low:high])
+
+
+def open_passages(path: PathLike) -> PassageFile:
+    """Open a corpus (JSON lines or DPR's table, .gz or not, or `-`).
+
+    Raises DataError with file and line for a malformed passage, and with both lines for two passages of one id.
+    """
+    if str(path) == STANDARD:
+        return _open_in(RowFiles(Path(_temporary.name) / "stdin.rows"), path, {})
+    stat = Path(path).stat()
+    source = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    files = RowFiles(Path(f"{path}.rows"))
+    if not files.is_valid(source) and not is_writable(files.folder.parent):
+        log.info("%s cannot be written to, so its passages are looked through every time", files.folder.parent)
+        name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
+        files = RowFiles(Path(_temporary.name) / name)
+    return _open_in(files, path, source)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files may be put there. A folder that nobody may write to is left alone even by the superuser."""
+    return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
+
+
+def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> PassageFile:
+    if not files.is_valid(source):
+        with atomic_folder(files.folder) as folder:
+            _build(RowFiles(folder), path, source)
+    return PassageFile(path, files)
+
+
+def _build(files: RowFiles, path: PathLike, source: dict[str, int]) -> None:
+    """Scan what can be read from the middle; copy the rest (.gz, one big list, standard input) to plain lines first."""
+    if _needs_copy(path):
+        write_lines(files.copy, (passage.to_json() for passage in read_passages(path)))
+        Scan(path, files.copy).save(files, source)
+    else:
+        Scan(path, Path(path)).save(files, source)
+
+
+def _needs_copy(path: PathLike) -> bool:
+    if str(path) == STANDARD or str(path).endswith(".gz"):
+        return True
+    with open_input(path) as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["

@@ -1,0 +1,28 @@
+"""Shared by all rankings: batches of questions without earlier passages, and the document of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from fidtools.data.corpus import PassageFile
+from fidtools.data.records import Question
+from fidtools.errors import DataError
+
+
+def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
+    """Lists of at most `size` questions to be ranked, in order, without the passages of an earlier ranking."""
+    remaining = (replace(question, ctxs=None) for question in questions)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def document_of(question: Question, passages: PassageFile) -> str:
+    """The question's `doc_id`. Raises DataError when it is missing or no passage has it."""
+    if question.doc_id is None:
+        raise DataError(f"question {question.id} has none", field="doc_id", hint="--within doc_id needs it")
+    if not len(passages.rows_within(question.doc_id)):
+        problem = f"no passage of {passages.path} has that of question {question.id}"
+        raise DataError(problem, field="doc_id", value=question.doc_id)
+    return question.doc_id

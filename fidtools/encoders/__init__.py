@@ -1,0 +1,1 @@
+"""Text encoders: transformers, and small ones over words."""

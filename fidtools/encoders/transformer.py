@@ -1,0 +1,60 @@
+"""Transformer text encoders: token ids and their mask in, one vector per text out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from fidtools.encoders.pooling import pool
+from fidtools.retriever.settings import Pooling
+
+
+class TokenProjection(nn.Module):
+    """A linear map and a LayerNorm on every token, before pooling, as the reference does when it projects."""
+
+    def __init__(self, hidden_size: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(hidden_size, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (n, l, hidden) -> (n, l, dim)."""
+        projected: Tensor = self.norm(self.proj(hidden))
+        return projected
+
+
+class TransformerEncoder(nn.Module):
+    """A transformer, an optional projection of its tokens, and pooling."""
+
+    def __init__(self, model: Any, pooling: Pooling, projection: TokenProjection | None = None) -> None:
+        super().__init__()
+        self.model, self.pooling, self.projection = model, pooling, projection
+        freeze_pooler(model)
+
+    @property
+    def dim(self) -> int:
+        """The length of its vectors."""
+        return int(self.model.config.hidden_size if self.projection is None else self.projection.proj.out_features)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (n, l) -> vectors (n, d), float32."""
+        everything = not self.training and bool(mask.all())
+        return self._pooled(self.model(input_ids=ids, attention_mask=None if everything else mask), mask)
+
+    def with_mask(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The same vectors by one path whatever the mask holds, as a graph needs it."""
+        return self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
+
+    def _pooled(self, output: Any, mask: Tensor) -> Tensor:
+        hidden = output.last_hidden_state  # (n, l, hidden)
+        if self.projection is not None:
+            hidden = self.projection(hidden)
+        return pool(hidden, mask, self.pooling)
+
+
+def freeze_pooler(model: nn.Module) -> None:
+    """BERT's pooler takes no part in the vectors, so nothing may change it (weight decay would)."""
+    pooler = getattr(model, "pooler", None)
+    if isinstance(pooler, nn.Module):
+        pooler.requires_grad_(False)

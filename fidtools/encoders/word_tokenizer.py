@@ -1,0 +1,36 @@
+"""Word tokenizer of the LSTM and CNN encoders; splits as SentenceTransformer's WhitespaceTokenizer."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+PADDING = "PADDING_TOKEN"
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, without case and without the punctuation around them."""
+    stripped = (word.strip(string.punctuation) for word in text.lower().split())
+    return [word for word in stripped if word]
+
+
+class WordTokenizer:
+    """Words to ids. Words outside the vocabulary are skipped; id 0 is padding."""
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        self.vocabulary = list(vocabulary)
+        self._ids = {word: i for i, word in enumerate(self.vocabulary)}
+        self.pad_token_id = self._ids[PADDING]
+
+    def tokenize(self, text: str, maxlength: int) -> list[int]:
+        """The ids of at most `maxlength` known words; one padding token for a text without any."""
+        ids = [self._ids[word] for word in split_words(text) if word in self._ids]
+        return ids[:maxlength] or [self.pad_token_id]
+
+
+def build_vocabulary(texts: Iterable[str], size: int = 50_000, least: int = 1) -> list[str]:
+    """Padding and the `size` most frequent words that occur at least `least` times, ties in alphabetical order."""
+    counts = Counter(word for text in texts for word in split_words(text))
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [PADDING] + [word for word, count in ranked[:size] if count >= least]

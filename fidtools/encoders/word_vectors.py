@@ -1,0 +1,46 @@
+"""Pre-trained word vectors in GloVe or word2vec text form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidtools.data.files import PathLike, open_input
+from fidtools.errors import DataError
+
+
+def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[list[str], NDArray[np.float32]]:
+    """Words and vectors (n, d) of a GloVe or word2vec text file: those of `words`, then others up to `size` in all.
+
+    The others, in the file's order, are those that texts to come may have. Raises DataError when lines differ in
+    length, hold no numbers, or none of `words` is found.
+    """
+    wanted = set(words)
+    found: dict[str, NDArray[np.float32]] = {}
+    others: dict[str, NDArray[np.float32]] = {}
+    dim = 0
+    with open_input(path) as stream:
+        for number, line in enumerate(stream, 1):
+            word, *numbers = line.decode("utf-8", "replace").rstrip().split(" ")
+            if number == 1 and len(numbers) == 1:
+                continue  # word2vec's header: rows and dimensions
+            dim = dim or len(numbers)
+            if len(numbers) != dim:
+                raise DataError(f"expected {dim} numbers after the word, found {len(numbers)}", path=path, line=number)
+            kept = found if word in wanted else others
+            if kept is found or len(others) < size:
+                kept[word] = _numbers(numbers, path, number)
+    if not found:
+        raise DataError("none of the training texts' words is in it", path=path)
+    rows = dict(islice(chain(found.items(), others.items()), size))
+    return list(rows), np.stack(list(rows.values()))
+
+
+def _numbers(values: list[str], path: PathLike, line: int) -> NDArray[np.float32]:
+    try:
+        return np.array(values, dtype=np.float32)
+    except ValueError as error:
+        raise DataError("expected numbers after the word", path=path, line=line, value=" ".join(values)) from error

@@ -1,0 +1,169 @@
+"""Passages: which of them hold an answer (DPR's answer match), and recall among the first k.
+
+An answer is found in a text when its tokens follow one another there: both are decomposed (NFD), cut into runs of
+letters, digits and marks and into single other characters that are neither space nor control, and lower-cased.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+
+import regex
+
+from fidtools.data.records import Question
+from fidtools.errors import DataError
+
+TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
+WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
+GAP = regex.compile(r"[\p{Z}\p{C}]*")
+BARRIER = b"\0"
+KELVIN = "\N{KELVIN SIGN}".encode()
+
+
+def tokens(text: str) -> list[str]:
+    """The lower-case tokens of a text, decomposed (NFD)."""
+    return [token.lower() for token in TOKEN.findall(unicodedata.normalize("NFD", text))]
+
+
+def usable(answers: Iterable[str]) -> list[str]:
+    """The answers that have a token. The reference finds the others ("", " ", a zero-width space) in every text."""
+    return [answer for answer in answers if TOKEN.search(unicodedata.normalize("NFD", answer))]
+
+
+def has_answer(answers: Sequence[str], text: str, *, empty_matches: bool = False) -> bool:
+    """Whether one of the answers is in the text as a sequence of tokens.
+
+    An answer without tokens matches nothing; `empty_matches` counts as the reference does: it matches everything.
+    """
+    return AnswerMatcher(answers, empty_matches=empty_matches).hits([text])[0]
+
+
+class AnswerMatcher:
+    """Finds which of many texts hold one of a question's answers: the same hits as comparing tokens, much faster.
+
+    All texts are searched at once, as bytes in lower case, for the longest ASCII word of an answer; only where that
+    occurs are tokens looked at. No text is ruled out wrongly: a letter that decomposes is followed by a mark, which
+    belongs to the same token, so the only way to an ASCII word through Unicode is the Kelvin sign.
+    """
+
+    def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
+        sequences = dict.fromkeys(tuple(tokens(answer)) for answer in answers)
+        self._everything = empty_matches and () in sequences
+        self._sequences = [
+            (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence])
+            for sequence in sequences
+            if sequence
+        ]
+
+    def hits(self, texts: Sequence[str]) -> list[bool]:
+        """For every text, whether it holds an answer."""
+        if self._everything:
+            return [True] * len(texts)
+        encoded = _encode(texts)
+        whole = BARRIER.join(encoded).lower()
+        starts = list(accumulate((len(text) + 1 for text in encoded), initial=0))
+        found = [False] * len(texts)
+        lowered: dict[int, str] = {}
+        kelvin = [KELVIN] if KELVIN in whole else []
+        for anchor, sequence in self._sequences:
+            for index in _candidates(whole, starts, [anchor, *kelvin]):
+                if not found[index]:
+                    if index not in lowered:
+                        lowered[index] = _lower(texts[index])
+                    found[index] = _occurs(sequence, lowered[index])
+        return found
+
+
+def _anchor(sequence: Sequence[str]) -> bytes:
+    """The longest ASCII word among the tokens; empty when there is none."""
+    return max((token.encode() for token in sequence if token.isascii() and token.isalnum()), key=len, default=b"")
+
+
+def _encode(texts: Sequence[str]) -> list[bytes]:
+    try:
+        return [text.encode() for text in texts]
+    except UnicodeEncodeError:  # half a surrogate pair, which broken JSON can hold
+        return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
+def _candidates(whole: bytes, starts: Sequence[int], anchors: Sequence[bytes]) -> Iterator[int]:
+    """The texts, by their starts in `whole`, that hold one of the anchors; an empty anchor is everywhere."""
+    if b"" in anchors:
+        yield from range(len(starts) - 1)
+        return
+    for wanted in anchors:
+        at = whole.find(wanted)
+        while at >= 0:
+            index = bisect_right(starts, at) - 1
+            yield index
+            at = whole.find(wanted, starts[index + 1])
+
+
+def _lower(text: str) -> str:
+    """The text decomposed and in lower case, each token as if alone: a final sigma depends on what surrounds it."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFD", text)
+    return TOKEN.sub(lambda match: match.group().lower(), text) if "Σ" in text else text.lower()
+
+
+def _occurs(sequence: Sequence[tuple[str, bool]], text: str) -> bool:
+    """Whether the tokens, each with whether it is a word, follow one another somewhere in the lower-case text."""
+    first, is_word = sequence[0]
+    at = text.find(first)
+    while at >= 0:
+        if not (is_word and at and WORD.match(text, at - 1)) and _continues(sequence, text, at):
+            return True
+        at = text.find(first, at + 1)
+    return False
+
+
+def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool:
+    """Whether the tokens follow one another from `at`, each whole."""
+    for number, (token, is_word) in enumerate(sequence):
+        if number:
+            at = GAP.match(text, at).end()
+        if not text.startswith(token, at):
+            return False
+        at += len(token)
+        if is_word and WORD.match(text, at):
+            return False
+    return True
+
+
+def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
+    """For every text, whether one of the regular expressions (CuratedTREC's answers) is found in it, decomposed.
+
+    Raises DataError for a pattern that is none; the reference takes it for an answer that is never found.
+    """
+    compiled = [_compile(pattern) for pattern in patterns]
+    return [any(c.search(text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
+
+
+def _compile(pattern: str) -> regex.Pattern[str]:
+    try:
+        return regex.compile(unicodedata.normalize("NFD", pattern), regex.IGNORECASE | regex.MULTILINE)
+    except regex.error as error:
+        raise DataError(f"not a regular expression: {error}", field="answers", value=pattern) from error
+
+
+def recall_at(questions: Iterable[Question], ks: Sequence[int] = (1, 5, 20, 100)) -> dict[int, float]:
+    """R@k, the share of questions that have an answer among the text of their first k passages, for every k.
+
+    Over the questions that have a usable answer; NaN when there is none. Lists may differ in length.
+    """
+    hits = (AnswerMatcher(q.answers or ()).hits([p.text for p in q.ctxs or ()]) for q in questions if _counts(q))
+    first = [first_rank(found) for found in hits]
+    return {k: sum(rank <= k for rank in first) / len(first) if first else float("nan") for k in ks}
+
+
+def _counts(question: Question) -> bool:
+    return bool(question.answers and usable(question.answers))
+
+
+def first_rank(hits: Sequence[bool]) -> float:
+    """The rank, from 1, of the first hit; infinite when there is none."""
+    return hits.index(True) + 1 if True in hits else float("inf")

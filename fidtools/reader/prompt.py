@@ -1,0 +1,104 @@
+"""What a reader reads and writes: input strings, tokens, target tokens, and the settings saved beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import orjson
+
+from fidtools.data.jsonl import write_json
+from fidtools.data.records import Passage, Question
+from fidtools.errors import DataError
+
+FILE = "fidtools.json"
+Tokens = list[list[list[int]]]
+"""Of questions, their passages' tokens: [question][passage][token]."""
+
+_tokenizer = Lock()  # a tokenizer keeps the truncation of its last call, so threads take turns
+
+
+@dataclass(frozen=True)
+class ReaderSettings:
+    """How inputs are written (paper, appendix A.2) and how many passages are read; kept in `fidtools.json`."""
+
+    question_prefix: str = "question:"
+    title_prefix: str = "title:"
+    context_prefix: str = "context:"
+    title: bool = True
+    text_maxlength: int = 250
+    answer_maxlength: int = 50
+    n_context: int | None = None
+    special_tokens: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Keep the settings beside a model."""
+        write_json(folder / FILE, {"reader": asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> ReaderSettings | None:
+        """The settings kept in a model folder; None when it has none. Raises DataError when they are unreadable."""
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            values = orjson.loads(path.read_bytes())["reader"]
+            return cls(**{name: value for name, value in values.items() if name in {f.name for f in fields(cls)}})
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"not the settings of a reader: {error!r}", path=path) from error
+
+
+def read_passages_of(question: Question, n_context: int | None) -> list[Passage]:
+    """The passages of a question that are read: the first `n_context`.
+
+    Raises DataError when the question has no `ctxs` field; an empty list is fine.
+    """
+    if question.ctxs is None:
+        hint = "rank passages first: fidtools bm25, or fidtools retrieve"
+        raise DataError("question without passages", field="ctxs", value=question.id, hint=hint)
+    return question.ctxs[:n_context]
+
+
+def input_texts(question: Question, passages: Sequence[Passage], settings: ReaderSettings) -> list[str]:
+    """One string a passage: `question: … title: … context: …`; without any passage, the question alone."""
+    head = f"{settings.question_prefix} {question.question}"
+    if not passages:
+        return [head]
+    return [f"{head} {passage_text(passage, settings)}" for passage in passages]
+
+
+def passage_text(passage: Passage, settings: ReaderSettings) -> str:
+    """`title: … context: …`, or `context: …` when titles are left out."""
+    context = f"{settings.context_prefix} {passage.text}"
+    return f"{settings.title_prefix} {passage.title} {context}" if settings.title else context
+
+
+def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[int]]:
+    """The tokens of input strings, cut at `text_maxlength`. T5 gets no `</s>`, as it was trained in the paper."""
+    with _tokenizer:
+        encoded = tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=settings.text_maxlength,
+            add_special_tokens=settings.special_tokens,
+            return_attention_mask=False,
+        )
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
+    """The tokens a reader learns to write: the answer, cut so that `</s>` always ends it."""
+    with _tokenizer:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return [*ids[: settings.answer_maxlength - 1], eos]
+
+
+def answer_text(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """The answer that output tokens spell, without special tokens."""
+    with _tokenizer:
+        text: str = tokenizer.decode(list(tokens), skip_special_tokens=True)
+    return text.strip()

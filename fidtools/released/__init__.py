@@ -1,0 +1,1 @@
+"""Checkpoints released with the paper, converted to plain folders."""

@@ -1,0 +1,160 @@
+"""The files that let sentence-transformers load a retriever folder and give the same vectors, with its own modules.
+
+Transformer students: the model at the root, then pooling. A projection with its LayerNorm on every token is written as
+three standard modules: LN(x) = γ·√d·c/|c'| + β, where c is x without its mean (a linear map, folded into the
+projection) and c' is c with the constant √(d·ε) appended, so that its L2 norm is LayerNorm's √(d·(var + ε)).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import torch
+from safetensors.torch import save_file
+
+from fidtools.data.jsonl import write_json
+from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
+from fidtools.encoders.word_encoders import WordEncoder, WordLSTM
+from fidtools.encoders.word_tokenizer import WordTokenizer
+from fidtools.errors import DataError, FidtoolsError
+from fidtools.retriever.settings import Pooling, RetrieverSettings
+
+LIBRARY = "sentence_transformers.models"
+NO_ACTIVATION = "torch.nn.modules.linear.Identity"
+
+
+class _Modules:
+    """Collects a folder's modules in order and writes `modules.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.entries = folder, list[dict[str, Any]]()
+
+    def add(self, name: str, kind: str | None = None, *, root: bool = False) -> Path:
+        number = len(self.entries)
+        path = "" if root else f"{number}_{name}"
+        self.entries.append({"idx": number, "name": str(number), "path": path, "type": f"{LIBRARY}.{kind or name}"})
+        (self.folder / path).mkdir(exist_ok=True)
+        return self.folder / path
+
+    def finish(self) -> None:
+        write_json(self.folder / "modules.json", self.entries)
+
+
+def write_transformer_modules(folder: Path, encoder: TransformerEncoder, settings: RetrieverSettings) -> None:
+    """Describe a transformer student, whose model and tokenizer are already at the root of `folder`."""
+    modules = _Modules(folder)
+    root = modules.add("Transformer", root=True)
+    limits = {"max_seq_length": settings.passage_maxlength, "do_lower_case": False}
+    write_json(root / "sentence_bert_config.json", limits)
+    if encoder.projection is not None:
+        _write_projection(modules, encoder.projection)
+    _finish(modules, encoder.dim, settings)
+
+
+def write_word_modules(
+    folder: Path, encoder: WordEncoder, tokenizer: WordTokenizer, settings: RetrieverSettings
+) -> None:
+    """Describe an LSTM or CNN student and write its weights."""
+    modules = _Modules(folder)
+    _write_words(modules.add("WordEmbeddings"), encoder, tokenizer, settings.passage_maxlength)
+    layers = encoder.layers
+    if isinstance(layers, WordLSTM):
+        rnn = layers.rnn
+        shape = {"embedding_dimension": rnn.input_size, "hidden_dim": rnn.hidden_size, "num_layers": rnn.num_layers}
+        path = modules.add("LSTM")
+        write_json(path / "lstm_config.json", shape | {"dropout": rnn.dropout, "bidirectional": True})
+        _save(path, {f"encoder.{name}": value for name, value in rnn.state_dict().items()})
+    else:
+        first = layers.convs[0]
+        shape = {"in_embedding_dimension": first.in_channels, "out_channels": first.out_channels}  # type: ignore[dict-item]
+        path = modules.add("CNN")
+        write_json(path / "cnn_config.json", shape | {"kernel_sizes": layers.widths, "stride_sizes": None})
+        _save(path, layers.state_dict())
+    _finish(modules, encoder.dim, settings)
+
+
+def _write_words(path: Path, encoder: WordEncoder, tokenizer: WordTokenizer, maxlength: int) -> None:
+    kind = f"{LIBRARY}.tokenizer.WhitespaceTokenizer"
+    settings = {"tokenizer_class": kind, "update_embeddings": True, "max_seq_length": maxlength}
+    write_json(path / "wordembedding_config.json", settings)
+    words = {"vocab": tokenizer.vocabulary, "stop_words": [], "do_lower_case": True}
+    (path / "whitespacetokenizer_config.json").write_bytes(orjson.dumps(words))
+    _save(path, {"emb_layer.weight": encoder.words.weight})
+
+
+def _write_projection(modules: _Modules, projection: TokenProjection) -> None:
+    proj, norm = projection.proj, projection.norm
+    dim, hidden = proj.out_features, proj.in_features
+    weight, bias = proj.weight.double(), proj.bias.double()
+    centred = torch.cat([weight - weight.mean(dim=0), weight.new_zeros(1, hidden)])  # (d + 1, hidden)
+    offset = torch.cat([bias - bias.mean(), bias.new_full((1,), math.sqrt(dim * norm.eps))])  # (d + 1,)
+    _write_dense(modules, centred, offset)
+    on_tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    write_json(modules.add("Normalize") / "config.json", on_tokens)
+    scaled = torch.cat([torch.diag(norm.weight.double() * math.sqrt(dim)), weight.new_zeros(dim, 1)], dim=1)
+    _write_dense(modules, scaled, norm.bias.double())
+
+
+def _write_dense(modules: _Modules, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    path = modules.add("Dense")
+    shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": True}
+    on_tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    write_json(path / "config.json", shape | {"activation_function": NO_ACTIVATION} | on_tokens)
+    _save(path, {"linear.weight": weight.float(), "linear.bias": bias.float()})
+
+
+def _finish(modules: _Modules, dim: int, settings: RetrieverSettings) -> None:
+    chosen = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+    flags = {f"pooling_mode_{name}": how == settings.pooling for how, name in chosen.items()}
+    pooling = {"word_embedding_dimension": dim, "pooling_mode_mean_sqrt_len_tokens": False} | flags
+    write_json(modules.add("Pooling") / "config.json", pooling)
+    if settings.normalize:
+        modules.add("Normalize")
+    modules.finish()
+    prompts = {"query": settings.question_text(""), "document": settings.passage_format.format(title="", text="")}
+    similarity = "cosine" if settings.normalize else "dot"
+    about = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": similarity}
+    write_json(modules.folder / "config_sentence_transformers.json", about)
+
+
+def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path / "model.safetensors")
+
+
+def read_foreign_settings(folder: Path) -> RetrieverSettings:
+    """The settings of a folder that sentence-transformers wrote: its pooling, normalisation, prompts and length.
+
+    Raises FidtoolsError when it has modules other than a transformer, pooling and normalisation.
+    """
+    modules = orjson.loads((folder / "modules.json").read_bytes())
+    paths = {entry["type"].rsplit(".", 1)[1]: folder / entry["path"] for entry in modules}
+    if unknown := paths.keys() - {"Transformer", "Pooling", "Normalize"}:
+        hint = "a transformer with pooling, and perhaps normalisation, can be loaded"
+        raise FidtoolsError(f"{folder}: has a module of another kind: {', '.join(sorted(unknown))}", hint=hint)
+    if "Pooling" not in paths:
+        raise FidtoolsError(f"{folder}: modules.json names no pooling")
+    about = folder / "config_sentence_transformers.json"
+    prompts = (orjson.loads(about.read_bytes()).get("prompts") or {}) if about.exists() else {}
+    return RetrieverSettings(
+        pooling=_read_pooling(paths["Pooling"] / "config.json"),
+        normalize="Normalize" in paths,
+        question_format=_escaped(prompts.get("query")) + "{question}",
+        passage_format=_escaped(prompts.get("document")) + "{title} {text}",
+    )
+
+
+def _escaped(prompt: str | None) -> str:
+    return (prompt or "").replace("{", "{{").replace("}", "}}")
+
+
+def _read_pooling(path: Path) -> Pooling:
+    config = orjson.loads(path.read_bytes())
+    flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+    chosen = config.get("pooling_mode") or [how for how, name in flags.items() if config.get(f"pooling_mode_{name}")]
+    names = [chosen] if isinstance(chosen, str) else list(chosen)
+    if len(names) != 1 or names[0] not in flags:
+        raise DataError("only cls, mean or max pooling can be loaded", path=path, value=names)
+    return cast(Pooling, names[0])

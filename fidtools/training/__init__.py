@@ -1,0 +1,1 @@
+"""The training loop, its resumable run folder and experiment trackers."""
