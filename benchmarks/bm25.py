@@ -29,7 +29,7 @@ import orjson
 
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage
-from fidtools.sparse.engine import Settings, indexed_text
+from fidtools.sparse.engine import BM25Settings, indexed_text
 
 THREADS = min(os.cpu_count() or 1, 8)  # as many as fidtools takes
 Found = list[tuple[list[int], list[float]]]
@@ -39,7 +39,7 @@ class Fidtools:
     """What `fidtools bm25` runs."""
 
     def __init__(self, engine: Literal["tantivy", "lucene"]) -> None:
-        self.settings = Settings(engine, "standard")
+        self.settings = BM25Settings(engine, "standard")
         if engine == "tantivy":
             from fidtools.sparse.tantivy_engine import TantivyEngine as Engine
             from fidtools.sparse.tantivy_engine import build_tantivy as build

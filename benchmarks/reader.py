@@ -25,7 +25,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from fidtools.data.records import Passage, Question
 from fidtools.reader.aggregation import fused_scores
 from fidtools.reader.ahead import with_tokens
-from fidtools.reader.decoding import Search, answer_questions, answer_tokens
+from fidtools.reader.decoding import GenerationSettings, answer_questions, answer_tokens
 from fidtools.reader.fusion import Batch
 from fidtools.reader.model import cast_products, reader_from_model
 from fidtools.reader.prompt import ReaderSettings, input_texts
@@ -133,7 +133,7 @@ class Ours:
 
     def read(self) -> object:
         with self.cast():
-            return answer_questions(self.reader, [self.question], Search(max_tokens=ANSWER))
+            return answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
 
     def train(self) -> None:
         fusion = self.trained.fusion.train()
@@ -145,17 +145,17 @@ class Ours:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def in_turn(self) -> None:
+    def interleaved(self) -> None:
         """Several questions answered one by one, each tokenised before it is encoded."""
         with self.cast():
             for _ in range(SEVERAL):
-                answer_questions(self.reader, [self.question], Search(max_tokens=ANSWER))
+                answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
 
     def ahead(self) -> None:
         """The same, the next one tokenised meanwhile."""
         with self.cast():
             for group in with_tokens(self.reader, [[self.question]] * SEVERAL):
-                answer_tokens(self.reader, group.tokens, Search(max_tokens=ANSWER))
+                answer_tokens(self.reader, group.tokens, GenerationSettings(max_tokens=ANSWER))
 
     def stages(self) -> dict[str, Way]:
         reader = self.reader
@@ -236,7 +236,7 @@ def measure(given: argparse.Namespace) -> None:
     training = {f"padded to {w}": alone[w].train for w in alone}
     compare("training step", training, {k: o.train for k, o in ours.items()}, given.rounds, clock)
 
-    times = best_times({"in turn": ours["bf16"].in_turn, "ahead": ours["bf16"].ahead}, given.rounds, clock)
+    times = best_times({"in turn": ours["bf16"].interleaved, "ahead": ours["bf16"].ahead}, given.rounds, clock)
     gain = times["in turn"] / times["ahead"]
     print(f"\nread, {SEVERAL} questions, bf16: {gain:.3f} times faster tokenised ahead than in turn")
 

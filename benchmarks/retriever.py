@@ -32,7 +32,7 @@ from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever,
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.update import Loss, Student
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 PER_QUESTION = 32
 Timed = dict[str, tuple[float, float]]
@@ -134,7 +134,7 @@ def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], sco
             numbers = examples.number_passages(group, retriever)
             examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))
         objective = RetrieverObjective(student, examples, None)
-        for batch in objective.micro_batches([Draw(i, 0) for i in range(len(groups))]):
+        for batch in objective.micro_batches([ExampleRef(i, 0) for i in range(len(groups))]):
             with autocast(dtype):
                 value = student(batch) / len(groups)
             value.backward()

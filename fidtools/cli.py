@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     code = run(args)
     if code == 0 and (ranks := sys.modules.get("fidtools.compute.ranks")):
-        ranks.leave()
+        ranks.shutdown()
     sys.exit(code)
 
 

@@ -155,7 +155,7 @@ def _search_rate(dim: int, questions: int = 1024, passages: int = 1 << 16) -> fl
 
 def _bm25_rate(folder: Path, passages: int = 2000) -> float:
     from fidtools.data.records import Passage
-    from fidtools.sparse.engine import Settings
+    from fidtools.sparse.engine import BM25Settings
     from fidtools.sparse.tantivy_engine import build_tantivy
 
     draw = random.Random(0)
@@ -166,7 +166,7 @@ def _bm25_rate(folder: Path, passages: int = 2000) -> float:
 
         def build() -> float:
             whole = (Passage(str(i), text) for i, text in enumerate(texts * 5))
-            build_tantivy(Path(place) / str(next(numbers)), whole, Settings())
+            build_tantivy(Path(place) / str(next(numbers)), whole, BM25Settings())
             return 5 * passages
 
         return rate(build)

@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from fidtools.data.read import read_passages, read_questions
-from fidtools.data.records import Where, parse_passage, parse_question
+from fidtools.data.records import Location, parse_passage, parse_question
 from fidtools.errors import DataError
 
-HERE = Where("q.jsonl", 7)
+HERE = Location("q.jsonl", 7)
 
 
 def test_a_question_is_written_as_it_was_read_with_unknown_fields_at_the_end():

@@ -16,7 +16,7 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training.loop import Draw, Settings, draws_of_step, learning_rate, train
+from fidtools.training.loop import ExampleRef, TrainingSettings, examples_of_step, learning_rate, train
 
 TARGETS = torch.linspace(-1, 1, 10)
 
@@ -60,7 +60,7 @@ class LineObjective:
         save_file({"weight": self.module.weight.detach()}, folder / "model.safetensors")
 
 
-SETTINGS = Settings(steps=12, batch=4, lr=0.1, eval_every=4, save_every=3, precision="float32", log_every=1)
+SETTINGS = TrainingSettings(steps=12, batch=4, lr=0.1, eval_every=4, save_every=3, precision="float32", log_every=1)
 
 
 def weight(folder: Path) -> float:
@@ -73,18 +73,18 @@ def log_without_speed(folder: Path) -> list[dict]:
 
 
 def test_an_update_sees_consecutive_places_of_seeded_permutations():
-    draws = [draw for step in range(5) for draw in draws_of_step(10, 4, seed=1, step=step)]
+    draws = [draw for step in range(5) for draw in examples_of_step(10, 4, seed=1, step=step)]
     assert [draw.epoch for draw in draws] == [0] * 10 + [1] * 10
     assert sorted(d.index for d in draws[:10]) == sorted(d.index for d in draws[10:]) == list(range(10))
     assert [d.index for d in draws[:10]] != [d.index for d in draws[10:]]
 
 
 def test_a_batch_may_be_larger_than_the_data():
-    assert draws_of_step(1, 3, seed=0, step=0) == [Draw(0, 0), Draw(0, 1), Draw(0, 2)]
+    assert examples_of_step(1, 3, seed=0, step=0) == [ExampleRef(0, 0), ExampleRef(0, 1), ExampleRef(0, 2)]
 
 
 def test_linear_schedule_counts_updates():
-    settings = Settings(steps=6, lr=1.0, schedule="linear", warmup=2)
+    settings = TrainingSettings(steps=6, lr=1.0, schedule="linear", warmup=2)
     assert [learning_rate(settings, step) for step in range(6)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
 
 
@@ -133,7 +133,7 @@ def test_early_stop_waits_for_patience_evaluations(tmp_path):
             return {"-error": -float(len(self.seen))}
 
     objective = Worse()
-    settings = Settings(steps=100, batch=4, eval_every=5, patience=2, precision="float32")
+    settings = TrainingSettings(steps=100, batch=4, eval_every=5, patience=2, precision="float32")
     train(objective, settings, tmp_path / "run", resume=False, record={})
     assert len(objective.seen) == 15
 
@@ -180,9 +180,10 @@ RANKS = """
 import sys; sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from pathlib import Path
-from test_training import LineObjective, Settings, train
+from test_training import LineObjective, TrainingSettings, train
 objective = LineObjective(); objective.module.dropout.p = 0.0
-train(objective, Settings(steps=6, batch=5, lr=0.1, precision="float32"), Path({out!r}), resume=False, record={{}})
+settings = TrainingSettings(steps=6, batch=5, lr=0.1, precision="float32")
+train(objective, settings, Path({out!r}), resume=False, record={{}})
 """
 
 

@@ -26,7 +26,7 @@ from fidtools.metrics.answer_match import has_answer
 from fidtools.reader.fusion import Batch, Fusion, micro_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.prompt import ReaderSettings
-from fidtools.training.loop import Draw, Settings, train
+from fidtools.training.loop import ExampleRef, TrainingSettings, train
 
 MOST = 4  # passages of a question
 HELD_OUT = 192
@@ -68,7 +68,7 @@ class Pointing:
     metric = "exact_match"
 
     def __init__(
-        self, reader: Reader, texts: list[tuple[str, list[str]]], questions: list[Question], settings: Settings
+        self, reader: Reader, texts: list[tuple[str, list[str]]], questions: list[Question], settings: TrainingSettings
     ) -> None:
         self.reader, self.module, self.settings = reader, reader.fusion, settings
         random.Random(0).shuffle(questions)
@@ -96,18 +96,18 @@ class Pointing:
         written = [answer for answer in answers if answer.lower() in found.text.lower()] or answers
         return self.reader.passages(replace(question, ctxs=read)), self.reader.target(rng.choice(written))
 
-    def example(self, draw: Draw) -> Example:
+    def example(self, draw: ExampleRef) -> Example:
         """The example of a draw: another one in each epoch."""
         rng = random.Random(f"{self.settings.seed} {draw.epoch} {draw.index}")
         if not self.questions or draw.epoch == 0:
             return self.cloze(rng, *rng.choice(self.texts))
         return self.question(rng, self.questions[draw.index], min(2 * draw.epoch, MOST))
 
-    def normalizer(self, draws: list[Draw]) -> float:
+    def normalizer(self, draws: list[ExampleRef]) -> float:
         """The number of target tokens."""
         return float(sum(len(self.example(draw)[1]) for draw in draws))
 
-    def micro_batches(self, draws: list[Draw]) -> Any:
+    def micro_batches(self, draws: list[ExampleRef]) -> Any:
         """All examples, by length."""
         examples = [self.example(draw) for draw in draws]
         for rows in micro_batches([sum(map(len, read)) for read, _ in examples], 4096):
@@ -158,7 +158,7 @@ def main(passages: tuple[str, ...], questions: str | None, output: Path, encoder
     set_dropout(model, 0.0)
     reader = reader_from_model(model, tokenizer, ReaderSettings(special_tokens=True))
     fixed = {"optimizer": "adamw", "schedule": "linear", "warmup": 50, "weight_decay": 0.01, "log_every": 25}
-    settings = Settings(**fixed, **changes, save_every=changes["eval_every"])
+    settings = TrainingSettings(**fixed, **changes, save_every=changes["eval_every"])
     texts = [(title, text.split()) for title, text in all_texts if len(text.split()) >= 20]
     objective = Pointing(reader, texts, with_answers(questions) if questions else [], settings)
     train(objective, settings, output, resume=True, record={"passages": list(passages), "questions": questions})

@@ -66,6 +66,6 @@ _quiet = click.option(
 )
 
 
-def talk(function: F) -> F:
+def verbosity(function: F) -> F:
     """-v and -q: every command has them."""
     return _verbose(_quiet(function))

@@ -32,7 +32,7 @@ from fidtools.commands import _options as options
 @click.option("--k1", type=click.FloatRange(min=0), default=1.2, show_default=True, help="BM25's k1 (lucene only).")
 @click.option("--b", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="BM25's b (lucene only).")
 @click.option("--index", "folder", type=click.Path(), help="Where the index lies.  [default: <passages>.bm25-<engine>]")
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     passages: str,
@@ -58,11 +58,11 @@ def command(
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
     from fidtools.logs import track
-    from fidtools.sparse.engine import Settings
+    from fidtools.sparse.engine import BM25Settings
     from fidtools.sparse.ranking import rank
     from fidtools.sparse.store import open_index
 
-    settings = Settings(engine, analyzer, k1, b)
+    settings = BM25Settings(engine, analyzer, k1, b)
     corpus = open_passages(passages)
     index = open_index(corpus, settings, folder)
     ranked = rank(read_questions(questions), index, corpus, k, within is not None)

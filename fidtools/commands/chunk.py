@@ -23,7 +23,7 @@ from fidtools.commands import _options as options
     show_default=True,
     help="What counts as a word; spacy counts punctuation marks too.",
 )
-@options.talk
+@options.verbosity
 def command(documents: tuple[str, ...], output: str, words: int, stride: int | None, tokenizer: Any) -> None:
     """Cut DOCUMENTS into passages of 100 words that do not overlap.
 

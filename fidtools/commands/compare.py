@@ -23,7 +23,7 @@ COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bo
 @click.option("--changes", type=click.Path(), help="Write the questions won and lost there, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
 @options.output
-@options.talk
+@options.verbosity
 def command(
     systems: tuple[str, ...],
     ks: list[int],

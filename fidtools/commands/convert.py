@@ -27,7 +27,7 @@ class Converters(click.Group):
 
 
 @click.group("convert", cls=Converters, no_args_is_help=True)
-@options.talk
+@options.verbosity
 def command() -> None:
     """Bring data into another format, or a checkpoint into another library's form.
 
@@ -51,7 +51,7 @@ def command() -> None:
 @click.option("--sniff", is_flag=True, help="Only name the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats.")
 @options.output
-@options.talk
+@options.verbosity
 def data(
     files: tuple[str, ...],
     from_name: str | None,
@@ -104,7 +104,7 @@ def _sniff(files: tuple[str, ...]) -> None:
 def _checkpoint(name: str, module: str, about: str) -> click.Command:
     @click.argument("source", type=click.Path())
     @click.option("-o", "--output", required=True, type=click.Path(), help="The folder or file to write.")
-    @options.talk
+    @options.verbosity
     def run(source: str, output: str, **chosen: Any) -> None:
         converter: Any = importlib.import_module(module)
         converter.convert(source, output, **{name: value for name, value in chosen.items() if value is not None})

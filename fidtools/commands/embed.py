@@ -29,7 +29,7 @@ positive = click.IntRange(min=1)
 @options.precision
 @options.token_budget
 @options.resume
-@options.talk
+@options.verbosity
 def command(
     input: str,
     retriever: str,
@@ -53,11 +53,11 @@ def command(
     """
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
-    from fidtools.compute.ranks import refuse_stdin_on_ranks
+    from fidtools.compute.ranks import refuse_shared_stdin
     from fidtools.retriever.embedding import embed, open_source
     from fidtools.retriever.encoding import load_retriever
 
-    refuse_stdin_on_ranks(input)
+    refuse_shared_stdin(input)
     given = {name: value for name, value in changes.items() if value is not None}
     model = load_retriever(retriever, precision=precision, **given)
     embed(open_source(input, questions), model, output, dtype=dtype, token_budget=token_budget, resume=resume)

@@ -12,7 +12,7 @@ from fidtools.commands import _options as options
 if TYPE_CHECKING:
     from fidtools.data.records import Question
     from fidtools.evaluation.completion import Inputs
-    from fidtools.evaluation.registry import Settings
+    from fidtools.evaluation.registry import MetricSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
@@ -74,7 +74,7 @@ def measuring(function: F) -> F:
 @click.option("--per-question", type=click.Path(), help="Write every question's values there, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
 @options.output
-@options.talk
+@options.verbosity
 def command(
     files: tuple[str, ...],
     ks: list[int],
@@ -123,20 +123,20 @@ def command(
 
 def chosen_settings(
     profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool, **reading: Any
-) -> tuple[Settings, Inputs]:
+) -> tuple[MetricSettings, Inputs]:
     """How metrics are counted, and how files are read, from the options of `measuring`."""
     from fidtools.evaluation.completion import Inputs
     from fidtools.evaluation.measures import Gold
-    from fidtools.evaluation.registry import Settings
+    from fidtools.evaluation.registry import MetricSettings
     from fidtools.formats.lookup import read_all
     from fidtools.formats.trec import qrels_by_question
 
     judged = qrels_by_question(read_all(qrels, "qrels"), qrels) if qrels else None
-    settings = Settings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
+    settings = MetricSettings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
     return settings, Inputs(reading.pop("from_name"), **reading)
 
 
-def _group(by: str | None, train: str | None, settings: Settings) -> Callable[[Question], str]:
+def _group(by: str | None, train: str | None, settings: MetricSettings) -> Callable[[Question], str]:
     from fidtools.evaluation.overlap import overlap_with
     from fidtools.evaluation.registry import PROFILES
     from fidtools.formats.lookup import read_all

@@ -29,7 +29,7 @@ NAMES = ("nq", "triviaqa", "narrativeqa", "narrativeqa-web", "narrativeqa-summar
 @click.option("--dry-run", is_flag=True, help="Show what would be fetched and the disk it takes, and stop.")
 @click.option("--force", is_flag=True, help="Write the folder again, from the files that are there.")
 @options.seed
-@options.talk
+@options.verbosity
 def command(
     dataset: str,
     output: Path | None,

@@ -25,7 +25,7 @@ from fidtools.errors import UsageError
 @click.option(
     "--constant", type=click.IntRange(min=0), default=60, show_default=True, help="rrf adds 1 / (constant + rank)."
 )
-@options.talk
+@options.verbosity
 def command(
     rankings: tuple[str, ...], output: str, k: int, method: Any, weights: tuple[float, ...], constant: int
 ) -> None:

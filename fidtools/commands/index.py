@@ -30,7 +30,7 @@ from fidtools.errors import UsageError
 @options.top_k
 @click.option("--gpu", is_flag=True, help="Train and add on the first GPU (needs faiss-gpu).")
 @options.seed
-@options.talk
+@options.verbosity
 def command(
     embeddings: Path,
     output: Path,

@@ -27,7 +27,7 @@ count = click.IntRange(min=1)
 @click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where the data will lie.  [default: .]")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON per stage: seconds and bytes.")
 @options.output
-@options.talk
+@options.verbosity
 def command(
     passages: int,
     questions: int,

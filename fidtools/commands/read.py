@@ -24,7 +24,7 @@ from fidtools.commands import _options as options
 @click.option("--answer-maxlength", type=click.IntRange(min=1), help="Tokens of an answer.  [default: the reader's]")
 @options.precision
 @options.token_budget
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     reader: str,
@@ -47,30 +47,30 @@ def command(
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
     from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
-    from fidtools.reader.decoding import Search, answer_tokens, in_groups, set_answers
+    from fidtools.reader.decoding import GenerationSettings, answer_tokens, in_groups, set_answers
     from fidtools.reader.model import inference_reader
 
     if (n_best or 1) > beams:
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
-    refuse_stdin_on_ranks(questions)
+    refuse_shared_stdin(questions)
     dtype = choose_precision(precision)
     model = inference_reader(reader, token_budget, dtype, n_context=n_context, answer_maxlength=answer_maxlength)
     if keep_passages is not None:
         model.fusion.taps.check()
-    search = Search(beams, n_best or 1, model.settings.answer_maxlength)
+    search = GenerationSettings(beams, n_best or 1, model.settings.answer_maxlength)
 
     def answered(group: Group) -> list[dict[str, Any]]:
         with autocast(dtype):
             answers = answer_tokens(model, group.tokens, search, keep_passages)
         return [set_answers(question, found, n_best) for question, found in zip(group.questions, answers, strict=True)]
 
-    with open_output(written_by_main(output)) as out:
+    with open_output(output_on_main_rank(output)) as out:
         groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = spread(with_tokens(model, groups), answered)
+        done = distribute(with_tokens(model, groups), answered)
         for line in track((line for lines in done for line in lines), "reading"):
             out.line(line)

@@ -27,7 +27,7 @@ from fidtools.errors import UsageError
 @click.option("--force", is_flag=True, help="Search although embeddings, passages and retriever do not match.")
 @click.option("--pooling", type=click.Choice(["cls", "mean", "max"]), help="For a plain model, as it was embedded.")
 @options.precision
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     retriever: str,
@@ -57,27 +57,27 @@ def command(
         raise UsageError("give either --embeddings (exact search) or --index (of `fidtools index`)")
     if index is not None and within is not None:
         raise UsageError("--within searches exactly", hint="give --embeddings instead of --index")
-    from fidtools.compute.ranks import main_first, refuse_stdin_on_ranks, written_by_main
+    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.retriever.encoding import load_retriever
-    from fidtools.search.backends import Corpus, ExactCorpus
+    from fidtools.search.backends import ExactIndex, SearchIndex
     from fidtools.search.retrieval import retrieve
 
-    refuse_stdin_on_ranks(questions)
-    refuse_stdin_on_ranks(passages)
+    refuse_shared_stdin(questions)
+    refuse_shared_stdin(passages)
     changes: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
     model = load_retriever(retriever, precision=precision, **changes)
-    with main_first():
+    with main_rank_first():
         texts = open_passages(passages)
-    corpus: Corpus
+    corpus: SearchIndex
     if embeddings is not None:
-        corpus = ExactCorpus(embeddings, texts, model.fingerprint, force=force, memory=int(max_memory * 1e9))
+        corpus = ExactIndex(embeddings, texts, model.fingerprint, force=force, memory=int(max_memory * 1e9))
     else:
-        from fidtools.search.faiss_index import FaissCorpus
+        from fidtools.search.faiss_index import FaissIndex
 
-        corpus = FaissCorpus(Path(str(index)), texts, model.fingerprint, force=force, parameters=index_parameters)
+        corpus = FaissIndex(Path(str(index)), texts, model.fingerprint, force=force, parameters=index_parameters)
     ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
-    write_lines(written_by_main(output), (question.to_json() for question in track(ranked, "questions")))
+    write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))

@@ -40,7 +40,7 @@ AGGREGATIONS = (
 )
 @options.precision
 @options.token_budget
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     reader: str,
@@ -65,7 +65,7 @@ def command(
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
     from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
@@ -74,7 +74,7 @@ def command(
     from fidtools.reader.model import inference_reader
     from fidtools.reader.scoring import scored
 
-    refuse_stdin_on_ranks(questions)
+    refuse_shared_stdin(questions)
     dtype = choose_precision(precision)
     model = inference_reader(reader, token_budget, dtype, n_context=n_context)
     model.fusion.taps.check()
@@ -84,8 +84,8 @@ def command(
         with autocast(dtype):
             return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
 
-    with open_output(written_by_main(output)) as out:
+    with open_output(output_on_main_rank(output)) as out:
         groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = spread(with_tokens(model, groups), work)
+        done = distribute(with_tokens(model, groups), work)
         for line in track((line for lines in done for line in lines), "scoring"):
             out.line(line)

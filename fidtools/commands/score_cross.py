@@ -19,7 +19,7 @@ GROUP = 16
 @click.option("--n-passages", type=click.IntRange(min=1), help="Passages per question, from the top.  [default: all]")
 @options.precision
 @options.token_budget
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     teacher: str,
@@ -39,7 +39,7 @@ def command(
     """
     from fidtools.compute.batching import blocks
     from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.data.records import Question
@@ -47,7 +47,7 @@ def command(
     from fidtools.teachers.model import load_teacher
     from fidtools.teachers.scoring import score_questions
 
-    refuse_stdin_on_ranks(questions)
+    refuse_shared_stdin(questions)
     model = load_teacher(teacher)
     dtype = choose_precision(precision)
 
@@ -56,7 +56,7 @@ def command(
             score_questions(model, group, name, n_passages, token_budget)
         return [question.to_json() for question in group]
 
-    with open_output(written_by_main(output)) as out:
-        groups = spread(blocks(read_questions(questions), GROUP), work)
+    with open_output(output_on_main_rank(output)) as out:
+        groups = distribute(blocks(read_questions(questions), GROUP), work)
         for line in track((line for group in groups for line in group), "scoring"):
             out.line(line)

@@ -24,7 +24,7 @@ from fidtools.commands import _options as options
 )
 @options.precision
 @options.token_budget
-@options.talk
+@options.verbosity
 def command(
     questions: str,
     reader: str,
@@ -45,7 +45,7 @@ def command(
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
     from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import refuse_stdin_on_ranks, spread, written_by_main
+    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
@@ -54,7 +54,7 @@ def command(
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
     from fidtools.reader.model import inference_reader
 
-    refuse_stdin_on_ranks(questions)
+    refuse_shared_stdin(questions)
     dtype = choose_precision(precision)
     model = inference_reader(reader, token_budget, dtype, n_context=n_context)
     name = LEFT_OUT if leave_one_out else ALONE
@@ -63,8 +63,8 @@ def command(
         with autocast(dtype):
             return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
 
-    with open_output(written_by_main(output)) as out:
+    with open_output(output_on_main_rank(output)) as out:
         groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = spread(with_tokens(model, groups), work)
+        done = distribute(with_tokens(model, groups), work)
         for line in track((line for lines in done for line in lines), "scoring"):
             out.line(line)

@@ -14,7 +14,7 @@ from fidtools.commands import _options as options
 @click.option("--teacher-temperature", type=float, default=1.0, show_default=True, help="Divides the scores.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @options.output
-@options.talk
+@options.verbosity
 def command(
     questions: str, teacher: str, n_passages: int | None, teacher_temperature: float, as_json: bool, output: str
 ) -> None:

@@ -51,7 +51,7 @@ positive = click.IntRange(min=1)
 @options.precision
 @options.token_budget
 @options.resume
-@options.talk
+@options.verbosity
 def command(
     train: str,
     dev: str | None,
@@ -79,7 +79,7 @@ def command(
     from fidtools.reader.model import load_reader, set_dropout, set_plain_generation
     from fidtools.reader.objective import ReaderObjective, labelled_questions
     from fidtools.reader.presets import with_preset
-    from fidtools.training.loop import Settings
+    from fidtools.training.loop import TrainingSettings
     from fidtools.training.loop import train as run
 
     values = with_preset(preset, **given)
@@ -94,7 +94,7 @@ def command(
     examples = labelled_questions(train)
     objective = ReaderObjective(model, examples, labelled_questions(dev) if dev else [], values["seed"])
     log.info("training on %d questions, %d to choose by", len(examples), len(objective.dev))
-    settings = Settings(**values, trackers=tracker)
+    settings = TrainingSettings(**values, trackers=tracker)
     record = {
         "command": "train-reader",
         "train": train,

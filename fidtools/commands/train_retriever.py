@@ -74,7 +74,7 @@ POOLINGS = ["cls", "mean", "max"]
 @options.precision
 @options.token_budget
 @options.resume
-@options.talk
+@options.verbosity
 def command(
     train: str,
     retriever: str | None,

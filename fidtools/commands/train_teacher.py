@@ -51,7 +51,7 @@ positive = click.IntRange(min=1)
 @options.precision
 @options.token_budget
 @options.resume
-@options.talk
+@options.verbosity
 def command(train: str, teacher: str | None, coattention: bool, output: Path, resume: bool, **given: Any) -> None:
     """Teach a model of pairs which passages (`ctxs`) of TRAIN's questions are relevant.
 

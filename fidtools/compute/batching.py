@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,3 +43,8 @@ def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while block := list(islice(remaining, size)):
         yield block
+
+
+def pad_of(tokenizer: Any) -> int:
+    """The id of the padding token; any will do where there is none, since padding is masked."""
+    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)

@@ -32,18 +32,19 @@ class Ranks:
         """Whether this is the rank that writes."""
         return self.rank == 0
 
-    def share(self, items: list[T]) -> list[T]:
+    def shard(self, items: list[T]) -> list[T]:
         """Every world-th item: together the ranks hold each once."""
         return items[self.rank :: self.world]
 
 
-def in_turn(shares: Sequence[Sequence[T]]) -> list[T]:
+def interleaved(shares: Sequence[Sequence[T]]) -> list[T]:
     """What `Ranks.share` dealt out, given every rank's share, in its order again."""
     return [share[turn] for turn in range(max(map(len, shares))) for share in shares if turn < len(share)]
 
 
 @functools.cache
 def process_state() -> Any:
+    """Accelerate's view of this process; joins the group of ranks on first use."""
     from accelerate import PartialState
 
     several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
@@ -55,18 +56,18 @@ def ranks() -> Ranks:
     return Ranks(process_state().process_index, process_state().num_processes)
 
 
-def refuse_stdin_on_ranks(path: str) -> None:
+def refuse_shared_stdin(path: str) -> None:
     """Every rank reads the input itself, so several cannot share one standard input. Raises UsageError."""
     if path == "-" and ranks().world > 1:
         raise UsageError("several ranks cannot read standard input", hint="give the input as a file")
 
 
-def written_by_main(path: str) -> str:
+def output_on_main_rank(path: str) -> str:
     """Where this rank's output goes: to `path` on rank 0, which writes everyone's, and nowhere on the others."""
     return path if ranks().is_main else os.devnull
 
 
-def spread(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
+def distribute(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
     """`work` of every batch, in order. Under `torchrun` each rank does its share, and rank 0 alone yields."""
     me = ranks()
     if me.world == 1:
@@ -95,23 +96,23 @@ def sum_over_ranks(number: float) -> float:
     return float(sum(gather(float(number))))
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Return when every rank has come here."""
     process_state().wait_for_everyone()
 
 
-def leave() -> None:
+def shutdown() -> None:
     """Part from the other ranks when all are done; one that just ends may break the others' connections."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        wait_for_all()
+        barrier()
         torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
-def main_first() -> Iterator[None]:
+def main_rank_first() -> Iterator[None]:
     """The block runs on rank 0 first, then on the others, which find what it has left on disk."""
     if not ranks().is_main:
-        wait_for_all()
+        barrier()
     yield
     if ranks().is_main:
-        wait_for_all()
+        barrier()

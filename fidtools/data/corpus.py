@@ -18,14 +18,14 @@ from fidtools.data.corpus_rows import Array, RowFiles, Scan, parse_record, text_
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages
-from fidtools.data.records import Passage, Where
+from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
 from fidtools.logs import log
 
 _temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
 
 
-class PassageFile:
+class Corpus:
     """Passages of a corpus by row (`passages[3]`), by id (`row_of`) and by document (`rows_within`).
 
     `ids_sha256` is the hash of the ids, a line each (as in an .ids file); `text_sha256` covers all that a passage says.
@@ -52,7 +52,7 @@ class PassageFile:
         row = range(self.rows)[row]
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
         raw = os.pread(self._file.fileno(), stop - start, start)
-        return parse_record(raw, self._columns, Where(self.path, row + 1))
+        return parse_record(raw, self._columns, Location(self.path, row + 1))
 
     def __iter__(self) -> Iterator[Passage]:
         return (self[row] for row in range(self.rows))
@@ -76,7 +76,7 @@ class PassageFile:
         return np.asarray(self._doc_rows[low:high])
 
 
-def open_passages(path: PathLike) -> PassageFile:
+def open_passages(path: PathLike) -> Corpus:
     """Open a corpus (JSON lines or DPR's table, .gz or not, or `-`).
 
     Raises DataError with file and line for a malformed passage, and with both lines for two passages of one id.
@@ -98,11 +98,11 @@ def is_writable(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
-def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> PassageFile:
+def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> Corpus:
     if not files.is_valid(source):
         with atomic_folder(files.folder) as folder:
             _build(RowFiles(folder), path, source)
-    return PassageFile(path, files)
+    return Corpus(path, files)
 
 
 def _build(files: RowFiles, path: PathLike, source: dict[str, int]) -> None:

@@ -17,7 +17,7 @@ import orjson
 from fidtools.data.dpr_tsv import HEADER, LONGEST_FIELD, table_passage, table_passages
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import parse_line, write_json
-from fidtools.data.records import Passage, Where, parse_passage
+from fidtools.data.records import Location, Passage, parse_passage
 from fidtools.errors import DataError
 from fidtools.logs import track
 
@@ -69,7 +69,7 @@ def text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def parse_record(raw: bytes, columns: list[int] | None, where: Where) -> Passage:
+def parse_record(raw: bytes, columns: list[int] | None, where: Location) -> Passage:
     """The passage in the bytes of one row: a table's row with these `columns`, or (None) a line of JSON."""
     if columns is None:
         return parse_passage(parse_line(raw, where.path, where.line), where)
@@ -98,7 +98,7 @@ class Scan:
         stream.seek(offset)
         for number, line in enumerate(stream, 1):
             if line.strip():
-                passage = parse_passage(parse_line(line, self.name, number), where := Where(self.name, number))
+                passage = parse_passage(parse_line(line, self.name, number), where := Location(self.name, number))
                 if passage.id is None:
                     raise where.error("missing", "id", hint="every passage of a corpus needs an id of its own")
                 yield offset, passage
@@ -173,7 +173,9 @@ class Scan:
                 raise DataError(problem, path=self.name, line=self._line(second), field="id", value=ids[0])
 
     def _passage(self, row: int) -> Passage:
-        return parse_record(self._bytes(self.offsets[row], self.offsets[row + 1]), self.columns, Where(self.name, row))
+        return parse_record(
+            self._bytes(self.offsets[row], self.offsets[row + 1]), self.columns, Location(self.name, row)
+        )
 
     def _line(self, row: int) -> int:
         return 1 + self._bytes(0, self.offsets[row]).count(b"\n")

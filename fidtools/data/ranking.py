@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from fidtools.data.corpus import PassageFile
+from fidtools.data.corpus import Corpus
 from fidtools.data.records import Question
-from fidtools.errors import DataError
 
 
 def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
@@ -18,11 +17,11 @@ def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]
         yield batch
 
 
-def document_of(question: Question, passages: PassageFile) -> str:
+def document_of(question: Question, passages: Corpus) -> str:
     """The question's `doc_id`. Raises DataError when it is missing or no passage has it."""
     if question.doc_id is None:
-        raise DataError(f"question {question.id} has none", field="doc_id", hint="--within doc_id needs it")
+        raise question.error(f"question {question.id} has none", "doc_id", hint="--within doc_id needs it")
     if not len(passages.rows_within(question.doc_id)):
         problem = f"no passage of {passages.path} has that of question {question.id}"
-        raise DataError(problem, field="doc_id", value=question.doc_id)
+        raise question.error(problem, "doc_id", question.doc_id)
     return question.doc_id

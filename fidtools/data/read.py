@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Passage, Question, Where, parse_passage, parse_question
+from fidtools.data.records import Location, Passage, Question, parse_passage, parse_question
 from fidtools.errors import DataError
 
 T = TypeVar("T")
@@ -31,15 +31,15 @@ def read_passages(path: PathLike) -> Iterator[Passage]:
         yield from read_passage_table(path)
         return
     for line, record in _nonempty(read_json(path), path, "passages"):
-        passage = parse_passage(record, where := Where(path, line))
+        passage = parse_passage(record, where := Location(path, line))
         if passage.id is None:
             raise where.error("missing", "id", hint="every passage of a corpus needs an id of its own")
         yield passage
 
 
-def _records(path: PathLike, parse: Callable[[dict[str, Any], Where], T], what: str) -> Iterator[T]:
+def _records(path: PathLike, parse: Callable[[dict[str, Any], Location], T], what: str) -> Iterator[T]:
     for line, record in _nonempty(read_json(path), path, what):
-        yield parse(record, Where(path, line))
+        yield parse(record, Location(path, line))
 
 
 def _nonempty(items: Iterator[T], path: PathLike, what: str) -> Iterator[T]:

@@ -23,6 +23,19 @@ ANSWERS = ("answers", "answer", "golden_answers", "ground_truth", "possible_answ
 PASSAGE_ID = ("id", "docid", "passage_id", "_id", "pid")
 TEXT = ("text", "contents", "content")
 QUESTION = ("question", "query", "claim", "input")
+PREVIOUS = "previous"
+
+
+@dataclass(slots=True)
+class Location:
+    """The file and line a record was read from, for error messages."""
+
+    path: PathLike
+    line: int
+
+    def error(self, problem: str, name: str, value: object = None, hint: str | None = None) -> DataError:
+        """A DataError about field `name` of this record."""
+        return DataError(problem, path=self.path, line=self.line, field=name, value=value, hint=hint)
 
 
 @dataclass(slots=True)
@@ -62,6 +75,7 @@ class Question:
     ctxs: list[Passage] | None = None
     prediction: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    location: Location | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The question as written to a file; absent fields are left out."""
@@ -72,28 +86,55 @@ class Question:
         return head | ctxs | _present(prediction=self.prediction) | self.extra
 
     def sort_ctxs(self) -> None:
-        """Order the passages by falling score; ties keep their order. Every passage must have a score."""
+        """Order the passages by descending score; ties keep their order. Every passage must have a score."""
         if self.ctxs is not None:
             self.ctxs.sort(key=lambda passage: -passage.score)  # type: ignore[operator]
+
+    def set_scores(self, scores: dict[str, list[float]], main: str) -> None:
+        """Record named scores of the first passages, in their order, and sort those by the score `main`, descending.
+
+        Each passage gets `scores[name]`, and `score` is `main`. Passages beyond the scored ones follow in their order
+        without `score`, since a number of another scale must not stand beside these. A `score` that had no name of its
+        own is kept as `scores["previous"]`.
+        """
+        passages, scored = self.ctxs or [], len(scores.get(main, ()))
+        for passage in passages:
+            if passage.score is not None and passage.score not in passage.scores.values():
+                passage.scores[PREVIOUS] = passage.score
+            passage.score = None
+        for name, values in scores.items():
+            for passage, value in zip(passages, values, strict=False):
+                passage.scores[name] = value
+        for passage in passages[:scored]:
+            passage.score = passage.scores[main]
+        self.ctxs = sorted(passages[:scored], key=lambda passage: -passage.scores[main]) + passages[scored:]
+
+    def rank_by(self, name: str) -> None:
+        """Sort the passages by the score of that name, descending; "score" is the one that files are sorted by.
+
+        Raises DataError when a passage has no such score.
+        """
+        for passage in self.ctxs or ():
+            value = passage.score if name == "score" else passage.scores.get(name)
+            if value is None:
+                known = ", ".join(["score", *passage.scores])
+                problem = f"a passage of question {self.id} has no such score"
+                raise self.error(problem, f"scores.{name}", hint=f"this one has {known}")
+            passage.score = value
+        self.sort_ctxs()
+
+    def error(self, problem: str, name: str, value: object = None, hint: str | None = None) -> DataError:
+        """A DataError about field `name` of this question, with its file and line where they are known."""
+        if self.location is None:
+            return DataError(problem, field=name, value=value, hint=hint)
+        return self.location.error(problem, name, value, hint)
 
 
 def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-@dataclass(slots=True)
-class Where:
-    """The place a record was read from, for messages."""
-
-    path: PathLike
-    line: int
-
-    def error(self, problem: str, name: str, value: object = None, hint: str | None = None) -> DataError:
-        """A DataError about field `name` of this record."""
-        return DataError(problem, path=self.path, line=self.line, field=name, value=value, hint=hint)
-
-
-def parse_question(record: dict[str, Any], where: Where) -> Question:
+def parse_question(record: dict[str, Any], where: Location) -> Question:
     """A Question from one JSON object. The id falls back to the line number, from 0 as in FiD's files.
 
     Raises DataError when the question is missing or a field has the wrong type.
@@ -113,10 +154,11 @@ def parse_question(record: dict[str, Any], where: Where) -> Question:
         ctxs=None if ctxs[1] is None else _passages(*ctxs, where),
         prediction=_optional_text(rest, "prediction", where),
         extra=rest,
+        location=where,
     )
 
 
-def parse_passage(record: dict[str, Any], where: Where, prefix: str = "") -> Passage:
+def parse_passage(record: dict[str, Any], where: Location, prefix: str = "") -> Passage:
     """A Passage from one JSON object (`prefix` names its place inside a question for messages)."""
     rest = dict(record)
     name, text = _take(rest, TEXT)
@@ -149,7 +191,7 @@ def _take(rest: dict[str, Any], names: Iterable[str]) -> tuple[str, Any]:
     return next(iter(names)), None
 
 
-def _identifier(named: tuple[str, Any], where: Where, prefix: str = "") -> str | None:
+def _identifier(named: tuple[str, Any], where: Location, prefix: str = "") -> str | None:
     name, value = named
     if value is None or isinstance(value, str):
         return value
@@ -158,14 +200,14 @@ def _identifier(named: tuple[str, Any], where: Where, prefix: str = "") -> str |
     raise where.error("must be a text or a whole number", prefix + name, value)
 
 
-def _optional_text(rest: dict[str, Any], name: str, where: Where) -> str | None:
+def _optional_text(rest: dict[str, Any], name: str, where: Location) -> str | None:
     value = rest.pop(name, None)
     if not isinstance(value, str | None):
         raise where.error("must be a text", name, value)
     return value
 
 
-def _answers(named: tuple[str, Any], where: Where) -> list[str] | None:
+def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
     name, value = named
     if isinstance(value, str):
         return [value]
@@ -174,7 +216,7 @@ def _answers(named: tuple[str, Any], where: Where) -> list[str] | None:
     return value
 
 
-def _passages(name: str, value: Any, where: Where) -> list[Passage]:
+def _passages(name: str, value: Any, where: Location) -> list[Passage]:
     if not isinstance(value, list):
         raise where.error("must be a list of passages", name, value)
     found = []
@@ -185,11 +227,11 @@ def _passages(name: str, value: Any, where: Where) -> list[Passage]:
     return found
 
 
-def _number(value: Any, name: str, where: Where) -> float | None:
+def _number(value: Any, name: str, where: Location) -> float | None:
     return None if value is None else _required_number(value, name, where)
 
 
-def _required_number(value: Any, name: str, where: Where) -> float:
+def _required_number(value: Any, name: str, where: Location) -> float:
     """Scores are written as strings by FiD and DPR. NaN is refused: it has no place in a ranking."""
     try:
         number = float("nan") if isinstance(value, bool) else float(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ijson
 
-from fidtools.data.records import Question, Where
+from fidtools.data.records import Location, Question
 from fidtools.datasets.archives import member
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.splits import INDEX, train_and_dev
@@ -41,7 +41,7 @@ def read(archive: Path, name: str) -> Iterator[Question]:
     with member(archive, name) as stream:
         try:
             for number, entry in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
-                found = question(triviaqa, entry, Where(path, number))
+                found = question(triviaqa, entry, Location(path, number))
                 found.extra = {}
                 yield found
         except ijson.JSONError as error:

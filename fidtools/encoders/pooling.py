@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
-from fidtools.retriever.settings import Pooling
+Pooling = Literal["cls", "mean", "max"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fidtools.encoders.pooling import pool
-from fidtools.retriever.settings import Pooling
+from fidtools.encoders.pooling import Pooling, pool
 
 
 class TokenProjection(nn.Module):

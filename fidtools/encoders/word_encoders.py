@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fidtools.encoders.pooling import pool
-from fidtools.retriever.settings import Pooling
+from fidtools.encoders.pooling import Pooling, pool
 
 Kind = Literal["lstm", "cnn"]
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from fidtools.data.corpus import PassageFile, open_passages
+from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.records import Question
 from fidtools.errors import DataError, MismatchError
-from fidtools.formats.converting import rank_by
 from fidtools.formats.lookup import read_all, reading
 
 
@@ -58,7 +57,7 @@ class Inputs:
                 texts |= {name for name, value in question.extra.items() if isinstance(value, str)}
                 predicted |= _predicted(question, self.prediction, path)
             if self.rank_by:
-                rank_by(question, self.rank_by)
+                question.rank_by(self.rank_by)
             self.disorder += not in_order(question)
             yield question
         if empty:
@@ -102,7 +101,7 @@ def _joined(question: Question, known: dict[str, Question], path: PathLike, sour
     return label
 
 
-def _fill(question: Question, corpus: PassageFile, path: PathLike) -> None:
+def _fill(question: Question, corpus: Corpus, path: PathLike) -> None:
     for passage in question.ctxs or ():
         if passage.text or passage.id is None:
             continue

@@ -43,7 +43,7 @@ PROFILES = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class MetricSettings:
     """How metrics are counted."""
 
     profile: str = "nq"
@@ -52,7 +52,7 @@ class Settings:
     empty_matches: bool = False
 
 
-def measures(settings: Settings, names: Sequence[str] = (), ks: Sequence[int] = CUTOFFS) -> list[Measure]:
+def measures(settings: MetricSettings, names: Sequence[str] = (), ks: Sequence[int] = CUTOFFS) -> list[Measure]:
     """The measures for `names` (default: the profile's); those that share work are one.
 
     Raises UsageError for unknown names, with the known ones.
@@ -78,7 +78,7 @@ def expand(names: Sequence[str], ks: Sequence[int]) -> list[str]:
     return list(dict.fromkeys(name for group in spelled for name in group))
 
 
-def _judged(settings: Settings, names: Sequence[str]) -> list[Measure]:
+def _judged(settings: MetricSettings, names: Sequence[str]) -> list[Measure]:
     """What is left belongs to ir_measures, or is unknown."""
     if not names:
         return []
@@ -95,11 +95,11 @@ def _judged(settings: Settings, names: Sequence[str]) -> list[Measure]:
 Found = list[re.Match[str]]
 
 
-def _answer_recall(settings: Settings, found: Found) -> Measure:
+def _answer_recall(settings: MetricSettings, found: Found) -> Measure:
     return AnswerRecall(_cutoffs(found), match=settings.match, empty_matches=settings.empty_matches)
 
 
-def _answers(settings: Settings, found: Found) -> Measure:
+def _answers(settings: MetricSettings, found: Found) -> Measure:
     profile = PROFILES[settings.profile]
     return AnswerScores(profile.normalize, profile.normalizer, [match.group() for match in found])
 
@@ -108,7 +108,7 @@ def _cutoffs(found: Found) -> list[int]:
     return sorted({int(match[1]) for match in found})
 
 
-FAMILIES: Sequence[tuple[str, Callable[[Settings, Found], Measure]]] = (
+FAMILIES: Sequence[tuple[str, Callable[[MetricSettings, Found], Measure]]] = (
     (r"R@([1-9]\d*)", _answer_recall),
     (r"gold-R@([1-9]\d*)", lambda settings, found: GoldRecall(_cutoffs(found), gold=settings.gold)),
     (r"evidence@([1-9]\d*)", lambda settings, found: Evidence(_cutoffs(found))),

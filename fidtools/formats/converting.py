@@ -87,7 +87,7 @@ def selected(questions: Iterable[Question], score: str | None, top: int | None) 
     few = 0
     for question in questions:
         if score:
-            rank_by(question, score)
+            question.rank_by(score)
         if top and len(question.ctxs or ()) < top:
             few += 1
             continue
@@ -95,21 +95,6 @@ def selected(questions: Iterable[Question], score: str | None, top: int | None) 
         yield question
     if few:
         log.warning("%d questions with fewer than %d passages were left out", few, top or 0)
-
-
-def rank_by(question: Question, score: str) -> None:
-    """Sort the passages by the score of that name ("score" is the one that files are sorted by).
-
-    Raises DataError where a passage has no such score.
-    """
-    for passage in question.ctxs or ():
-        value = passage.score if score == "score" else passage.scores.get(score)
-        if value is None:
-            known = ", ".join(["score", *passage.scores])
-            problem = f"a passage of question {question.id} has no such score"
-            raise DataError(problem, field=f"scores.{score}", hint=f"this one has {known}")
-        passage.score = value
-    question.sort_ctxs()
 
 
 def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Passage, Where, parse_passage
+from fidtools.data.records import Location, Passage, parse_passage
 from fidtools.logs import log
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-COLON-": ":"}
@@ -16,7 +16,7 @@ BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{"
 def read_contents(path: PathLike) -> Iterator[Passage]:
     """Pyserini's and FlashRAG's `{"id", "contents"}`: title and text parted by the first tab or line break, if any."""
     for number, record in read_json(path):
-        where = Where(path, number)
+        where = Location(path, number)
         contents = record.get("contents")
         if not isinstance(contents, str):
             raise where.error("must be a text", "contents", contents)
@@ -34,7 +34,7 @@ def read_fever_wiki(path: PathLike) -> Iterator[Passage]:
         if not name:
             empty += 1
             continue
-        passage = parse_passage({**record, "title": page_title(str(name))}, Where(path, number))
+        passage = parse_passage({**record, "title": page_title(str(name))}, Location(path, number))
         yield passage
     if empty:
         log.info("%s: %d pages without id and text left out", path, empty)
@@ -50,4 +50,4 @@ def page_title(page: str) -> str:
 def read_beir_corpus(path: PathLike) -> Iterator[Passage]:
     """BEIR's corpus.jsonl: `_id`, `title`, `text`; the metadata is kept."""
     for number, record in read_json(path):
-        yield parse_passage(record, Where(path, number))
+        yield parse_passage(record, Location(path, number))

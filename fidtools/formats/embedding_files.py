@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Where
+from fidtools.data.records import Location
 from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats import parsing as sources
 from fidtools.formats.pickles import load_pickle
@@ -75,9 +75,9 @@ def _stack(batch: Sequence[tuple[int, dict[str, Any]]], path: PathLike) -> Vecto
     for number, record in batch:
         vector = record.get("vector")
         if "id" not in record or not (isinstance(vector, list) and len(vector) == width and width):
-            raise Where(path, number).error("must be as many numbers on every line, with an id", "vector", vector)
+            raise Location(path, number).error("must be as many numbers on every line, with an id", "vector", vector)
         if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in vector):
-            raise Where(path, number).error("must be numbers", "vector", vector)
+            raise Location(path, number).error("must be numbers", "vector", vector)
     return np.array([record["vector"] for _, record in batch], dtype=np.float32)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Passage, Question, Where, parse_question
+from fidtools.data.records import Location, Passage, Question, parse_question
 from fidtools.errors import DataError
 from fidtools.formats import parsing as sources
 from fidtools.formats.trec import qrels_by_question, read_beir_qrels
@@ -23,12 +23,12 @@ def adapted(adapt: Adapt) -> Callable[[PathLike], Iterator[Question]]:
 
     def read(path: PathLike) -> Iterator[Question]:
         for number, record in read_json(path):
-            yield question(adapt, record, Where(path, number))
+            yield question(adapt, record, Location(path, number))
 
     return read
 
 
-def question(adapt: Adapt, record: Record, where: Where) -> Question:
+def question(adapt: Adapt, record: Record, where: Location) -> Question:
     """One record as a Question. Raises DataError where it has not the form that the format promises."""
     try:
         ours = adapt(record)
@@ -105,7 +105,7 @@ def read_kilt(path: PathLike) -> Iterator[Question]:
 def read_kilt_guess(path: PathLike) -> Iterator[Question]:
     """What a system answers on a KILT task: one output with its answer, and its pages as passages without text."""
     for number, record in read_json(path):
-        where = Where(path, number)
+        where = Location(path, number)
         outputs = record.get("output")
         if not (isinstance(outputs, list) and len(outputs) == 1 and isinstance(outputs[0], dict)):
             raise where.error("a guess has exactly one output", "output", outputs)
@@ -187,7 +187,7 @@ def triviaqa(record: Record) -> Record:
 def read_triviaqa(path: PathLike) -> Iterator[Question]:
     """The questions of a TriviaQA document (`{"Data": […], …}`), one at a time."""
     for number, record in sources.items(path, "Data.item"):
-        where = Where(path, number)
+        where = Location(path, number)
         if not isinstance(record, dict):
             raise where.error("must be an object", "Data", record)
         yield question(triviaqa, record, where)
@@ -196,7 +196,7 @@ def read_triviaqa(path: PathLike) -> Iterator[Question]:
 def read_pyserini_dpr(path: PathLike) -> Iterator[Question]:
     """Pyserini's DPR-style result: one object, keyed by question id, with `contexts` of `docid`; text is optional."""
     for number, name, record in sources.members(path):
-        where = Where(path, number)
+        where = Location(path, number)
         if not isinstance(record, dict):
             raise where.error("must be an object", name, record)
         yield question(lambda r, name=name: _pyserini(r, name), record, where)  # type: ignore[misc]
@@ -237,9 +237,9 @@ def read_squad_paragraphs(path: PathLike) -> Iterator[Passage]:
         yield Passage(id=name, title=title.replace("_", " "), text=text)
 
 
-def _squad_paragraphs(path: PathLike) -> Iterator[tuple[Where, str, str, Record]]:
+def _squad_paragraphs(path: PathLike) -> Iterator[tuple[Location, str, str, Record]]:
     for number, article in sources.items(path, "data.item"):
-        where = Where(path, number)
+        where = Location(path, number)
         paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
         if not isinstance(paragraphs, list) or not all(isinstance(p, dict) for p in paragraphs):
             raise where.error("must be a list of objects", "paragraphs", paragraphs)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
-from fidtools.data.records import Passage, Question, Where
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats import parsing as sources
 
@@ -16,20 +16,20 @@ def read_fid_output(path: PathLike) -> Iterator[Question]:
     for number, line in sources.lines(path):
         name, tab, answer = line.partition("\t")
         if not tab:
-            raise Where(path, number).error("expected an id, a tab and an answer", "line", line)
+            raise Location(path, number).error("expected an id, a tab and an answer", "line", line)
         yield Question(id=name, question="", prediction=answer)
 
 
 def read_dpr_qa(path: PathLike) -> Iterator[Question]:
     """DPR's question file: question and a Python list of answers, tab-separated with CSV quoting, no header."""
     for number, row in sources.rows(path, "\t"):
-        where = Where(path, number)
+        where = Location(path, number)
         if len(row) != 2:
             raise where.error(f"expected 2 columns, found {len(row)}", "row", row)
         yield Question(id=str(number - 1), question=_text(row[0], where), answers=_answers(row[1], where))
 
 
-def _answers(cell: str, where: Where) -> list[str]:
+def _answers(cell: str, where: Location) -> list[str]:
     try:
         answers = ast.literal_eval(cell.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
@@ -39,7 +39,7 @@ def _answers(cell: str, where: Where) -> list[str]:
     return answers
 
 
-def _text(cell: str, where: Where) -> str:
+def _text(cell: str, where: Location) -> str:
     if not cell.strip():
         raise where.error("must be a text that is not empty", "question", cell)
     return cell
@@ -48,7 +48,7 @@ def _text(cell: str, where: Where) -> str:
 def read_query_table(path: PathLike) -> Iterator[Question]:
     """Queries as `id TAB text`, as Anserini and MS MARCO have them."""
     for number, line in sources.lines(path):
-        where = Where(path, number)
+        where = Location(path, number)
         name, tab, text = line.partition("\t")
         if not tab:
             raise where.error("expected an id, a tab and a text", "line", line)
@@ -58,7 +58,7 @@ def read_query_table(path: PathLike) -> Iterator[Question]:
 def read_triples(path: PathLike) -> Iterator[Question]:
     """ColBERT's text triples: query, positive, negative. The two passages have no ids; the first one is flagged."""
     for number, row in sources.rows(path, "\t"):
-        where = Where(path, number)
+        where = Location(path, number)
         if len(row) != 3:
             raise where.error(f"expected 3 columns, found {len(row)}", "row", row)
         positive = Passage(id=None, text=row[1], extra={"isgold": True})
@@ -77,7 +77,7 @@ def read_narrativeqa(path: PathLike) -> Iterator[Question]:
     for number, row in sources.records(path, ",", QAPS):
         story = row.pop("document_id")
         position[story] = position.get(story, -1) + 1
-        question = _text(row.pop("question"), Where(path, number))
+        question = _text(row.pop("question"), Location(path, number))
         answers = [row.pop("answer1"), row.pop("answer2")]
         name = f"{story}-{position[story]}"
         yield Question(id=name, question=question, answers=answers, doc_id=story, extra=dict(row))

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from fidtools.data.files import PathLike
-from fidtools.data.records import Passage, Question, Where
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats import parsing as sources
 
@@ -40,7 +40,7 @@ def read_run(path: PathLike) -> Iterator[Question]:
     The run's name is the question's `tag`.
     """
 
-    def tagged(cells: list[str], where: Where) -> Hit:
+    def tagged(cells: list[str], where: Location) -> Hit:
         name, passage = _scored(cells[0], cells[2], cells[4], where)
         passage.extra["tag"] = cells[5]
         return name, passage
@@ -59,7 +59,7 @@ def read_tevatron_run(path: PathLike) -> Iterator[Question]:
 def read_msmarco_run(path: PathLike) -> Iterator[Question]:
     """`qid docid rank`: in the order of the ranks; there are no scores, and none are invented."""
 
-    def ranked(cells: list[str], where: Where) -> Hit:
+    def ranked(cells: list[str], where: Location) -> Hit:
         rank = _whole(cells[2], "rank", where)
         return cells[0], Passage(id=cells[1], text="", extra={"rank": rank})
 
@@ -76,7 +76,7 @@ def _by_score(questions: Iterator[Question]) -> Iterator[Question]:
         yield question
 
 
-def _scored(name: str, passage: str, score: str, where: Where) -> Hit:
+def _scored(name: str, passage: str, score: str, where: Location) -> Hit:
     try:
         value = float(score)
     except ValueError:
@@ -86,7 +86,7 @@ def _scored(name: str, passage: str, score: str, where: Where) -> Hit:
     return name, Passage(id=passage, text="", score=value)
 
 
-def _grouped(path: PathLike, width: int, parse: Callable[[list[str], Where], Hit]) -> Iterator[Question]:
+def _grouped(path: PathLike, width: int, parse: Callable[[list[str], Location], Hit]) -> Iterator[Question]:
     """A question's hits, which stand together; only one question is held."""
     seen: set[str] = set()
     hits = (parse(cells, where) for cells, where in _cells(path, width))
@@ -98,9 +98,9 @@ def _grouped(path: PathLike, width: int, parse: Callable[[list[str], Where], Hit
         yield Question(id=name, question="", ctxs=[passage for _, passage in group])
 
 
-def _cells(path: PathLike, width: int) -> Iterator[tuple[list[str], Where]]:
+def _cells(path: PathLike, width: int) -> Iterator[tuple[list[str], Location]]:
     for number, line in sources.lines(path):
-        where = Where(path, number)
+        where = Location(path, number)
         cells = line.split()
         if len(cells) != width:
             raise where.error(f"expected {width} columns, found {len(cells)}", "line", line)
@@ -120,10 +120,10 @@ def read_beir_qrels(path: PathLike) -> Iterator[Judgement]:
     """BEIR's qrels: `query-id corpus-id score`, tab-separated under a header."""
     for number, row in sources.records(path, "\t", BEIR_QRELS):
         question, passage, grade = (row[name] for name in BEIR_QRELS)
-        yield Judgement(question, passage, _whole(grade, "score", Where(path, number)))
+        yield Judgement(question, passage, _whole(grade, "score", Location(path, number)))
 
 
-def _whole(cell: str, name: str, where: Where) -> int:
+def _whole(cell: str, name: str, where: Location) -> int:
     try:
         return int(cell)
     except ValueError as error:

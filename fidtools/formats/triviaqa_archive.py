@@ -10,7 +10,7 @@ from typing import IO, cast
 import ijson
 
 from fidtools.data.files import PathLike
-from fidtools.data.records import Question, Where
+from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 from fidtools.formats.questions import question, triviaqa
 
@@ -34,7 +34,7 @@ def read_triviaqa_archive(path: PathLike) -> Iterator[Question]:
 def _questions(stream: IO[bytes], path: str, name: str) -> Iterator[Question]:
     try:
         for number, record in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
-            found = question(triviaqa, record, Where(path, number))
+            found = question(triviaqa, record, Location(path, number))
             found.extra["file"] = name
             yield found
     except ijson.JSONError as error:

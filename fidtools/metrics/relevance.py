@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.data.records import Question, Where
+from fidtools.data.records import Question
 from fidtools.metrics.answer_match import AnswerMatcher, usable
 
 Labels = Literal["gold", "answer"]
 
 
-def relevance(question: Question, labels: Labels, where: Where) -> NDArray[np.bool_]:
+def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:
     """Which of a question's passages are relevant: those named in `gold`, or those that hold an answer.
 
     Raises DataError when the question has neither.
@@ -22,9 +22,9 @@ def relevance(question: Question, labels: Labels, where: Where) -> NDArray[np.bo
     if labels == "gold":
         gold = question.extra.get("gold")
         if not isinstance(gold, list):
-            raise where.error("missing", "gold", hint="gold is the list of the relevant passages' ids")
+            raise question.error("missing", "gold", hint="gold is the list of the relevant passages' ids")
         wanted = {str(identifier) for identifier in gold}
         return np.array([passage.id in wanted for passage in passages], dtype=np.bool_)
     if not question.answers:
-        raise where.error("missing", "answers", hint="relevant are the passages that hold an answer")
+        raise question.error("missing", "answers", hint="relevant are the passages that hold an answer")
     return np.array(AnswerMatcher(usable(question.answers)).hits([p.text for p in passages]), dtype=np.bool_)

@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Search:
+class GenerationSettings:
     """How outputs are searched for: one beam is greedy; the paper takes three for NarrativeQA (appendix A.3)."""
 
     beams: int = 1
@@ -35,7 +35,7 @@ class Search:
 
 
 def answer_questions(
-    reader: Reader, questions: Sequence[Question], search: Search, keep_passages: int | None = None
+    reader: Reader, questions: Sequence[Question], search: GenerationSettings, keep_passages: int | None = None
 ) -> list[list[Answer]]:
     """For each question its `n_best` answers, best first; from its `keep_passages` passages of highest attention."""
     return answer_tokens(reader, reader.tokens(questions), search, keep_passages)
@@ -43,7 +43,7 @@ def answer_questions(
 
 @torch.inference_mode()
 def answer_tokens(
-    reader: Reader, tokens: Tokens, search: Search, keep_passages: int | None = None
+    reader: Reader, tokens: Tokens, search: GenerationSettings, keep_passages: int | None = None
 ) -> list[list[Answer]]:
     """`answer_questions` for questions given as tokens."""
     fused = reader.fusion.fuse(tokens)
@@ -71,7 +71,7 @@ def set_answers(question: Question, answers: Sequence[Answer], n_best: int | Non
     return line if n_best is None else line | {"predictions": [asdict(answer) for answer in answers]}
 
 
-def answer_fused(reader: Reader, fused: Sequence[Tensor], search: Search) -> list[list[Answer]]:
+def answer_fused(reader: Reader, fused: Sequence[Tensor], search: GenerationSettings) -> list[list[Answer]]:
     """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
     output = reader.fusion.model.generate(
         **fused_inputs(fused),

@@ -11,7 +11,7 @@ from fidtools.data.records import Question
 from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens, input_texts, input_tokens
-from fidtools.reader.scoring import output_tokens, set_scores
+from fidtools.reader.scoring import output_tokens
 
 ALONE, LEFT_OUT = "likelihood", "leave-one-out"
 MOST_TOKENS = 32768
@@ -30,7 +30,7 @@ def with_likelihoods(
     targets = output_tokens(reader, questions, fused, gold)
     for question, passages, states, target in zip(questions, tokens, fused, targets, strict=True):
         encodings = list(torch.split(states, [len(p) for p in passages]))
-        set_scores(question, {name: _likelihoods(reader, question, encodings, target, name)}, name)
+        question.set_scores({name: _likelihoods(reader, question, encodings, target, name)}, name)
     return questions
 
 

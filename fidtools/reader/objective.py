@@ -14,11 +14,11 @@ from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.ahead import overlapped
-from fidtools.reader.decoding import Search, answer_tokens, gold_answers, in_groups
+from fidtools.reader.decoding import GenerationSettings, answer_tokens, gold_answers, in_groups
 from fidtools.reader.fusion import Batch
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import read_passages_of
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 AHEAD = 16
 """Questions that are tokenised before their turn."""
@@ -34,7 +34,7 @@ class ReaderObjective:
         self.module: nn.Module = reader.fusion
         self.n_examples = len(train)
 
-    def target(self, draw: Draw) -> list[int]:
+    def target(self, draw: ExampleRef) -> list[int]:
         """The tokens to learn: of `target`, else of one of `answers`, drawn anew in each epoch."""
         question = self.train[draw.index]
         if question.target is not None:
@@ -42,11 +42,11 @@ class ReaderObjective:
         choice = random.Random(f"{self.seed} {draw.epoch} {draw.index}")
         return self.reader.target(choice.choice(question.answers or [""]))
 
-    def normalizer(self, draws: Sequence[Draw]) -> float:
+    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
         """The target tokens of all examples: the loss is their mean, as if they were one batch."""
         return float(sum(len(self.target(draw)) for draw in draws))
 
-    def micro_batches(self, draws: Sequence[Draw]) -> Iterator[Batch]:
+    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
         """The examples in order, as many together as the token budget allows; one that is larger goes alone.
 
         Those of the next are tokenised while the model works on one.
@@ -65,15 +65,15 @@ class ReaderObjective:
         if passages:
             yield Batch(passages, targets)
 
-    def _example(self, draw: Draw) -> tuple[list[list[int]], list[int]]:
+    def _example(self, draw: ExampleRef) -> tuple[list[list[int]], list[int]]:
         return self.reader.passages(self.train[draw.index]), self.target(draw)
 
     def evaluate(self) -> dict[str, float]:
         """Exact match and F1, in percent, of greedy answers on the whole dev set; {} without one."""
         if not self.dev:
             return {}
-        mine = ranks().share(list(in_groups(self.dev, self.reader.settings.n_context)))
-        search = Search(max_tokens=self.reader.settings.answer_maxlength)
+        mine = ranks().shard(list(in_groups(self.dev, self.reader.settings.n_context)))
+        search = GenerationSettings(max_tokens=self.reader.settings.answer_maxlength)
         hits, overlap = 0.0, 0.0
         for group, tokens in zip(mine, overlapped(mine, self.reader.tokens, depth=1), strict=True):
             for question, (answer, *_) in zip(group, answer_tokens(self.reader, tokens, search), strict=True):

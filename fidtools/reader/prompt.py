@@ -58,7 +58,7 @@ def read_passages_of(question: Question, n_context: int | None) -> list[Passage]
     """
     if question.ctxs is None:
         hint = "rank passages first: fidtools bm25, or fidtools retrieve"
-        raise DataError("question without passages", field="ctxs", value=question.id, hint=hint)
+        raise question.error("question without passages", "ctxs", question.id, hint)
     return question.ctxs[:n_context]
 
 

@@ -8,13 +8,10 @@ import torch
 from torch import Tensor
 
 from fidtools.data.records import Question
-from fidtools.errors import DataError
 from fidtools.reader.aggregation import FIRST, NEEDS_OUTPUT, fused_scores
-from fidtools.reader.decoding import Search, answer_fused, gold_answers
+from fidtools.reader.decoding import GenerationSettings, answer_fused, gold_answers
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens
-
-BEFORE = "previous"
 
 
 @torch.inference_mode()
@@ -29,7 +26,7 @@ def scored(
     outputs = output_tokens(reader, questions, fused, gold) if NEEDS_OUTPUT in names else None
     found = _scores(reader, questions, tokens, fused, names, outputs)
     for question, scores in zip(questions, found, strict=True):
-        set_scores(question, scores, names[0])
+        question.set_scores(scores, names[0])
     return questions
 
 
@@ -64,25 +61,6 @@ def _scores(
     ]
 
 
-def set_scores(question: Question, scores: dict[str, list[float]], main: str) -> None:
-    """Write scores into a question's passages and sort them by `main`, falling.
-
-    Passages beyond those that were read follow, in their order and without `score`: no number of another scale
-    stands beside the attention scores. A score that had no name of its own is kept as `previous`.
-    """
-    passages, read = question.ctxs or [], len(scores.get(main, ()))
-    for passage in passages:
-        if passage.score is not None and passage.score not in passage.scores.values():
-            passage.scores[BEFORE] = passage.score
-        passage.score = None
-    for name, values in scores.items():
-        for passage, value in zip(passages, values, strict=False):
-            passage.scores[name] = value
-    for passage in passages[:read]:
-        passage.score = passage.scores[main]
-    question.ctxs = sorted(passages[:read], key=lambda passage: -passage.scores[main]) + passages[read:]
-
-
 def output_tokens(
     reader: Reader, questions: Sequence[Question], fused: Sequence[Tensor], gold: bool
 ) -> list[list[int]]:
@@ -93,9 +71,9 @@ def output_tokens(
     Raises DataError when the right answer is asked for and there is none.
     """
     if not gold:
-        search = Search(max_tokens=reader.settings.answer_maxlength)
+        search = GenerationSettings(max_tokens=reader.settings.answer_maxlength)
         return [reader.target(best.text) for best, *_ in answer_fused(reader, fused, search)]
     for question in questions:
         if not gold_answers(question):
-            raise DataError("question without answer", field="answers", value=question.id)
+            raise question.error("question without answer", "answers", question.id)
     return [reader.target(question.target or gold_answers(question)[0]) for question in questions]

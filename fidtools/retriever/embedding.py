@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from fidtools.compute.prefetch import ahead
-from fidtools.compute.ranks import ranks, wait_for_all
-from fidtools.data.corpus import PassageFile, open_passages
+from fidtools.compute.ranks import barrier, ranks
+from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.embedding_writer import EmbeddingWriter
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
@@ -42,7 +42,7 @@ class Source(Protocol):
 class PassageSource:
     """The passages of a corpus."""
 
-    def __init__(self, passages: PassageFile) -> None:
+    def __init__(self, passages: Corpus) -> None:
         self.passages = passages
 
     def __len__(self) -> int:
@@ -92,10 +92,10 @@ def open_source(path: PathLike, questions: bool) -> Source:
     if questions:
         return QuestionSource(read_questions(path))
     if not ranks().is_main:
-        wait_for_all()
+        barrier()
     passages = PassageSource(open_passages(path))
     if ranks().is_main:
-        wait_for_all()
+        barrier()
     return passages
 
 
@@ -116,18 +116,18 @@ def embed(
     me = ranks()
     meta = source.meta(retriever) | {"precision": str(retriever.dtype).removeprefix("torch.")}
     if not me.is_main:
-        wait_for_all()
+        barrier()
     ids = source.ids() if me.is_main else None
     with EmbeddingWriter(
         path, len(source), retriever.dim, dtype, meta, ids=ids, resume=resume, join=not me.is_main
     ) as writer:
         if me.is_main:
-            wait_for_all()
+            barrier()
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
         if me.is_main:
-            wait_for_all()
+            barrier()
     if not me.is_main:
-        wait_for_all()
+        barrier()
     log.info("encoded %d texts in %.1f s, %.1f a second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
@@ -138,7 +138,7 @@ def _encode_missing(
     def end(start: int) -> int:
         return min(start + BLOCK, len(source))
 
-    share = ranks().share(list(range(0, len(source), BLOCK)))
+    share = ranks().shard(list(range(0, len(source), BLOCK)))
     mine = [start for start in share if writer.missing(start, end(start))]
     encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower)[0]
     started, done = time.perf_counter(), 0

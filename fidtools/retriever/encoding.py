@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fidtools.compute.batching import budget_batches, padded
+from fidtools.compute.batching import budget_batches, pad_of, padded
 from fidtools.compute.device import Precision, autocast, choose_device, choose_precision
 from fidtools.data.records import Passage
 from fidtools.encoders.word_tokenizer import WordTokenizer
@@ -154,11 +154,6 @@ def _rows(tokenizer: Any, texts: list[str], maxlength: int, pad: bool) -> TokenR
         options = {"truncation": True, "max_length": maxlength, "padding": False}
         rows = tokenizer(texts, **options, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
     return [row + [pad_of(tokenizer)] * (maxlength - len(row)) for row in rows] if pad else rows
-
-
-def pad_of(tokenizer: Any) -> int:
-    """The id of the padding token; any will do where there is none, since padding is masked."""
-    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
 def fingerprint(tower: Tower, side: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fidtools.compute.batching import blocks
 from fidtools.data.files import PathLike
-from fidtools.data.jsonl import read_json
-from fidtools.data.records import Passage, Question, Where, parse_question
+from fidtools.data.read import read_questions
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, several
 from fidtools.logs import log, track
 from fidtools.metrics.relevance import Labels, relevance
@@ -95,12 +95,12 @@ def read_examples(
     examples = Examples()
     faults: list[DataError] = []
     dropped = n_faults = 0
-    for block in blocks(track(_questions(path), "reading"), BLOCK):
+    for block in blocks(track(read_questions(path), "reading"), BLOCK):
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
-        for question, where in block:
+        for question in block:
             try:
-                target = _target(question, n_passages, teachers, where)
-                relevant = None if labels is None else relevance(question, labels, where)[: len(target)]
+                target = _target(question, n_passages, teachers)
+                relevant = None if labels is None else relevance(question, labels)[: len(target)]
             except DataError as error:
                 n_faults += 1
                 faults = [*faults, error][:5]
@@ -117,20 +117,11 @@ def read_examples(
     return examples
 
 
-def _questions(path: PathLike) -> Iterator[tuple[Question, Where]]:
-    found = False
-    for line, record in read_json(path):
-        found = True
-        yield parse_question(record, where := Where(path, line)), where
-    if not found:
-        raise DataError("no questions in it: the file is empty", path=path)
-
-
-def _target(question: Question, count: int, teachers: Mapping[str, float], where: Where) -> Floats:
+def _target(question: Question, count: int, teachers: Mapping[str, float]) -> Floats:
     if teachers:
-        return teacher_scores(question, count, teachers, where)
+        return teacher_scores(question, count, teachers)
     if not question.ctxs:
-        raise where.error("no passages to learn from", "ctxs", question.id)
+        raise question.error("no passages to learn from", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))
 
 

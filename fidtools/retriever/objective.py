@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from fidtools.compute.ranks import gather, in_turn, ranks
+from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.update import Batch, Student, make_batch
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 Select = Literal["loss", "overlap", "inversions"]
 
@@ -28,18 +28,18 @@ class RetrieverObjective:
         self.module: nn.Module = student
         self.n_examples = len(train)
 
-    def normalizer(self, draws: Sequence[Draw]) -> float:
+    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
         """The number of questions: the loss is their mean."""
         return float(len(draws))
 
-    def micro_batches(self, draws: Sequence[Draw]) -> Iterator[Batch]:
+    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
         """The questions in order, as many together as the token budget allows.
 
         In-batch negatives need all of them together, and those of the other ranks.
         """
         items = [self.train_set.items[draw.index] for draw in draws]
         if self.student.loss.name == "infonce":
-            yield make_batch(self.train_set, in_turn(gather(items)))
+            yield make_batch(self.train_set, interleaved(gather(items)))
             return
         for together in grouped(self.train_set, items, self.student.token_budget):
             yield make_batch(self.train_set, together)
@@ -48,7 +48,7 @@ class RetrieverObjective:
         """Loss and monitors, means over the whole dev set; {} without one."""
         if self.dev is None:
             return {}
-        mine = ranks().share(self.dev.items)
+        mine = ranks().shard(self.dev.items)
         found = []
         for items in grouped(self.dev, mine, self.student.token_budget):
             batch = make_batch(self.dev, items)

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fidtools.compute.batching import pad_of
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.encoding import Retriever, finish, load_retriever, pad_of
+from fidtools.retriever.encoding import Retriever, finish, load_retriever
 from fidtools.retriever.settings import RetrieverSettings
 
 OPSET = 18

@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import save_file
 
 from fidtools.data.jsonl import write_json
+from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.word_encoders import WordEncoder, WordLSTM
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import DataError, FidtoolsError
-from fidtools.retriever.settings import Pooling, RetrieverSettings
+from fidtools.retriever.settings import RetrieverSettings
 
 LIBRARY = "sentence_transformers.models"
 NO_ACTIVATION = "torch.nn.modules.linear.Identity"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.data.records import Passage
+from fidtools.encoders.pooling import POOLINGS, Pooling
 from fidtools.errors import DataError
 
-Pooling = Literal["cls", "mean", "max"]
-POOLINGS: tuple[str, ...] = get_args(Pooling)
 QUESTION_FORMAT = "question: {question}"
 PASSAGE_FORMAT = "title: {title} context: {text}"
 

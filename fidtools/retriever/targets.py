@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.data.records import Passage, Question, Where
+from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.logs import log
 
@@ -32,32 +32,32 @@ def parse_teacher(text: str) -> dict[str, float]:
     return teachers
 
 
-def teacher_scores(question: Question, count: int, teachers: Mapping[str, float], where: Where) -> Floats:
+def teacher_scores(question: Question, count: int, teachers: Mapping[str, float]) -> Floats:
     """G for the first `count` passages, (n,). One teacher's scores as they are; several: their weighted z-scores.
 
     Raises DataError for a passage that a teacher has not scored, and for `score`s of different origin.
     """
     passages = (question.ctxs or [])[:count]
     if not passages:
-        raise where.error("no passages to learn from", "ctxs", question.id)
-    columns = {name: _column(passages, name, where) for name in teachers}
+        raise question.error("no passages to learn from", "ctxs", question.id)
+    columns = {name: _column(question, passages, name) for name in teachers}
     if len(columns) == 1:
         return next(iter(columns.values()))
     mixed: Floats = sum((teachers[name] * _standardized(column) for name, column in columns.items()), np.zeros(1))
     return mixed / sum(teachers.values())
 
 
-def _column(passages: Sequence[Passage], name: str, where: Where) -> Floats:
+def _column(question: Question, passages: Sequence[Passage], name: str) -> Floats:
     if name == SCORE:
-        _check_origin(passages, where)
+        _check_origin(question, passages)
     values = [p.score if name == SCORE else p.scores.get(name) for p in passages]
     if None in values:
         place = values.index(None)
         field = f"ctxs[{place}].{'score' if name == SCORE else f'scores.{name}'}"
-        raise where.error("missing", field, hint=_missing_hint(passages, name, place))
+        raise question.error("missing", field, hint=_missing_hint(passages, name, place))
     column = np.array(values, dtype=np.float64)
     if not np.isfinite(column).all():
-        raise where.error("a target must be finite", f"ctxs[].{name}", values)
+        raise question.error("a target must be finite", f"ctxs[].{name}", values)
     return column
 
 
@@ -68,12 +68,12 @@ def _missing_hint(passages: Sequence[Passage], name: str, place: int) -> str:
     return f"scores here: {', '.join(known)}; --teacher {SCORE} takes the field `score`, whatever it is"
 
 
-def _check_origin(passages: Sequence[Passage], where: Where) -> None:
+def _check_origin(question: Question, passages: Sequence[Passage]) -> None:
     """`score` must be one and the same tool's for all passages, where their `scores` tell."""
     origins = [{name for name, value in p.scores.items() if value == p.score} for p in passages if p.scores]
     if origins and (len(origins) < len(passages) or not set.intersection(*origins)):
         hint = "name the teacher: --teacher attention; and score all passages with one tool"
-        raise where.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
+        raise question.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
 
 
 def _standardized(column: Floats) -> Floats:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
-from fidtools.data.jsonl import read_json
-from fidtools.data.records import Where, parse_question
-from fidtools.errors import DataError
+from fidtools.data.read import read_questions
+from fidtools.data.records import Question
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import Labels, relevance
 from fidtools.retriever.targets import Floats, effective_number, teacher_scores
@@ -71,9 +70,8 @@ def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, t
         name: [] for name in ("passages", "effective", "answer", "gold", "length", "rank")
     }
     judged: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {"gold": [], "answer": []}
-    for line, record in read_json(path):
-        question = parse_question(record, where := Where(path, line))
-        scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers, where)
+    for question in read_questions(path):
+        scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers)
         passages = (question.ctxs or [])[: len(scores)]
         found.questions += 1
         found.uniform += len(scores) > 1 and float(np.ptp(scores)) == 0.0
@@ -85,13 +83,11 @@ def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, t
         if None not in before:
             order = np.argsort(np.argsort(-np.array(before, dtype=np.float64), kind="stable"))
             _note(columns["rank"], _correlation(scores, order.astype(np.float64)))
-        for kind, labels in _labels(question, where).items():
+        for kind, labels in _labels(question).items():
             marks = labels[: len(scores)]
             _note(columns[kind], auc(scores, marks))
             if marks.any() and not marks.all():
                 judged[kind].append((scores, marks))
-    if not found.questions:
-        raise DataError("no questions in it: the file is empty", path=path)
     means = {name: float(np.mean(values)) if values else None for name, values in columns.items()}
     found.passages, found.effective = means["passages"] or 0.0, means["effective"] or 0.0
     found.auc_answer, found.auc_gold = means["answer"], means["gold"]
@@ -103,13 +99,13 @@ def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, t
     return found
 
 
-def _labels(question: Any, where: Where) -> dict[str, NDArray[np.bool_]]:
+def _labels(question: Question) -> dict[str, NDArray[np.bool_]]:
     kinds: list[Labels] = []
     if isinstance(question.extra.get("gold"), list):
         kinds.append("gold")
     if question.answers:
         kinds.append("answer")
-    return {kind: relevance(question, kind, where) for kind in kinds}
+    return {kind: relevance(question, kind) for kind in kinds}
 
 
 def _note(values: list[float], value: float | None) -> None:

@@ -20,7 +20,7 @@ from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.setup import new_word_student, start_from
 from fidtools.retriever.targets import check_targets, parse_teacher
 from fidtools.retriever.update import Loss, Student, make_batch
-from fidtools.training.loop import Settings, train
+from fidtools.training.loop import TrainingSettings, train
 
 TEXT = ("pooling", "normalize", "question_format", "passage_format", "question_maxlength", "passage_maxlength")
 SPREAD_QUESTIONS, SPREADS = 8, np.geomspace(1.0, 32.0, 21).tolist()
@@ -44,7 +44,9 @@ def train_retriever(
     dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
     log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, options["select"])
-    settings = Settings(**_only(options, [f.name for f in fields(Settings) if f.name != "trackers"]), trackers=trackers)
+    settings = TrainingSettings(
+        **_only(options, [f.name for f in fields(TrainingSettings) if f.name != "trackers"]), trackers=trackers
+    )
     metrics = train(objective, settings, folder, resume=resume, record=record)
     log.info("best: %s", ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()) or "the last update")
     return metrics

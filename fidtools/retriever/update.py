@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fidtools.compute.batching import budget_batches, padded
+from fidtools.compute.batching import budget_batches, pad_of, padded
 from fidtools.compute.device import choose_device
-from fidtools.compute.ranks import gather, in_turn, ranks
+from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
 from fidtools.retriever.calibration import Calibration
-from fidtools.retriever.encoding import Retriever, finish, pad_of
+from fidtools.retriever.encoding import Retriever, finish
 from fidtools.retriever.examples import Example, Examples
 
 PIECES = 4
@@ -157,8 +157,8 @@ class Student(nn.Module):
         rank's questions alone, so that values add up to the whole loss too.
         """
         me = ranks()
-        questions = joined(self.encode(self.question_encoder, me.share(batch.questions)))
-        passages = joined(self.encode(self.passage_encoder, me.share(batch.passages)))
+        questions = joined(self.encode(self.question_encoder, me.shard(batch.questions)))
+        passages = joined(self.encode(self.passage_encoder, me.shard(batch.passages)))
         each = self._infonce(questions, passages, batch)
         whole = each.sum()
         return whole - whole.detach() + each.detach()[me.rank :: me.world].sum()
@@ -215,4 +215,4 @@ def joined(own: Tensor) -> Tensor:
         return own
     parts = [part.to(own.device) for part in gather(own.detach().cpu())]
     parts[me.rank] = own
-    return torch.stack(in_turn([part.unbind() for part in parts]))
+    return torch.stack(interleaved([part.unbind() for part in parts]))

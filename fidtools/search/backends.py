@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fidtools.compute.ranks import gather, ranks
-from fidtools.data.corpus import PassageFile
+from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, read_embeddings, shards
 from fidtools.errors import MismatchError
 from fidtools.logs import log
@@ -21,10 +21,10 @@ Array = np.ndarray[Any, Any]
 Encoder = dict[str, Any]
 
 
-class Corpus(Protocol):
+class SearchIndex(Protocol):
     """Passages and a way to search them by vector."""
 
-    passages: PassageFile
+    passages: Corpus
 
     def search(self, asked: Array, k: int) -> Ranked:
         """The `k` passages with the greatest inner product for each question (m × d). Row −1 means none."""
@@ -35,13 +35,13 @@ class Corpus(Protocol):
         ...
 
 
-class ExactCorpus:
+class ExactIndex:
     """Embeddings (one file or shards), compared one by one. Under `torchrun` each rank searches a part of them."""
 
     def __init__(
         self,
         path: Path,
-        passages: PassageFile,
+        passages: Corpus,
         encoder: Encoder,
         *,
         force: bool = False,
@@ -53,19 +53,19 @@ class ExactCorpus:
         self.vectors: Vectors = Stacked([FileVectors(part.path) for part in parts])
 
     def search(self, asked: Array, k: int) -> Ranked:
-        """See `Corpus`."""
+        """See `SearchIndex`."""
         me, rows = ranks(), self.vectors.shape[0]
         start, stop = (rows * edge // me.world for edge in (me.rank, me.rank + 1))
         mine = search(asked, Sliced(self.vectors, start, stop), k, memory=self.memory)
         return merged(gather(Ranked(mine.rows + start, mine.scores)), k)
 
     def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[Ranked]:
-        """See `Corpus`; all questions of one document are searched together."""
+        """See `SearchIndex`; all questions of one document are searched together."""
         documents: dict[str, list[int]] = {}
         for place, doc_id in enumerate(doc_ids):
             documents.setdefault(doc_id, []).append(place)
         mine: dict[int, Ranked] = {}
-        for doc_id, places in ranks().share(list(documents.items())):
+        for doc_id, places in ranks().shard(list(documents.items())):
             rows = self.passages.rows_within(doc_id)
             found = search(asked[places], Selected(self.vectors, rows), k, memory=self.memory)
             for line, place in enumerate(places):
@@ -82,9 +82,7 @@ def complain(problems: Iterable[MismatchError], force: bool) -> None:
         log.warning("%s (--force: used all the same)", problem.problem)
 
 
-def _mismatches(
-    path: Path, parts: Sequence[Embeddings], passages: PassageFile, encoder: Encoder
-) -> Iterator[MismatchError]:
+def _mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Encoder) -> Iterator[MismatchError]:
     rows = sum(part.rows for part in parts)
     same_ids = parts[0].meta["ids_sha256"] == passages.ids_sha256 if len(parts) == 1 else _same_ids(parts, passages)
     yield from other_passages(path, rows, same_ids, passages)
@@ -92,7 +90,7 @@ def _mismatches(
         yield from other_encoder(part.path, part.meta.get("encoder"), encoder)
 
 
-def other_passages(path: Path, rows: int, same_ids: bool, passages: PassageFile) -> Iterator[MismatchError]:
+def other_passages(path: Path, rows: int, same_ids: bool, passages: Corpus) -> Iterator[MismatchError]:
     """Whether `path` is of another corpus than `passages`."""
     if rows != len(passages) or not same_ids:
         problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}"
@@ -107,6 +105,6 @@ def other_encoder(path: Path, made_by: Encoder | None, encoder: Encoder) -> Iter
         yield MismatchError(problem, path=path, hint="embed the passages with this retriever")
 
 
-def _same_ids(parts: Sequence[Embeddings], passages: PassageFile) -> bool:
+def _same_ids(parts: Sequence[Embeddings], passages: Corpus) -> bool:
     ids = (identifier for part in parts for identifier in part.ids)
     return all(identifier == passage.id for identifier, passage in zip(ids, passages, strict=False))

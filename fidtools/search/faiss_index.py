@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fidtools.compute.ranks import ranks
-from fidtools.data.corpus import PassageFile
+from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, shards
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
@@ -148,13 +148,13 @@ def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
         ) from error
 
 
-class FaissCorpus:
+class FaissIndex:
     """An index folder, mapped where FAISS can, checked against passages and encoder like embeddings."""
 
     def __init__(
         self,
         folder: Path,
-        passages: PassageFile,
+        passages: Corpus,
         encoder: Encoder,
         *,
         force: bool = False,
@@ -174,7 +174,7 @@ class FaissCorpus:
         self.passages = passages
 
     def search(self, asked: Array, k: int) -> Ranked:
-        """See `Corpus`; scores are the index's own."""
+        """See `SearchIndex`; scores are the index's own."""
         scores, rows = self._index.search(asked, min(k, self._index.ntotal))
         return best(rows, np.where(rows < 0, -np.inf, scores), k)
 
@@ -193,6 +193,6 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
-def _mismatches(folder: Path, meta: dict[str, Any], passages: PassageFile, encoder: Encoder) -> Iterator[MismatchError]:
+def _mismatches(folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Encoder) -> Iterator[MismatchError]:
     yield from other_passages(folder, meta["rows"], meta["ids_sha256"] == passages.ids_sha256, passages)
     yield from other_encoder(folder, meta.get("encoder"), encoder)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fidtools.compute.ranks import gather, ranks
-from fidtools.data.corpus import PassageFile
+from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
-from fidtools.search.backends import Corpus
+from fidtools.search.backends import SearchIndex
 from fidtools.search.ranked import Ranked
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +21,7 @@ BATCH = 16384  # questions encoded and searched together: the vectors are read o
 
 
 def retrieve(
-    questions: Iterable[Question], encode: Encode, corpus: Corpus, k: int, *, within: bool = False
+    questions: Iterable[Question], encode: Encode, corpus: SearchIndex, k: int, *, within: bool = False
 ) -> Iterator[Question]:
     """Each question with its `k` best passages as `ctxs`, a batch in memory at a time.
 
@@ -49,7 +49,7 @@ def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[li
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
 
 
-def _scored(passages: PassageFile, ranked: Ranked, dim: int) -> Iterator[Passage]:
+def _scored(passages: Corpus, ranked: Ranked, dim: int) -> Iterator[Passage]:
     for row, score in zip(ranked.rows[0].tolist(), ranked.scores[0].tolist(), strict=True):
         if row >= 0:  # an index may find fewer than k
             passage = passages[row]

@@ -33,7 +33,7 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BM25Settings:
     """What determines a BM25 index and its scores.
 
     BM25 sums idf · tf / (tf + k1 · (1 - b + b · length / mean length)) over the words of a question, with
@@ -67,7 +67,7 @@ class Engine(Protocol):
 class Builder(Protocol):
     """How an engine makes an index in a folder."""
 
-    def __call__(self, folder: Path, passages: Iterable[Passage], settings: Settings) -> None:
+    def __call__(self, folder: Path, passages: Iterable[Passage], settings: BM25Settings) -> None:
         """Index the passages in their order: passage i is row i."""
         ...
 

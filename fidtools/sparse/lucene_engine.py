@@ -13,7 +13,7 @@ import numpy as np
 from fidtools.data.records import Passage
 from fidtools.errors import DataError
 from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import AnalyzerName, Hits, Settings, indexed_text
+from fidtools.sparse.engine import AnalyzerName, BM25Settings, Hits, indexed_text
 from fidtools.sparse.jvm import java_class
 
 BUFFER = 256.0  # megabytes that the build holds before it writes a segment
@@ -34,7 +34,7 @@ def lucene_analyzer(name: AnalyzerName) -> Any:
     return java_class(f"{LUCENE}.analysis.{ANALYZERS[name]}")()
 
 
-def build_lucene(folder: Path, passages: Iterable[Passage], settings: Settings) -> None:
+def build_lucene(folder: Path, passages: Iterable[Passage], settings: BM25Settings) -> None:
     """Index the passages in `folder`; memory is bounded by Lucene's buffer.
 
     One thread adds them in order and only neighbouring segments are merged, so that passage i is document i for Lucene,
@@ -82,7 +82,7 @@ def _document(*fields: Any) -> Any:
 class LuceneEngine:
     """A Lucene index opened by mapping."""
 
-    def __init__(self, folder: Path, settings: Settings, rows: int) -> None:
+    def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
         self._searcher = _searcher(folder, rows)
         searcher = java_class(f"{LUCENE}.search.IndexSearcher")
         searcher.setMaxClauseCount(2**31 - 1)  # a question may have any number of words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fidtools.data.corpus import PassageFile
+from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
 from fidtools.sparse.engine import Engine, Hits
@@ -13,7 +13,7 @@ BATCH = 256  # questions searched together
 
 
 def rank(
-    questions: Iterable[Question], engine: Engine, passages: PassageFile, k: int = 100, within: bool = False
+    questions: Iterable[Question], engine: Engine, passages: Corpus, k: int = 100, within: bool = False
 ) -> Iterator[Question]:
     """Each question with its `k` best passages as `ctxs`, scored as `bm25`; a batch in memory at a time.
 
@@ -28,7 +28,7 @@ def rank(
             yield question
 
 
-def _scored(passages: PassageFile, hits: Hits) -> Iterator[Passage]:
+def _scored(passages: Corpus, hits: Hits) -> Iterator[Passage]:
     for row, score in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
         passage = passages[row]
         passage.set_score("bm25", score)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fidtools.data.corpus import PassageFile, is_writable
+from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.errors import FidtoolsError, MismatchError
 from fidtools.logs import log, track
-from fidtools.sparse.engine import Builder, Engine, Settings
+from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
 FORMAT = 1
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
@@ -49,12 +49,12 @@ class IndexFolder:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def default_folder(passages: PathLike, settings: Settings) -> Path:
+def default_folder(passages: PathLike, settings: BM25Settings) -> Path:
     """Where the index lies unless the user says otherwise: `<passages>.bm25-<engine>`."""
     return Path(f"{passages}.bm25-{settings.engine}")
 
 
-def open_index(passages: PassageFile, settings: Settings, folder: PathLike | None = None) -> Engine:
+def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None = None) -> Engine:
     """The index of these passages, built if need be.
 
     The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed; one that the user named
@@ -71,7 +71,7 @@ def open_index(passages: PassageFile, settings: Settings, folder: PathLike | Non
     return _open(place, passages, settings)
 
 
-def _expected(passages: PassageFile, settings: Settings) -> dict[str, Any]:
+def _expected(passages: Corpus, settings: BM25Settings) -> dict[str, Any]:
     version = ".".join(importlib.metadata.version(PACKAGES[settings.engine]).split(".")[:2])
     return settings.index_part() | {
         "format": FORMAT,
@@ -102,7 +102,7 @@ def _refuse_foreign(place: IndexFolder) -> None:
         raise FidtoolsError(f"{place.path} holds something that is no BM25 index of fidtools", hint="name a new folder")
 
 
-def _build(place: IndexFolder, passages: PassageFile, settings: Settings, meta: dict[str, Any]) -> None:
+def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:
     log.info("building the BM25 index %s of %s passages", place.path, f"{passages.rows:,}")
     if not is_writable(place.path.absolute().parent):
         raise PermissionError(13, "Permission denied (say where the index shall lie with --index)", str(place.path))
@@ -112,7 +112,7 @@ def _build(place: IndexFolder, passages: PassageFile, settings: Settings, meta: 
         write_json(partial / "meta.json", meta)
 
 
-def _builder(settings: Settings) -> Builder:
+def _builder(settings: BM25Settings) -> Builder:
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import build_tantivy
 
@@ -122,7 +122,7 @@ def _builder(settings: Settings) -> Builder:
     return build_lucene
 
 
-def _open(place: IndexFolder, passages: PassageFile, settings: Settings) -> Engine:
+def _open(place: IndexFolder, passages: Corpus, settings: BM25Settings) -> Engine:
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import TantivyEngine
 

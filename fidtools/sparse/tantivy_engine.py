@@ -14,7 +14,7 @@ import tantivy
 from fidtools.data.records import Passage
 from fidtools.errors import DataError
 from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import K1, AnalyzerName, Hits, Settings, indexed_text
+from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, Hits, indexed_text
 
 HEAP = 256 << 20  # bytes; what the build holds before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
@@ -44,7 +44,7 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def build_tantivy(folder: Path, passages: Iterable[Passage], settings: Settings) -> None:
+def build_tantivy(folder: Path, passages: Iterable[Passage], settings: BM25Settings) -> None:
     """Index the passages in `folder`; memory is bounded by the writer's heap."""
     folder.mkdir()
     index = tantivy.Index(_schema(), path=str(folder))
@@ -65,7 +65,7 @@ def build_tantivy(folder: Path, passages: Iterable[Passage], settings: Settings)
 class TantivyEngine:
     """A tantivy index opened by mapping."""
 
-    def __init__(self, folder: Path, settings: Settings, rows: int) -> None:
+    def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
         try:
             self._schema, self._index = _schema(), tantivy.Index.open(str(folder))
         except ValueError as error:

@@ -12,14 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fidtools.compute.batching import padded
+from fidtools.compute.batching import pad_of, padded
 from fidtools.compute.device import choose_device
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.encoding import pad_of
 from fidtools.teachers.coattention import Coattention
 
 Row = tuple[list[int], list[int]]

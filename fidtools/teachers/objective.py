@@ -17,13 +17,12 @@ from fidtools.compute.batching import budget_batches
 from fidtools.compute.device import choose_device
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.files import PathLike
-from fidtools.data.jsonl import read_json
-from fidtools.data.records import Where, parse_question
+from fidtools.data.read import read_questions
 from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.metrics.relevance import Labels, relevance
 from fidtools.teachers.model import Row, Teacher, TeacherSettings
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,8 @@ def read_judged(path: PathLike, settings: TeacherSettings, labels: Labels, n_pas
     """
     judged, total = [], 0
     texts: dict[str, str] = {}
-    for total, (line, record) in enumerate(read_json(path), 1):  # noqa: B007
-        question = parse_question(record, where := Where(path, line))
-        relevant = relevance(question, labels, where)[:n_passages]
+    for total, question in enumerate(read_questions(path), 1):  # noqa: B007
+        relevant = relevance(question, labels)[:n_passages]
         passages = [settings.passage_text(p.title, p.text) for p in (question.ctxs or [])[:n_passages]]
         if relevant.any() and not relevant.all():
             judged.append(Judged(question.question, [texts.setdefault(text, text) for text in passages], relevant))
@@ -99,18 +97,18 @@ class TeacherObjective:
         self.module: nn.Module = _Pairs(teacher)
         self.n_examples = len(train)
 
-    def normalizer(self, draws: Sequence[Draw]) -> float:
+    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
         """The number of questions."""
         return float(len(draws))
 
-    def chosen(self, draw: Draw) -> list[int]:
+    def chosen(self, draw: ExampleRef) -> list[int]:
         """All relevant passages of a question and `negatives` others."""
         relevant = self.train[draw.index].relevant
         others = np.flatnonzero(~relevant).tolist()
         choice = random.Random(f"{self.seed} {draw.epoch} {draw.index}")
         return [*np.flatnonzero(relevant).tolist(), *choice.sample(others, min(self.negatives, len(others)))]
 
-    def micro_batches(self, draws: Sequence[Draw]) -> Iterator[PairBatch]:
+    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[PairBatch]:
         """All pairs of these questions in length order, as many together as the token budget allows."""
         rows: list[Row] = []
         labels: list[float] = []
@@ -129,7 +127,7 @@ class TeacherObjective:
         if not self.dev:
             return {}
         sums = np.zeros(2)
-        for item in ranks().share(list(self.dev)):
+        for item in ranks().shard(list(self.dev)):
             scores = score_pairs(self.teacher, [item.question] * len(item.passages), item.passages, self.budget)
             hits = item.relevant[np.argsort(-scores, kind="stable")]
             places = np.flatnonzero(hits) + 1

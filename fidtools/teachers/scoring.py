@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError
-from fidtools.reader.scoring import set_scores
 from fidtools.teachers.model import Teacher
 from fidtools.teachers.objective import score_pairs
 
@@ -23,11 +21,11 @@ def score_questions(
     texts = [teacher.settings.passage_text(p.title, p.text) for passages in chosen for p in passages]
     scores = iter(score_pairs(teacher, asked, texts, token_budget).tolist())
     for question, passages in zip(questions, chosen, strict=True):
-        set_scores(question, {name: [next(scores) for _ in passages]}, name)
+        question.set_scores({name: [next(scores) for _ in passages]}, name)
 
 
 def _passages(question: Question) -> list[Passage]:
     if question.ctxs is None:
         hint = "rank passages first: fidtools bm25, or fidtools retrieve"
-        raise DataError("question without passages", field="ctxs", value=question.id, hint=hint)
+        raise question.error("question without passages", "ctxs", question.id, hint)
     return question.ctxs

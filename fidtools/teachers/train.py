@@ -15,7 +15,7 @@ from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher
 from fidtools.teachers.objective import TeacherObjective, read_judged
-from fidtools.training.loop import Settings, train
+from fidtools.training.loop import TrainingSettings, train
 
 
 def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> dict[str, float]:
@@ -41,7 +41,7 @@ def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> 
         seed=options["seed"],
         budget=options["token_budget"],
     )
-    settings = Settings(**{f.name: options[f.name] for f in fields(Settings) if f.name in options})
+    settings = TrainingSettings(**{f.name: options[f.name] for f in fields(TrainingSettings) if f.name in options})
     record = {"command": "train-teacher", **options}
     return train(objective, settings, folder, resume=resume, record=record)
 

@@ -27,7 +27,7 @@ from fidtools.training.trackers import Trackers
 
 
 @dataclass(frozen=True)
-class Draw:
+class ExampleRef:
     """One example at one place of the endless stream: its index, and the epoch for choices drawn anew in each."""
 
     index: int
@@ -35,7 +35,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How to train; the defaults are the paper's where it names one (Table 7, reader-base)."""
 
     steps: int = 10_000
@@ -64,10 +64,10 @@ class Objective(Protocol):
     metric: str
     """The key of `evaluate()` by which the best model is chosen; larger is better."""
 
-    def normalizer(self, draws: Sequence[Draw]) -> float:
+    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
         """What the summed loss of one update's examples (all ranks') is divided by."""
 
-    def micro_batches(self, draws: Sequence[Draw]) -> Iterator[Any]:
+    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Any]:
         """The examples as inputs of `module`, in pieces that fit into memory."""
 
     def evaluate(self) -> dict[str, float]:
@@ -88,12 +88,12 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def draws_of_step(n_examples: int, batch: int, seed: int, step: int) -> list[Draw]:
+def examples_of_step(n_examples: int, batch: int, seed: int, step: int) -> list[ExampleRef]:
     """The examples of update `step` (from 0): consecutive places in an endless row of seeded permutations."""
     places = range(step * batch, (step + 1) * batch)
     epochs = {place // n_examples for place in places}
     orders = {epoch: _permutation(n_examples, seed, epoch) for epoch in epochs}
-    return [Draw(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in places]
+    return [ExampleRef(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in places]
 
 
 def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
@@ -101,7 +101,7 @@ def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator)
 
 
-def learning_rate(settings: Settings, step: int) -> float:
+def learning_rate(settings: TrainingSettings, step: int) -> float:
     """The rate of update `step` (from 0): linear warm-up, then constant or falling linearly to zero after the last."""
     if step < settings.warmup:
         return settings.lr * (step + 1) / settings.warmup
@@ -111,7 +111,7 @@ def learning_rate(settings: Settings, step: int) -> float:
 
 
 def train(
-    objective: Objective, settings: Settings, folder: Path, *, resume: bool, record: dict[str, Any]
+    objective: Objective, settings: TrainingSettings, folder: Path, *, resume: bool, record: dict[str, Any]
 ) -> dict[str, float]:
     """Train, and leave the best model in `folder` (and the last in `folder/last`); returns the best one's metrics.
 
@@ -137,7 +137,7 @@ def spell_out_attention(module: torch.nn.Module) -> None:
 
 
 class _Loop:
-    def __init__(self, objective: Objective, settings: Settings, run: Run) -> None:
+    def __init__(self, objective: Objective, settings: TrainingSettings, run: Run) -> None:
         self.objective, self.settings, self.files = objective, settings, run
         self.dtype = choose_precision(settings.precision)
         self.module = objective.module.to(choose_device())
@@ -171,13 +171,13 @@ class _Loop:
 
     def _update(self, step: int) -> None:
         started, me = time.perf_counter(), ranks()
-        draws = draws_of_step(self.objective.n_examples, self.settings.batch, self.settings.seed, step)
+        draws = examples_of_step(self.objective.n_examples, self.settings.batch, self.settings.seed, step)
         normalizer = self.objective.normalizer(draws)
         seed_everything(self.settings.seed, step, me.rank)
         self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
         summed = 0.0
-        for batch in self.objective.micro_batches(me.share(draws)):
+        for batch in self.objective.micro_batches(me.shard(draws)):
             with autocast(self.dtype):
                 loss = self.module(batch) / normalizer
             loss.backward()
@@ -254,7 +254,7 @@ class _Loop:
                 signal.signal(number, handler)
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
 

@@ -21,7 +21,7 @@ import orjson
 import torch
 from safetensors.torch import load_file, save_file
 
-from fidtools.compute.ranks import ranks, wait_for_all
+from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, replace_folder
 from fidtools.data.jsonl import write_json
 from fidtools.errors import UsageError, shorten
@@ -44,14 +44,14 @@ class Run:
         if self.goal.exists() and not self.goal.is_dir():
             raise NotADirectoryError(20, "Not a directory", str(self.goal))
         state = self._unfinished(resume)
-        wait_for_all()
+        barrier()
         if self._main and state is None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             write_json(self.folder / "record.json", self.record)
         if self._main and state is not None:
             self._truncate_log(state["step"])
-        wait_for_all()
+        barrier()
         yield state
 
     def _unfinished(self, resume: bool) -> dict[str, Any] | None:
@@ -126,7 +126,7 @@ class Run:
             write_json(best / "training.json", self.record | {"result": summary})
             replace_folder(best, self.goal)
             shutil.rmtree(self.folder)
-        wait_for_all()
+        barrier()
 
 
 def state_name(progress: dict[str, Any]) -> str:

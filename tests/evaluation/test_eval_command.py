@@ -14,7 +14,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.paired import Runs, compare_runs
-from fidtools.evaluation.registry import Settings, measures
+from fidtools.evaluation.registry import MetricSettings, measures
 from fidtools.evaluation.scores import Pooled, Scores, collect
 from fidtools.evaluation.tables import System, tables
 
@@ -221,7 +221,7 @@ def test_on_a_terminal_files_stand_side_by_side_and_the_best_is_bold(ranked, tmp
     better = tmp_path / "better.jsonl"
     rows = [json.loads(line) for line in ranked.read_text().splitlines()]
     write_lines(better, [row | {"prediction": "Paris"} for row in rows])
-    scores = [collect(read_questions(f), measures(Settings(), ["EM", "R@1"])) for f in (ranked, better)]
+    scores = [collect(read_questions(f), measures(MetricSettings(), ["EM", "R@1"])) for f in (ranked, better)]
     (table,) = tables([System.of(str(f), "jsonl", s) for f, s in zip((ranked, better), scores, strict=True)])
     screen = Console(width=80, force_terminal=True, color_system="standard", file=StringIO())
     screen.print(table)

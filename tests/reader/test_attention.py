@@ -14,9 +14,9 @@ from fidtools.data.records import Passage, Question
 from fidtools.errors import FidtoolsError
 from fidtools.reader.aggregation import NAMES, fused_scores, passage_scores
 from fidtools.reader.attention import Layer, tap
-from fidtools.reader.decoding import Search, answer_questions
+from fidtools.reader.decoding import GenerationSettings, answer_questions
 from fidtools.reader.model import Reader, reader_from_model
-from fidtools.reader.scoring import attention_scores, scored, set_scores
+from fidtools.reader.scoring import attention_scores, scored
 
 from .conftest import t5_config, tiny_model, word_tokenizer
 
@@ -132,7 +132,7 @@ def test_a_question_without_passages_has_no_scores(reader: Reader) -> None:
 def test_scores_sort_the_passages_and_keep_the_old_ones() -> None:
     texts = [("a", 3.0, {"bm25": 3.0}), ("b", 2.0, {}), ("c", 1.0, {})]
     question = Question("q", "who", ctxs=[Passage(i, i, score=score, scores=scores) for i, score, scores in texts])
-    set_scores(question, {"attention": [0.5, 0.75]}, "attention")
+    question.set_scores({"attention": [0.5, 0.75]}, "attention")
     assert [passage.to_json() for passage in question.ctxs or []] == [
         {"id": "b", "title": "", "text": "b", "score": 0.75, "scores": {"previous": 2.0, "attention": 0.75}},
         {"id": "a", "title": "", "text": "a", "score": 0.5, "scores": {"bm25": 3.0, "attention": 0.5}},
@@ -158,7 +158,7 @@ def test_a_model_without_the_attention_interface_reads_but_gives_no_scores(quest
         eos_token_id=1,
     )
     reader = reader_from_model(hf.ProphetNetForConditionalGeneration(config).eval(), word_tokenizer())
-    assert len(answer_questions(reader, questions, Search(max_tokens=3))) == len(questions)
+    assert len(answer_questions(reader, questions, GenerationSettings(max_tokens=3))) == len(questions)
     with pytest.raises(FidtoolsError, match="ProphetNet.* does not use the attention interface.* no scores"):
         attention_scores(reader, questions)
 

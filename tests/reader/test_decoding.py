@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fidtools.data.records import Passage, Question
-from fidtools.reader.decoding import Search, answer_questions, in_groups
+from fidtools.reader.decoding import GenerationSettings, answer_questions, in_groups
 from fidtools.reader.fusion import Batch, micro_batches
 from fidtools.reader.model import Reader
 from fidtools.reader.scoring import attention_scores
@@ -24,7 +24,7 @@ def test_a_beam_as_wide_as_the_space_finds_the_most_probable(reader: Reader, que
     """Against every output of at most two tokens, each scored by itself."""
     question = questions[0]
     size = reader.fusion.model.config.vocab_size
-    (found,) = answer_questions(reader, [question], Search(beams=size, n_best=size, max_tokens=2))
+    (found,) = answer_questions(reader, [question], GenerationSettings(beams=size, n_best=size, max_tokens=2))
     assert len(found) == size
     for answer in found[:5]:
         tokens = reader.tokenizer(answer.text, add_special_tokens=False).input_ids
@@ -39,12 +39,12 @@ def test_greedy_log_probability_counts_the_end(reader: Reader, questions: list[Q
     """An answer of no words is `</s>` at once: its probability is that of one token."""
     with torch.no_grad():
         reader.fusion.model.lm_head.weight.zero_()
-    (answer, *_), *_ = answer_questions(reader, questions, Search(max_tokens=1))
+    (answer, *_), *_ = answer_questions(reader, questions, GenerationSettings(max_tokens=1))
     assert answer.log_probability == pytest.approx(-math.log(reader.fusion.model.config.vocab_size), abs=1e-4)
 
 
 def test_n_best_is_in_order(reader: Reader, questions: list[Question]) -> None:
-    for answers in answer_questions(reader, questions, Search(beams=4, n_best=4, max_tokens=1)):
+    for answers in answer_questions(reader, questions, GenerationSettings(beams=4, n_best=4, max_tokens=1)):
         values = [answer.log_probability for answer in answers]
         assert values == sorted(values, reverse=True)
         assert len({answer.text for answer in answers}) > 1
@@ -55,7 +55,7 @@ def test_the_most_attended_passages_are_read(reader: Reader, questions: list[Que
     (scores,) = attention_scores(reader, [question])
     best = sorted(range(4), key=lambda i: -scores["attention"][i])[:2]
     fewer = Question(question.id, question.question, ctxs=[(question.ctxs or [])[i] for i in sorted(best)])
-    search = Search(max_tokens=6)
+    search = GenerationSettings(max_tokens=6)
     assert answer_questions(reader, [question], search, keep_passages=2) == answer_questions(reader, [fewer], search)
 
 

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.data.records import Question
 from fidtools.reader.aggregation import NAMES
-from fidtools.reader.decoding import Search, answer_questions
+from fidtools.reader.decoding import GenerationSettings, answer_questions
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout, set_plain_generation
@@ -91,7 +91,7 @@ def test_training_lowers_the_loss(any_reader: Reader, questions: list[Question])
 def test_answers_are_those_of_padded_inputs(any_reader: Reader, questions: list[Question]) -> None:
     """Greedy steps without a cache, over padded inputs, against cached generation over the fused sequence."""
     reader = any_reader
-    answers = answer_questions(reader, questions, Search(max_tokens=5))
+    answers = answer_questions(reader, questions, GenerationSettings(max_tokens=5))
     with torch.inference_mode():
         inputs = padded_inputs(reader, [reader.passages(q) for q in questions])
         tokens = torch.full((len(questions), 1), reader.fusion.start)
@@ -121,7 +121,10 @@ def test_the_folder_gives_the_same_reader(any_reader: Reader, questions: list[Qu
     assert again.settings == any_reader.settings
     for ours, theirs in zip(attention_scores(again, questions), attention_scores(any_reader, questions), strict=True):
         assert ours.get("attention", []) == pytest.approx(theirs.get("attention", []), rel=1e-4)
-    answers = [[a.text for a, *_ in answer_questions(r, questions, Search(max_tokens=4))] for r in (again, any_reader)]
+    answers = [
+        [a.text for a, *_ in answer_questions(r, questions, GenerationSettings(max_tokens=4))]
+        for r in (again, any_reader)
+    ]
     assert answers[0] == answers[1]
 
 
@@ -142,7 +145,7 @@ def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Q
     cast_products(any_reader.fusion.model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = attention_scores(any_reader, questions)
-        assert len(answer_questions(any_reader, questions, Search(beams=2, max_tokens=3))) == len(questions)
+        assert len(answer_questions(any_reader, questions, GenerationSettings(beams=2, max_tokens=3))) == len(questions)
     values = [scores["attention"] for scores in exact if scores]
     size = max(abs(value) for row in values for value in row)
     for row, near in zip(values, [scores["attention"] for scores in rounded if scores], strict=True):
@@ -163,9 +166,9 @@ def test_byt5_reads_and_writes_bytes(questions: list[Question]) -> None:
 def test_habits_of_generation_are_forgotten(questions: list[Question]) -> None:
     """BART's forced first token and least length are for summaries."""
     reader = tiny_reader("bart")
-    plain = answer_questions(reader, questions, Search(max_tokens=4))
+    plain = answer_questions(reader, questions, GenerationSettings(max_tokens=4))
     reader.fusion.model.generation_config.forced_bos_token_id = 40
     reader.fusion.model.generation_config.no_repeat_ngram_size = 1
-    assert answer_questions(reader, questions, Search(max_tokens=4)) != plain
+    assert answer_questions(reader, questions, GenerationSettings(max_tokens=4)) != plain
     set_plain_generation(reader)
-    assert answer_questions(reader, questions, Search(max_tokens=4)) == plain
+    assert answer_questions(reader, questions, GenerationSettings(max_tokens=4)) == plain

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fidtools.data.read import read_passages, read_questions
-from fidtools.data.records import Question, Where, parse_question
+from fidtools.data.records import Location, Question, parse_question
 from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
-from fidtools.reader.decoding import Search, answer_fused, answer_questions
+from fidtools.reader.decoding import GenerationSettings, answer_fused, answer_questions
 from fidtools.reader.fusion import Batch
 from fidtools.reader.model import Reader, cast_products, load_reader
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
@@ -94,7 +94,7 @@ def test_greedy_tokens(tiny: Reader, io: dict[str, Tensor]) -> None:
     """With a key/value cache, where the decoder's position decides the bias."""
     with torch.inference_mode():
         fused = tiny.fusion.fuse(golden_batch(io).passages)
-        answers = answer_fused(tiny, fused, Search(max_tokens=io["generated"].shape[1] - 1))
+        answers = answer_fused(tiny, fused, GenerationSettings(max_tokens=io["generated"].shape[1] - 1))
     expected = [[f"t{token}" for token in row if token > 3] for row in io["generated"].tolist()]
     assert [a.text.split() for a, *_ in answers] == expected
 
@@ -144,7 +144,7 @@ def released(shared: Shared, tmp_path: Path) -> Reader:
 def test_end_to_end(released: Reader, shared: Shared, split: str) -> None:
     questions = list(read_questions(shared(f"golden/e2e/{split}.json")))
     lines = shared(f"golden/e2e/expected_{split}_answers.txt").read_text().splitlines()
-    answers = answer_questions(released, questions, Search(max_tokens=50))
+    answers = answer_questions(released, questions, GenerationSettings(max_tokens=50))
     assert [f"{q.id}\t{a.text}" for q, (a, *_) in zip(questions, answers, strict=True)] == lines
 
     expected = json.loads(shared(f"golden/e2e/expected_{split}_scores.json").read_bytes())
@@ -154,7 +154,7 @@ def test_end_to_end(released: Reader, shared: Shared, split: str) -> None:
 
 def golden_questions(shared: Shared) -> list[Question]:
     examples = json.loads(shared("golden/dataset.json").read_bytes())["input"]
-    return [parse_question(e, Where("dataset.json", i)) for i, e in enumerate(examples, 1)]
+    return [parse_question(e, Location("dataset.json", i)) for i, e in enumerate(examples, 1)]
 
 
 def test_input_strings(shared: Shared) -> None:

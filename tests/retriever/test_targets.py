@@ -10,30 +10,30 @@ import numpy as np
 import orjson
 import pytest
 
-from fidtools.data.records import Passage, Question, Where
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
 
-HERE = Where("train.jsonl", 7)
+HERE = Location("train.jsonl", 7)
 
 
 def question(*scores: dict[str, float], score: list[float] | None = None) -> Question:
     own = score or [None] * len(scores)  # type: ignore[list-item]
     ctxs = [Passage(str(i), "text", score=own[i], scores=dict(s)) for i, s in enumerate(scores)]
-    return Question("q1", "who?", ctxs=ctxs)
+    return Question("q1", "who?", ctxs=ctxs, location=HERE)
 
 
 def test_one_teacher_is_taken_as_it_is() -> None:
     asked = question({"attention": 2.5, "bm25": 9}, {"attention": -1.0, "bm25": 3}, {"bm25": 3})
-    assert teacher_scores(asked, 2, {"attention": 1.0}, HERE).tolist() == [2.5, -1.0]
+    assert teacher_scores(asked, 2, {"attention": 1.0}).tolist() == [2.5, -1.0]
 
 
 def test_several_teachers_are_mixed_as_weighted_z_scores() -> None:
     asked = question({"a": 1, "b": 300}, {"a": 2, "b": 100}, {"a": 3, "b": 200})
     a, b = np.array([-1, 0, 1]) / np.sqrt(2 / 3), np.array([1, -1, 0]) / np.sqrt(2 / 3)
-    found = teacher_scores(asked, 3, {"a": 3.0, "b": 1.0}, HERE)
+    found = teacher_scores(asked, 3, {"a": 3.0, "b": 1.0})
     np.testing.assert_allclose(found, 0.75 * a + 0.25 * b, rtol=1e-12)
 
 
@@ -48,7 +48,7 @@ def test_teachers_are_read_from_the_option() -> None:
 def test_a_missing_score_stops_and_says_where() -> None:
     asked = question({"attention": 2.5}, {"attention": 1.0}, {"bm25": 3})
     with pytest.raises(DataError) as caught:
-        teacher_scores(asked, 3, {"attention": 1.0}, HERE)
+        teacher_scores(asked, 3, {"attention": 1.0})
     assert str(caught.value) == (
         "train.jsonl:7: field 'ctxs[2].scores.attention': missing\n"
         "  only the first 2 passages are scored: --n-passages 2, or score them all"
@@ -58,9 +58,9 @@ def test_a_missing_score_stops_and_says_where() -> None:
 def test_scores_of_two_tools_under_score_stop() -> None:
     mixed = question({"attention": 2.5}, {"attention": 1.0, "bm25": 7}, {"bm25": 3}, score=[2.5, 1.0, 3])
     with pytest.raises(DataError, match="scores of different tools, on different scales"):
-        teacher_scores(mixed, 3, {"score": 1.0}, HERE)
+        teacher_scores(mixed, 3, {"score": 1.0})
     alike = question({"attention": 2.5}, {"attention": 1.0, "bm25": 7}, score=[2.5, 1.0])
-    assert teacher_scores(alike, 2, {"score": 1.0}, HERE).tolist() == [2.5, 1.0]
+    assert teacher_scores(alike, 2, {"score": 1.0}).tolist() == [2.5, 1.0]
 
 
 def test_uniform_targets_are_refused() -> None:

@@ -26,7 +26,7 @@ from fidtools.retriever.examples import read_examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.update import Loss, Student, make_batch
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
@@ -51,7 +51,7 @@ def different(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance:
     return [name for name in names if not torch.allclose(a[name], b[name], rtol=tolerance, atol=tolerance)]
 
 
-def gradients(student: Student, objective: RetrieverObjective, draws: Sequence[Draw]) -> dict[str, torch.Tensor]:
+def gradients(student: Student, objective: RetrieverObjective, draws: Sequence[ExampleRef]) -> dict[str, torch.Tensor]:
     student.zero_grad()
     torch.manual_seed(0)
     for batch in objective.micro_batches(draws):
@@ -68,7 +68,7 @@ def test_the_update_is_the_same_however_little_memory_there_is(
 ) -> None:
     retriever = load_retriever(plain_model, dropout=0.0)
     examples = read_examples(questions(), retriever, {"attention": 1.0}, 6, "gold")
-    draws = [Draw(i, 0) for i in (3, 1, 4, 0, 5)]
+    draws = [ExampleRef(i, 0) for i in (3, 1, 4, 0, 5)]
     found = []
     for tokens in (1 << 20, budget):
         student = Student(retriever, Loss(name=loss), token_budget=tokens)
@@ -84,7 +84,7 @@ def test_the_same_update_has_the_same_bytes_on_two_threads(plain_model: Path, qu
     examples = read_examples(questions(count=200), retriever, {"attention": 1.0}, 6, None)
     shared = examples.items[0].passages  # many questions add to the gradient of the same few passages
     examples.items[:] = [replace(item, passages=shared) for item in examples.items]
-    draws = [Draw(i % 200, 0) for i in range(1000)]
+    draws = [ExampleRef(i % 200, 0) for i in range(1000)]
     student = Student(retriever, Loss(name="kl"), token_budget=1 << 20)
     torch.set_num_threads(2)
     try:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidtools.data.corpus import PassageFile, open_passages
+from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, MissingExtraError
 from fidtools.sparse import jvm
-from fidtools.sparse.engine import Settings
+from fidtools.sparse.engine import BM25Settings
 from fidtools.sparse.ranking import rank
 from fidtools.sparse.store import open_index
 
@@ -25,15 +25,15 @@ pytest.importorskip("jnius_config", reason="needs fidtools[lucene]")
 WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]
 
 
-def corpus(tmp_path: Path, texts: list[str], doc_ids: list[str] | None = None) -> PassageFile:
+def corpus(tmp_path: Path, texts: list[str], doc_ids: list[str] | None = None) -> Corpus:
     ids = doc_ids or [None] * len(texts)
     lines = (Passage(f"p{i}", t, doc_id=d).to_json() for i, (t, d) in enumerate(zip(texts, ids, strict=True)))
     write_lines(tmp_path / "p.jsonl", lines)
     return open_passages(tmp_path / "p.jsonl")
 
 
-def search(passages: PassageFile, text: str, k: int = 10, doc_id: str | None = None, **settings: float) -> list:
-    engine = open_index(passages, Settings("lucene", "standard", **settings))
+def search(passages: Corpus, text: str, k: int = 10, doc_id: str | None = None, **settings: float) -> list:
+    engine = open_index(passages, BM25Settings("lucene", "standard", **settings))
     (found,) = rank([Question("q", text, doc_id=doc_id)], engine, passages, k, within=doc_id is not None)
     return [(p.id, p.score) for p in found.ctxs or []]
 
@@ -83,7 +83,8 @@ def test_agrees_with_tantivy_on_real_passages(shared: Callable[[str], Path], tmp
     questions = [plain(q.question) for q in read_questions(shared(f"{data}/test.jsonl.gz"))]
     passages = corpus(tmp_path, texts)
     lucene, tantivy = (
-        open_index(passages, Settings(engine, "standard")).search(questions, 100) for engine in ("lucene", "tantivy")
+        open_index(passages, BM25Settings(engine, "standard")).search(questions, 100)
+        for engine in ("lucene", "tantivy")
     )
     shares = [len(np.intersect1d(a.rows, b.rows)) / len(a.rows) for a, b in zip(lucene, tantivy, strict=True)]
     assert np.mean(shares) > 0.999

@@ -18,7 +18,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
-from fidtools.sparse.engine import Settings
+from fidtools.sparse.engine import BM25Settings
 from fidtools.sparse.ranking import rank
 from fidtools.sparse.store import open_index
 
@@ -36,7 +36,7 @@ def corpus(tmp_path: Path, texts: list[str], doc_ids: list[str] | None = None) -
 
 def search(path: Path, text: str, k: int = 10, doc_id: str | None = None) -> list[tuple[str | None, float | None]]:
     passages = open_passages(path)
-    engine = open_index(passages, Settings(analyzer="standard"))
+    engine = open_index(passages, BM25Settings(analyzer="standard"))
     question = Question("q", text, doc_id=doc_id)
     (found,) = rank([question], engine, passages, k, within=doc_id is not None)
     return [(p.id, p.score) for p in found.ctxs or []]
@@ -98,13 +98,13 @@ def test_the_index_is_kept_and_follows_its_passages(tmp_path: Path) -> None:
 
 
 def test_a_named_index_of_other_passages_is_refused(tmp_path: Path) -> None:
-    open_index(open_passages(corpus(tmp_path, WORDS)), Settings(), tmp_path / "named")
+    open_index(open_passages(corpus(tmp_path, WORDS)), BM25Settings(), tmp_path / "named")
     with pytest.raises(MismatchError, match=r"named: this index was made of something else: rows 5 instead of 6"):
-        open_index(open_passages(corpus(tmp_path, ["red", *WORDS])), Settings(), tmp_path / "named")
+        open_index(open_passages(corpus(tmp_path, ["red", *WORDS])), BM25Settings(), tmp_path / "named")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(FidtoolsError, match="no BM25 index"):
-        open_index(open_passages(corpus(tmp_path, WORDS)), Settings(), tmp_path / "mine")
+        open_index(open_passages(corpus(tmp_path, WORDS)), BM25Settings(), tmp_path / "mine")
 
 
 KILLED = """
@@ -112,12 +112,12 @@ import os, sys
 from fidtools.data.corpus import open_passages
 from fidtools.sparse import tantivy_engine
 from fidtools.sparse.store import open_index
-from fidtools.sparse.engine import Settings
+from fidtools.sparse.engine import BM25Settings
 def indexed_text(passage):
     if passage.id == "p3": os.kill(os.getpid(), 9)
     return passage.text
 tantivy_engine.indexed_text = indexed_text
-open_index(open_passages(sys.argv[1]), Settings())
+open_index(open_passages(sys.argv[1]), BM25Settings())
 """
 
 
@@ -140,7 +140,7 @@ def test_an_index_that_lost_passages_is_named(tmp_path: Path) -> None:
 
 def test_other_parameters_are_refused_with_a_word_on_lucene() -> None:
     with pytest.raises(UsageError, match=r"(?s)tantivy's k1 = 1.2 and b = 0.75 are fixed.*--engine lucene"):
-        Settings("tantivy", k1=0.9)
+        BM25Settings("tantivy", k1=0.9)
 
 
 # recall in percent at 1, 5, 20, 100 of the gold passages by bm25s with stemming and stop words (shared baselines)
@@ -158,7 +158,9 @@ def test_real_questions_find_their_passages_at_least_as_often_as_the_baseline(
     path = tmp_path / "passages.jsonl.gz"
     path.write_bytes(shared(f"data/{folder}/passages.jsonl.gz").read_bytes())
     passages = open_passages(path)
-    ranked = rank(read_questions(shared(f"data/{folder}/{split}.jsonl.gz")), open_index(passages, Settings()), passages)
+    ranked = rank(
+        read_questions(shared(f"data/{folder}/{split}.jsonl.gz")), open_index(passages, BM25Settings()), passages
+    )
     gold_ranks = [_first(q.extra["gold"], [p.id for p in q.ctxs or []]) for q in ranked]
     recall = [100 * sum(rank < k for rank in gold_ranks) / len(gold_ranks) for k in (1, 5, 20, 100)]
     assert all(found >= bar for found, bar in zip(recall, BASELINES[data], strict=True)), recall
@@ -175,7 +177,7 @@ def test_stories_find_their_sections_at_least_as_often_as_the_baseline(
     path.write_bytes(shared("data/fairytaleqa/passages.jsonl.gz").read_bytes())
     passages = open_passages(path)
     questions = read_questions(shared("data/fairytaleqa/val.jsonl.gz"))
-    ranked = list(rank(questions, open_index(passages, Settings()), passages, within=True))
+    ranked = list(rank(questions, open_index(passages, BM25Settings()), passages, within=True))
     assert all(p.doc_id == q.doc_id for q in ranked for p in q.ctxs or [])
     ranks = [_first(q.extra["gold_sections"], [p.id for p in q.ctxs or []]) for q in ranked]
     recall = [100 * sum(rank < k for rank in ranks) / len(ranks) for k in (1, 3, 5, 10)]

@@ -16,7 +16,7 @@ from fidtools.errors import DataError, UsageError
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import TeacherSettings, load_teacher
 from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
-from fidtools.training.loop import Draw
+from fidtools.training.loop import ExampleRef
 
 Write = Callable[..., Path]
 QUICK = ["--labels", "gold", "--batch", "8", "--precision", "float32", "--steps", "120", "--eval-every", "60"]
@@ -89,7 +89,7 @@ def test_padding_changes_no_coattention_score() -> None:
 def test_negatives_are_drawn_anew_in_each_epoch_and_alike_in_each_run(plain_model: Path, questions: Write) -> None:
     judged = read_judged(questions(count=4, passages=12), TeacherSettings(), "gold", 12)
     objective = TeacherObjective(load_teacher(plain_model), judged, [], negatives=3, seed=1, budget=1000)
-    first, again, later = (objective.chosen(Draw(0, epoch)) for epoch in (0, 0, 1))
+    first, again, later = (objective.chosen(ExampleRef(0, epoch)) for epoch in (0, 0, 1))
     assert first == again != later
     assert first[0] == 2  # the gold passage
     assert len(set(first)) == 4
@@ -100,7 +100,7 @@ def test_every_question_counts_the_same(plain_model: Path, questions: Write) -> 
     judged = read_judged(questions(count=3), TeacherSettings(maxlength=40), "gold", 6)
     whole = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=1 << 20)
     small = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=30)
-    draws = [Draw(i, 0) for i in range(3)]
+    draws = [ExampleRef(i, 0) for i in range(3)]
     sums = [sum(o.module(batch).item() for batch in o.micro_batches(draws)) for o in (whole, small)]
     expected = 0.0
     for item in judged:
