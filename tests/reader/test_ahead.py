@@ -106,7 +106,7 @@ def test_what_is_before_a_bad_question_is_written(
         assert run([command, str(data), "--reader", str(reader_folder), "-q"]) == 1
         out, err = capfdbinary.readouterr()
         assert [json.loads(line)["id"] for line in out.splitlines()] == [f"q{i % 5}" for i in range(16)]
-        assert err.decode().startswith("fidtools: field 'ctxs': question without passages (got bad)")
+        assert err.decode().startswith(f"fidtools: {data}:26: field 'ctxs': question without passages (got bad)")
 
 
 @pytest.mark.slow
