@@ -27,7 +27,7 @@ from fidtools.reader.aggregation import fused_scores
 from fidtools.reader.ahead import with_tokens
 from fidtools.reader.decoding import GenerationSettings, answer_questions, answer_tokens
 from fidtools.reader.fusion import Batch
-from fidtools.reader.model import cast_products, reader_from_model
+from fidtools.reader.model import cast_linear_weights, reader_from_model
 from fidtools.reader.prompt import ReaderSettings, input_texts
 from fidtools.reader.scoring import attention_scores
 
@@ -119,7 +119,7 @@ class Ours:
     def __init__(self, tokenizer: Any, question: Question, dtype: torch.dtype) -> None:
         self.question, self.dtype = question, dtype
         self.reader, self.trained = (reader_from_model(t5_small(), tokenizer) for _ in range(2))
-        cast_products(self.reader.fusion.requires_grad_(False).eval().model, dtype)
+        cast_linear_weights(self.reader.fusion.requires_grad_(False).eval().model, dtype)
         self.optimizer = torch.optim.Adam(self.trained.fusion.parameters(), lr=1e-4)
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fidtools.compute.precision import PRECISIONS
 from fidtools.logs import set_verbosity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,7 +38,7 @@ within = click.option(
 )
 precision = click.option(
     "--precision",
-    type=click.Choice(["auto", "bf16", "float32"]),
+    type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
     help="auto: bf16 where the hardware has units for it.",

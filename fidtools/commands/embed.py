@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -36,7 +37,7 @@ def command(
     output: Path,
     questions: bool,
     dtype: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
     resume: bool,
     **changes: Any,
@@ -53,11 +54,12 @@ def command(
     """
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import refuse_shared_stdin
     from fidtools.retriever.embedding import embed, open_source
     from fidtools.retriever.encoding import load_retriever
 
     refuse_shared_stdin(input)
     given = {name: value for name, value in changes.items() if value is not None}
-    model = load_retriever(retriever, precision=precision, **given)
+    model = load_retriever(retriever, compute=Compute.choose(precision), **given)
     embed(open_source(input, questions), model, output, dtype=dtype, token_budget=token_budget, resume=resume)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 
 
 @click.command("read")
@@ -34,7 +35,7 @@ def command(
     n_best: int | None,
     keep_passages: int | None,
     answer_maxlength: int | None,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
     """Answer QUESTIONS from their passages (`ctxs`).
@@ -46,27 +47,27 @@ def command(
       fidtools read dev.jsonl --reader reader -o answered.jsonl
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
-    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import GenerationSettings, answer_tokens, in_groups, set_answers
-    from fidtools.reader.model import inference_reader
+    from fidtools.reader.model import load_inference_reader
 
     if (n_best or 1) > beams:
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
     refuse_shared_stdin(questions)
-    dtype = choose_precision(precision)
-    model = inference_reader(reader, token_budget, dtype, n_context=n_context, answer_maxlength=answer_maxlength)
+    model = load_inference_reader(
+        reader, token_budget, Compute.choose(precision), n_context=n_context, answer_maxlength=answer_maxlength
+    )
     if keep_passages is not None:
         model.fusion.taps.check()
     search = GenerationSettings(beams, n_best or 1, model.settings.answer_maxlength)
 
     def answered(group: Group) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            answers = answer_tokens(model, group.tokens, search, keep_passages)
+        answers = answer_tokens(model, group.tokens, search, keep_passages)
         return [set_answers(question, found, n_best) for question, found in zip(group.questions, answers, strict=True)]
 
     with open_output(output_on_main_rank(output)) as out:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 
 AGGREGATIONS = (
     "attention",
@@ -48,7 +49,7 @@ def command(
     n_context: int | None,
     aggregate: str,
     target: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
     """Score the passages (`ctxs`) of QUESTIONS by the reader's attention to them, and sort by it.
@@ -64,25 +65,23 @@ def command(
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
-    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
-    from fidtools.reader.model import inference_reader
+    from fidtools.reader.model import load_inference_reader
     from fidtools.reader.scoring import scored
 
     refuse_shared_stdin(questions)
-    dtype = choose_precision(precision)
-    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
+    model = load_inference_reader(reader, token_budget, Compute.choose(precision), n_context=n_context)
     model.fusion.taps.check()
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 
     def work(group: Group) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
+        return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
 
     with open_output(output_on_main_rank(output)) as out:
         groups = in_groups(read_questions(questions), model.settings.n_context)

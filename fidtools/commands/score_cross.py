@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 
 GROUP = 16
 
@@ -26,7 +27,7 @@ def command(
     output: str,
     name: str,
     n_passages: int | None,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
     """Score the passages (`ctxs`) of QUESTIONS with a cross-encoder, and sort by it.
@@ -38,7 +39,7 @@ def command(
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
     """
     from fidtools.compute.batching import blocks
-    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
@@ -48,12 +49,10 @@ def command(
     from fidtools.teachers.scoring import score_questions
 
     refuse_shared_stdin(questions)
-    model = load_teacher(teacher)
-    dtype = choose_precision(precision)
+    model = load_teacher(teacher, compute=Compute.choose(precision))
 
     def work(group: list[Question]) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            score_questions(model, group, name, n_passages, token_budget)
+        score_questions(model, group, name, n_passages, token_budget)
         return [question.to_json() for question in group]
 
     with open_output(output_on_main_rank(output)) as out:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 
 
 @click.command("score-likelihood")
@@ -32,7 +33,7 @@ def command(
     n_context: int | None,
     leave_one_out: bool,
     target: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
     """Score the passages (`ctxs`) of QUESTIONS by the answer's likelihood, and sort by it.
@@ -44,7 +45,7 @@ def command(
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
-    from fidtools.compute.device import autocast, choose_precision
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
@@ -52,16 +53,14 @@ def command(
     from fidtools.reader.ahead import Group, with_tokens
     from fidtools.reader.decoding import in_groups
     from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
-    from fidtools.reader.model import inference_reader
+    from fidtools.reader.model import load_inference_reader
 
     refuse_shared_stdin(questions)
-    dtype = choose_precision(precision)
-    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
+    model = load_inference_reader(reader, token_budget, Compute.choose(precision), n_context=n_context)
     name = LEFT_OUT if leave_one_out else ALONE
 
     def work(group: Group) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
+        return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
 
     with open_output(output_on_main_rank(output)) as out:
         groups = in_groups(read_questions(questions), model.settings.n_context)

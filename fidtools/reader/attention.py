@@ -22,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 
+from fidtools.compute.precision import eager_attention_is_faster
 from fidtools.errors import FidtoolsError
 
 NAME = "fidtools"
@@ -82,7 +83,7 @@ def attend(
             layer, result = _recorded(module, query, key, value, attention_mask, position_bias, kwargs)
             taps.recorded.append(layer)
             return result
-    if kwargs.get("softcap") is not None or (query.device.type == "cpu" and query.dtype == torch.bfloat16):
+    if kwargs.get("softcap") is not None or eager_attention_is_faster(query.device, query.dtype):
         return _spelled_out(module, query, key, value, attention_mask, position_bias, kwargs)
     output: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, position_bias=position_bias, **kwargs

@@ -12,7 +12,6 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from fidtools.data.records import Question
 from fidtools.reader.aggregation import FIRST, fused_scores
-from fidtools.reader.fusion import fused_inputs
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens
 
@@ -73,15 +72,14 @@ def set_answers(question: Question, answers: Sequence[Answer], n_best: int | Non
 
 def answer_fused(reader: Reader, fused: Sequence[Tensor], search: GenerationSettings) -> list[list[Answer]]:
     """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
-    output = reader.fusion.model.generate(
-        **fused_inputs(fused),
+    output = reader.fusion.generate(
+        fused,
         past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         max_new_tokens=search.max_tokens,
         min_length=0,
         num_beams=search.beams,
         num_return_sequences=search.n_best,
         do_sample=False,
-        decoder_start_token_id=reader.fusion.start,
         eos_token_id=reader.eos,
         pad_token_id=reader.fusion.pad,
         return_dict_in_generate=True,

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.compute.device import Compute
 from fidtools.reader.attention import tap
 
 IGNORED = -100
@@ -23,11 +24,15 @@ LEAST_FILL = 7 / 8
 
 
 class Fusion(nn.Module):
-    """An encoder–decoder that reads several passages at once. `bias` is the cross-attention bias of old readers."""
+    """An encoder–decoder that reads several passages at once, in the precision of `compute` (default: float32).
 
-    def __init__(self, model: Any, bias: nn.Embedding | None = None) -> None:
+    `bias` is the cross-attention bias of old readers. `encode`, `decode` and `generate` are all that computes.
+    """
+
+    def __init__(self, model: Any, bias: nn.Embedding | None = None, *, compute: Compute | None = None) -> None:
         super().__init__()
         self.model, self.bias = model, bias
+        self.compute = compute or Compute.float32()
         self.taps = tap(model, bias)
         self.token_budget = 16384
         self.checkpoint_encoder = False
@@ -54,9 +59,10 @@ class Fusion(nn.Module):
         Passages of like length are encoded together, at most `token_budget` tokens (padding included) at a time.
         """
         encodings: list[Tensor | None] = [None] * len(passages)
-        for rows in micro_batches([len(p) for p in passages], self.token_budget):
-            for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
-                encodings[row] = encoding
+        with self.compute.autocast():
+            for rows in micro_batches([len(p) for p in passages], self.token_budget):
+                for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
+                    encodings[row] = encoding
         return cast(list[Tensor], encodings)
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -81,7 +87,13 @@ class Fusion(nn.Module):
 
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
-        return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
+        with self.compute.autocast():
+            return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
+
+    def generate(self, fused: Sequence[Tensor], **options: Any) -> Any:
+        """What `transformers`' generate returns for each question's fused encodings; `options` are its arguments."""
+        with self.compute.autocast():
+            return self.model.generate(**fused_inputs(fused), decoder_start_token_id=self.start, **options)
 
     def forward(self, batch: Batch) -> Tensor:
         """The summed cross-entropy of every target token of a batch, a scalar in float32."""

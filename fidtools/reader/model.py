@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GenerationConfig
 
-from fidtools.compute.device import choose_device
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.records import Question
 from fidtools.errors import DataError
@@ -76,7 +76,7 @@ class Reader:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
-def load_reader(name: str | Path, **changes: Any) -> Reader:
+def load_reader(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Reader:
     """A reader from a folder or a model name, in float32, with its own settings; `changes` that are not None win.
 
     Raises UsageError when there is no model of that name, FidtoolsError when it is no encoder–decoder that can be
@@ -90,22 +90,23 @@ def load_reader(name: str | Path, **changes: Any) -> Reader:
     with loading(name):
         model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    reader = reader_from_model(model, tokenizer, ReaderSettings.read(Path(source)), _saved_bias(Path(source)))
+    settings, bias = ReaderSettings.read(Path(source)), _saved_bias(Path(source))
+    reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
     known = {key: value for key, value in changes.items() if value is not None}
     reader.settings = replace(reader.settings, **known)
     return reader
 
 
-def inference_reader(name: str | Path, token_budget: int, dtype: torch.dtype, **changes: Any) -> Reader:
-    """`load_reader`, on the device and ready to answer and score in `dtype`, inside `autocast(dtype)`."""
-    reader = load_reader(name, **changes)
-    reader.fusion.to(choose_device()).eval().requires_grad_(False)
+def load_inference_reader(name: str | Path, token_budget: int, compute: Compute, **changes: Any) -> Reader:
+    """`load_reader`, on the device of `compute`, ready to answer and to score in its precision."""
+    reader = load_reader(name, compute=compute, **changes)
+    reader.fusion.to(compute.device).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
-    cast_products(reader.fusion.model, dtype)
+    cast_linear_weights(reader.fusion.model, compute.dtype)
     return reader
 
 
-def cast_products(model: nn.Module, dtype: torch.dtype) -> None:
+def cast_linear_weights(model: nn.Module, dtype: torch.dtype) -> None:
     """Keep the weights of matrix products (and embeddings tied to one) in `dtype`, so that none is cast at each use."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -113,13 +114,18 @@ def cast_products(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def reader_from_model(
-    model: Any, tokenizer: Any, settings: ReaderSettings | None = None, bias: nn.Embedding | None = None
+    model: Any,
+    tokenizer: Any,
+    settings: ReaderSettings | None = None,
+    bias: nn.Embedding | None = None,
+    *,
+    compute: Compute | None = None,
 ) -> Reader:
     """A reader from a model in memory. Without settings they are the paper's, fitted to the model's kind."""
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
-    reader = Reader(Fusion(model, bias), tokenizer, settings)
+    reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
     if reader.fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
     return reader

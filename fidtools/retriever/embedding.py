@@ -114,7 +114,7 @@ def embed(
     encodes its share of the blocks. Raises FidtoolsError when the disk is too small.
     """
     me = ranks()
-    meta = source.meta(retriever) | {"precision": str(retriever.dtype).removeprefix("torch.")}
+    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
     if not me.is_main:
         barrier()
     ids = source.ids() if me.is_main else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fidtools.compute.batching import budget_batches, pad_of, padded
-from fidtools.compute.device import Precision, autocast, choose_device, choose_precision
+from fidtools.compute.device import Compute
 from fidtools.data.records import Passage
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.retriever.model_folder import Tower, load_tower, save_tower
@@ -31,12 +31,12 @@ CPU_TOKENS = 4096
 class Retriever:
     """Two encoders, usually one and the same (section 3.3), with the settings they were trained with."""
 
-    def __init__(self, questions: Tower, passages: Tower | None = None, *, precision: Precision = "float32") -> None:
+    def __init__(self, questions: Tower, passages: Tower | None = None, *, compute: Compute | None = None) -> None:
         self.question_tower, self.passage_tower = questions, passages or questions
         self.settings: RetrieverSettings = questions[2]
-        self.dtype, self.device = choose_precision(precision), choose_device()
+        self.compute = compute or Compute.float32()
         for encoder in self._encoders:
-            encoder.to(self.device).eval()
+            encoder.to(self.compute.device).eval()
 
     @property
     def _encoders(self) -> list[nn.Module]:
@@ -78,12 +78,12 @@ class Retriever:
         """Vectors (n, d) of tokenised texts: in length order inside, in input order outside."""
         out = np.empty((len(rows), self.dim), dtype=np.float32)
         pad_id = pad_of(self.passage_tower[1])
-        if self.device.type == "cpu":
+        if self.compute.device.type == "cpu":
             token_budget = min(token_budget, CPU_TOKENS)
         for batch in budget_batches([len(row) for row in rows], token_budget):
             ids, mask = padded([rows[i] for i in batch], pad_id)
-            with torch.inference_mode(), autocast(self.dtype):
-                vectors = encoder(ids.to(self.device), mask.to(self.device))
+            with torch.inference_mode(), self.compute.autocast():
+                vectors = encoder(ids.to(self.compute.device), mask.to(self.compute.device))
             out[batch] = finish(vectors, self.settings).cpu().numpy()
         return out
 
@@ -92,10 +92,10 @@ class Retriever:
 
         Fingerprints remain those of the weights as they were.
         """
-        if self.dtype is not torch.float32:
+        if self.compute.dtype is not torch.float32:
             _ = self.fingerprint, self.question_fingerprint  # computed once, here
             for encoder in self._encoders:
-                encoder.to(self.dtype)
+                encoder.to(self.compute.dtype)
         return self
 
     def save(self, folder: Path) -> None:
@@ -107,23 +107,23 @@ class Retriever:
 
 
 def load_retriever(
-    name: str | Path, *, precision: Precision = "float32", dropout: float | None = None, **changes: Any
+    name: str | Path, *, compute: Compute | None = None, dropout: float | None = None, **changes: Any
 ) -> Retriever:
     """A retriever from its folder, or any model that AutoModel loads as an untouched start, ready to encode.
 
     `changes` are RetrieverSettings fields that replace the folder's. Raises FidtoolsError when it cannot be loaded.
     """
-    return load_trainable(name, precision=precision, dropout=dropout, **changes).cast()
+    return load_trainable(name, compute=compute, dropout=dropout, **changes).cast()
 
 
 def load_trainable(
-    name: str | Path, *, precision: Precision = "float32", dropout: float | None = None, **changes: Any
+    name: str | Path, *, compute: Compute | None = None, dropout: float | None = None, **changes: Any
 ) -> Retriever:
-    """The same with its weights in float32 whatever the precision, to be trained on."""
+    """The same with its weights in float32 whatever the precision of `compute`, to be trained on."""
     questions = load_tower(name, dropout=dropout, **changes)
     apart = Path(name) / "passages"
     passages = load_tower(apart, dropout=dropout, **changes) if apart.is_dir() else None
-    return Retriever(questions, passages, precision=precision)
+    return Retriever(questions, passages, compute=compute)
 
 
 def finish(vectors: torch.Tensor, settings: RetrieverSettings) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fidtools.compute.device import Precision
+from fidtools.compute.device import Compute
 from fidtools.encoders.new_word_encoder import StudentSize, describe_size, start_vectors
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.word_encoders import Kind, new_student
@@ -22,7 +22,7 @@ from fidtools.retriever.settings import RetrieverSettings
 def start_from(
     name: str,
     *,
-    precision: Precision,
+    compute: Compute,
     dropout: float | None,
     projection: int | None,
     freeze_passages: bool,
@@ -33,7 +33,7 @@ def start_from(
 
     Raises UsageError when it has a projection of another size, or cannot recompute its activations.
     """
-    retriever = load_trainable(name, precision=precision, dropout=dropout, **changes)
+    retriever = load_trainable(name, compute=compute, dropout=dropout, **changes)
     encoder = retriever.question_tower[0]
     if projection is not None:
         if freeze_passages:
@@ -43,7 +43,7 @@ def start_from(
         _recompute(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
         own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
-        retriever = Retriever(own, retriever.passage_tower, precision=precision)
+        retriever = Retriever(own, retriever.passage_tower, compute=compute)
     return retriever
 
 
@@ -69,7 +69,7 @@ def new_word_student(
     train: str,
     size: StudentSize,
     *,
-    precision: Precision,
+    compute: Compute,
     dropout: float | None,
     seed: int,
     **changes: Any,
@@ -83,4 +83,4 @@ def new_word_student(
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
     tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
     encoder.pooling = tower[2].pooling
-    return Retriever(tower, precision=precision)
+    return Retriever(tower, compute=compute)

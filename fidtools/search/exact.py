@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fidtools.compute.device import bf16_units, choose_device
+from fidtools.compute.device import choose_device
+from fidtools.compute.precision import bf16_units
 from fidtools.search.products import (
     Block,
     Factors,

@@ -20,7 +20,7 @@ from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
 from fidtools.reader.decoding import GenerationSettings, answer_fused, answer_questions
 from fidtools.reader.fusion import Batch
-from fidtools.reader.model import Reader, cast_products, load_reader
+from fidtools.reader.model import Reader, cast_linear_weights, load_reader
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
 from fidtools.reader.scoring import attention_scores
 from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
@@ -211,7 +211,7 @@ def test_bf16_ranks_passages_as_float32_does(released: Reader, shared: Shared) -
         question.ctxs = [*(question.ctxs or []), *draw.sample(corpus, 35)]
     released.settings = replace(released.settings, n_context=None)
     exact = attention_scores(released, questions)
-    cast_products(released.fusion.model, torch.bfloat16)
+    cast_linear_weights(released.fusion.model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = attention_scores(released, questions)
     for ours, theirs in zip(rounded, exact, strict=True):

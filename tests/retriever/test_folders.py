@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
@@ -191,7 +192,7 @@ def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
 
 
 def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:
-    exact, fast = load_retriever(plain_model), load_retriever(plain_model, precision="bf16")
+    exact, fast = load_retriever(plain_model), load_retriever(plain_model, compute=Compute.choose("bf16"))
     a, b = exact.encode_passages(PASSAGES), fast.encode_passages(PASSAGES)
     assert a.dtype == b.dtype == np.float32
     assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
