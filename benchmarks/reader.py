@@ -24,9 +24,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.data.records import Passage, Question
 from fidtools.reader.aggregation import fused_scores
-from fidtools.reader.ahead import with_tokens
 from fidtools.reader.decoding import GenerationSettings, answer_questions, answer_tokens
 from fidtools.reader.fusion import Batch
+from fidtools.reader.groups import with_tokens
 from fidtools.reader.model import cast_linear_weights, reader_from_model
 from fidtools.reader.prompt import ReaderSettings, input_texts
 from fidtools.reader.scoring import attention_scores

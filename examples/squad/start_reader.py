@@ -23,7 +23,7 @@ from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.logs import set_verbosity
 from fidtools.metrics.answer_match import has_answer
-from fidtools.reader.fusion import Batch, Fusion, micro_batches
+from fidtools.reader.fusion import Batch, Fusion, passage_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.training.loop import ExampleRef, TrainingSettings, train
@@ -110,7 +110,7 @@ class Pointing:
     def micro_batches(self, draws: list[ExampleRef]) -> Any:
         """All examples, by length."""
         examples = [self.example(draw) for draw in draws]
-        for rows in micro_batches([sum(map(len, read)) for read, _ in examples], 4096):
+        for rows in passage_batches([sum(map(len, read)) for read, _ in examples], 4096):
             yield Batch([examples[i][0] for i in rows], [examples[i][1] for i in rows])
 
     def evaluate(self) -> dict[str, float]:

@@ -52,8 +52,8 @@ def command(
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
-    from fidtools.reader.ahead import Group, with_tokens
-    from fidtools.reader.decoding import GenerationSettings, answer_tokens, in_groups, set_answers
+    from fidtools.reader.decoding import GenerationSettings, answer_tokens, set_answers
+    from fidtools.reader.groups import Group, in_groups, with_tokens
     from fidtools.reader.model import load_inference_reader
 
     if (n_best or 1) > beams:

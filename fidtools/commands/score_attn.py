@@ -70,8 +70,7 @@ def command(
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.logs import track
-    from fidtools.reader.ahead import Group, with_tokens
-    from fidtools.reader.decoding import in_groups
+    from fidtools.reader.groups import Group, in_groups, with_tokens
     from fidtools.reader.model import load_inference_reader
     from fidtools.reader.scoring import scored
 

@@ -38,9 +38,9 @@ def command(
       fidtools score-cross train.jsonl --teacher teacher -o train.scored.jsonl
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
     """
-    from fidtools.compute.batching import blocks
     from fidtools.compute.device import Compute
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
+    from fidtools.data.batched import batched
     from fidtools.data.files import open_output
     from fidtools.data.read import read_questions
     from fidtools.data.records import Question
@@ -56,6 +56,6 @@ def command(
         return [question.to_json() for question in group]
 
     with open_output(output_on_main_rank(output)) as out:
-        groups = distribute(blocks(read_questions(questions), GROUP), work)
+        groups = distribute(batched(read_questions(questions), GROUP), work)
         for line in track((line for group in groups for line in group), "scoring"):
             out.line(line)

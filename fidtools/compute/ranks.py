@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from fidtools.data.batched import batched
 from fidtools.errors import UsageError
 
 T = TypeVar("T")
@@ -73,8 +73,7 @@ def distribute(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
     if me.world == 1:
         yield from map(work, batches)
         return
-    remaining = iter(batches)
-    while group := list(itertools.islice(remaining, me.world)):
+    for group in batched(batches, me.world):
         mine = work(group[me.rank]) if me.rank < len(group) else None
         results = gather(mine)
         if me.is_main:

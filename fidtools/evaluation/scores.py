@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.batched import batched
 from fidtools.data.records import Question
 from fidtools.evaluation.significance import RESAMPLES, bootstrap_interval, interval, resampled_sums
 
@@ -123,7 +123,7 @@ def collect(
     scores = Scores()
     columns = {name: array("d") for measure in measures for name in measure.names}
     reasons: list[list[Unmeasured | None]] = [[] for _ in measures]
-    for batch in _batches(questions):
+    for batch in batched(questions, BATCH):
         scores.ids += [q.id for q in batch]
         scores.texts += [q.question for q in batch]
         scores.groups += [group(q) for q in batch]
@@ -135,12 +135,6 @@ def collect(
     for measure, why in zip(measures, reasons, strict=True):
         _settle(scores, measure, {name: np.array(columns[name]) for name in measure.names}, why)
     return scores
-
-
-def _batches(questions: Iterable[Question]) -> Iterator[list[Question]]:
-    remaining = iter(questions)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch
 
 
 def _settle(scores: Scores, measure: Measure, columns: dict[str, Floats], why: list[Unmeasured | None]) -> None:

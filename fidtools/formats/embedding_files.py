@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.batched import batched
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.records import Location
@@ -64,8 +64,7 @@ def _checked(ids: Iterable[Any], vectors: Any, path: PathLike) -> Block:
 
 def read_jsonl_vectors(path: PathLike) -> Iterator[Block]:
     """Pyserini's embeddings.jsonl: `id`, `contents`, `vector`; the contents stay behind."""
-    records = read_json(path)
-    while batch := list(islice(records, ROWS)):
+    for batch in batched(read_json(path), ROWS):
         yield [str(record.get("id")) for _, record in batch], _stack(batch, path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,26 +107,6 @@ def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tenso
     ended = (new_tokens == reader.eos).long().cumsum(1) - (new_tokens == reader.eos).long() > 0  # after the first </s>
     totals: Tensor = steps[:, : new_tokens.shape[1]].float().masked_fill(ended, 0.0).sum(1)
     return totals
-
-
-def in_groups(
-    questions: Iterable[Question], n_context: int | None, most_questions: int = 16, most_passages: int = 160
-) -> Iterator[list[Question]]:
-    """Questions of a stream in lists that are read together: so many questions, or so many passages, at most.
-
-    The lists follow from the stream alone, so that neither ranks nor a token budget change any result.
-    """
-    group: list[Question] = []
-    passages = 0
-    for question in questions:
-        size = len((question.ctxs or [])[:n_context])
-        if group and (len(group) == most_questions or passages + size > most_passages):
-            yield group
-            group, passages = [], 0
-        group.append(question)
-        passages += size
-    if group:
-        yield group
 
 
 def gold_answers(question: Question) -> list[str]:

@@ -6,7 +6,7 @@ The encodings of a question's passages are joined without their padding into one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -15,12 +15,14 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.compute.batching import budget_batches, padded_length
 from fidtools.compute.device import Compute
 from fidtools.reader.attention import tap
 
 IGNORED = -100
-MULTIPLE = 8
-LEAST_FILL = 7 / 8
+PAD_MULTIPLE = 8
+MIN_FILL = 7 / 8
+"""Passages are padded to a multiple of eight tokens, and encoded with those of at least 7/8 of their padded length."""
 
 
 class Fusion(nn.Module):
@@ -60,14 +62,14 @@ class Fusion(nn.Module):
         """
         encodings: list[Tensor | None] = [None] * len(passages)
         with self.compute.autocast():
-            for rows in micro_batches([len(p) for p in passages], self.token_budget):
+            for rows in passage_batches([len(p) for p in passages], self.token_budget):
                 for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
                     encodings[row] = encoding
         return cast(list[Tensor], encodings)
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(_width(longest), self._most_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self._most_positions())
         ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
         lengths = torch.tensor([len(p) for p in passages], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
@@ -145,28 +147,9 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts).view(len(rows), longest, -1)
 
 
-def micro_batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices of sequences in pieces of at most `token_budget` tokens, each of like lengths, longest first.
-
-    What is padded to one multiple of eight stays together, and what is padded to a shorter one joins it while that is
-    at least seven eighths of its width. A sequence longer than the budget goes alone.
-    """
-    rows: list[int] = []
-    width = 0
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        own = _width(lengths[index])
-        if rows and ((len(rows) + 1) * width > token_budget or own < LEAST_FILL * width):
-            yield rows
-            rows = []
-        width = width if rows else own
-        rows.append(index)
-    if rows:
-        yield rows
-
-
-def _width(length: int) -> int:
-    """The length to which a sequence alone is padded: the next multiple of eight."""
-    return -(-length // MULTIPLE) * MULTIPLE
+def passage_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """`budget_batches` of passages of such token counts, with the widths at which they are encoded."""
+    return budget_batches(lengths, token_budget, multiple=PAD_MULTIPLE, min_fill=MIN_FILL)
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from fidtools.data.batched import batched
 from fidtools.data.records import Question
 from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
 from fidtools.reader.model import Reader
@@ -14,7 +15,8 @@ from fidtools.reader.prompt import Tokens, input_texts, input_tokens
 from fidtools.reader.scoring import output_tokens
 
 ALONE, LEFT_OUT = "likelihood", "leave-one-out"
-MOST_TOKENS = 32768
+MAX_TOKENS = 32768
+"""Of fused inputs that are decoded together."""
 
 
 @torch.inference_mode()
@@ -61,15 +63,8 @@ def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -
 
 def _log_likelihoods(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
     """log p(target | each fused input), summed over the target's tokens: (inputs,)."""
-    return torch.cat([_log_likelihoods_together(fusion, part, target) for part in _pieces(fused)])
-
-
-def _pieces(fused: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    """Inputs in order, as many together as stay below `MOST_TOKENS` with their padding."""
-    longest = max(len(f) for f in fused)
-    size = max(1, MOST_TOKENS // longest)
-    for start in range(0, len(fused), size):
-        yield fused[start : start + size]
+    size = max(1, MAX_TOKENS // max(len(f) for f in fused))  # together, with their padding
+    return torch.cat([_log_likelihoods_together(fusion, part, target) for part in batched(fused, size)])
 
 
 def _log_likelihoods_together(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from torch import nn
 
+from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.metrics.answers import exact_match, f1
-from fidtools.reader.ahead import overlapped
-from fidtools.reader.decoding import GenerationSettings, answer_tokens, gold_answers, in_groups
+from fidtools.reader.decoding import GenerationSettings, answer_tokens, gold_answers
 from fidtools.reader.fusion import Batch
+from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import read_passages_of
 from fidtools.training.loop import ExampleRef
@@ -54,7 +55,7 @@ class ReaderObjective:
         passages: list[list[list[int]]] = []
         targets: list[list[int]] = []
         tokens = 0
-        for ids, target in overlapped(draws, self._example, AHEAD):
+        for ids, target in prefetch(draws, self._example, AHEAD):
             size = sum(len(p) for p in ids)
             if passages and tokens + size > self.reader.fusion.token_budget:
                 yield Batch(passages, targets)
@@ -75,7 +76,7 @@ class ReaderObjective:
         mine = ranks().shard(list(in_groups(self.dev, self.reader.settings.n_context)))
         search = GenerationSettings(max_tokens=self.reader.settings.answer_maxlength)
         hits, overlap = 0.0, 0.0
-        for group, tokens in zip(mine, overlapped(mine, self.reader.tokens, depth=1), strict=True):
+        for group, tokens in zip(mine, prefetch(mine, self.reader.tokens, depth=1), strict=True):
             for question, (answer, *_) in zip(group, answer_tokens(self.reader, tokens, search), strict=True):
                 hits += exact_match(answer.text, gold_answers(question))
                 overlap += f1(answer.text, gold_answers(question))

@@ -7,10 +7,10 @@ same bytes on the same kind of machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from fidtools.compute.prefetch import ahead
+from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.embedding_writer import EmbeddingWriter
@@ -143,16 +143,13 @@ def _encode_missing(
     encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower)[0]
     started, done = time.perf_counter(), 0
 
-    def tokenised() -> Iterator[tuple[int, TokenRows]]:
-        for start in mine:
-            rows = source.rows(retriever, start, end(start))
-            if not all(rows):
-                raise DataError(
-                    "a text without a single token", field="row", value=start + [*map(bool, rows)].index(False)
-                )
-            yield start, rows
+    def tokenize(start: int) -> tuple[int, TokenRows]:
+        rows = source.rows(retriever, start, end(start))
+        if not all(rows):
+            raise DataError("a text without a single token", field="row", value=start + [*map(bool, rows)].index(False))
+        return start, rows
 
-    for start, rows in track(ahead(tokenised()), "embedding", total=len(mine)):
+    for start, rows in track(prefetch(mine, tokenize, depth=2), "embedding", total=len(mine)):
         writer.write(start, retriever.encode_rows(rows, encoder, token_budget))
         done += len(rows)
     return done, time.perf_counter() - started

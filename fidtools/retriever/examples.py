@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.compute.batching import blocks
+from fidtools.data.batched import batched
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
@@ -95,7 +95,7 @@ def read_examples(
     examples = Examples()
     faults: list[DataError] = []
     dropped = n_faults = 0
-    for block in blocks(track(read_questions(path), "reading"), BLOCK):
+    for block in batched(track(read_questions(path), "reading"), BLOCK):
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
         for question in block:
             try:
