@@ -23,13 +23,13 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.data.records import Passage, Question
-from fidtools.reader.aggregation import fused_scores
-from fidtools.reader.decoding import GenerationSettings, answer_questions, answer_tokens
+from fidtools.reader.answering import answer_questions, answer_tokens
+from fidtools.reader.attention_scores import attention_scores, fused_scores
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.fusion import Batch
 from fidtools.reader.groups import with_tokens
 from fidtools.reader.model import cast_linear_weights, reader_from_model
 from fidtools.reader.prompt import ReaderSettings, input_texts
-from fidtools.reader.scoring import attention_scores
 
 ANSWER = 5
 GENERATED = 50

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_through_reader
 from fidtools.compute.precision import Precision
+
+if TYPE_CHECKING:
+    from fidtools.reader.groups import Group
+    from fidtools.reader.model import Reader
 
 
 @click.command("read")
@@ -47,31 +52,26 @@ def command(
       fidtools read dev.jsonl --reader reader -o answered.jsonl
       fidtools read dev.jsonl --reader reader --beams 3 --n-best 3 | fidtools eval
     """
-    from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
-    from fidtools.logs import track
-    from fidtools.reader.decoding import GenerationSettings, answer_tokens, set_answers
-    from fidtools.reader.groups import Group, in_groups, with_tokens
-    from fidtools.reader.model import load_inference_reader
-
     if (n_best or 1) > beams:
         raise click.UsageError(f"--n-best {n_best} needs at least as many --beams")
-    refuse_shared_stdin(questions)
-    model = load_inference_reader(
-        reader, token_budget, Compute.choose(precision), n_context=n_context, answer_maxlength=answer_maxlength
-    )
-    if keep_passages is not None:
-        model.fusion.taps.check()
-    search = GenerationSettings(beams, n_best or 1, model.settings.answer_maxlength)
 
-    def answered(group: Group) -> list[dict[str, Any]]:
-        answers = answer_tokens(model, group.tokens, search, keep_passages)
+    def answer(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.answering import answer_tokens, set_answers
+        from fidtools.reader.decoding import GenerationSettings
+
+        settings = GenerationSettings(beams, n_best or 1, model.settings.answer_maxlength)
+        answers = answer_tokens(model, group.tokens, settings, keep_passages)
         return [set_answers(question, found, n_best) for question, found in zip(group.questions, answers, strict=True)]
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = distribute(with_tokens(model, groups), answered)
-        for line in track((line for lines in done for line in lines), "reading"):
-            out.line(line)
+    stream_through_reader(
+        questions,
+        output,
+        answer,
+        "reading",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget,
+        n_context=n_context,
+        answer_maxlength=answer_maxlength,
+        needs_attention=keep_passages is not None,
+    )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_through_reader
 from fidtools.compute.precision import Precision
+from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION
 
-AGGREGATIONS = (
-    "attention",
-    "attention-max-token",
-    "attention-outputs",
-    "attention-last-layers",
-    "attention-max-layer",
-    "attention-max-head",
-    "attention-value-norm",
-)
+if TYPE_CHECKING:
+    from fidtools.reader.groups import Group
+    from fidtools.reader.model import Reader
 
 
 @click.command("score-attn")
@@ -28,7 +24,7 @@ AGGREGATIONS = (
 @click.option(
     "--aggregate",
     type=click.Choice(["all", *AGGREGATIONS]),
-    default="attention",
+    default=DEFAULT_AGGREGATION,
     show_default=True,
     help="Which scores to write; `all` writes every one and sorts by `attention`.",
 )
@@ -65,25 +61,21 @@ def command(
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
-    from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
-    from fidtools.logs import track
-    from fidtools.reader.groups import Group, in_groups, with_tokens
-    from fidtools.reader.model import load_inference_reader
-    from fidtools.reader.scoring import scored
-
-    refuse_shared_stdin(questions)
-    model = load_inference_reader(reader, token_budget, Compute.choose(precision), n_context=n_context)
-    model.fusion.taps.check()
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 
-    def work(group: Group) -> list[dict[str, Any]]:
-        return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
+    def score(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.attention_scores import score_questions
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = distribute(with_tokens(model, groups), work)
-        for line in track((line for lines in done for line in lines), "scoring"):
-            out.line(line)
+        return [question.to_json() for question in score_questions(model, *group, names, gold=target == "gold")]
+
+    stream_through_reader(
+        questions,
+        output,
+        score,
+        "scoring",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget,
+        n_context=n_context,
+        needs_attention=True,
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_groups
 from fidtools.compute.precision import Precision
 
 GROUP = 16
@@ -39,23 +38,20 @@ def command(
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
     """
     from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.batched import batched
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
     from fidtools.data.records import Question
-    from fidtools.logs import track
-    from fidtools.teachers.model import load_teacher
+    from fidtools.teachers.model import Teacher, load_teacher
     from fidtools.teachers.scoring import score_questions
 
-    refuse_shared_stdin(questions)
-    model = load_teacher(teacher, compute=Compute.choose(precision))
-
-    def work(group: list[Question]) -> list[dict[str, Any]]:
+    def score(model: Teacher, group: list[Question]) -> list[Line]:
         score_questions(model, group, name, n_passages, token_budget)
         return [question.to_json() for question in group]
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = distribute(batched(read_questions(questions), GROUP), work)
-        for line in track((line for group in groups for line in group), "scoring"):
-            out.line(line)
+    stream_groups(
+        questions,
+        output,
+        load=lambda: load_teacher(teacher, compute=Compute.choose(precision)),
+        groups=lambda _, stream: batched(stream, GROUP),
+        work=score,
+        progress="scoring",
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_through_reader
 from fidtools.compute.precision import Precision
+
+if TYPE_CHECKING:
+    from fidtools.reader.groups import Group
+    from fidtools.reader.model import Reader
 
 
 @click.command("score-likelihood")
@@ -45,24 +50,21 @@ def command(
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
-    from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
-    from fidtools.logs import track
-    from fidtools.reader.groups import Group, in_groups, with_tokens
-    from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
-    from fidtools.reader.model import load_inference_reader
 
-    refuse_shared_stdin(questions)
-    model = load_inference_reader(reader, token_budget, Compute.choose(precision), n_context=n_context)
-    name = LEFT_OUT if leave_one_out else ALONE
+    def score(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.likelihood import LEAVE_ONE_OUT, LIKELIHOOD, score_questions_by_likelihood
 
-    def work(group: Group) -> list[dict[str, Any]]:
-        return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
+        name = LEAVE_ONE_OUT if leave_one_out else LIKELIHOOD
+        scored = score_questions_by_likelihood(model, *group, name, gold=target == "gold")
+        return [question.to_json() for question in scored]
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = distribute(with_tokens(model, groups), work)
-        for line in track((line for lines in done for line in lines), "scoring"):
-            out.line(line)
+    stream_through_reader(
+        questions,
+        output,
+        score,
+        "scoring",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget,
+        n_context=n_context,
+    )

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, padded_length
 from fidtools.compute.device import Compute
-from fidtools.reader.attention import tap
+from fidtools.reader.recorder import install_recorder
 
 IGNORED = -100
 PAD_MULTIPLE = 8
@@ -35,7 +35,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.model, self.bias = model, bias
         self.compute = compute or Compute.float32()
-        self.taps = tap(model, bias)
+        self.recorder = install_recorder(model, bias)
         self.token_budget = 16384
         self.checkpoint_encoder = False
 

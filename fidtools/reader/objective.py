@@ -14,7 +14,8 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.metrics.answers import exact_match, f1
-from fidtools.reader.decoding import GenerationSettings, answer_tokens, gold_answers
+from fidtools.reader.answering import answer_tokens
+from fidtools.reader.decoding import GenerationSettings, gold_answers
 from fidtools.reader.fusion import Batch
 from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader

@@ -12,8 +12,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.device import Compute
 from fidtools.data.records import Question
-from fidtools.reader.aggregation import NAMES
-from fidtools.reader.decoding import GenerationSettings, answer_questions
+from fidtools.reader.aggregations import AGGREGATIONS
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention_scores import attention_scores
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import (
@@ -24,7 +26,6 @@ from fidtools.reader.model import (
     set_dropout,
     set_plain_generation,
 )
-from fidtools.reader.scoring import attention_scores
 
 from .conftest import tiny_reader
 
@@ -115,9 +116,9 @@ def test_answers_are_those_of_padded_inputs(any_reader: Reader, questions: list[
 
 
 def test_every_passage_gets_every_score(any_reader: Reader, questions: list[Question]) -> None:
-    for question, scores in zip(questions, attention_scores(any_reader, questions, NAMES), strict=True):
+    for question, scores in zip(questions, attention_scores(any_reader, questions, AGGREGATIONS), strict=True):
         passages = question.ctxs or []
-        assert set(scores) == (set(NAMES) if passages else set())
+        assert set(scores) == (set(AGGREGATIONS) if passages else set())
         assert all(len(values) == len(passages) for values in scores.values())
         assert len(passages) < 2 or len(set(scores["attention"])) == len(passages)
 

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Location, Question, parse_question
-from fidtools.reader.aggregation import FIRST, fused_scores
-from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
-from fidtools.reader.decoding import GenerationSettings, answer_fused, answer_questions
+from fidtools.reader.aggregations import DEFAULT_AGGREGATION
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention_scores import attention_scores, fused_scores
+from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.fusion import Batch
 from fidtools.reader.model import Reader, cast_linear_weights, load_reader
+from fidtools.reader.position_bias import cross_attention_bias, one_directional_buckets
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
-from fidtools.reader.scoring import attention_scores
 from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
 
 from .conftest import SPECIAL, word_tokenizer
@@ -104,13 +105,13 @@ def test_first_step_scores(tiny: Reader, io: dict[str, Tensor]) -> None:
     with torch.inference_mode():
         for index, passages in enumerate(unpadded(io["input_ids"], mask)):
             (fused,) = tiny.fusion.fuse([passages])
-            with recording(tiny.fusion.taps) as layers:
+            with tiny.fusion.recorder.recording() as layers:
                 tiny.fusion.decode([fused], torch.tensor([[0]]))
             raw = torch.cat([layer.scores for layer in layers])[:, :, 0].transpose(0, 1)  # (heads, layers, tokens)
             theirs = io["crossattention_raw"][index][..., mask[index].flatten()]
             torch.testing.assert_close(raw, theirs, **CLOSE)
 
-            scores = torch.tensor(fused_scores(tiny.fusion, fused, [len(p) for p in passages])[FIRST])
+            scores = torch.tensor(fused_scores(tiny.fusion, fused, [len(p) for p in passages])[DEFAULT_AGGREGATION])
             expected = io["crossattention_scores"][index]
             torch.testing.assert_close(scores, expected[~expected.isnan()], **CLOSE)
 
@@ -123,8 +124,8 @@ def test_position_buckets(shared: Shared) -> None:
 
 def test_bias_of_a_cached_step_is_a_row_of_the_whole(tiny: Reader) -> None:
     assert tiny.fusion.bias is not None
-    whole = cross_bias(tiny.fusion.bias, 0, 6, 9)
-    assert torch.equal(cross_bias(tiny.fusion.bias, 4, 1, 9), whole[:, :, 4:5])
+    whole = cross_attention_bias(tiny.fusion.bias, 0, 6, 9)
+    assert torch.equal(cross_attention_bias(tiny.fusion.bias, 4, 1, 9), whole[:, :, 4:5])
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_end_to_end(released: Reader, shared: Shared, split: str) -> None:
 
     expected = json.loads(shared(f"golden/e2e/expected_{split}_scores.json").read_bytes())
     for scores, theirs in zip(attention_scores(released, questions), expected, strict=True):
-        assert scores[FIRST] == pytest.approx(theirs["scores"], rel=1e-4)
+        assert scores[DEFAULT_AGGREGATION] == pytest.approx(theirs["scores"], rel=1e-4)
 
 
 def golden_questions(shared: Shared) -> list[Question]:
@@ -215,5 +216,5 @@ def test_bf16_ranks_passages_as_float32_does(released: Reader, shared: Shared) -
     with torch.autocast("cpu", torch.bfloat16):
         rounded = attention_scores(released, questions)
     for ours, theirs in zip(rounded, exact, strict=True):
-        ranks = torch.stack([torch.tensor(s[FIRST]).argsort().argsort().double() for s in (ours, theirs)])
+        ranks = torch.stack([torch.tensor(s[DEFAULT_AGGREGATION]).argsort().argsort().double() for s in (ours, theirs)])
         assert float(torch.corrcoef(ranks)[0, 1]) >= 0.99
