@@ -12,7 +12,7 @@ import pytest
 from fidtools import cli, commands
 
 HEAVY = ["torch", "transformers", "faiss", "jnius", "tantivy", "numpy", "rich", "accelerate"]
-MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem != "__init__")
+MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if not path.stem.startswith("_"))
 NAMES = [name.replace("_", "-") for name in MODULES]
 
 
