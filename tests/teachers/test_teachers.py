@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fidtools.cli import run
+from fidtools.compute.device import Compute
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, UsageError
 from fidtools.teachers.coattention import Coattention
@@ -74,6 +75,17 @@ def test_scores_are_not_rounded_in_bf16(plain_model: Path) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scores = score_pairs(teacher, ["w1"] * 100, passages, 4000)
     assert len(np.unique(scores)) > 90
+
+
+def test_a_bf16_teacher_needs_no_autocast_of_its_caller(plain_model: Path) -> None:
+    torch.manual_seed(0)
+    load_teacher(plain_model).save(plain_model)  # with its head, which is random
+    pairs = ["w1"] * 3, ["w2 w3", "w4", "w5 w1 w6"]
+    rounded = score_pairs(load_teacher(plain_model, compute=Compute.choose("bf16")), *pairs, 1000)
+    exact = load_teacher(plain_model)
+    assert (rounded != score_pairs(exact, *pairs, 1000)).any()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert np.array_equal(rounded, score_pairs(exact, *pairs, 1000))
 
 
 def test_padding_changes_no_coattention_score() -> None:
