@@ -21,6 +21,7 @@ from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
 OWN_FIELDS = {
     "apply_passage_mask",
@@ -47,7 +48,7 @@ def convert(source: PathLike, target: PathLike, *, tokenizer: str | None = None)
     settings = settings_from_config(config)
     words = _load_tokenizer(folder, tokenizer)
     with atomic_folder(target) as out:
-        save_tower(out, (encoder, words, settings))
+        save_tower(out, Tower(encoder, words, settings))
     log.info("%s: %s pooling, %d dimensions", target, settings.pooling, encoder.dim)
 
 

@@ -19,7 +19,8 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.logs import log, track
-from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, TokenRows
+from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever
+from fidtools.retriever.tower import TokenIds
 
 BLOCK = 4096
 
@@ -32,7 +33,7 @@ class Source(Protocol):
     def ids(self) -> Iterable[str]:
         """One id per text."""
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
+    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
         """The token ids of texts start … stop-1."""
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
@@ -52,9 +53,9 @@ class PassageSource:
         """The passages' ids."""
         return (str(passage.id) for passage in self.passages)
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
+    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
         """Title and text, formatted as the retriever reads them."""
-        return retriever.passage_rows(self.passages[row] for row in range(start, stop))
+        return retriever.tokenize_passages(self.passages[row] for row in range(start, stop))
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
         """The encoder's fingerprint and the corpus's hash."""
@@ -74,9 +75,9 @@ class QuestionSource:
         """The questions' ids."""
         return (identifier for identifier, _ in self.items)
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
+    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
         """The questions, formatted as the retriever reads them."""
-        return retriever.question_rows(text for _, text in self.items[start:stop])
+        return retriever.tokenize_questions(text for _, text in self.items[start:stop])
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
         """The fingerprints of both sides: the questions' own, and the passages' that they can be compared with."""
@@ -140,10 +141,10 @@ def _encode_missing(
 
     share = ranks().shard(list(range(0, len(source), BLOCK)))
     mine = [start for start in share if writer.missing(start, end(start))]
-    encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower)[0]
+    encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower).encoder
     started, done = time.perf_counter(), 0
 
-    def tokenised() -> Iterator[tuple[int, TokenRows]]:
+    def tokenised() -> Iterator[tuple[int, TokenIds]]:
         for start in mine:
             rows = source.rows(retriever, start, end(start))
             if not all(rows):
@@ -153,6 +154,6 @@ def _encode_missing(
             yield start, rows
 
     for start, rows in track(ahead(tokenised()), "embedding", total=len(mine)):
-        writer.write(start, retriever.encode_rows(rows, encoder, token_budget))
+        writer.write(start, retriever.encode_token_ids(rows, encoder, token_budget))
         done += len(rows)
     return done, time.perf_counter() - started

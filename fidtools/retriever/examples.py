@@ -74,7 +74,7 @@ class Examples:
         new = {key: p for key, p in zip(keys, passages, strict=True) if key not in self._numbers}
         for key in new:
             self._numbers[key] = len(self._numbers)
-        self.passages.add(retriever.passage_rows(new.values()))
+        self.passages.add(retriever.tokenize_passages(new.values()))
         return [self._numbers[key] for key in keys]
 
 
@@ -129,7 +129,7 @@ def _add(
     examples: Examples, kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]], retriever: Retriever
 ) -> None:
     first = len(examples.questions)
-    examples.questions.add(retriever.question_rows(question.question for question, _, _ in kept))
+    examples.questions.add(retriever.tokenize_questions(question.question for question, _, _ in kept))
     chosen = [(question.ctxs or [])[: len(target)] for question, target, _ in kept]
     numbers = iter(examples.number_passages([p for passages in chosen for p in passages], retriever))
     for i, (_, target, relevant) in enumerate(kept):

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
@@ -31,10 +30,9 @@ from fidtools.retriever.sentence_transformers import (
     write_word_modules,
 )
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
+from fidtools.retriever.tower import Tower
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
-Tower = tuple[nn.Module, Any, RetrieverSettings]
-"""An encoder, its tokenizer and its settings."""
 
 
 def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any) -> Tower:
@@ -54,7 +52,7 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
         encoder, tokenizer = _load_words(folder, student, dropout or 0.0)
     settings = replace(parse_settings(record, own), **changes)
     encoder.pooling = settings.pooling
-    return encoder, tokenizer, settings
+    return Tower(encoder, tokenizer, settings)
 
 
 def _settings(folder: Path, record: dict[str, Any]) -> RetrieverSettings:
@@ -76,7 +74,7 @@ def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | N
     tokenizer = AutoTokenizer.from_pretrained(path)
     settings = _within_limits(settings, changes, _longest(tokenizer, config))
     encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(Path(path)))
-    return encoder.eval(), tokenizer, settings
+    return Tower(encoder.eval(), tokenizer, settings)
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
@@ -144,7 +142,7 @@ def _load_cnn(folder: Path) -> WordCNN:
 
 def save_tower(folder: Path, tower: Tower) -> None:
     """Write a retriever into an existing folder. The bytes depend on the weights and settings only."""
-    encoder, tokenizer, settings = tower
+    encoder, tokenizer, settings = tower.encoder, tower.tokenizer, tower.settings
     if isinstance(encoder, WordEncoder):
         student = "lstm" if isinstance(encoder.layers, WordLSTM) else "cnn"
         write_word_modules(folder, encoder, tokenizer, settings)

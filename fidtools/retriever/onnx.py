@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_of
+from fidtools.compute.batching import padding_id
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.encoding import Retriever, finish, load_retriever
+from fidtools.retriever.encoding import Retriever, load_retriever, normalized
 from fidtools.retriever.settings import RetrieverSettings
 
 OPSET = 18
@@ -34,7 +34,7 @@ class _Whole(nn.Module):
         self.encoder, self.settings = encoder, settings
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return finish(self.encoder.with_mask(input_ids, attention_mask), self.settings)
+        return normalized(self.encoder.with_mask(input_ids, attention_mask), self.settings)
 
 
 def convert(source: PathLike, target: PathLike) -> None:
@@ -51,14 +51,15 @@ def convert(source: PathLike, target: PathLike) -> None:
         towers = {"model.onnx": retriever.question_tower}
         if retriever.passage_tower is not retriever.question_tower:
             towers["passages.onnx"] = retriever.passage_tower
-        for name, (encoder, tokenizer, settings) in towers.items():
+        for name, tower in towers.items():
+            encoder = tower.encoder
             if not isinstance(encoder, TransformerEncoder):
                 raise UsageError(f"{source}: only transformers are converted to ONNX, this is a small student")
-            _export(_Whole(encoder, settings).eval(), folder / name)
+            _export(_Whole(encoder, tower.settings).eval(), folder / name)
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
-            tokenizer.save_pretrained(folder)
+            tower.tokenizer.save_pretrained(folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
     log.info("%s: onnxruntime gives the same vectors to %.1g", target, difference)
 
@@ -96,9 +97,9 @@ def largest_difference(retriever: Retriever, encoder: TransformerEncoder, path: 
     for texts, tokens in ((1, 3), (3, 9), (5, 31)):
         ids = torch.randint(0, vocabulary, (texts, tokens), generator=generator)
         mask = (torch.arange(tokens) < torch.linspace(2, tokens, texts).round()[:, None]).long()
-        ids = ids.masked_fill(mask == 0, pad_of(retriever.question_tower[1]))
+        ids = ids.masked_fill(mask == 0, padding_id(retriever.question_tower.tokenizer))
         with torch.inference_mode():
-            expected = finish(encoder(ids, mask), retriever.settings).numpy()
+            expected = normalized(encoder(ids, mask), retriever.settings).numpy()
         (found,) = session.run(["sentence_embedding"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
         worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
     return worst

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
 
 def start_from(
@@ -34,7 +36,7 @@ def start_from(
     Raises UsageError when it has a projection of another size, or cannot recompute its activations.
     """
     retriever = load_trainable(name, precision=precision, dropout=dropout, **changes)
-    encoder = retriever.question_tower[0]
+    encoder = retriever.question_tower.encoder
     if projection is not None:
         if freeze_passages:
             raise UsageError("--freeze-passages keeps the passages' vectors, which a new --projection would change")
@@ -42,7 +44,7 @@ def start_from(
     if gradient_checkpointing:
         _recompute(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
-        own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
+        own = replace(retriever.question_tower, encoder=copy.deepcopy(encoder))
         retriever = Retriever(own, retriever.passage_tower, precision=precision)
     return retriever
 
@@ -81,6 +83,6 @@ def new_word_student(
     encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
-    tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
-    encoder.pooling = tower[2].pooling
+    tower = Tower(encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
+    encoder.pooling = tower.settings.pooling
     return Retriever(tower, precision=precision)

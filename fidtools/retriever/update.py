@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fidtools.compute.batching import budget_batches, pad_of, padded
+from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import choose_device
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
 from fidtools.retriever.calibration import Calibration
-from fidtools.retriever.encoding import Retriever, finish
+from fidtools.retriever.encoding import Retriever, normalized
 from fidtools.retriever.examples import Example, Examples
 
 PIECES = 4
@@ -107,10 +107,10 @@ class Student(nn.Module):
 
     def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
         super().__init__()
-        calibrated = loss.name == "bce" or isinstance(retriever.question_tower[0], WordEncoder)
+        calibrated = loss.name == "bce" or isinstance(retriever.question_tower.encoder, WordEncoder)
         self.calibration = Calibration(bias=loss.pointwise) if calibrated else None
-        self.question_encoder = retriever.question_tower[0]
-        self.passage_encoder = retriever.passage_tower[0]
+        self.question_encoder = retriever.question_tower.encoder
+        self.passage_encoder = retriever.passage_tower.encoder
         self.retriever, self.loss = retriever, loss
         self.token_budget, self.freeze_passages = token_budget, freeze_passages
         if freeze_passages:
@@ -188,18 +188,18 @@ class Student(nn.Module):
         pieces = budget_batches(lengths, max(1, self.token_budget // PIECES))
         vectors = []
         for piece in pieces:
-            ids, mask = (t.to(choose_device()) for t in padded([rows[i] for i in piece], self._pad_id))
+            ids, mask = (t.to(choose_device()) for t in pad_sequences([rows[i] for i in piece], self._pad_id))
             if again:
                 vectors.append(checkpoint(encoder, ids, mask, use_reentrant=False))
             else:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
                     vectors.append(encoder(ids, mask))
         back = np.argsort(np.concatenate(pieces))
-        return finish(torch.cat(vectors)[torch.from_numpy(back).to(choose_device())], self.retriever.settings)
+        return normalized(torch.cat(vectors)[torch.from_numpy(back).to(choose_device())], self.retriever.settings)
 
     @property
     def _pad_id(self) -> int:
-        return pad_of(self.retriever.question_tower[1])
+        return padding_id(self.retriever.question_tower.tokenizer)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:

@@ -114,9 +114,9 @@ def test_examples_keep_what_the_file_says(plain_model: Path, questions: Callable
         assert item.teacher.tolist() == [ctx["scores"]["attention"] for ctx in line["ctxs"][:3]]
         assert item.labels is not None
         assert item.labels.tolist() == [False, False, True]
-        assert [examples.questions[item.question]] == retriever.question_rows([line["question"]])
+        assert [examples.questions[item.question]] == retriever.tokenize_questions([line["question"]])
         texts = [Passage(None, ctx["text"], ctx["title"]) for ctx in line["ctxs"][:3]]
-        assert [examples.passages[int(number)] for number in item.passages] == retriever.passage_rows(texts)
+        assert [examples.passages[int(number)] for number in item.passages] == retriever.tokenize_passages(texts)
 
 
 def test_the_same_passage_met_again_is_kept_once(plain_model: Path, tmp_path: Path) -> None:
