@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fidtools.retriever.targets import Floats
+from fidtools.typing import Floats
 
 
 class Calibration(nn.Module):

@@ -18,7 +18,8 @@ from fidtools.errors import DataError, several
 from fidtools.logs import log, track
 from fidtools.metrics.relevance import Labels, relevance
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.targets import Floats, teacher_scores
+from fidtools.retriever.targets import teacher_scores
+from fidtools.typing import Floats
 
 BLOCK = 256
 

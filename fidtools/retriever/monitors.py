@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fidtools.compute.ranks import gather
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever.losses import kl
-from fidtools.retriever.targets import Floats
+from fidtools.typing import Floats
 
 DEPTHS = (1, 5, 20)
 Scored = tuple[float, Floats, NDArray[np.float32]]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.logs import log
+from fidtools.typing import Floats
 
-Floats = NDArray[np.float64]
 SCORE = "score"
 FLAT, FAINT = 0.99, 0.9
 """Share of its passages that a target may effectively hold before it counts as uniform, and before it is warned of:

@@ -14,7 +14,8 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import Labels, relevance
-from fidtools.retriever.targets import Floats, effective_number, teacher_scores
+from fidtools.retriever.targets import effective_number, teacher_scores
+from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))
 """0.001 … 100, four a decade."""
