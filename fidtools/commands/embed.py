@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -21,9 +22,7 @@ positive = click.IntRange(min=1)
 )
 @click.option("--questions", is_flag=True, help="INPUT holds questions, not passages.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
-@click.option(
-    "--pooling", type=click.Choice(["cls", "mean", "max"]), help="[default: the retriever's; cls for a plain model]"
-)
+@click.option("--pooling", type=click.Choice(POOLINGS), help="[default: the retriever's; cls for a plain model]")
 @click.option("--passage-maxlength", type=positive, help="[default: the retriever's; 200 for a plain model]")
 @click.option("--question-maxlength", type=positive, help="[default: the retriever's; 40 for a plain model]")
 @options.precision
