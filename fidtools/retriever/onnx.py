@@ -37,7 +37,7 @@ class _Whole(nn.Module):
         return normalized(self.encoder.with_mask(input_ids, attention_mask), self.settings)
 
 
-def convert(source: PathLike, target: PathLike) -> None:
+def export_onnx(source: PathLike, target: PathLike) -> None:
     """Write `model.onnx`, the tokenizer and `retriever.json` of retriever `source` into folder `target`.
 
     Inputs `input_ids`, `attention_mask` (n, l) int64; output `sentence_embedding` (n, d) float32. A retriever whose

@@ -16,7 +16,7 @@ from torch import Tensor
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TransformerEncoder
-from fidtools.released.retrievers import convert, encoder_from_tensors
+from fidtools.released.retrievers import convert_retriever, encoder_from_tensors
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.settings import RetrieverSettings
@@ -102,7 +102,7 @@ def test_eight_updates_give_the_reference_s_losses_and_weights(shared: Shared) -
 
 def test_a_converted_checkpoint_embeds_as_the_reference_does(shared: Shared, tmp_path: Path) -> None:
     folder = shared("golden/e2e/retriever").parent
-    convert(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
+    convert_retriever(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
     retriever = load_retriever(tmp_path / "r")
     passages = list(read_passages(folder / "passages.tsv"))
     expected = load_file(folder / "expected_passage_embeddings.safetensors")

@@ -13,7 +13,7 @@ from fidtools.encoders.word_encoders import new_student
 from fidtools.encoders.word_tokenizer import PADDING, WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.retriever.encoding import Retriever, load_retriever
-from fidtools.retriever.onnx import convert
+from fidtools.retriever.onnx import export_onnx
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
 from tests.retriever.test_folders import PASSAGES, projected, saved
@@ -25,7 +25,7 @@ def test_onnxruntime_gives_the_same_vectors(plain_model: Path, tmp_path: Path, p
     pytest.importorskip("onnxscript")
     load = projected if pooling == "mean" else load_retriever
     retriever = load(plain_model, pooling=pooling, normalize=normalize)
-    convert(saved(retriever, tmp_path / "r"), tmp_path / "onnx")
+    export_onnx(saved(retriever, tmp_path / "r"), tmp_path / "onnx")
     ids, mask = pad_sequences(retriever.tokenize_passages(PASSAGES), 0)
     session = runtime.InferenceSession(str(tmp_path / "onnx" / "model.onnx"))
     (found,) = session.run(["sentence_embedding"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
@@ -36,5 +36,5 @@ def test_small_students_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     tower = Tower(new_student("cnn", torch.zeros(1, 4), 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max"))
     with pytest.raises(UsageError, match="only transformers are converted to ONNX"):
-        convert(saved(Retriever(tower), tmp_path / "r"), tmp_path / "onnx")
+        export_onnx(saved(Retriever(tower), tmp_path / "r"), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
