@@ -122,7 +122,7 @@ def _target(question: Question, count: int, teachers: Mapping[str, float]) -> Fl
     if teachers:
         return teacher_scores(question, count, teachers)
     if not question.ctxs:
-        raise question.error("no passages to learn from", "ctxs", question.id)
+        raise question.error("question without passages", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))
 
 

@@ -1,4 +1,4 @@
-"""A transformer retriever as an ONNX graph: token ids and mask in, vectors out, checked against the model."""
+"""Export of a transformer retriever to ONNX: token ids and mask in, vectors out, checked against the model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fidtools.retriever.settings import RetrieverSettings
 
 OPSET = 18
 TOLERANCE = 1e-4
-ONE_FILE = 400_000_000
-"""The most parameters that go into the graph's own file, which must stay below 2 GB."""
+MAX_EMBEDDED_PARAMETERS = 400_000_000
+"""The most parameters that are stored in the graph's own file, which must stay below 2 GB."""
 
 
-class _Whole(nn.Module):
-    """Encoder, pooling and normalisation in one."""
+class _EncoderWithNormalization(nn.Module):
+    """Encoder, pooling and normalization as one module."""
 
     def __init__(self, encoder: TransformerEncoder, settings: RetrieverSettings) -> None:
         super().__init__()
@@ -38,11 +38,11 @@ class _Whole(nn.Module):
 
 
 def export_onnx(source: PathLike, target: PathLike) -> None:
-    """Write `model.onnx`, the tokenizer and `retriever.json` of retriever `source` into folder `target`.
+    """Write `model.onnx`, the tokenizer and `retriever.json` of the retriever `source` to the folder `target`.
 
-    Inputs `input_ids`, `attention_mask` (n, l) int64; output `sentence_embedding` (n, d) float32. A retriever whose
-    passages have an encoder of their own gets a second graph, `passages.onnx`. Raises UsageError for students that are
-    no transformers, FidtoolsError when onnxruntime does not give the model's vectors to 1e-4 of their size.
+    The inputs are `input_ids` and `attention_mask`, (n, l) int64; the output is `sentence_embedding`, (n, d) float32. A
+    retriever with a separate passage encoder gets a second graph, `passages.onnx`. Raises UsageError for LSTM and CNN
+    encoders, FidtoolsError when the relative difference of onnxruntime's vectors from the model's exceeds 1e-4.
     """
     if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
         raise MissingExtraError("converting to ONNX", "onnx")
@@ -54,14 +54,14 @@ def export_onnx(source: PathLike, target: PathLike) -> None:
         for name, tower in towers.items():
             encoder = tower.encoder
             if not isinstance(encoder, TransformerEncoder):
-                raise UsageError(f"{source}: only transformers are converted to ONNX, this is a small student")
-            _export(_Whole(encoder, tower.settings).eval(), folder / name)
+                raise UsageError(f"{source}: an LSTM or CNN cannot be exported to ONNX, only transformers can")
+            _export(_EncoderWithNormalization(encoder, tower.settings).eval(), folder / name)
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
             tower.tokenizer.save_pretrained(folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
-    log.info("%s: onnxruntime gives the same vectors to %.1g", target, difference)
+    log.info("%s: largest relative difference of onnxruntime's vectors: %.1g", target, difference)
 
 
 def _export(model: nn.Module, path: Path) -> None:
@@ -71,7 +71,7 @@ def _export(model: nn.Module, path: Path) -> None:
     sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=4096)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own deprecated parts
+        warnings.simplefilter("ignore")  # the exporter warns of deprecations in its own code
         torch.onnx.export(
             model,
             (ids, mask),
@@ -80,14 +80,14 @@ def _export(model: nn.Module, path: Path) -> None:
             output_names=["sentence_embedding"],
             dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
             opset_version=OPSET,
-            external_data=sum(p.numel() for p in model.parameters()) > ONE_FILE,
+            external_data=sum(p.numel() for p in model.parameters()) > MAX_EMBEDDED_PARAMETERS,
             dynamo=True,
             verbose=False,
         )
 
 
 def largest_difference(retriever: Retriever, encoder: TransformerEncoder, path: Path) -> float:
-    """How far onnxruntime's vectors are from the model's, at worst, in parts of the largest component."""
+    """The largest difference of onnxruntime's vectors from the model's, relative to the largest component."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fidtools.compute.device import Precision
-from fidtools.encoders.new_word_encoder import StudentSize, describe_size, start_vectors
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.vocabulary import StudentSize, new_vocabulary
+from fidtools.encoders.word_encoders import Kind, describe_size, new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.logs import log
@@ -76,10 +76,10 @@ def new_word_student(
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained student with the words of `start_vectors`. Without prefixes: its words are its own."""
+    """An untrained student with the words of `new_vocabulary`. Without prefixes: its words are its own."""
     torch.manual_seed(seed)
-    vocabulary, vectors = start_vectors(train, size)
-    encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
+    vocabulary, vectors = new_vocabulary(train, size)
+    encoder = new_word_encoder(kind, vectors, size.hidden, dropout=dropout or 0.0)
     encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.word_encoders import Kind, new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer, build_vocabulary
 from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import DataError, FidtoolsError, UsageError
@@ -71,7 +71,7 @@ def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: Ki
     vocabulary = build_vocabulary([" ".join(WORDS)])
     vectors = torch.randn(len(vocabulary), 8)
     vectors[0] = 0  # padding
-    encoder = new_student(kind, vectors, 6)
+    encoder = new_word_encoder(kind, vectors, 6)
     encoder.pooling = pooling  # type: ignore[assignment]
     settings = RetrieverSettings(pooling=pooling, question_format="{question}", passage_format="{title} {text}")  # type: ignore[arg-type]
     retriever = Retriever(Tower(encoder, WordTokenizer(vocabulary), settings))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fidtools.compute.batching import pad_sequences
-from fidtools.encoders.word_encoders import new_student
+from fidtools.encoders.word_encoders import new_word_encoder
 from fidtools.encoders.word_tokenizer import PADDING, WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.retriever.encoding import Retriever, load_retriever
@@ -34,7 +34,9 @@ def test_onnxruntime_gives_the_same_vectors(plain_model: Path, tmp_path: Path, p
 
 def test_small_students_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    tower = Tower(new_student("cnn", torch.zeros(1, 4), 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max"))
-    with pytest.raises(UsageError, match="only transformers are converted to ONNX"):
+    tower = Tower(
+        new_word_encoder("cnn", torch.zeros(1, 4), 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max")
+    )
+    with pytest.raises(UsageError, match="an LSTM or CNN cannot be exported to ONNX"):
         export_onnx(saved(Retriever(tower), tmp_path / "r"), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
