@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fidtools.compute.prefetch import T
 
-Indices = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
-def budget_batches(lengths: Sequence[int], token_budget: int) -> list[Indices]:
-    """Indices of texts in batches of descending length: each within `token_budget` with its padding, or one text."""
+def budget_batches(lengths: Sequence[int], token_budget: int) -> list[Rows]:
+    """Rows in batches of falling length, each at most `token_budget` tokens with its padding (or a single row)."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches, start = [], 0
     while start < len(order):

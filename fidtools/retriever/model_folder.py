@@ -25,7 +25,7 @@ from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.retriever.sentence_transformers import (
-    read_foreign_settings,
+    read_sentence_transformers_settings,
     write_transformer_modules,
     write_word_modules,
 )
@@ -59,7 +59,7 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
 def _settings(folder: Path, record: dict[str, Any]) -> RetrieverSettings:
     if record:
         return parse_settings(record, folder / "retriever.json")
-    return read_foreign_settings(folder) if (folder / "modules.json").exists() else RetrieverSettings()
+    return read_sentence_transformers_settings(folder) if (folder / "modules.json").exists() else RetrieverSettings()
 
 
 def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | None, changes: dict[str, Any]) -> Tower:
