@@ -129,7 +129,7 @@ def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], sco
         student.train()
         student.zero_grad()
         examples = Examples()
-        examples.questions.add(retriever.question_rows(questions))
+        examples.questions.add(retriever.tokenize_questions(questions))
         for i, group in enumerate(groups):
             numbers = examples.number_passages(group, retriever)
             examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))

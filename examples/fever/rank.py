@@ -100,7 +100,7 @@ def _once(work: Callable[[], object]) -> float:
 
 def sizes(model: Retriever | Teacher) -> tuple[int, int]:
     """Parameters with and without the word vectors."""
-    module = model.question_tower[0] if isinstance(model, Retriever) else model.module
+    module = model.question_tower.encoder if isinstance(model, Retriever) else model.module
     total = sum(p.numel() for p in module.parameters())
     return total, total - sum(
         p.numel() for m in module.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()

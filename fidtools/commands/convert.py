@@ -10,9 +10,17 @@ import click
 from fidtools.commands import _options as options
 
 CHECKPOINTS = {
-    "reader": ("fidtools.released.readers", "A FiD reader checkpoint as a plain transformers folder."),
-    "retriever": ("fidtools.released.retrievers", "A FiD, DPR or Contriever retriever as a retriever folder."),
-    "onnx": ("fidtools.retriever.onnx", "A retriever folder as ONNX."),
+    "reader": (
+        "fidtools.released.readers",
+        "convert_reader",
+        "A FiD reader checkpoint as a plain transformers folder.",
+    ),
+    "retriever": (
+        "fidtools.released.retrievers",
+        "convert_retriever",
+        "A FiD, DPR or Contriever retriever as a retriever folder.",
+    ),
+    "onnx": ("fidtools.retriever.onnx", "export_onnx", "A retriever folder as ONNX."),
 }
 
 
@@ -101,13 +109,13 @@ def _sniff(files: tuple[str, ...]) -> None:
         raise several(unknown, len(unknown))
 
 
-def _checkpoint(name: str, module: str, about: str) -> click.Command:
+def _checkpoint(name: str, module: str, function: str, about: str) -> click.Command:
     @click.argument("source", type=click.Path())
     @click.option("-o", "--output", required=True, type=click.Path(), help="The folder or file to write.")
     @options.verbosity
     def run(source: str, output: str, **chosen: Any) -> None:
-        converter: Any = importlib.import_module(module)
-        converter.convert(source, output, **{name: value for name, value in chosen.items() if value is not None})
+        convert = getattr(importlib.import_module(module), function)
+        convert(source, output, **{name: value for name, value in chosen.items() if value is not None})
 
     if name != "onnx":
         run = click.option("--tokenizer", metavar="MODEL", help="A tokenizer by name or folder.  [default: its own]")(
@@ -118,5 +126,5 @@ def _checkpoint(name: str, module: str, about: str) -> click.Command:
     return click.command(name, help=text)(run)
 
 
-for _name, (_module, _about) in CHECKPOINTS.items():
-    command.add_command(_checkpoint(_name, _module, _about))
+for _name, (_module, _function, _about) in CHECKPOINTS.items():
+    command.add_command(_checkpoint(_name, _module, _function, _about))

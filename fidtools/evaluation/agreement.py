@@ -10,8 +10,9 @@ import numpy as np
 
 from fidtools.data.records import Question
 from fidtools.evaluation.scores import Finish, Unmeasured
-from fidtools.metrics.rank_correlation import PERSISTENCE, Floats, kendall, rank_biased_overlap, spearman
+from fidtools.metrics.rank_correlation import PERSISTENCE, kendall, rank_biased_overlap, spearman
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
+from fidtools.typing import Floats
 
 CELLS = 1 << 22
 

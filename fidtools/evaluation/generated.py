@@ -22,8 +22,8 @@ from fidtools.data.records import Question
 from fidtools.errors import FidtoolsError, MissingExtraError
 from fidtools.evaluation.measures import NO_PREDICTION, unjudged
 from fidtools.evaluation.scores import Finish, Pooled, Unmeasured
+from fidtools.typing import Floats
 
-Floats = NDArray[np.float64]
 ORDERS = 4
 TINY, SMALL = 1e-15, 1e-9  # coco-caption's guards against 0 / 0
 BLEU = {f"BLEU-{n}": n for n in range(1, ORDERS + 1)}

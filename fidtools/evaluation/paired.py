@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from fidtools.errors import DataError, MismatchError
 from fidtools.evaluation.scores import Pooled, Scores
 from fidtools.evaluation.significance import Comparison, compare, compare_pooled
-
-Floats = NDArray[np.float64]
+from fidtools.typing import Floats
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fidtools.data.batched import batched
 from fidtools.data.records import Question
 from fidtools.evaluation.significance import RESAMPLES, bootstrap_interval, interval, resampled_sums
+from fidtools.typing import Floats
 
-Floats = NDArray[np.float64]
 BATCH = 256
 NAN = float("nan")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fidtools.typing import Floats
+
 RESAMPLES = 1000
 LEVEL = 0.95
 CELLS = 1 << 22  # random numbers held at a time

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fidtools.metrics.rankings import ranking
-
-Floats = NDArray[np.float64]
-
+from fidtools.typing import Floats
 
 PERSISTENCE = 0.9
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fidtools.typing import Floats, Ints
+
 Ties = Literal["against", "gold"]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def ranking(gold_order_scores: ArrayLike, scores: ArrayLike, ties: Ties = "against") -> Ints:

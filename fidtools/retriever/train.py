@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fidtools.compute.device import Compute, choose_device
-from fidtools.encoders.new_word_encoder import StudentSize, refuse_words
+from fidtools.encoders.vocabulary import StudentSize, refuse_words
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant

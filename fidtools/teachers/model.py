@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_of, padded
+from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
@@ -84,10 +84,10 @@ class CrossEncoder:
     def logits(self, rows: Sequence[Row]) -> Tensor:
         """One score per pair, (n,)."""
         device = self.compute.device
-        ids, mask = (t.to(device) for t in padded([row[0] for row in rows], pad_of(self.tokenizer)))
+        ids, mask = (t.to(device) for t in pad_sequences([row[0] for row in rows], padding_id(self.tokenizer)))
         inputs = {"input_ids": ids, "attention_mask": mask}
         if rows[0][1]:
-            inputs["token_type_ids"] = padded([row[1] for row in rows], 0)[0].to(device)
+            inputs["token_type_ids"] = pad_sequences([row[1] for row in rows], 0)[0].to(device)
         with self.compute.autocast():
             scores: Tensor = self.model(**inputs).logits.float()
         return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
@@ -123,7 +123,7 @@ class CoattentionTeacher:
     def logits(self, rows: Sequence[Row]) -> Tensor:
         """One score per pair, (n,)."""
         pad = self.tokenizer.pad_token_id
-        sides = [padded([row[side] for row in rows], pad) for side in (0, 1)]
+        sides = [pad_sequences([row[side] for row in rows], pad) for side in (0, 1)]
         with self.compute.autocast():
             scores: Tensor = self.network(*(t.to(self.compute.device) for side in sides for t in side))
         return scores

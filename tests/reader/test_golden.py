@@ -24,7 +24,7 @@ from fidtools.reader.fusion import Batch
 from fidtools.reader.model import Reader, cast_linear_weights, load_reader
 from fidtools.reader.position_bias import cross_attention_bias, one_directional_buckets
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
-from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
+from fidtools.released.readers import CROSS_BIAS, convert_reader, load_released_reader, rename_tensors
 
 from .conftest import SPECIAL, word_tokenizer
 
@@ -37,7 +37,7 @@ def tiny(shared: Shared, tmp_path: Path) -> Reader:
     """The golden reader, read from the reference's own key names."""
     shutil.copyfile(shared("golden/fid_tiny_config.json"), tmp_path / "config.json")
     shutil.copyfile(shared("golden/fid_tiny_reference.safetensors"), tmp_path / "model.safetensors")
-    reader = released_reader(tmp_path, word_tokenizer([*SPECIAL, *(f"t{i}" for i in range(4, 200))]))
+    reader = load_released_reader(tmp_path, word_tokenizer([*SPECIAL, *(f"t{i}" for i in range(4, 200))]))
     reader.fusion.eval()
     return reader
 
@@ -135,7 +135,7 @@ def released(shared: Shared, tmp_path: Path) -> Reader:
     source.mkdir()
     shutil.copyfile(shared("golden/e2e/reader/config.json"), source / "config.json")
     torch.save(load_file(shared("golden/e2e/reader/model.safetensors")), source / "pytorch_model.bin")
-    convert(source, target, shared("golden/e2e/t5_tokenizer"))
+    convert_reader(source, target, shared("golden/e2e/t5_tokenizer"))
     reader = load_reader(target, text_maxlength=120, n_context=5)
     reader.fusion.eval()
     return reader
@@ -200,7 +200,7 @@ def test_reference_names() -> None:
         "encoder.encoder.block.3.module.layer.0.SelfAttention.q.weight",
         "decoder.block.1.layer.2.layer_norm.weight",
     ]
-    plain = plain_names({name: torch.zeros(1) for name in names})
+    plain = rename_tensors({name: torch.zeros(1) for name in names})
     assert list(plain) == ["encoder.block.3.layer.0.SelfAttention.q.weight", names[1]]
 
 

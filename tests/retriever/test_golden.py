@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +16,7 @@ from torch import Tensor
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TransformerEncoder
-from fidtools.released.retrievers import convert, encoder_from_tensors
+from fidtools.released.retrievers import convert_retriever, encoder_from_tensors
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.settings import RetrieverSettings
@@ -34,7 +34,7 @@ VARIANTS = [
 
 
 def tiny(shared: Shared, variant: str) -> tuple[TransformerEncoder, dict[str, Any], dict[str, Tensor]]:
-    configs = json.loads(shared("golden/retriever_tiny_config.json").read_text())
+    configs = orjson.loads(shared("golden/retriever_tiny_config.json").read_bytes())
     config = configs["base"] | configs["variants"][variant]
     tensors = load_file(shared("golden/retriever_tiny.safetensors"))
     encoder = encoder_from_tensors(config, tensors, "golden")
@@ -80,7 +80,7 @@ def test_gradients_are_the_reference_s(shared: Shared, variant: str) -> None:
 
 
 def test_eight_updates_give_the_reference_s_losses_and_weights(shared: Shared) -> None:
-    trace = json.loads(shared("golden/optim.json").read_text())["traces"]["retriever_adamw_linear"]
+    trace = orjson.loads(shared("golden/optim.json").read_bytes())["traces"]["retriever_adamw_linear"]
     encoder, config, io = tiny(shared, "proj_mean")
     options = trace["opt"]
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
@@ -102,7 +102,7 @@ def test_eight_updates_give_the_reference_s_losses_and_weights(shared: Shared) -
 
 def test_a_converted_checkpoint_embeds_as_the_reference_does(shared: Shared, tmp_path: Path) -> None:
     folder = shared("golden/e2e/retriever").parent
-    convert(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
+    convert_retriever(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
     retriever = load_retriever(tmp_path / "r")
     passages = list(read_passages(folder / "passages.tsv"))
     expected = load_file(folder / "expected_passage_embeddings.safetensors")
@@ -111,7 +111,7 @@ def test_a_converted_checkpoint_embeds_as_the_reference_does(shared: Shared, tmp
 
 
 def test_texts_are_written_as_the_reference_does(shared: Shared) -> None:
-    golden = json.loads(shared("golden/dataset.json").read_text())
+    golden = orjson.loads(shared("golden/dataset.json").read_bytes())
     calls = golden["retriever_collator_calls"]
     text = golden["text_collator_calls"][0]["texts"]
     settings = RetrieverSettings()

@@ -1,4 +1,4 @@
-"""A new LSTM or CNN encoder: its size, its vocabulary and its initial word vectors."""
+"""The vocabulary of a new word encoder and its initial word vectors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any
 import torch
 
 from fidtools.data.read import read_questions
-from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.encoders.word_tokenizer import build_vocabulary
 from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import UsageError
 
-SPREAD = 0.1
-
-
-"""Standard deviation of new word vectors."""
+INIT_STD = 0.1
+"""Standard deviation of word vectors that are learned from scratch."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +36,24 @@ def refuse_words(options: Mapping[str, Any], new: str) -> None:
         raise UsageError(f"--freeze-words keeps the word vectors that a new {new} is given")
 
 
-def start_vectors(train: str, size: StudentSize) -> tuple[list[str], torch.Tensor]:
-    """A vocabulary and a vector for each word: small random ones, or a file's.
+def new_vocabulary(train: str, size: StudentSize) -> tuple[list[str], torch.Tensor]:
+    """The words of a training file with padding as word 0, and their initial vectors (words, dim).
 
-    The words are those of the training file, and where there are vectors also those that only texts to come may have.
-    Raises UsageError when vectors are to be kept but none are given.
+    The vectors are random, or those of the file `size.word_vectors`; that file's other words are then added up to
+    `size.words`, so that texts outside the training file are covered. Raises UsageError when vectors are to be frozen
+    but none are given.
     """
     if size.freeze_words and size.word_vectors is None:
         raise UsageError("--freeze-words keeps given word vectors as they are", hint="--word-vectors FILE")
     vocabulary = build_vocabulary(_texts(train), size.words)
     if size.word_vectors is None:
-        vectors = torch.randn(len(vocabulary), size.word_dim) * SPREAD
+        vectors = torch.randn(len(vocabulary), size.word_dim) * INIT_STD
     else:
         found, given = read_word_vectors(size.word_vectors, vocabulary[1:], size.words)
         vocabulary = [vocabulary[0], *found]
         vectors = torch.cat([torch.zeros(1, given.shape[1]), torch.from_numpy(given)])
     vectors[0] = 0.0
     return vocabulary, vectors
-
-
-def describe_size(encoder: WordEncoder) -> str:
-    """Parameters with and without the word vectors."""
-    total = sum(parameter.numel() for parameter in encoder.parameters())
-    return f"{total:,} parameters, {total - encoder.words.weight.numel():,} without the word vectors"
 
 
 def _texts(path: str) -> Iterator[str]:
