@@ -116,11 +116,7 @@ def _report(message: str, code: int) -> int:
 
 def _system_message(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
-    hint = (
-        "\n  no incomplete output was left behind; free some space and run it again"
-        if error.errno == errno.ENOSPC
-        else ""
-    )
+    hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

@@ -61,14 +61,13 @@ def test_the_commands_of_the_page_run(page, world, tmp_path):
 
 def test_the_page_of_commands_is_what_a_fresh_process_prints():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^## (fidtools.*)\n\n```text\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL))
+    shown = dict(re.findall(r"^## (fidtools[^\n]*)\n\n```text\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL))
     command_lines = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))["command_lines"]
     assert list(shown) == [" ".join(["fidtools", *names]) for names in command_lines(cli.cli)]
+    fresh = environment() | {"COLUMNS": "100"}
     for name, text in shown.items():
         command = [sys.executable, "-m", *name.split(), "--help"]
-        done = subprocess.run(
-            command, env=environment() | {"COLUMNS": "100"}, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(command, env=fresh, capture_output=True, text=True, check=True)
         assert text == done.stdout.rstrip(), f"{name} is out of date: run python docs/make_commands.py"
 
 
