@@ -157,7 +157,11 @@ launch
 [[ $DRY_RUN == 1 ]] || need_fidtools
 check_settings
 data
-if [[ $DRY_RUN == 1 ]]; then printf 'mkdir -p %q && cd %q\n' "$RUN" "$RUN"; else cd "$RUN"; fi
+if [[ $DRY_RUN == 1 ]]; then
+  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")"
+else
+  cd "$RUN"
+fi
 start
 train_reader 0
 retriever=$RETRIEVER

@@ -91,7 +91,7 @@ def test_bm25_is_a_word_also_where_a_folder_is_called_so(tmp_path, monkeypatch):
     (tmp_path / "bm25").mkdir()
     monkeypatch.chdir(tmp_path)
     done = iterate(tmp_path / "data", tmp_path / "a run", 0, DRY_RUN="1", START="bm25")
-    assert done.stdout.startswith(f"mkdir -p {tmp_path}/a\\ run && cd {tmp_path}/a\\ run\nfidtools bm25 ")
+    assert done.stdout.startswith(f"mkdir -p {tmp_path}/a\\ run && cd {tmp_path}/a\\ run && mkdir -p 0\nfidtools bm25 ")
 
 
 def test_a_run_is_not_continued_with_other_settings(tmp_path):
