@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 import fidtools
-from fidtools.commands._sections import SECTIONS, SUMMARIES
+from fidtools.commands import SECTIONS, SUMMARIES
 from fidtools.errors import FidtoolsError
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -26,7 +26,7 @@ FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors
 
 
 class LazyGroup(click.Group):
-    """The commands of `commands/_sections.py`; a command's module is imported when the command is run.
+    """The commands that `fidtools.commands` lists; a command's module is imported when the command is run.
 
     `train-reader` is the object `command` of `fidtools/commands/train_reader.py`.
     """

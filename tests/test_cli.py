@@ -11,7 +11,7 @@ import click
 import pytest
 
 from fidtools import cli, commands
-from fidtools.commands._sections import SECTIONS, SUMMARIES
+from fidtools.commands import SECTIONS, SUMMARIES
 
 HEAVY = ["torch", "transformers", "faiss", "jnius", "tantivy", "numpy", "rich", "accelerate"]
 MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem[0] != "_")
