@@ -17,8 +17,7 @@ import pytest
 from fidtools.cli import run
 from fidtools.reader.ahead import overlapped
 from fidtools.reader.prompt import ReaderSettings, answer_text, input_tokens, target_tokens
-
-from .conftest import word_tokenizer
+from tests.models import word_tokenizer
 
 
 def test_work_is_done_in_order_by_one_other_thread() -> None:

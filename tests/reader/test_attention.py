@@ -17,8 +17,7 @@ from fidtools.reader.attention import Layer, tap
 from fidtools.reader.decoding import GenerationSettings, answer_questions
 from fidtools.reader.model import Reader, reader_from_model
 from fidtools.reader.scoring import attention_scores, scored
-
-from .conftest import t5_config, tiny_model, word_tokenizer
+from tests.models import t5_config, tiny_model, word_tokenizer
 
 mean = statistics.fmean
 

@@ -17,8 +17,7 @@ from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.scoring import attention_scores
-
-from .conftest import tiny_reader
+from tests.models import tiny_reader
 
 KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
 

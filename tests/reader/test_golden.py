@@ -24,8 +24,7 @@ from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, ta
 from fidtools.reader.scoring import attention_scores
 from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
 from tests import GOLDEN
-
-from .conftest import SPECIAL, word_tokenizer
+from tests.models import SPECIAL, word_tokenizer
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
