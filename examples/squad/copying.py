@@ -1,9 +1,9 @@
 """An encoder–decoder on a pre-trained encoder whose decoder copies from the passages before any training.
 
-A decoder with randomly initialised cross-attention needs thousands of updates to learn to point. Here it is constructed:
+Randomly initialised cross-attention needs thousands of updates to learn to point. Here the decoder is constructed:
 
-1. the encoder is fine-tuned, for about a hundred updates, together with two linear maps that recover from each state the
-   word vector of its token and that of the previous token;
+1. the encoder is fine-tuned, for about a hundred updates, with two linear maps that recover from each state the word
+   vector of its token and that of the previous token;
 2. the weights of the single decoder layer are set from the maps: the key of a position is its previous token, the query
    is the token generated last, the value is the token at the position. So the decoder continues whatever it started to
    copy (an induction head) and only has to learn where to start: an attention-sum reader (Kadlec et al. 2016).
@@ -32,7 +32,7 @@ Maps = tuple[nn.Linear, nn.Linear]  # state -> direction of its token, and of th
 
 
 def copying_reader(name: str, texts: Sequence[str], steps: int = 120) -> tuple[Any, Any]:
-    """An EncoderDecoderModel with its tokenizer, fine-tuned so that each state reveals its token and the previous one."""
+    """An EncoderDecoderModel with its tokenizer, fine-tuned so that each state tells its token and the one before."""
     from transformers import AutoModel, AutoTokenizer, EncoderDecoderModel
 
     source = resolve_model(name)
