@@ -16,7 +16,7 @@ from fidtools.data.embeddings import read_embeddings
 from fidtools.data.records import Passage
 from fidtools.retriever import embedding
 from fidtools.retriever.encoding import load_retriever
-from tests.retriever.conftest import WORDS
+from tests.models import WORDS
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 FIDTOOLS = str(Path(sys.executable).with_name("fidtools"))

@@ -21,7 +21,7 @@ from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
-from tests.retriever.conftest import WORDS
+from tests.models import WORDS
 
 QUESTIONS = ["w1 w2", "w3", "w4 w5 w6 w7 unknown w8"]
 PASSAGES = [Passage("1", "w1 w2 w3", "w9"), Passage("2", "w5", ""), Passage("3", "w6 {w7} w8 " * 9, "w1 w1")]
