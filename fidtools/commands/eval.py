@@ -129,7 +129,7 @@ def chosen_settings(
     from fidtools.evaluation.measures import Gold
     from fidtools.evaluation.registry import MetricSettings
     from fidtools.formats.lookup import read_all
-    from fidtools.formats.trec import qrels_by_question
+    from fidtools.formats.qrels import qrels_by_question
 
     judged = qrels_by_question(read_all(qrels, "qrels"), qrels) if qrels else None
     settings = MetricSettings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)

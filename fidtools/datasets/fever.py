@@ -9,11 +9,12 @@ from typing import Any
 
 from fidtools.data.jsonl import parse_line
 from fidtools.data.records import Passage, Question
-from fidtools.datasets.archives import members
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.writer import Draft
-from fidtools.formats.corpora import BRACKETS, page_title
-from fidtools.formats.questions import adapted, fever
+from fidtools.formats.archives import members
+from fidtools.formats.fact_verification import fever
+from fidtools.formats.json_records import adapted
+from fidtools.metrics.page_titles import page_title, without_escapes
 
 PAGES = "fever-wiki-pages.zip"
 CLAIMS = {"train": "fever-train.jsonl", "dev": "fever-paper_dev.jsonl", "test": "fever-paper_test.jsonl"}
@@ -68,6 +69,4 @@ def page_id(name: str) -> str:
 
 def clean(text: str) -> str:
     """Text composed (NFC), with brackets and colons as such, and single spaces."""
-    for name, sign in BRACKETS.items():
-        text = text.replace(name, sign)
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(unicodedata.normalize("NFC", without_escapes(text)).split())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fidtools.data.chunking import chunk
 from fidtools.data.records import Passage, Question
-from fidtools.datasets.archives import members
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.stories import story_text, unescaped
 from fidtools.datasets.urls import Source
 from fidtools.datasets.writer import Draft
-from fidtools.formats.text import read_narrativeqa, read_narrativeqa_documents, read_narrativeqa_summaries
+from fidtools.formats.archives import members
+from fidtools.formats.narrativeqa_files import read_narrativeqa, read_narrativeqa_documents, read_narrativeqa_summaries
 
 DOCUMENTS, QUESTIONS, SUMMARIES, STORIES = (
     "narrativeqa-documents.csv",

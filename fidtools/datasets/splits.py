@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from fidtools.datasets.archives import member
 from fidtools.errors import DataError
+from fidtools.formats.archives import member
 from fidtools.logs import log
 
 INDEX = "dataindex.tar.gz"

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import ijson
-
-from fidtools.data.records import Location, Question
-from fidtools.datasets.archives import member
+from fidtools.data.records import Question
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
 from fidtools.datasets.writer import Draft
-from fidtools.errors import DataError
-from fidtools.formats.questions import question, triviaqa
+from fidtools.formats.archives import member
+from fidtools.formats.reading_comprehension import read_triviaqa_member
 
 QUESTIONS = "triviaqa-unfiltered.tar.gz"
 SOURCES = (QUESTIONS, INDEX, ARCHIVE)
@@ -37,12 +34,7 @@ def read(archive: Path, name: str) -> Iterator[Question]:
 
     `answers` are all aliases, `target` is the answer that a person gave, in title case where it was in capitals (A.1).
     """
-    path = f"{archive}/{name}"
     with member(archive, name) as stream:
-        try:
-            for number, entry in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
-                found = question(triviaqa, entry, Location(path, number))
-                found.extra = {}
-                yield found
-        except ijson.JSONError as error:
-            raise DataError(f"malformed JSON: {error}", path=path) from error
+        for question in read_triviaqa_member(stream, f"{archive}/{name}"):
+            question.extra = {}
+            yield question

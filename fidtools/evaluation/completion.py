@@ -10,7 +10,7 @@ from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.records import Question
 from fidtools.errors import DataError, MismatchError
-from fidtools.formats.lookup import read_all, reading
+from fidtools.formats.lookup import input_format, read_all
 
 
 @dataclass
@@ -31,9 +31,9 @@ class Inputs:
         last, without passages and prediction.
         """
         name = self.format_name or ("jsonl" if str(path) == STANDARD else None)
-        found = reading(path, name, "questions")
+        found = input_format(path, name, "questions")
         if found.name == "kilt" and self.questions:
-            found = reading(path, "kilt-guess")
+            found = input_format(path, "kilt-guess")
         lines: Iterator[Question] = found.read(path) if found.read else iter(())
         return found.name, self._completed(lines, path)
 

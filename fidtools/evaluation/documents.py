@@ -9,7 +9,7 @@ from typing import Any
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.measures import NO_PASSAGES, PredictionMeasure, RankMeasure
 from fidtools.evaluation.scores import Unmeasured
-from fidtools.formats.corpora import page_title
+from fidtools.metrics.page_titles import page_title
 
 NO_EVIDENCE = Unmeasured("have no evidence")
 NOT_ENOUGH = "NOT ENOUGH INFO"

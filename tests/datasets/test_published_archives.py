@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from fidtools.datasets.archives import member, members
+from fidtools.formats.archives import member, members
 from fidtools.errors import DataError
 
 
@@ -39,7 +39,7 @@ def test_zip_members_come_by_name_without_what_a_mac_adds(tmp_path):
 
 
 def test_a_member_that_is_not_there(tar):
-    with pytest.raises(DataError, match=r"a.tar.gz: no missing.json in it"), member(tar, "missing.json"):
+    with pytest.raises(DataError, match=r"a.tar.gz: contains no missing.json"), member(tar, "missing.json"):
         pass
 
 
@@ -48,7 +48,7 @@ def test_a_cut_archive_is_an_error(tar, tmp_path, size):
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(tar.read_bytes()[:size])
     with (
-        pytest.raises(DataError, match=r"cut.tar.gz: (not a whole archive|no .* in it)"),
+        pytest.raises(DataError, match=r"cut.tar.gz: (truncated or corrupt archive|contains no )"),
         member(cut, "inside.json") as s,
     ):
         s.read()
