@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from fidtools.formats.archives import member, members
 from fidtools.errors import DataError
+from fidtools.formats.archives import member, members
 
 
 @pytest.fixture

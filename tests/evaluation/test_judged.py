@@ -6,8 +6,9 @@ import pytest
 
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.completion import Inputs
-from fidtools.evaluation.measures import Gold
-from fidtools.evaluation.registry import MetricSettings, measures
+from fidtools.evaluation.family import MetricSettings
+from fidtools.evaluation.gold import Gold
+from fidtools.evaluation.registry import measures
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
 from fidtools.formats.qrels import qrels_by_question
