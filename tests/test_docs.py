@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,13 @@ def test_the_page_of_commands_is_what_the_commands_say():
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert page == made, "run: python docs/make_commands.py"
+
+
+@pytest.mark.parametrize("name", ["eval.md", "formats.md"])
+def test_generated_tables_are_current(name):
+    made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["page"](name)
+    assert "<!-- generated: " in made
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run: python docs/make_tables.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

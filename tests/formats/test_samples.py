@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from fidtools.formats.lookup import detect_format, read_all
-from fidtools.formats.registry import FORMATS
 
 DUMMY, STORY = "hf-dummy/narrativeqa-default", "narrativeqa_full_text.zip_"
 MASTER = f"{DUMMY}/master.zip_narrativeqa-master_"
@@ -156,13 +155,6 @@ def test_a_run_is_read_in_trec_eval_s_order(sample):
 def test_a_story_with_a_mark_of_byte_order_and_carriage_returns(sample):
     story = f"{DUMMY}/{STORY}0029bdbe75423337b551e42bb31f9a102785376f.content"
     assert first(sample(story), "passages").text.startswith("Title: Percival Keene\n")
-
-
-def test_the_page_on_formats_lists_them_all():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
-    listed = {name.strip("`"): (holds, about) for name, holds, _, about in rows}
-    assert listed == {f.name: (f.kind, f.description) for f in FORMATS.values()}
 
 
 def test_the_places_of_answers_are_kept(sample):
