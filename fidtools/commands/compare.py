@@ -11,7 +11,10 @@ from fidtools.commands import _options as options
 from fidtools.commands.eval import chosen_settings, metric_options
 
 if TYPE_CHECKING:
+    from fidtools.evaluation.completion import Inputs
+    from fidtools.evaluation.family import MetricSettings
     from fidtools.evaluation.paired import Result
+    from fidtools.evaluation.scores import Scores
 
 COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bootstrap", "p_randomisation")
 
@@ -55,10 +58,6 @@ def command(
 
     from fidtools.data.jsonl import write_json, write_lines
     from fidtools.evaluation.paired import SystemRuns, compare_runs
-    from fidtools.evaluation.registry import measures
-    from fidtools.evaluation.reports import explain
-    from fidtools.evaluation.scores import collect
-    from fidtools.logs import log, track
 
     if len(systems) < 2:
         raise click.UsageError("at least two systems are needed: fidtools compare A B")
@@ -66,15 +65,7 @@ def command(
     measured = []
     for system in systems:
         files = [system] if Path(system).exists() else system.split(",")
-        runs = []
-        for file in files:
-            scores = collect(track(inputs.read(file)[1], file), measures(settings, names, ks))
-            scores.notes += inputs.notes()
-            explain(scores, file, every=bool(names))
-            for note in scores.notes:
-                log.info("%s: %s", file, note)
-            runs.append(scores)
-        measured.append(SystemRuns(system, runs))
+        measured.append(SystemRuns(system, [_scores(file, settings, inputs, names, ks) for file in files]))
     results, changed = compare_runs(measured, resamples)
     if changes:
         write_lines(changes, (asdict(change) for change in changed))
@@ -82,6 +73,21 @@ def command(
         write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
     else:
         _show(results, output)
+
+
+def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
+    """The scores of one file, with its notes logged."""
+    from fidtools.evaluation.registry import measures
+    from fidtools.evaluation.reports import explain
+    from fidtools.evaluation.scores import collect
+    from fidtools.logs import log, track
+
+    scores = collect(track(inputs.read(file)[1], file), measures(settings, names, ks))
+    scores.notes += inputs.notes()
+    explain(scores, file, every=bool(names))
+    for note in scores.notes:
+        log.info("%s: %s", file, note)
+    return scores
 
 
 def _show(results: list[Result], output: str) -> None:

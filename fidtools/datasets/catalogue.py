@@ -6,8 +6,9 @@ import importlib
 from pathlib import Path
 
 from fidtools.datasets.dataset import Dataset
-from fidtools.datasets.downloads import Downloads, human_size
+from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.names import MODULES
+from fidtools.datasets.receipts import human_size
 from fidtools.datasets.urls import LICENCES, Download
 from fidtools.datasets.writer import INFO_FILE, DatasetInfo, staged_folder, write_info
 from fidtools.logs import log

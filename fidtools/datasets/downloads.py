@@ -9,34 +9,21 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-import orjson
-
-from fidtools.data.jsonl import write_json
 from fidtools.datasets.bars import MAX_LISTED, progress_bars
-from fidtools.datasets.transfer import Progress, RetryPolicy, Transfer, TransferError, file_sha256
+from fidtools.datasets.receipts import Receipts, human_size, size_and_hash
+from fidtools.datasets.transfer import Progress, RetryPolicy, Transfer, TransferError
 from fidtools.datasets.urls import Download
-from fidtools.errors import DataError, FidtoolsError
+from fidtools.errors import FidtoolsError
 from fidtools.logs import log
 
-RECORD_FILE = "downloads.json"
 OPTIONAL_ATTEMPTS = 3
 
 
 Failure = tuple[Download, TransferError]
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The record of a downloaded file. While `mtime_ns` is unchanged, the file is not hashed again."""
-
-    url: str
-    size: int
-    sha256: str
-    mtime_ns: int
 
 
 class Downloads:
@@ -51,17 +38,8 @@ class Downloads:
     ) -> None:
         self.folder, self.mirror, self.jobs = folder, mirror, jobs
         self.retries = retries or RetryPolicy()
-        self.receipts = self._read()
+        self.receipts = Receipts.of(folder)
         self._level = logging.INFO
-
-    def _read(self) -> dict[str, Receipt]:
-        path = self.folder / RECORD_FILE
-        if not path.exists():
-            return {}
-        try:
-            return {name: Receipt(**entry) for name, entry in orjson.loads(path.read_bytes()).items()}
-        except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
-            raise DataError(f"not a record of downloads: {error}", path=path, hint="remove it") from error
 
     def path(self, name: str) -> Path:
         """The path of the file of that name."""
@@ -71,7 +49,7 @@ class Downloads:
         """The file as it will be fetched: from the mirror, and with the recorded hash if none is published."""
         if self.mirror is not None:
             source = replace(source, url=f"{self.mirror.rstrip('/')}/{quote(source.name)}")
-        receipt = self.receipts.get(source.name)
+        receipt = self.receipts.files.get(source.name)
         if source.sha256 is None and receipt is not None:
             source = replace(source, sha256=receipt.sha256, size=source.size or receipt.size)
         return source
@@ -88,7 +66,7 @@ class Downloads:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with _exclusive(self.folder):
-            self.receipts = self._read()
+            self.receipts = Receipts.of(self.folder)
             return self._fetch(sources)
 
     def _fetch(self, sources: Iterable[Download]) -> set[str]:
@@ -98,7 +76,7 @@ class Downloads:
         absent = {source.name for source in missing}
         for source in wanted:
             if source.name not in absent:
-                self._verify(source)
+                self.receipts.verify(source)
         self._check_disk_space(missing)
         self._level = logging.INFO if len(missing) <= MAX_LISTED else logging.DEBUG
         failures = self._fetch_missing(missing)
@@ -113,30 +91,6 @@ class Downloads:
             log.warning("unavailable, skipped: %s", _listed(optional))
         if needed := [failure for failure in failures if not failure[0].optional]:
             raise FidtoolsError("\n".join(self._message(*failure, unpublished) for failure in needed))
-
-    def _verify(self, source: Download) -> None:
-        """Compare a present file with the published or recorded hash; record its hash when there is none."""
-        path, stat = self.path(source.name), self.path(source.name).stat()
-        receipt = self.receipts.get(source.name)
-        if receipt is not None and (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            sha256 = receipt.sha256
-        else:
-            log.info("checking %s", path)
-            sha256 = file_sha256(path)
-        if source.sha256 not in (None, sha256) or source.size not in (None, stat.st_size):
-            found = f"{stat.st_size:,} bytes with SHA-256 {sha256}"
-            problem = f"not the expected file: {found}, expected {_size_and_hash(source)}"
-            raise DataError(problem, path=path, hint="remove it and fetch it again")
-        self._record(source, sha256)
-
-    def _record(self, source: Download, sha256: str) -> None:
-        stat = self.path(source.name).stat()
-        receipt = Receipt(source.url, stat.st_size, sha256, stat.st_mtime_ns)
-        if self.receipts.get(source.name) != receipt:
-            self.receipts[source.name] = receipt
-            write_json(
-                self.folder / RECORD_FILE, {name: asdict(entry) for name, entry in sorted(self.receipts.items())}
-            )
 
     def _check_disk_space(self, missing: list[Download]) -> None:
         needed = sum(source.size or 0 for source in missing)
@@ -176,16 +130,16 @@ class Downloads:
             return error
         if source.sha256 is None:
             log.log(self._level, "%s: no hash is published; recorded %s", source.name, sha256)
-        self._record(source, sha256)
+        self.receipts.record(source, sha256)
         return None
 
     def _message(self, source: Download, error: TransferError, unpublished: set[str]) -> str:
         if error.is_other_file and source.name in unpublished:
-            hint = f"to accept this one, remove its entry in {self.folder / RECORD_FILE}"
+            hint = f"to accept this one, remove its entry in {self.receipts.path}"
             return f"{source.url}: {error.reason}\n  the first download was another file; {hint}"
         return (
             f"{source.url}: {error.reason}\n  without network access, download the file on another machine, put"
-            f" it at {self.path(source.name)} ({_size_and_hash(source)}), and run this again"
+            f" it at {self.path(source.name)} ({size_and_hash(source)}), and run this again"
         )
 
 
@@ -207,19 +161,5 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:MAX_LISTED]) + more
 
 
-def _size_and_hash(source: Download) -> str:
-    """The expected size and hash, in words."""
-    size = f"{source.size:,} bytes" if source.size is not None else "size not published"
-    return f"{size}, SHA-256 {source.sha256}" if source.sha256 is not None else size
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def human_size(size: int) -> str:
-    """A number of bytes with a unit."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"

@@ -89,7 +89,7 @@ def staged_folder(folder: Path, info: DatasetInfo) -> Iterator[DatasetWriter]:
 
 def write_info(folder: Path, info: DatasetInfo, sources: Iterable[str], downloads: Downloads | None) -> None:
     """Write `dataset.json`: the counts, the hashes of the questions, and the origin of the files."""
-    receipts = {} if downloads is None else downloads.receipts
+    receipts = {} if downloads is None else downloads.receipts.files
     files = {split: f"{split}.jsonl" for split in info.questions}
     write_json(
         folder / INFO_FILE,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fidtools.formats import (
     beir,
     distillation,
+    dpr,
     embedding_files,
     fact_verification,
-    fid_dpr,
+    fid,
     kilt_files,
     narrativeqa_files,
     plain_text,
@@ -22,9 +23,10 @@ from fidtools.formats.format import Format
 MODULES = (
     beir,
     distillation,
+    dpr,
     embedding_files,
     fact_verification,
-    fid_dpr,
+    fid,
     kilt_files,
     narrativeqa_files,
     plain_text,

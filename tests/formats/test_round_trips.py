@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fidtools.cli import run
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.formats import distillation, fid_dpr
+from fidtools.formats import distillation, fid
 from fidtools.formats.lookup import detect_format, format_named, read_all
 from fidtools.formats.qrels import Judgement
 
@@ -109,7 +109,7 @@ def test_answers_of_fid_s_output_file(tmp_path):
     questions = [Question("0", "", prediction="a\tb"), Question("x", "", prediction="")]
     assert back("fid-output", questions, tmp_path / "final_output.txt") == questions
     with pytest.raises(DataError, match="line break"):
-        fid_dpr.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
+        fid.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
     assert not (tmp_path / "other.txt").exists()
 
 
@@ -165,7 +165,7 @@ def test_a_beir_folder_comes_back_with_its_judgements(tmp_path):
 
 
 def test_what_a_run_cannot_hold_is_said(tmp_path, capsys):
-    fid_dpr.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-run", "-o", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err
     for name in ("answers", "question", "gold", "ctxs.text", "ctxs.title"):
@@ -178,10 +178,10 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
     question = scored(1.0, 2.0, 3.0)
     for value, passage in zip((9.0, 8.0, 7.0), question.ctxs, strict=True):
         passage.scores = {"attention": value}
-    fid_dpr.write_jsonl([question, scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([question, scored(1.0)], tmp_path / "in.jsonl")
     arguments = ["convert", str(tmp_path / "in.jsonl"), "--to", "sentence-transformers", "--top", "2"]
     assert run([*arguments, "--score", "attention"]) == 1  # the second question has no such score
-    fid_dpr.write_jsonl([question], tmp_path / "in.jsonl")
+    fid.write_jsonl([question], tmp_path / "in.jsonl")
     capsys.readouterr()
     assert run([*arguments, "--score", "attention"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == [9.0, 8.0]
@@ -198,14 +198,14 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
     ],
 )
 def test_impossible_conversions_are_said(tmp_path, capsys, arguments, code, said):
-    fid_dpr.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), *arguments, "-o", str(tmp_path / "out")]) == code
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_formats_are_named_and_listed(tmp_path, capsys):
-    fid_dpr.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     assert run(["convert", "--sniff", str(tmp_path / "in.jsonl")]) == 0
     assert capsys.readouterr().out.split("\t")[1:3] == ["jsonl", "questions"]
     assert run(["convert", "--list"]) == 0
@@ -233,7 +233,7 @@ def test_tevatron_s_lines_without_a_positive_are_told_and_read(tmp_path):
 
 
 def test_every_file_is_named_even_after_one_of_no_format(tmp_path, capsys):
-    fid_dpr.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     (tmp_path / "odd").write_text("a b c d e f g\n")
     names = [str(tmp_path / name) for name in ("odd", "in.jsonl")]
     assert run(["convert", "--sniff", *names]) == 1

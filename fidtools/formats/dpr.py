@@ -1,4 +1,4 @@
-"""fidtools' own JSON lines, and the files of Fusion-in-Decoder and Dense Passage Retrieval that they come from."""
+"""The files of Dense Passage Retrieval."""
 
 from __future__ import annotations
 
@@ -9,26 +9,14 @@ from typing import Any
 
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import PathLike, open_output
-from fidtools.data.jsonl import write_lines
-from fidtools.data.read import read_passages, read_questions
+from fidtools.data.read import read_questions
 from fidtools.data.records import Location, Passage, Question
-from fidtools.formats.detection import any_of, columns, header, keys, without_keys
+from fidtools.formats.detection import any_of, columns, header, keys
 from fidtools.formats.format import Format
-from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
-from fidtools.formats.parsing import read_lines, read_rows, require_text
+from fidtools.formats.parsing import read_rows, require_text
 from fidtools.formats.writing import write_json_list, write_rows
 from fidtools.metrics.answer_match import AnswerMatcher
-
-
-def write_jsonl(records: Iterable[Question | Passage], path: PathLike) -> None:
-    """fidtools' own lines; nothing is lost."""
-    write_lines(path, (record.to_json() for record in records))
-
-
-def write_fid(questions: Iterable[Question], path: PathLike) -> None:
-    """FiD's data and dataset_wscores.json: one JSON list; nothing is lost."""
-    write_json_list((question.to_json() for question in questions), path)
 
 
 def write_dpr(questions: Iterable[Question], path: PathLike) -> None:
@@ -85,43 +73,11 @@ def _answers(cell: str, where: Location) -> list[str]:
     return answers
 
 
-def read_fid_output(path: PathLike) -> Iterator[Question]:
-    """FiD's final_output.txt: `id TAB answer`, nothing escaped, so that an answer may hold tabs. No question text."""
-    for number, line in read_lines(path):
-        where = Location(path, number)
-        name, tab, answer = line.partition("\t")
-        if not tab:
-            raise where.error("expected an id, a tab and an answer", "line", line)
-        yield Question(id=name, question="", prediction=answer, location=where)
-
-
-def write_fid_output(questions: Iterable[Question], path: PathLike) -> None:
-    """FiD's final_output.txt. Raises DataError for a missing prediction, and for an answer with a line break."""
-    with open_output(path) as out:
-        for question in questions:
-            if question.prediction is None:
-                raise question.error(f"missing in question {question.id}", "prediction", hint="fidtools read adds it")
-            for name, text in (("id", question.id), ("prediction", question.prediction)):
-                if "\n" in text or "\r" in text:
-                    raise question.error("must not contain a line break in this format", name, text)
-            out.write(f"{question.id}\t{question.prediction}\n".encode())
-
-
 def write_psgs(passages: Iterable[Passage], path: PathLike) -> None:
     """DPR's psgs_w100.tsv: `id text title` under a header, tab-separated with CSV quoting."""
     rows: Iterable[tuple[Any, ...]] = ((p.id, p.text, p.title) for p in passages)
     with open_output(path) as out:
         write_rows(chain([("id", "text", "title")], rows), out)
-
-
-def _is_fid_output(head: Head) -> bool:
-    """A .txt file of ids and answers."""
-    rows = [] if head.start else head.columns()
-    return bool(rows) and head.name.endswith(".txt") and all(len(row) >= 2 and row[0].split() for row in rows)
-
-
-def _is_json_list_of_questions(head: Head) -> bool:
-    return head.start == "[" and head.has("question")
 
 
 def _is_passage_row(row: list[str]) -> bool:
@@ -130,48 +86,6 @@ def _is_passage_row(row: list[str]) -> bool:
 
 
 FORMATS = (
-    Format(
-        "jsonl",
-        "questions",
-        "fidtools' own lines: questions",
-        detect=any_of(keys("question"), keys("query"), keys("claim")),
-        read=read_questions,
-        write=write_jsonl,
-    ),
-    Format(
-        "passages",
-        "passages",
-        "fidtools' own lines: passages",
-        detect=keys("id", "text"),
-        read=read_passages,
-        write=write_jsonl,
-    ),
-    Format(
-        "fid",
-        "questions",
-        "FiD's data and dataset_wscores.json",
-        detect=any_of(
-            keys("question", "ctxs.item.hasanswer"), keys("question", "context.item.text"), _is_json_list_of_questions
-        ),
-        read=read_questions,
-        write=write_fid,
-    ),
-    Format(
-        "fid-output",
-        "questions",
-        "FiD's final_output.txt: id, answer",
-        detect=_is_fid_output,
-        read=read_fid_output,
-        write=write_fid_output,
-        fields_kept=frozenset({"id", "prediction"}),
-    ),
-    Format(
-        "nq-open",
-        "questions",
-        "NQ-open: question and `answer`",
-        detect=without_keys(keys("question", "answer"), "id", "ctxs", "prediction"),
-        read=read_questions,
-    ),
     Format(
         "dpr",
         "questions",
