@@ -78,8 +78,8 @@ def command(
 def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
     """The scores of one file, with its notes logged."""
     from fidtools.evaluation.registry import measures
-    from fidtools.evaluation.reports import explain
     from fidtools.evaluation.scores import collect
+    from fidtools.evaluation.system import explain
     from fidtools.logs import log, track
 
     scores = collect(track(inputs.read(file)[1], file), measures(settings, names, ks))

@@ -10,8 +10,8 @@ import click
 from fidtools.commands import _options as options
 
 CHECKPOINTS = {
-    "reader": ("fidtools.released.readers", "Convert a FiD reader checkpoint to a plain transformers folder."),
-    "retriever": ("fidtools.released.retrievers", "Convert a FiD, DPR or Contriever checkpoint to a retriever folder."),
+    "reader": ("fidtools.released.readers", "Convert a FiD reader to a transformers folder."),
+    "retriever": ("fidtools.released.retrievers", "Convert a FiD, DPR or Contriever retriever."),
     "onnx": ("fidtools.retriever.onnx", "Export a retriever folder to ONNX."),
 }
 
@@ -66,7 +66,9 @@ def data(
     listed: bool,
     output: str,
 ) -> None:
-    """Convert a file of questions, passages, relevance judgements or embeddings.
+    """Convert data between formats.
+
+    The files contain questions, passages, relevance judgements or embeddings.
 
     \b
       fidtools convert data results.json --to trec-run -o run.trec

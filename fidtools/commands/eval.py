@@ -120,8 +120,9 @@ def command(
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
     from fidtools.evaluation.registry import agreements, measures
-    from fidtools.evaluation.reports import System, write_per_question, write_report
+    from fidtools.evaluation.reports import write_per_question, write_report
     from fidtools.evaluation.scores import collect
+    from fidtools.evaluation.system import System
     from fidtools.logs import track
 
     if by and train:

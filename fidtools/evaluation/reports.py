@@ -3,55 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from math import isnan
 from typing import Any
 
 from fidtools.data.files import STANDARD, open_output
 from fidtools.data.jsonl import write_json
-from fidtools.errors import DataError, show_path
-from fidtools.evaluation.scores import Metric, Scores
+from fidtools.errors import show_path
+from fidtools.evaluation.scores import Metric
 from fidtools.evaluation.significance import LEVEL, RESAMPLES
+from fidtools.evaluation.system import System
 from fidtools.logs import log
 
 COLUMNS = ("file", "group", "metric", "value", "low", "high", "n", "unit", "by")
-
-
-@dataclass
-class System:
-    """The scores and metrics of one file: of all questions and of every group."""
-
-    name: str
-    format: str
-    scores: Scores
-    overall: dict[str, Metric]
-    groups: dict[str, dict[str, Metric]]
-
-    @classmethod
-    def of(cls, name: str, format_name: str, scores: Scores, *, every: bool = False) -> System:
-        """Average `scores`; groups in the order of their names. With `every`, note why metrics were not computed.
-
-        Raises DataError when nothing could be measured, with the reasons.
-        """
-        explain(scores, name, every=every)
-        named = sorted(set(scores.groups) - {""})
-        groups = {group: scores.metrics(group) for group in named}
-        return cls(name, format_name, scores, scores.metrics(), groups)
-
-    def parts(self) -> Iterator[tuple[str, dict[str, Metric]]]:
-        """All questions under the name "", then every group."""
-        yield "", self.overall
-        yield from self.groups.items()
-
-
-def explain(scores: Scores, name: str, *, every: bool) -> None:
-    """With `every`, note why metrics were not computed. Raises DataError with the reasons when none was."""
-    if not scores.values:
-        reasons = dict.fromkeys(scores.not_computed.values())
-        raise DataError("no metric can be computed", path=name, hint="; ".join(reasons))
-    if every:
-        scores.notes += [f"no {metric}: {reason}" for metric, reason in scores.not_computed.items()]
 
 
 def json_document(systems: Sequence[System]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.table import Table
 
 from fidtools.evaluation.agreement import LOWER_IS_BETTER
-from fidtools.evaluation.reports import System
 from fidtools.evaluation.scores import Metric
 from fidtools.evaluation.significance import LEVEL
+from fidtools.evaluation.system import System
 
 
 def rich_tables(systems: Sequence[System]) -> Iterator[Table]:

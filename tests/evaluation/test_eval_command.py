@@ -17,8 +17,8 @@ from fidtools.evaluation.family import MetricSettings
 from fidtools.evaluation.measure import Pooled
 from fidtools.evaluation.paired import SystemRuns, compare_runs
 from fidtools.evaluation.registry import measures
-from fidtools.evaluation.reports import System
 from fidtools.evaluation.scores import Scores, collect
+from fidtools.evaluation.system import System
 from fidtools.evaluation.tables import rich_tables
 
 
