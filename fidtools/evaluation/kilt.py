@@ -103,10 +103,10 @@ class KiltRouge(PredictionMeasure):
 
     def values(self, prediction: str, answers: Sequence[str]) -> dict[str, float]:
         """ROUGE-L. Raises MissingExtraError without the package."""
-        return {self.names[0]: 100.0 * max(rouge_l(prediction, answer) for answer in answers)}
+        return {self.names[0]: 100.0 * max(kilt_rouge_l(prediction, answer) for answer in answers)}
 
 
-def rouge_l(prediction: str, answer: str) -> float:
+def kilt_rouge_l(prediction: str, answer: str) -> float:
     """The package's F of longest common subsequences, 0 to 1; 0 where it rejects a text as empty."""
     try:
         from rouge import Rouge

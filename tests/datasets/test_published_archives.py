@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 import zipfile
 
@@ -52,3 +53,15 @@ def test_a_cut_archive_is_an_error(tar, tmp_path, size):
         member(cut, "inside.json") as s,
     ):
         s.read()
+
+
+def test_a_member_cut_while_it_is_read_is_an_error(tmp_path):
+    whole, cut = tmp_path / "whole.tar.gz", tmp_path / "cut.tar.gz"
+    with tarfile.open(whole, "w:gz") as out:
+        info = tarfile.TarInfo("big.json")
+        info.size = 1_000_000
+        out.addfile(info, io.BytesIO(random.Random(0).randbytes(info.size)))
+    cut.write_bytes(whole.read_bytes()[:500_000])
+    with pytest.raises(DataError, match="cut.tar.gz: truncated or corrupt archive"):
+        for _, stream in members(cut, "*.json"):
+            stream.read()

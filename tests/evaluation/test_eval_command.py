@@ -162,6 +162,7 @@ def test_lists_that_are_not_in_order_are_said_and_can_be_sorted(tmp_path, capsys
         (["-m", "evidence@1"], 1, "no metric can be computed\n  the questions have no evidence"),
         (["--questions", "/dev/null"], 1, "/dev/null"),
         (["--rank-by", "attention"], 1, "no such score"),
+        (["--rank-by", "attention"], 1, "ranked.jsonl:1: field 'scores.attention'"),
         (["--prediction", "answer_x"], 1, "field 'answer_x': does not occur in the file\n  fields with strings: kind"),
     ],
 )

@@ -240,3 +240,23 @@ def test_every_file_is_named_even_after_one_of_no_format(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.split("\t")[:2] == [names[1], "jsonl"]
     assert f"{names[0]}: format not recognized" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--to", "trec-run"], "field 'ctxs.score': missing in a passage of question q"),
+        (["--to", "tevatron"], "field 'ctxs.id': missing in a passage of question q"),
+        (["--to", "sentence-transformers"], "field 'ctxs.score': missing in a passage of question q"),
+        (["--to", "fid-output"], "field 'prediction': missing in question q"),
+        (["--to", "jsonl", "--score", "bm25"], "field 'scores.bm25': a passage of question q has no such score"),
+    ],
+)
+def test_what_cannot_be_written_is_reported_with_file_and_line(tmp_path, capsys, arguments, problem):
+    source = tmp_path / "in.jsonl"
+    lines = [scored(1.0), Question("q", "Who?", ctxs=[Passage(None, "text")])]
+    lines[0].prediction, lines[0].ctxs[0].scores = "A", {"bm25": 1.0}
+    fid.write_jsonl(lines, source)
+    assert run(["convert", str(source), *arguments, "-o", str(tmp_path / "out")]) == 1
+    assert f"{source}:2: {problem}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
