@@ -71,6 +71,13 @@ def test_the_page_of_commands_is_what_a_fresh_process_prints():
         assert text == done.stdout.rstrip(), f"{name} is out of date: run python docs/make_commands.py"
 
 
+@pytest.mark.parametrize("name", ["eval.md", "formats.md"])
+def test_generated_tables_are_current(name):
+    made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["page"](name)
+    assert "<!-- generated: " in made
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run: python docs/make_tables.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
