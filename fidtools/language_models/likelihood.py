@@ -1,7 +1,7 @@
 """The likelihood of a target (an answer, or a question) under a causal language model, in nats.
 
 log p(answer | passage, question) is the teacher of Atlas (Izacard et al., section 2.2, perplexity distillation) and of
-REPLUG; log p(question | passage) is ART's (Sachan et al., section 2.2), which needs neither answers nor a trained reader.
+REPLUG; log p(question | passage) is ART's (Sachan et al., section 2.2), which needs no answers and no trained reader.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def log_likelihoods(
 ) -> list[float]:
     """log p(target | prompt) of every prompt, summed over the target's tokens, or their mean with `per_token`.
 
-    Prompts of similar length are computed together, at most `token_budget` tokens with their padding. Rows are padded on
-    the right, which a causal model never sees, so no mask is needed and the tokenizer's padding side does not matter.
+    Prompts of similar length are computed together, at most `token_budget` tokens with their padding. Rows are padded
+    on the right, which a causal model never sees: no mask is needed and the tokenizer's padding side does not matter.
     """
     values = [0.0] * len(prompts)
     for rows in budget_batches([len(prompt.ids) for prompt in prompts], token_budget):
@@ -47,7 +47,7 @@ def _batch(model: Any, prompts: Sequence[Encoded], per_token: bool) -> list[floa
     if logits.shape[:2] != (1, len(places)):
         raise RuntimeError(f"{type(model).__name__} does not compute its logits by its output embeddings")
     chosen = logits[0].float().log_softmax(-1).gather(1, targets[:, None]).squeeze(1)  # (target tokens,)
-    parts = chosen.cpu().split([len(prompt.target) for prompt in prompts])
+    parts = torch.split(chosen.cpu(), [len(prompt.target) for prompt in prompts])
     return [float((part.mean() if per_token else part.sum()).item()) for part in parts]
 
 
@@ -55,7 +55,7 @@ def _batch(model: Any, prompts: Sequence[Encoded], per_token: bool) -> list[floa
 def _logits_only_at(model: Any, places: Tensor) -> Iterator[None]:
     """Let the model compute logits for these positions of the flattened batch only, as (1, positions, vocabulary).
 
-    The vocabulary's product is a large part of a small model's work, and most positions' logits are not needed. The hook
+    The vocabulary's product is a large part of a small model's work, and few positions' logits are needed. The hook
     leaves whatever the model does to its logits afterwards (scaling, soft capping) in place.
     """
 

@@ -28,15 +28,15 @@ class LanguageModel:
 def load_language_model(name: str | Path, compute: Compute | None = None) -> LanguageModel:
     """A causal language model from a folder or a model name, on the device, all its weights in the compute's dtype.
 
-    Raises UsageError when there is no model of that name, FidtoolsError when it cannot be loaded or its tokenizer cannot
-    tell which characters a token covers.
+    Raises UsageError when there is no model of that name, FidtoolsError when it cannot be loaded or its tokenizer
+    cannot tell which characters a token covers.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     compute = compute or Compute.float32()
     source = resolve_model(name)
     with loading(name):
-        network = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        network: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source)
     if not tokenizer.is_fast:
         raise FidtoolsError(f"{name}: this tokenizer has no character offsets", hint="a fast tokenizer is needed")
