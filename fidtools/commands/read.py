@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 @options.reader
 @options.output
 @options.n_context
-@click.option("--beams", type=click.IntRange(min=1), default=1, show_default=True, help="1 is greedy.")
-@click.option("--n-best", type=click.IntRange(min=1), help="Also write the N best answers, as `predictions`.")
+@click.option("--beams", type=click.IntRange(min=1), default=1, show_default=True, help="Beam size; 1 is greedy.")
+@click.option("--n-best", type=click.IntRange(min=1), help="Also write the N best answers as `predictions`.")
 @click.option(
     "--keep-passages",
     type=click.IntRange(min=1),
-    help="Answer from the N passages that get the highest attention among those read.",
+    help="Answer from the N passages with the highest attention among those read.",
 )
-@click.option("--answer-maxlength", type=click.IntRange(min=1), help="Tokens of an answer.  [default: the reader's]")
+@click.option(
+    "--answer-maxlength", type=click.IntRange(min=1), help="Tokens per answer at most.  [default: the reader's]"
+)
 @options.precision
 @options.token_budget
 @options.verbosity
@@ -43,10 +45,10 @@ def command(
     precision: Precision,
     token_budget: int,
 ) -> None:
-    """Answer QUESTIONS from their passages (`ctxs`).
+    """Answer questions from their passages.
 
-    Adds `prediction` and `log_probability`, the natural log of the answer's probability. A question whose `ctxs` is
-    empty is answered from the question alone.
+    Adds `prediction` and `log_probability`, the natural logarithm of the answer's probability, to QUESTIONS with
+    passages (`ctxs`). A question whose `ctxs` is empty is answered from the question alone.
 
     \b
       fidtools read dev.jsonl --reader reader -o answered.jsonl

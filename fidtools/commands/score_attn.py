@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     type=click.Choice(["all", *AGGREGATIONS]),
     default=DEFAULT_AGGREGATION,
     show_default=True,
-    help="Which scores to write; `all` writes every one and sorts by `attention`.",
+    metavar="NAME",
+    help=f"The score to write, one of {', '.join(AGGREGATIONS)}; or `all`, sorted by `{DEFAULT_AGGREGATION}`.",
 )
 @click.option(
     "--target",
     type=click.Choice(["generated", "gold"]),
     default="generated",
     show_default=True,
-    help="The output tokens for attention-outputs: the reader's own answer, or `target` (else the first of `answers`).",
+    help="Answer for attention-outputs: the reader's own, or the gold one (`target`, else the first of `answers`).",
 )
 @options.precision
 @options.token_budget
@@ -48,14 +49,15 @@ def command(
     precision: Precision,
     token_budget: int,
 ) -> None:
-    """Score the passages (`ctxs`) of QUESTIONS by the reader's attention to them, and sort by it.
+    """Score passages by the reader's attention.
 
-    The score is the mean cross-attention, before the softmax, over a passage's tokens, the decoder's layers and heads
-    at the first output token (paper, section 3.2). The other aggregations are those of Table 6, rows 1 to 5 in order,
-    and Atlas's attention weighted by the norm of the values.
+    The passages are the `ctxs` of QUESTIONS, which are then sorted by their score: the mean cross-attention, before
+    the softmax, over a passage's tokens and the decoder's layers and heads, at the first output token (paper, section
+    3.2). The other aggregations are those of Table 6, rows 1 to 5, and Atlas's attention weighted by the norm of the
+    values.
 
-    Passages beyond --n-context are not read. They follow behind, in their order and without `score`; the scores they
-    had stay under `scores`.
+    Passages beyond --n-context are not read. They follow after the others, in their order and without `score`; their
+    earlier scores stay under `scores`.
 
     \b
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl

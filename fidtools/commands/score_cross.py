@@ -1,4 +1,4 @@
-"""fidtools score-cross: relevance of passages by a model that reads them with the question."""
+"""fidtools score-cross: relevance of passages by a cross-encoder."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from fidtools.commands._stream import Line, stream_groups
 from fidtools.compute.precision import Precision
 
 GROUP = 16
+"""Questions whose pairs are sorted into batches together."""
 
 
 @click.command("score-cross")
 @options.questions
-@click.option("--teacher", required=True, type=click.Path(), help="A teacher's folder, or a cross-encoder by name.")
+@click.option("--teacher", required=True, type=click.Path(), help="A teacher folder, or a cross-encoder on the hub.")
 @options.output
-@click.option("--name", default="cross", show_default=True, help="What the score is called under `scores`.")
-@click.option("--n-passages", type=click.IntRange(min=1), help="Passages per question, from the top.  [default: all]")
+@click.option("--name", default="cross", show_default=True, help="Name of the score under `scores`.")
+@click.option(
+    "--n-passages", type=click.IntRange(min=1), help="Passages scored per question, in order.  [default: all]"
+)
 @options.precision
 @options.token_budget
 @options.verbosity
@@ -29,9 +32,10 @@ def command(
     precision: Precision,
     token_budget: int,
 ) -> None:
-    """Score the passages (`ctxs`) of QUESTIONS with a cross-encoder, and sort by it.
+    """Score passages with a cross-encoder.
 
-    The score is the logit of relevance. Passages beyond --n-passages follow behind without `score`.
+    The passages are the `ctxs` of QUESTIONS, which are then sorted by their score, the logit of relevance. Passages
+    beyond --n-passages follow after the others without `score`.
 
     \b
       fidtools score-cross train.jsonl --teacher teacher -o train.scored.jsonl

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 @options.reader
 @options.output
 @options.n_context
-@click.option("--leave-one-out", is_flag=True, help="How much less likely the answer is without the passage.")
+@click.option("--leave-one-out", is_flag=True, help="Score by how much less likely the answer is without the passage.")
 @click.option(
     "--target",
     type=click.Choice(["gold", "generated"]),
     default="gold",
     show_default=True,
-    help="Whose likelihood: `target` (else the first of `answers`), or the reader's own answer.",
+    help="Answer to score: the gold one (`target`, else the first of `answers`), or the reader's own.",
 )
 @options.precision
 @options.token_budget
@@ -41,11 +41,12 @@ def command(
     precision: Precision,
     token_budget: int,
 ) -> None:
-    """Score the passages (`ctxs`) of QUESTIONS by the answer's likelihood, and sort by it.
+    """Score passages by the answer's likelihood.
 
-    The score `likelihood` is log p(answer | question, passage) in nats, every passage read by itself. With
-    --leave-one-out it is `leave-one-out`: log p(answer | all passages) less log p(answer | all the others).
-    Passages beyond --n-context follow behind without `score`, as in score-attn.
+    The passages are the `ctxs` of QUESTIONS, which are then sorted by their score. `likelihood` is
+    log p(answer | question, passage) in nats, each passage read alone. With --leave-one-out the score is
+    `leave-one-out`: log p(answer | all passages) minus log p(answer | all other passages). Passages beyond --n-context
+    follow after the others without `score`, as in score-attn.
 
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl

@@ -1,4 +1,4 @@
-"""Where a model comes from: a folder, a name on the Hugging Face hub, or a model that a package carries."""
+"""Model names: a folder, a name on the Hugging Face hub, or a model bundled in a package."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 def resolve_model(name: str | Path) -> str:
     """What `from_pretrained` can load: a folder's path, a hub name as it is, or the folder inside a package.
 
-    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name goes
-    first.
+    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name takes
+    precedence.
 
-    Raises UsageError when there is no such folder and it cannot be a hub name, or the folder holds no model.
+    Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model.
     """
     folder, text = Path(name), str(name)
     if folder.is_dir():
         if not any((folder / file).exists() for file in ("config.json", "modules.json")):
-            hint = "a folder written by train-reader, train-retriever or save_pretrained has one"
-            raise UsageError(f"{folder}: not a model folder, it has no config.json", hint=hint)
+            hint = "give a folder written by train-reader, train-retriever or save_pretrained"
+            raise UsageError(f"{folder}: not a model folder: it has no config.json", hint=hint)
         return text
     if folder.exists():
-        raise UsageError(f"{folder}: a model is a folder, this is a file")
+        raise UsageError(f"{folder}: a model must be a folder, this is a file")
     if text in BUNDLED:
         return str(BUNDLED[text]())
     if not HUB_NAME.fullmatch(text) or text.startswith("."):
@@ -38,7 +38,7 @@ def resolve_model(name: str | Path) -> str:
 
 @contextlib.contextmanager
 def loading(name: str | Path) -> Iterator[None]:
-    """Turn what the libraries raise inside the block, while a model is loaded, into one clear message."""
+    """Turn errors of the libraries inside the block, where a model is loaded, into one FidtoolsError."""
     from safetensors import SafetensorError
     from transformers.utils import logging
 
@@ -49,7 +49,7 @@ def loading(name: str | Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = shorten(str(error).strip().splitlines()[0] if str(error).strip() else repr(error), 160)
-        hint = None if Path(name).exists() else "without a network, give a folder that holds the model"
+        hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
         raise FidtoolsError(f"{name}: cannot load the model: {reason}", hint=hint) from error
     finally:
         logging.set_verbosity(verbosity)

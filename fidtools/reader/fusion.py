@@ -1,7 +1,7 @@
-"""Fusion-in-Decoder (paper, section 3.1): passages are encoded one by one, and decoded together.
+"""Fusion-in-Decoder (paper, section 3.1): passages are encoded independently, and decoded together.
 
-The encodings of a question's passages are joined without their padding into one sequence, which the decoder of any
-`transformers` encoder–decoder takes as `encoder_outputs`, in training and in `generate`.
+The encodings of a question's passages are concatenated without their padding into one sequence, which the decoder of
+any `transformers` encoder–decoder takes as `encoder_outputs`, in training and in `generate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fidtools.compute.batching import budget_batches, padded_length
 from fidtools.compute.device import Compute
 from fidtools.reader.recorder import install_recorder
 
-IGNORED = -100
+IGNORE_INDEX = -100
 PAD_MULTIPLE = 8
 MIN_FILL = 7 / 8
 """Passages are padded to a multiple of eight tokens, and encoded with those of at least 7/8 of their padded length."""
@@ -47,18 +47,18 @@ class Fusion(nn.Module):
 
     @property
     def start(self) -> int:
-        """The token that every output starts from."""
-        return cast(int, first_known(self.model, "decoder_start_token_id", "bos_token_id"))
+        """The id of the token that every output starts with."""
+        return cast(int, first_token_id(self.model, "decoder_start_token_id", "bos_token_id"))
 
     @property
     def pad(self) -> int:
-        """The token that fills short rows."""
-        return first_known(self.model, "pad_token_id") or 0
+        """The id of the padding token."""
+        return first_token_id(self.model, "pad_token_id") or 0
 
     def encode(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The encodings (tokens of the passage, d) of token lists, in their order.
+        """The encoding (tokens of the passage, d) of each passage, in order.
 
-        Passages of like length are encoded together, at most `token_budget` tokens (padding included) at a time.
+        Passages of similar length are encoded together, at most `token_budget` tokens (padding included) at a time.
         """
         encodings: list[Tensor | None] = [None] * len(passages)
         with self.compute.autocast():
@@ -69,7 +69,7 @@ class Fusion(nn.Module):
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(padded_length(longest, PAD_MULTIPLE), self._most_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
         ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
         lengths = torch.tensor([len(p) for p in passages], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
@@ -79,11 +79,11 @@ class Fusion(nn.Module):
         else:
             states = _states(encoder, ids, mask)
         if torch.is_autocast_enabled(ids.device.type) and not torch.is_grad_enabled():
-            states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, not in every decoder layer
+            states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
 
-    def _most_positions(self) -> int:
-        """The longest input the encoder has positions for (T5 has no limit)."""
+    def _max_positions(self) -> int:
+        """The longest input that the encoder has positions for; T5 has no limit."""
         config = self.model.get_encoder().config
         return getattr(config, "max_position_embeddings", None) or 1 << 30
 
@@ -100,18 +100,18 @@ class Fusion(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The summed cross-entropy of every target token of a batch, a scalar in float32."""
         logits = self.decode(self.fuse(batch.passages), self.decoder_inputs(batch.targets))
-        labels = pad_rows(batch.targets, IGNORED, self.device)
+        labels = pad_rows(batch.targets, IGNORE_INDEX, self.device)
         return nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
-        """Each question's passages encoded and joined, without padding: one (tokens of all its passages, d) each."""
+        """Each question's encodings, concatenated without padding: (tokens of all its passages, d)."""
         encodings = iter(self.encode([p for question in passages for p in question]))
         return [torch.cat([next(encodings) for _ in question]) for question in passages]
 
     def decoder_inputs(self, targets: Sequence[Sequence[int]]) -> Tensor:
-        """Targets shifted right behind the start token: (questions, longest target)."""
+        """Targets shifted right after the start token: (questions, longest target)."""
         return pad_rows([[self.start, *target[:-1]] for target in targets], self.pad, self.device)
 
 
@@ -129,7 +129,7 @@ def _states(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
 def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
     """Keyword arguments of a model's forward or generate: encodings (questions, tokens, d) and their mask.
 
-    One question needs no padding and no mask.
+    One question alone has no padding.
     """
     states = _padded(fused)
     lengths = torch.tensor([len(f) for f in fused], device=states.device)
@@ -138,9 +138,9 @@ def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Rows (length, d) as one tensor (rows, longest, d), filled with zeros.
+    """Rows (length, d) as one tensor (rows, longest, d), padded with zeros.
 
-    By one concatenation: pad_sequence writes in place, and its gradient copies the whole tensor once for every row.
+    By one concatenation: pad_sequence writes in place, so its backward pass copies the whole tensor once per row.
     """
     longest = max(len(row) for row in rows)
     parts = [part for row in rows for part in (row, row.new_zeros(longest - len(row), row.shape[1]))]
@@ -152,15 +152,15 @@ def passage_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]
     return budget_batches(lengths, token_budget, multiple=PAD_MULTIPLE, min_fill=MIN_FILL)
 
 
-def pad_rows(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> Tensor:
+def pad_rows(rows: Sequence[Sequence[int]], pad_value: int, device: torch.device) -> Tensor:
     """Rows of unequal length as one tensor (rows, longest)."""
     return pad_sequence(
-        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=filler
+        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=pad_value
     ).to(device)
 
 
-def first_known(model: Any, *names: str) -> int | None:
-    """The first of the named token ids that the generation settings or the configuration of a model know."""
+def first_token_id(model: Any, *names: str) -> int | None:
+    """The first of the named token ids in the generation configuration or the configuration of a model."""
     for name in names:
         for source in (model.generation_config, model.config, getattr(model.config, "decoder", None)):
             value = getattr(source, name, None)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fidtools.data.batched import batched
 from fidtools.data.records import Question
 from fidtools.reader.decoding import output_tokens
-from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
+from fidtools.reader.fusion import IGNORE_INDEX, Fusion, pad_rows
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens, input_texts, input_tokens
 
@@ -71,6 +72,6 @@ def _log_likelihoods(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[i
 def _log_likelihoods_together(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
     targets = [list(target)] * len(fused)
     logits = fusion.decode(fused, fusion.decoder_inputs(targets)).float()
-    labels = pad_rows(targets, IGNORED, fusion.device)
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    labels = pad_rows(targets, IGNORE_INDEX, fusion.device)
+    losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return -losses.sum(1)

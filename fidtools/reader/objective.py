@@ -1,4 +1,4 @@
-"""Training a reader: to write the answer after reading the passages (Fusion-in-Decoder; paper, appendix A.2)."""
+"""The training objective of a reader: the answer, given the passages (Fusion-in-Decoder; paper, appendix A.2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fidtools.reader.prompt import read_passages_of
 from fidtools.training.loop import ExampleRef
 
 AHEAD = 16
-"""Questions that are tokenised before their turn."""
+"""Questions that are tokenized in advance."""
 
 
 class ReaderObjective:
@@ -37,7 +37,7 @@ class ReaderObjective:
         self.n_examples = len(train)
 
     def target(self, draw: ExampleRef) -> list[int]:
-        """The tokens to learn: of `target`, else of one of `answers`, drawn anew in each epoch."""
+        """The tokens to learn: of `target`, else of one of `answers`, drawn again in each epoch."""
         question = self.train[draw.index]
         if question.target is not None:
             return self.reader.target(question.target)
@@ -45,13 +45,13 @@ class ReaderObjective:
         return self.reader.target(choice.choice(question.answers or [""]))
 
     def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """The target tokens of all examples: the loss is their mean, as if they were one batch."""
+        """The number of target tokens of all examples: the loss is the mean over them, as if they were one batch."""
         return float(sum(len(self.target(draw)) for draw in draws))
 
     def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
-        """The examples in order, as many together as the token budget allows; one that is larger goes alone.
+        """The examples in order, as many together as the token budget allows; a larger one is alone.
 
-        Those of the next are tokenised while the model works on one.
+        The next ones are tokenized while the model works on this one.
         """
         passages: list[list[list[int]]] = []
         targets: list[list[int]] = []
@@ -93,11 +93,11 @@ class ReaderObjective:
 
 
 def labelled_questions(path: str) -> list[Question]:
-    """The questions of a file, all with passages and an answer to learn or to be judged by. Raises DataError."""
+    """The questions of a file. Raises DataError for one without passages or without an answer."""
     questions = list(read_questions(path))
     for question in questions:
         if not gold_answers(question):
-            hint = "a reader learns from `target`, or from one of `answers`"
+            hint = "a reader is trained on `target`, or on one of `answers`"
             raise DataError("question without answer", path=path, field="answers", value=question.id, hint=hint)
         read_passages_of(question, None)
     return questions
