@@ -16,8 +16,8 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 def resolve_model(name: str | Path) -> str:
     """What `from_pretrained` can load: a folder's path, a hub name as it is, or the folder inside a package.
 
-    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name takes
-    precedence.
+    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name
+    takes precedence.
 
     Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model.
     """
