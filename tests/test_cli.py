@@ -13,7 +13,7 @@ from fidtools import cli, commands
 
 HEAVY = ["torch", "transformers", "faiss", "jnius", "tantivy", "numpy", "rich", "accelerate"]
 MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem != "__init__")
-NAMES = [name.replace("_", "-") for name in MODULES]
+NAMES = [name.replace("_", "-") for name in MODULES if name[0] != "_"]
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import math
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # commands take the names below, and start fast without torch
+    from torch import Tensor
 
 Pooling = Literal["cls", "mean", "max"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
@@ -21,6 +22,6 @@ def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
         return hidden[:, 0].float()
     real = mask.bool().unsqueeze(-1)  # (n, l, 1)
     if how == "max":
-        return hidden.float().masked_fill(~real, -torch.inf).amax(dim=1)
+        return hidden.float().masked_fill(~real, -math.inf).amax(dim=1)
     summed = hidden.float().masked_fill(~real, 0.0).sum(dim=1)
     return summed / real.sum(dim=1)

@@ -20,27 +20,27 @@ Scored = tuple[float, Floats, NDArray[np.float32]]
 
 
 def monitor(scored: Sequence[Scored], temperature: float = 1.0, teacher_temperature: float = 1.0) -> dict[str, float]:
-    """Means over all ranks' questions: loss, KL, inversions, and for k = 1, 5, 20 overlap@k and cover@k.
+    """Means over the questions of all ranks: loss, KL, inversions, and overlap@k and cover@k for k = 1, 5, 20.
 
-    A question counts for k only when it has more than k passages. Equal scores of the student count against it.
+    A question counts for k only when it has more than k passages. Ties of the student's scores count against it.
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
 
-    def note(name: str, values: NDArray[np.float64] | NDArray[np.int64]) -> None:
+    def add(name: str, values: NDArray[np.float64] | NDArray[np.int64]) -> None:
         sums[name] += float(values.sum())
         counts[name] += len(values)
 
-    note("loss", np.array([loss for loss, _, _ in scored]))
+    add("loss", np.array([loss for loss, _, _ in scored]))
     for teacher, student in _by_size(scored):
         mask = torch.ones(teacher.shape, dtype=torch.bool)
         scores = torch.from_numpy(student), torch.from_numpy(teacher)
-        note("kl", kl(*scores, mask, temperature=temperature, teacher_temperature=teacher_temperature).numpy())
-        note("inversions", inversions(teacher, student))
+        add("kl", kl(*scores, mask, temperature=temperature, teacher_temperature=teacher_temperature).numpy())
+        add("inversions", inversions(teacher, student))
         for k in DEPTHS:
             if k < teacher.shape[1]:
-                note(f"overlap@{k}", topk_overlap(teacher, student, k))
-                note(f"cover@{k}", cover_depth(teacher, student, k))
+                add(f"overlap@{k}", topk_overlap(teacher, student, k))
+                add(f"cover@{k}", cover_depth(teacher, student, k))
     return _means(sums, counts)
 
 

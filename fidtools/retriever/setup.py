@@ -1,4 +1,4 @@
-"""The retriever that a training run starts from."""
+"""The initial retriever of a training run: a trained one, or a new LSTM or CNN."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from fidtools.compute.device import Precision
-from fidtools.encoders.new_word_encoder import StudentSize, describe_size, start_vectors
+from fidtools.encoders.new_word_encoder import describe_size, start_vectors
+from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.word_encoders import new_student
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.logs import log
@@ -19,7 +20,7 @@ from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
 
 
-def start_from(
+def load_start(
     name: str,
     *,
     precision: Precision,
@@ -29,43 +30,44 @@ def start_from(
     gradient_checkpointing: bool,
     **changes: Any,
 ) -> Retriever:
-    """The retriever to continue from. `projection` adds one where there is none.
+    """The retriever to train from its initial weights. `projection` adds a token projection where there is none.
 
-    Raises UsageError when it has a projection of another size, or cannot recompute its activations.
+    Raises UsageError when it has a projection of another size, or does not support gradient checkpointing.
     """
     retriever = load_trainable(name, precision=precision, dropout=dropout, **changes)
     encoder = retriever.question_tower[0]
     if projection is not None:
         if freeze_passages:
-            raise UsageError("--freeze-passages keeps the passages' vectors, which a new --projection would change")
-        _project(encoder, projection)
+            raise UsageError("`freeze_passages` keeps the passage vectors, which a new `projection` would change")
+        _add_projection(encoder, projection)
     if gradient_checkpointing:
-        _recompute(encoder)
+        _enable_checkpointing(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
         own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
         retriever = Retriever(own, retriever.passage_tower, precision=precision)
     return retriever
 
 
-def _project(encoder: nn.Module, dim: int) -> None:
+def _add_projection(encoder: nn.Module, dim: int) -> None:
     if not isinstance(encoder, TransformerEncoder):
-        raise UsageError("--projection is for transformers; an LSTM or CNN has its size by --hidden")
+        raise UsageError("`projection` only applies to transformers; the size of an LSTM or CNN is `hidden`")
     if encoder.projection is None:
         encoder.projection = TokenProjection(encoder.dim, dim).to(next(encoder.parameters()).device)
     elif encoder.dim != dim:
-        raise UsageError(f"--projection {dim}: the start has one of size {encoder.dim}, which cannot be changed")
+        raise UsageError(f"`projection` {dim}: the initial model already has one of size {encoder.dim}")
 
 
-def _recompute(encoder: nn.Module) -> None:
+def _enable_checkpointing(encoder: nn.Module) -> None:
     if not isinstance(encoder, TransformerEncoder) or not encoder.model.supports_gradient_checkpointing:
-        raise UsageError("--gradient-checkpointing: this model cannot do it; --token-budget bounds memory as well")
+        hint = "leave it out; `token_budget` bounds the memory of any model"
+        raise UsageError("`gradient_checkpointing` is not supported by this model", hint=hint)
     model = encoder.model
     enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)  # its older name
     enable({"use_reentrant": False})
 
 
 def new_word_student(
-    kind: Kind,
+    kind: StudentKind,
     train: str,
     size: StudentSize,
     *,
@@ -74,7 +76,7 @@ def new_word_student(
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained student with the words of `start_vectors`. Without prefixes: its words are its own."""
+    """An untrained LSTM or CNN with the words of `start_vectors`, which reads texts without prefixes."""
     torch.manual_seed(seed)
     vocabulary, vectors = start_vectors(train, size)
     encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
