@@ -25,7 +25,7 @@ from fidtools.errors import DataError
 from fidtools.logs import log, track
 from fidtools.training.run_folder import RunFolder
 from fidtools.training.settings import TrainingSettings
-from fidtools.training.trackers import Trackers
+from fidtools.training.trackers import Trackers, check_trackers
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,12 @@ def train(
 def check_run(
     folder: Path, settings: TrainingSettings, record: dict[str, Any], *, resume: bool, ignore: tuple[str, ...] = ()
 ) -> None:
-    """Raise what `train` will raise about an unfinished run, before any data is read.
+    """Raise what `train` will raise about an unfinished run and about trackers, before any data is read.
 
     `ignore` names entries that are not in `record` yet because they are only known later.
     """
     RunFolder(folder, {"settings": asdict(settings)} | record).check(resume=resume, ignore=ignore)
+    check_trackers(settings.trackers)
 
 
 def spell_out_attention(module: torch.nn.Module) -> None:

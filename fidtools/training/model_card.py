@@ -181,7 +181,7 @@ def _facts(record: Record, data: Mapping[str, str], step: int) -> Iterator[tuple
     if record["command"] == "train-retriever":
         yield "teacher", record["teacher"]
         yield "loss", record["loss"]
-    yield "update", step
+    yield "updates", step
 
 
 def command_line(record: Record) -> str:

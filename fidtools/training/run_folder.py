@@ -48,9 +48,9 @@ class RunFolder:
         """Refuse to start where another run is unfinished; `ignore` names entries of the record not to compare.
 
         Raises UsageError when there is an unfinished run and it shall not be continued, or when its record differs,
-        NotADirectoryError when the output is a file.
+        NotADirectoryError when the output, or a folder it is to be in, is a file.
         """
-        _check_is_folder(self.output)
+        _check_can_be_folder(self.output)
         if self._newest_state() is None:
             return
         hint = f"or remove {self.folder} to start from scratch"
@@ -160,9 +160,11 @@ def state_name(progress: dict[str, Any]) -> str:
     return f"state-{progress['step']}"
 
 
-def _check_is_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(20, "Not a directory", str(path))
+def _check_can_be_folder(path: Path) -> None:
+    """Whether `path` is a folder, or could be made: what exists of it must be folders."""
+    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(20, "Not a directory", str(existing))
 
 
 def _without(record: Record, names: tuple[str, ...]) -> Record:

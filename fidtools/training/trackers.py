@@ -32,7 +32,21 @@ class Trackers:
             tracker.finish()
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise what starting these trackers will raise, UsageError or FidtoolsError."""
+    for name in names:
+        _tracker_class(name)
+
+
 def _start(name: str, folder: Path) -> Any:
+    kind = _tracker_class(name)
+    if not kind.requires_logging_directory:
+        return kind("fidtools")
+    (folder / "tracking").mkdir(exist_ok=True)
+    return kind("fidtools", logging_dir=str(folder / "tracking"))
+
+
+def _tracker_class(name: str) -> Any:
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
     if name not in LOGGER_TYPE_TO_CLASS:
@@ -40,11 +54,7 @@ def _start(name: str, folder: Path) -> Any:
         raise UsageError(f"`trackers`: unknown tracker {shorten(name)}", hint=f"known are {known}")
     if name not in {str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()}:
         raise FidtoolsError(f"`trackers`: {name} is not installed", hint=f"pip install {name}")
-    kind = LOGGER_TYPE_TO_CLASS[name]
-    if not kind.requires_logging_directory:
-        return kind("fidtools")
-    (folder / "tracking").mkdir(exist_ok=True)
-    return kind("fidtools", logging_dir=str(folder / "tracking"))
+    return LOGGER_TYPE_TO_CLASS[name]
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str | int | float]]:
