@@ -10,12 +10,10 @@ import orjson
 import pytest
 
 from fidtools.cli import run
-from fidtools.encoders import pooling
 from fidtools.reader.presets import PRESETS
 from fidtools.reader.run import ReaderRun
 from fidtools.retriever import losses
 from fidtools.retriever.run import LOSSES, RetrieverRun
-from fidtools.retriever.settings import POOLINGS
 from fidtools.teachers.run import TeacherRun
 from tests.retriever.conftest import plain_model, questions
 
@@ -58,9 +56,8 @@ def test_defaults_are_those_of_the_dataclass(
     assert seen == [(expected, Path("out"), False)]
 
 
-def test_names_of_choices_are_those_of_the_library() -> None:
+def test_the_losses_to_choose_from_are_the_library_s() -> None:
     assert set(LOSSES) == set(losses.LOSSES)
-    assert set(POOLINGS) == set(pooling.POOLINGS)
 
 
 def test_the_paper_s_settings() -> None:
