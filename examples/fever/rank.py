@@ -21,6 +21,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.evaluation.significance import compare
+from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.teachers.model import Teacher, load_teacher
 from fidtools.teachers.objective import score_pairs
@@ -32,12 +33,11 @@ Scores = list[np.ndarray[Any, Any]]
 
 def measures(relevant: np.ndarray[Any, Any], total: int) -> dict[str, float]:
     """The metrics of one ranked list: `relevant` in ranked order, `total` gold documents of the claim."""
-    places = np.flatnonzero(relevant) + 1
     gains = relevant / np.log2(np.arange(2, len(relevant) + 2))
     ideal = np.cumsum(1 / np.log2(np.arange(2, max(total, 10) + 2)))
     found = {
-        "MAP": float((np.arange(1, len(places) + 1) / places).sum() / total),
-        "MRR@10": float(1 / places[0]) if len(places) and places[0] <= 10 else 0.0,
+        "MAP": average_precision(relevant, total),
+        "MRR@10": reciprocal_rank(relevant, 10),
         "P@1": float(relevant[0]),
     }
     found |= {f"nDCG@{k}": float(gains[:k].sum() / ideal[min(k, total) - 1]) for k in (5, 10)}

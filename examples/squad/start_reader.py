@@ -26,7 +26,8 @@ from fidtools.metrics.answer_match import has_answer
 from fidtools.reader.fusion import Batch, Fusion, passage_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.prompt import ReaderSettings
-from fidtools.training.loop import ExampleRef, TrainingSettings, train
+from fidtools.training.loop import ExampleRef, train
+from fidtools.training.settings import TrainingSettings
 
 MOST = 4  # passages of a question
 HELD_OUT = 192
@@ -103,9 +104,9 @@ class Pointing:
             return self.cloze(rng, *rng.choice(self.texts))
         return self.question(rng, self.questions[draw.index], min(2 * draw.epoch, MOST))
 
-    def normalizer(self, draws: list[ExampleRef]) -> float:
+    def loss_denominator(self, refs: list[ExampleRef]) -> float:
         """The number of target tokens."""
-        return float(sum(len(self.example(draw)[1]) for draw in draws))
+        return float(sum(len(self.example(draw)[1]) for draw in refs))
 
     def micro_batches(self, draws: list[ExampleRef]) -> Any:
         """All examples, by length."""

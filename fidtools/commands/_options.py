@@ -51,7 +51,9 @@ token_budget = click.option(
     help="Tokens in one encoder call; bounds memory, changes no result.",
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-resume = click.option("--resume", is_flag=True, help="Continue a run that was killed; starts anew where there is none.")
+resume = click.option(
+    "--resume", is_flag=True, help="Continue an interrupted run; start from scratch where there is none."
+)
 
 
 def _verbosity(ctx: click.Context, param: click.Parameter, value: int) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fidtools.encoders.pooling import Pooling, pool
-
-Kind = Literal["lstm", "cnn"]
+from fidtools.encoders.student_size import StudentKind
 
 
 class WordLSTM(nn.Module):
@@ -67,7 +65,7 @@ class WordEncoder(nn.Module):
         return pool(self.layers(self.dropout(self.words(ids)), mask), mask, self.pooling)
 
 
-def new_word_encoder(kind: Kind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
+def new_word_encoder(kind: StudentKind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
     """An encoder over word vectors (words, w); `hidden` is the LSTM's size per direction or the CNN's channels."""
     layers = WordLSTM(vectors.shape[1], hidden) if kind == "lstm" else WordCNN(vectors.shape[1], hidden)
     return WordEncoder(vectors, layers, dropout=dropout)

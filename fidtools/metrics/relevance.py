@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.records import Question
 from fidtools.metrics.answer_match import AnswerMatcher, usable
-
-Labels = Literal["gold", "answer"]
+from fidtools.metrics.labels import Labels
 
 
 def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:

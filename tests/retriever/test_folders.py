@@ -13,8 +13,9 @@ from transformers import AutoModel, AutoTokenizer
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
+from fidtools.encoders.student_size import StudentKind
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_word_encoder
+from fidtools.encoders.word_encoders import new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer, build_vocabulary
 from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import DataError, FidtoolsError, UsageError
@@ -67,7 +68,7 @@ def test_sentence_transformers_gives_the_same_vectors(
 
 @pytest.mark.parametrize("kind", ["lstm", "cnn"])
 @pytest.mark.parametrize("pooling", ["max", "mean"])
-def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: Kind, pooling: str) -> None:
+def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: StudentKind, pooling: str) -> None:
     torch.manual_seed(0)
     vocabulary = build_vocabulary([" ".join(WORDS)])
     vectors = torch.randn(len(vocabulary), 8)

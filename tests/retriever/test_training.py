@@ -55,7 +55,7 @@ def gradients(student: Student, objective: RetrieverObjective, draws: Sequence[E
     student.zero_grad()
     torch.manual_seed(0)
     for batch in objective.micro_batches(draws):
-        (student(batch) / objective.normalizer(draws)).backward()
+        (student(batch) / objective.loss_denominator(draws)).backward()
     return {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
 
 
@@ -290,14 +290,17 @@ def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give either --retriever, a start, or --student"),
+        ([], "give exactly one of --retriever (initial model) and --student (train from scratch)"),
         (["--retriever", "START", "--loss", "bce"], "--loss bce learns from labels"),
         (["--retriever", "START", "--teacher", "a=b"], "--teacher a=b: expected NAME"),
-        (["--retriever", "START", "--freeze-passages", "--projection", "4"], "--freeze-passages keeps the passages"),
+        (
+            ["--retriever", "START", "--freeze-passages", "--projection", "4"],
+            "--freeze-passages keeps the passage",
+        ),
         (["--retriever", "START", "--temperature", "0"], "--temperature must be above 0"),
-        (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors is where a new --student starts"),
-        (["--retriever", "START", "--freeze-words"], "--freeze-words keeps the word vectors that a new --student"),
-        (["--student", "cnn", "--freeze-words"], "--freeze-words keeps given word vectors"),
+        (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors only applies to a new --student"),
+        (["--retriever", "START", "--freeze-words"], "--freeze-words only applies to a new --student"),
+        (["--student", "cnn", "--freeze-words"], "--freeze-words needs the word vectors to keep"),
     ],
 )
 def test_impossible_combinations_are_refused(
