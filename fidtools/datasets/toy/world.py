@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from fidtools.datasets.toy.invented_words import FIRST_NAMES, LAST_NAMES, VALUES
 from fidtools.datasets.toy.relations import CLOSERS, RELATIONS, SOURCES, Relation
-from fidtools.datasets.toy.vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
 
 PEOPLE = {"train": 150, "dev": 25, "test": 45, "none": 100}
 HINT_SHARE = 0.35
