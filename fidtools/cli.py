@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -97,10 +98,25 @@ def run(args: list[str] | None = None) -> int:
     except OSError as error:
         return _report(_system_message(error), 1)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _report(str(_out_of_memory(error)), 1)
         if FULL not in str(error):
             raise
         return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether PyTorch could not allocate GPU memory. A command that never imported torch cannot have raised it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def _out_of_memory(error: Exception) -> FidtoolsError:
+    wanted = re.search(r"Tried to allocate (\S+ \w+)", str(error))
+    size = f": {wanted[1]} could not be allocated" if wanted else ""
+    hint = "try a smaller --token-budget, fewer passages per question, or --gradient-checkpointing in training"
+    return FidtoolsError(f"out of GPU memory{size}", hint=hint)
 
 
 def _broken_pipe() -> int:

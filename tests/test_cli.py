@@ -91,6 +91,16 @@ def test_a_full_disk_is_one_line_when_a_native_library_met_it(failing_command, c
     assert capsys.readouterr().err.splitlines()[0] == "fidtools: no space left on device"
 
 
+def test_out_of_gpu_memory_names_the_token_budget(failing_command, capsys):
+    import torch
+
+    error = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which"
+    assert failing_command(torch.OutOfMemoryError(error)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "fidtools: out of GPU memory: 20.00 GiB could not be allocated"
+    assert second.startswith("  try a smaller --token-budget")
+
+
 def test_other_failures_of_libraries_are_not_hidden(failing_command):
     with pytest.raises(RuntimeError, match="odd"):
         failing_command(RuntimeError("odd"))
