@@ -43,10 +43,12 @@ precision = click.option(
     show_default=True,
     help="auto: bf16 where the hardware has units for it.",
 )
+TOKEN_BUDGET = 16384
+"""Tokens in one encoder call, unless the command line says otherwise."""
 token_budget = click.option(
     "--token-budget",
     type=click.IntRange(min=1),
-    default=16384,
+    default=TOKEN_BUDGET,
     show_default=True,
     help="Tokens in one encoder call; bounds memory, changes no result.",
 )

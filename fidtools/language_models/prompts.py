@@ -6,20 +6,13 @@ tokens at their border are the ones a model sees in running text.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
 from fidtools.errors import UsageError
-
-Target = Literal["answer", "question"]
-FIELDS = {"answer": ("title", "text", "question"), "question": ("title", "text")}
-NEEDED = {"answer": ("text", "question"), "question": ("text",)}
-ANSWER_PROMPT = "Title: {title}\n{text}\n\nQuestion: {question}\nAnswer:"
-QUESTION_PROMPT = "Passage: {title} {text}\nPlease write a question based on this passage.\nQuestion:"
-DEFAULT_PROMPTS = {"answer": ANSWER_PROMPT, "question": QUESTION_PROMPT}
 
 
 @dataclass(frozen=True)
@@ -31,17 +24,12 @@ class Prompt:
     """
 
     of: Target = "answer"
-    template: str = ANSWER_PROMPT
+    template: str = DEFAULT_PROMPTS["answer"]
     chat: bool = False
     text_maxlength: int = 250
 
     def __post_init__(self) -> None:
         check_template(self.template, self.of)
-
-    def fill(self, passage: Passage, text: str, question: str) -> str:
-        """The prompt of a passage whose text is `text`."""
-        values = {"title": passage.title, "text": text, "question": question}
-        return self.template.format(**{name: values[name] for name in FIELDS[self.of]})
 
     def to_json(self) -> dict[str, Any]:
         """The settings that determine a score, for the record kept with it."""
@@ -51,23 +39,6 @@ class Prompt:
             "chat": self.chat,
             "text_maxlength": self.text_maxlength,
         }
-
-
-def check_template(template: str, of: Target) -> None:
-    """Raise UsageError for a template with fields other than the target's, or without the ones it needs."""
-    hint = f"fields are {', '.join('{' + name + '}' for name in FIELDS[of])}; a literal brace is doubled: {{{{ or }}}}"
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise UsageError(f"--prompt: malformed template: {error}", hint=hint) from error
-    names = [name for _, name, _, _ in parts if name is not None]
-    plain = all(not spec and not conversion for _, name, spec, conversion in parts if name is not None)
-    if unknown := [name for name in names if name not in FIELDS[of]]:
-        raise UsageError(f"--prompt: unknown field {{{unknown[0]}}}", hint=hint)
-    if not plain:
-        raise UsageError("--prompt: fields take neither a format nor a conversion", hint=hint)
-    if missing := [name for name in NEEDED[of] if name not in names]:
-        raise UsageError(f"--prompt: the field {{{missing[0]}}} is missing", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -114,7 +85,7 @@ class PromptTokenizer:
         return cut
 
     def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> Encoded:
-        encoded = self._tokenize(self.prompt.fill(passage, text, question.question), target)
+        encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
         first = True
         while (excess := len(encoded.ids) - self.most_tokens) > 0:
             if not text:
@@ -125,7 +96,7 @@ class PromptTokenizer:
             first = False
             offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
             text = text[: offsets[-excess - 1][1]] if excess < len(offsets) else ""
-            encoded = self._tokenize(self.prompt.fill(passage, text, question.question), target)
+            encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
         return encoded
 
     def _tokenize(self, prompt: str, target: str) -> Encoded:

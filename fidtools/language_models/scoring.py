@@ -29,15 +29,14 @@ class LikelihoodScorer:
     n_context: int | None = None
     per_token: bool = False
     token_budget: int = 4096
-    record: dict[str, Any] | None = None
-    """Kept in each question as `scored_by[name]`: the model, the prompt and how the score was computed."""
+    model_name: str = ""
 
     def __post_init__(self) -> None:
         self.name = score_name(self.prompt, self.per_token)
         self.tokenizer = PromptTokenizer(self.model.tokenizer, self.prompt, self.model.most_tokens)
 
     def score(self, questions: Sequence[Question]) -> None:
-        """Write `scores[name]` into the passages, in nats, and sort them by it.
+        """Write `scores[name]` into the passages, in nats, and sort them by it; the question keeps how in `scored_by`.
 
         Raises DataError for a question without the field `ctxs`, or without an answer where answers are scored.
         """
@@ -49,8 +48,10 @@ class LikelihoodScorer:
         values = iter(log_likelihoods(self.model.network, flat, self.token_budget, per_token=self.per_token))
         for question, prompts in zip(questions, encoded, strict=True):
             question.set_scores({self.name: [next(values) for _ in prompts]}, self.name)
-            if self.record is not None:
-                question.extra[RECORD] = {**question.extra.get(RECORD, {}), self.name: self.record}
+            question.extra[RECORD] = {**question.extra.get(RECORD, {}), self.name: self._record()}
+
+    def _record(self) -> dict[str, Any]:
+        return {"model": self.model_name, **self.prompt.to_json(), "per_token": self.per_token}
 
     def _target(self, question: Question) -> str:
         if self.prompt.of == "question":

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from fidtools.data.prompt_templates import DEFAULT_PROMPTS, check_template
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, UsageError
 from fidtools.language_models.likelihood import log_likelihoods
-from fidtools.language_models.prompts import QUESTION_PROMPT, Encoded, Prompt, PromptTokenizer, check_template
+from fidtools.language_models.prompts import Encoded, Prompt, PromptTokenizer
 
 PASSAGES = [
     Passage("a", "Ada wrote the first program.", "Ada Lovelace"),
@@ -113,7 +114,7 @@ def test_chat_prompts_go_through_the_models_template(tokenizer: Any) -> None:
         "{% if add_generation_prompt %}<bos>assistant\n{% endif %}"
     )
     try:
-        (prompt, *_) = encode(tokenizer, Prompt("question", QUESTION_PROMPT, chat=True), " what is it?")
+        (prompt, *_) = encode(tokenizer, Prompt("question", DEFAULT_PROMPTS["question"], chat=True), " what is it?")
     finally:
         tokenizer.chat_template = None
     assert tokenizer.decode(prompt.ids[: prompt.start]).endswith("Question:<eos><bos>assistant\n")
