@@ -1,6 +1,6 @@
 """Encoding and training speed beside sentence-transformers: same model, same real passages, one process, in turns.
 
-    python benchmarks/retriever.py PASSAGES.jsonl [--size minilm|base] [--count 512] [--questions 2] [--repeats 3]
+    python -m benchmarks.retriever PASSAGES.jsonl [--size minilm|base] [--count 512] [--questions 2] [--repeats 3]
 
 The clock includes tokenisation. Wall time is what counts on a quiet machine; processor time is what travels on a busy
 one. The best of the repeats is reported, after one untimed turn each.
@@ -12,7 +12,6 @@ import argparse
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
+from benchmarks.timing import Timed, in_turns
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.read import read_passages
@@ -35,7 +35,6 @@ from fidtools.retriever.update import Loss, Student
 from fidtools.training.loop import ExampleRef
 
 PER_QUESTION = 32
-Timed = dict[str, tuple[float, float]]
 
 
 def model_folder(size: str) -> str:
@@ -50,20 +49,6 @@ def model_folder(size: str) -> str:
         BertModel(BertConfig()).save_pretrained(folder)
         AutoTokenizer.from_pretrained(resolve_model("minilm")).save_pretrained(folder)
     return folder
-
-
-def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> Timed:
-    """The least wall and processor seconds of each, taking turns, after a turn to warm up."""
-    best: Timed = {}
-    for turn, (name, work) in itertools.product(range(repeats + 1), works.items()):
-        wall, processor = time.perf_counter(), time.process_time()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        took = (time.perf_counter() - wall, time.process_time() - processor)
-        if turn:
-            best[name] = tuple(map(min, best.get(name, took), took))  # type: ignore[assignment]
-    return best
 
 
 def sentence_model(folder: Path, dtype: torch.dtype | None) -> SentenceTransformer:
@@ -129,7 +114,7 @@ def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], sco
         student.train()
         student.zero_grad()
         examples = Examples()
-        examples.questions.add(retriever.question_rows(questions))
+        examples.questions.add(retriever.tokenize_questions(questions))
         for i, group in enumerate(groups):
             numbers = examples.number_passages(group, retriever)
             examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))

@@ -16,7 +16,8 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training.loop import ExampleRef, TrainingSettings, examples_of_step, learning_rate, train
+from fidtools.training.loop import ExampleRef, examples_of_step, learning_rate, train
+from fidtools.training.settings import TrainingSettings
 
 TARGETS = torch.linspace(-1, 1, 10)
 
@@ -42,8 +43,8 @@ class LineObjective:
         self.seen: list[list[int]] = []
         self.stop_at, self.kill_at = stop_at, kill_at
 
-    def normalizer(self, draws):
-        return len(draws)
+    def loss_denominator(self, refs):
+        return len(refs)
 
     def micro_batches(self, draws):
         self.seen.append([draw.index for draw in draws])
@@ -112,9 +113,9 @@ def test_sigterm_loses_no_update(tmp_path):
 def test_another_run_is_not_continued(tmp_path):
     with pytest.raises(SystemExit):
         train(LineObjective(stop_at=5), SETTINGS, tmp_path / "run", resume=False, record={"data": "x"})
-    with pytest.raises(UsageError, match="data was x, now y"):
+    with pytest.raises(UsageError, match="data was x, is now y"):
         train(LineObjective(), SETTINGS, tmp_path / "run", resume=True, record={"data": "y"})
-    with pytest.raises(UsageError, match="--resume continues it"):
+    with pytest.raises(UsageError, match="`resume` continues it"):
         train(LineObjective(), SETTINGS, tmp_path / "run", resume=False, record={"data": "x"})
 
 

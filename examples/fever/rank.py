@@ -2,8 +2,8 @@
 
     python examples/fever/rank.py dev.bm25.jsonl --teacher teacher seed-0 seed-1 seed-2
 
-Each folder holds the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. Beside each the ranked
-claims are written as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
+Each folder has the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. The ranked claims are written beside each
+as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.evaluation.significance import compare
+from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.teachers.model import Teacher, load_teacher
 from fidtools.teachers.objective import score_pairs
@@ -32,12 +33,11 @@ Scores = list[np.ndarray[Any, Any]]
 
 def measures(relevant: np.ndarray[Any, Any], total: int) -> dict[str, float]:
     """The metrics of one ranked list: `relevant` in ranked order, `total` gold documents of the claim."""
-    places = np.flatnonzero(relevant) + 1
     gains = relevant / np.log2(np.arange(2, len(relevant) + 2))
     ideal = np.cumsum(1 / np.log2(np.arange(2, max(total, 10) + 2)))
     found = {
-        "MAP": float((np.arange(1, len(places) + 1) / places).sum() / total),
-        "MRR@10": float(1 / places[0]) if len(places) and places[0] <= 10 else 0.0,
+        "MAP": average_precision(relevant, total),
+        "MRR@10": reciprocal_rank(relevant, 10),
         "P@1": float(relevant[0]),
     }
     found |= {f"nDCG@{k}": float(gains[:k].sum() / ideal[min(k, total) - 1]) for k in (5, 10)}
@@ -55,7 +55,7 @@ def by_student(retriever: Retriever, questions: Sequence[Question]) -> Scores:
 
 
 def by_teacher(teacher: Teacher, questions: Sequence[Question]) -> Scores:
-    """Scores of every claim's candidates read together with it."""
+    """Scores of every claim's candidates, each read together with the claim."""
     texts = [[teacher.settings.passage_text(p.title, p.text) for p in question.ctxs or []] for question in questions]
     return [score_pairs(teacher, [q.question] * len(t), t, BUDGET) for q, t in zip(questions, texts, strict=True)]
 
@@ -71,7 +71,7 @@ def judge(questions: Sequence[Question], scores: Scores) -> dict[str, np.ndarray
 
 
 def ways(model: Retriever | Teacher, question: Question) -> list[Callable[[], object]]:
-    """To rank a claim's candidates: (i) all read or encoded; for a student also (ii) with passage vectors at hand."""
+    """How to rank a claim's candidates: (i) from texts; for a student also (ii) with precomputed passage vectors."""
     if not isinstance(model, Retriever):
         return [lambda: by_teacher(model, [question])]
     vectors = model.encode_passages(question.ctxs or [])
@@ -82,7 +82,7 @@ def ways(model: Retriever | Teacher, question: Question) -> list[Callable[[], ob
 
 
 def seconds(models: dict[str, Retriever | Teacher], question: Question, rounds: int = 9) -> dict[str, list[float]]:
-    """Processor seconds of every model's `ways` on one thread: the fastest of several rounds, the models in turn."""
+    """CPU seconds of every model's `ways` on one thread: the fastest of several interleaved rounds."""
     torch.set_num_threads(1)
     works = {name: ways(model, question) for name, model in models.items()}
     fastest = {name: [float("inf")] * len(work) for name, work in works.items()}
@@ -100,7 +100,7 @@ def _once(work: Callable[[], object]) -> float:
 
 def sizes(model: Retriever | Teacher) -> tuple[int, int]:
     """Parameters with and without the word vectors."""
-    module = model.question_tower[0] if isinstance(model, Retriever) else model.module
+    module = model.question_tower.encoder if isinstance(model, Retriever) else model.module
     total = sum(p.numel() for p in module.parameters())
     return total, total - sum(
         p.numel() for m in module.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()

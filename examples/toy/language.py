@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from fidtools.datasets.toy.invented_words import FIRST_NAMES, LAST_NAMES, VALUES
 from fidtools.datasets.toy.relations import CLOSERS, RELATIONS, SOURCES
-from fidtools.datasets.toy.vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
 
 TOKEN = r"<\w+>|</s>|\w+:?|[^\w\s]"
 READER_SPECIAL = ("<pad>", "</s>", "<unk>", "<extra_id_0>")

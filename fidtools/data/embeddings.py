@@ -16,11 +16,9 @@ import numpy as np
 
 from fidtools.data.files import PathLike
 from fidtools.errors import DataError, MismatchError, UsageError
+from fidtools.typing import Array
 
 DTYPES = ("float32", "float16")
-
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -9,33 +9,69 @@ from torch import Tensor
 from torch.nn import functional
 
 from fidtools.data.batched import batched
+from fidtools.data.prompt_templates import fill_prompt
 from fidtools.data.records import Question
 from fidtools.reader.decoding import output_tokens
 from fidtools.reader.fusion import IGNORE_INDEX, Fusion, pad_rows
 from fidtools.reader.model import Reader
-from fidtools.reader.prompt import Tokens, input_texts, input_tokens
+from fidtools.reader.prompt import Tokens, input_texts, input_tokens, read_passages_of
 
-LIKELIHOOD, LEAVE_ONE_OUT = "likelihood", "leave-one-out"
+LIKELIHOOD, LEAVE_ONE_OUT, QUESTION_LIKELIHOOD = "likelihood", "leave-one-out", "question-likelihood"
 MAX_TOKENS = 32768
 """Of fused inputs that are decoded together."""
 
 
 @torch.inference_mode()
 def score_questions_by_likelihood(
-    reader: Reader, questions: list[Question], tokens: Tokens, name: str, *, gold: bool = True
+    reader: Reader,
+    questions: list[Question],
+    tokens: Tokens,
+    name: str,
+    *,
+    gold: bool = True,
+    per_token: bool = False,
 ) -> list[Question]:
     """Write the score `name` into the questions' passages and sort these by it; returns the questions.
 
     `likelihood` is log p(answer | question, passage); `leave-one-out` is log p(answer | all passages) minus log
-    p(answer | all other passages). `tokens` are those of the questions' passages. The answer is the gold one if `gold`,
-    else the reader's own. Raises DataError for a question without a gold answer.
+    p(answer | all other passages). With `per_token` it is the mean over the answer's tokens, under the name with
+    `-per-token`. `tokens` are those of the questions' passages. The answer is the gold one if `gold`, else the reader's
+    own. Raises DataError for a question without a gold answer.
     """
     fused = reader.fusion.fuse(tokens)
     targets = output_tokens(reader, questions, fused, gold)
     for question, passages, states, target in zip(questions, tokens, fused, targets, strict=True):
         encodings = list(torch.split(states, [len(p) for p in passages]))
-        question.set_scores({name: _likelihoods(reader, question, encodings, target, name)}, name)
+        scores = _likelihoods(reader, question, encodings, target, name)
+        set_likelihoods(question, name, scores, len(target), per_token=per_token)
     return questions
+
+
+@torch.inference_mode()
+def score_questions_by_question_likelihood(
+    reader: Reader, questions: Sequence[Question], template: str, *, per_token: bool = False
+) -> None:
+    """Write `question-likelihood`, log p(question | passage) in nats, and sort the passages by it.
+
+    The encoder reads `template` filled with one passage, the decoder is forced to the question (ART: Sachan et al.,
+    section 2.2). No answer is needed. Raises DataError for a question without the field `ctxs`.
+    """
+    for question in questions:
+        passages = read_passages_of(question, reader.settings.n_context)
+        texts = [fill_prompt(template, "question", passage, passage.text, question) for passage in passages]
+        target = reader.tokenizer(question.question, add_special_tokens=False)["input_ids"]
+        scores: list[float] = []
+        if passages:
+            encodings = reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings))
+            scores = _log_likelihoods(reader.fusion, encodings, target).tolist()
+        set_likelihoods(question, QUESTION_LIKELIHOOD, scores, len(target), per_token=per_token)
+
+
+def set_likelihoods(question: Question, name: str, scores: list[float], tokens: int, *, per_token: bool) -> None:
+    """Write summed log-likelihoods of `tokens` tokens, or their means under the name with `-per-token`."""
+    if per_token:
+        name, scores = f"{name}-per-token", [score / tokens for score in scores]
+    question.set_scores({name: scores}, name)
 
 
 @torch.inference_mode()

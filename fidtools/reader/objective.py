@@ -12,7 +12,6 @@ from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
-from fidtools.errors import DataError
 from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.answering import answer_tokens
 from fidtools.reader.decoding import GenerationSettings, gold_answers
@@ -22,12 +21,12 @@ from fidtools.reader.model import Reader
 from fidtools.reader.prompt import read_passages_of
 from fidtools.training.loop import ExampleRef
 
-AHEAD = 16
-"""Questions that are tokenized in advance."""
+TOKENIZED_AHEAD = 16
+"""Questions that are tokenized while the model works on earlier ones."""
 
 
 class ReaderObjective:
-    """Cross-entropy of the answers' tokens given the fused passages; the best model has the best dev exact match."""
+    """Cross-entropy of the answer tokens given the fused passages; the best model has the highest dev exact match."""
 
     metric = "dev_em"
 
@@ -36,27 +35,27 @@ class ReaderObjective:
         self.module: nn.Module = reader.fusion
         self.n_examples = len(train)
 
-    def target(self, draw: ExampleRef) -> list[int]:
-        """The tokens to learn: of `target`, else of one of `answers`, drawn again in each epoch."""
-        question = self.train[draw.index]
+    def target(self, ref: ExampleRef) -> list[int]:
+        """The token ids to generate: `target`, else one of `answers`, drawn at random in each epoch."""
+        question = self.train[ref.index]
         if question.target is not None:
             return self.reader.target(question.target)
-        choice = random.Random(f"{self.seed} {draw.epoch} {draw.index}")
+        choice = random.Random(f"{self.seed} {ref.epoch} {ref.index}")
         return self.reader.target(choice.choice(question.answers or [""]))
 
-    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """The number of target tokens of all examples: the loss is the mean over them, as if they were one batch."""
-        return float(sum(len(self.target(draw)) for draw in draws))
+    def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
+        """The number of target tokens of all examples: the loss is a mean over tokens, however they are batched."""
+        return float(sum(len(self.target(ref)) for ref in refs))
 
-    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
-        """The examples in order, as many together as the token budget allows; a larger one is alone.
+    def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[Batch]:
+        """The examples in order, as many together as the token budget allows; a larger one is a batch of its own.
 
-        The next ones are tokenized while the model works on this one.
+        The next ones are tokenized while the model works.
         """
         passages: list[list[list[int]]] = []
         targets: list[list[int]] = []
         tokens = 0
-        for ids, target in prefetch(draws, self._example, AHEAD):
+        for ids, target in prefetch(refs, self._example, TOKENIZED_AHEAD):
             size = sum(len(p) for p in ids)
             if passages and tokens + size > self.reader.fusion.token_budget:
                 yield Batch(passages, targets)
@@ -67,11 +66,11 @@ class ReaderObjective:
         if passages:
             yield Batch(passages, targets)
 
-    def _example(self, draw: ExampleRef) -> tuple[list[list[int]], list[int]]:
-        return self.reader.passages(self.train[draw.index]), self.target(draw)
+    def _example(self, ref: ExampleRef) -> tuple[list[list[int]], list[int]]:
+        return self.reader.passages(self.train[ref.index]), self.target(ref)
 
     def evaluate(self) -> dict[str, float]:
-        """Exact match and F1, in percent, of greedy answers on the whole dev set; {} without one."""
+        """Exact match and F1 of greedy answers on the whole dev set, in percent; empty without a dev set."""
         if not self.dev:
             return {}
         mine = ranks().shard(list(in_groups(self.dev, self.reader.settings.n_context)))
@@ -93,11 +92,11 @@ class ReaderObjective:
 
 
 def labelled_questions(path: str) -> list[Question]:
-    """The questions of a file. Raises DataError for one without passages or without an answer."""
+    """The questions of a file, each with passages and an answer. Raises DataError with file and line."""
     questions = list(read_questions(path))
     for question in questions:
         if not gold_answers(question):
-            hint = "a reader is trained on `target`, or on one of `answers`"
-            raise DataError("question without answer", path=path, field="answers", value=question.id, hint=hint)
+            hint = "a reader learns from `target`, or from one of `answers`"
+            raise question.error("question without answer", "answers", question.id, hint)
         read_passages_of(question, None)
     return questions

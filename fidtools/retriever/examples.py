@@ -1,4 +1,4 @@
-"""Training examples: questions, their passages and targets, tokenised once and kept as flat arrays."""
+"""Training examples: questions, their passages and targets, tokenized once and kept as flat arrays."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, several
 from fidtools.logs import log, track
-from fidtools.metrics.relevance import Labels, relevance
+from fidtools.metrics.labels import Labels
+from fidtools.metrics.relevance import relevance
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.targets import Floats, teacher_scores
+from fidtools.retriever.targets import teacher_scores
+from fidtools.typing import Floats
 
-BLOCK = 256
+TOKENIZED_TOGETHER = 256
+"""Questions that are tokenized in one call."""
 
 
 class TokenStore:
@@ -33,7 +36,7 @@ class TokenStore:
         return len(self._ends) - 1
 
     def add(self, rows: Sequence[Sequence[int]]) -> None:
-        """Append texts."""
+        """Append token ids of texts."""
         for row in rows:
             self._tokens.extend(row)
             self._ends.append(len(self._tokens))
@@ -48,7 +51,7 @@ class TokenStore:
 
 @dataclass(frozen=True)
 class Example:
-    """One question: its number, the numbers of its passages (n,), G (n,), and 1 for relevant passages where known."""
+    """One question: its index, the indices of its passages (n,), teacher scores G (n,), labels (n,) where known."""
 
     question: int
     passages: NDArray[np.int32]
@@ -58,24 +61,24 @@ class Example:
 
 @dataclass
 class Examples:
-    """All questions of a file. The same passage met again is kept once."""
+    """All questions of a file. A passage of several questions is stored once."""
 
     questions: TokenStore = field(default_factory=TokenStore)
     passages: TokenStore = field(default_factory=TokenStore)
     items: list[Example] = field(default_factory=list)
-    _numbers: dict[bytes, int] = field(default_factory=dict)
+    _indices: dict[bytes, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def number_passages(self, passages: Sequence[Passage], retriever: Retriever) -> list[int]:
-        """The passages' numbers; those not met before are tokenised and kept."""
+    def add_passages(self, passages: Sequence[Passage], retriever: Retriever) -> list[int]:
+        """The indices of the passages; new ones are tokenized and stored."""
         keys = [hashlib.blake2b(f"{p.title}\0{p.text}".encode(), digest_size=16).digest() for p in passages]
-        new = {key: p for key, p in zip(keys, passages, strict=True) if key not in self._numbers}
+        new = {key: p for key, p in zip(keys, passages, strict=True) if key not in self._indices}
         for key in new:
-            self._numbers[key] = len(self._numbers)
-        self.passages.add(retriever.passage_rows(new.values()))
-        return [self._numbers[key] for key in keys]
+            self._indices[key] = len(self._indices)
+        self.passages.add(retriever.tokenize_passages(new.values()))
+        return [self._indices[key] for key in keys]
 
 
 def read_examples(
@@ -87,33 +90,33 @@ def read_examples(
     *,
     need_positive: bool = False,
 ) -> Examples:
-    """The questions of a file with the scores of their first `n_passages` passages.
+    """The questions of a file with the teacher scores of their first `n_passages` passages.
 
-    Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` leaves out, and counts
-    aloud, questions without a relevant passage. Raises DataError for missing scores or labels, several together.
+    Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` skips questions without
+    a relevant passage and warns of their number. Raises DataError for missing scores or labels, several together.
     """
     examples = Examples()
-    faults: list[DataError] = []
-    dropped = n_faults = 0
-    for block in batched(track(read_questions(path), "reading"), BLOCK):
+    errors: list[DataError] = []
+    skipped = n_errors = 0
+    for block in batched(track(read_questions(path), "reading"), TOKENIZED_TOGETHER):
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
         for question in block:
             try:
                 target = _target(question, n_passages, teachers)
                 relevant = None if labels is None else relevance(question, labels)[: len(target)]
             except DataError as error:
-                n_faults += 1
-                faults = [*faults, error][:5]
+                n_errors += 1
+                errors = [*errors, error][:5]
                 continue
             if need_positive and (relevant is None or not relevant.any()):
-                dropped += 1
-            elif not n_faults:
+                skipped += 1
+            elif not n_errors:
                 kept.append((question, target, relevant))
         _add(examples, kept, retriever)
-    if n_faults:
-        raise several(faults, n_faults)
-    if dropped:
-        log.warning("%s: %d questions without a relevant passage are left out", path, dropped)
+    if n_errors:
+        raise several(errors, n_errors)
+    if skipped:
+        log.warning("%s: skipped %d questions without a relevant passage", path, skipped)
     return examples
 
 
@@ -121,7 +124,7 @@ def _target(question: Question, count: int, teachers: Mapping[str, float]) -> Fl
     if teachers:
         return teacher_scores(question, count, teachers)
     if not question.ctxs:
-        raise question.error("no passages to learn from", "ctxs", question.id)
+        raise question.error("question without passages", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))
 
 
@@ -129,9 +132,9 @@ def _add(
     examples: Examples, kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]], retriever: Retriever
 ) -> None:
     first = len(examples.questions)
-    examples.questions.add(retriever.question_rows(question.question for question, _, _ in kept))
+    examples.questions.add(retriever.tokenize_questions(question.question for question, _, _ in kept))
     chosen = [(question.ctxs or [])[: len(target)] for question, target, _ in kept]
-    numbers = iter(examples.number_passages([p for passages in chosen for p in passages], retriever))
+    passages = iter(examples.add_passages([p for ctxs in chosen for p in ctxs], retriever))
     for i, (_, target, relevant) in enumerate(kept):
-        own = np.fromiter((next(numbers) for _ in target), dtype=np.int32, count=len(target))
-        examples.items.append(Example(first + i, own, target, relevant))
+        indices = np.fromiter((next(passages) for _ in target), dtype=np.int32, count=len(target))
+        examples.items.append(Example(first + i, indices, target, relevant))

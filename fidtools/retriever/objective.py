@@ -1,10 +1,9 @@
-"""Training a retriever: to rank a question's passages as the teacher does (paper, sections 3.4 and 3.5)."""
+"""The objective of a retriever: rank a question's passages as the teacher does (paper, sections 3.4 and 3.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch import nn
@@ -12,14 +11,13 @@ from torch import nn
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.monitors import monitor
+from fidtools.retriever.run import Select
 from fidtools.retriever.update import Batch, Student, make_batch
 from fidtools.training.loop import ExampleRef
 
-Select = Literal["loss", "overlap", "inversions"]
-
 
 class RetrieverObjective:
-    """One loss over (question, passages, teacher scores), with the monitors of appendix A.2 on the whole dev set."""
+    """A distillation loss on the training questions; loss and the monitors of appendix A.2 on the whole dev set."""
 
     metric = "selection"
 
@@ -28,16 +26,16 @@ class RetrieverObjective:
         self.module: nn.Module = student
         self.n_examples = len(train)
 
-    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """The number of questions: the loss is their mean."""
-        return float(len(draws))
+    def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
+        """The number of questions: the loss is a mean over questions."""
+        return float(len(refs))
 
-    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
+    def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[Batch]:
         """The questions in order, as many together as the token budget allows.
 
-        In-batch negatives need all of them together, and those of the other ranks.
+        In-batch negatives (infonce) need all questions of the update in one batch, those of the other ranks too.
         """
-        items = [self.train_set.items[draw.index] for draw in draws]
+        items = [self.train_set.items[ref.index] for ref in refs]
         if self.student.loss.name == "infonce":
             yield make_batch(self.train_set, interleaved(gather(items)))
             return
@@ -45,7 +43,7 @@ class RetrieverObjective:
             yield make_batch(self.train_set, together)
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and monitors, means over the whole dev set; {} without one."""
+        """Means of loss and monitors over the whole dev set; empty without a dev set."""
         if self.dev is None:
             return {}
         mine = ranks().shard(self.dev.items)
@@ -63,7 +61,7 @@ class RetrieverObjective:
         return metrics | {"selection": self._selection(metrics)}
 
     def _selection(self, metrics: dict[str, float]) -> float:
-        """What the best model has most of."""
+        """The value by which the best model is chosen, larger is better."""
         if self.select == "overlap":
             return float(np.mean([value for name, value in metrics.items() if name.startswith("overlap@")]))
         return -metrics[self.select]
@@ -74,20 +72,20 @@ class RetrieverObjective:
 
 
 def grouped(examples: Examples, items: Sequence[Example], budget: int) -> Iterator[list[Example]]:
-    """Consecutive examples whose passages have at most `budget` tokens together; one that is larger goes alone."""
+    """Consecutive examples with at most `budget` tokens of distinct passages; a larger one is a group alone."""
     group: list[Example] = []
-    met: set[int] = set()
+    seen: set[int] = set()
     tokens = 0
     for item in items:
-        new = {int(number) for number in item.passages} - met
+        new = {int(number) for number in item.passages} - seen
         size = sum(examples.passages.length(number) for number in new)
         if group and tokens + size > budget:
             yield group
             new = {int(number) for number in item.passages}
-            group, met, tokens = [], set(), 0
+            group, seen, tokens = [], set(), 0
             size = sum(examples.passages.length(number) for number in new)
         group.append(item)
-        met |= new
+        seen |= new
         tokens += size
     if group:
         yield group

@@ -1,25 +1,28 @@
-"""The retriever that a training run starts from."""
+"""The initial retriever of a training run: a trained one, or a new LSTM or CNN."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from fidtools.compute.device import Compute
-from fidtools.encoders.new_word_encoder import StudentSize, describe_size, start_vectors
+from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.vocabulary import new_vocabulary
+from fidtools.encoders.word_encoders import describe_size, new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
 
-def start_from(
+def load_start(
     name: str,
     *,
     compute: Compute,
@@ -29,43 +32,44 @@ def start_from(
     gradient_checkpointing: bool,
     **changes: Any,
 ) -> Retriever:
-    """The retriever to continue from. `projection` adds one where there is none.
+    """The retriever to train from its initial weights. `projection` adds a token projection where there is none.
 
-    Raises UsageError when it has a projection of another size, or cannot recompute its activations.
+    Raises UsageError when it has a projection of another size, or does not support gradient checkpointing.
     """
     retriever = load_trainable(name, compute=compute, dropout=dropout, **changes)
-    encoder = retriever.question_tower[0]
+    encoder = retriever.question_tower.encoder
     if projection is not None:
         if freeze_passages:
-            raise UsageError("--freeze-passages keeps the passages' vectors, which a new --projection would change")
-        _project(encoder, projection)
+            raise UsageError("`freeze_passages` keeps the passage vectors, which a new `projection` would change")
+        _add_projection(encoder, projection)
     if gradient_checkpointing:
-        _recompute(encoder)
+        _enable_checkpointing(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
-        own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
+        own = replace(retriever.question_tower, encoder=copy.deepcopy(encoder))
         retriever = Retriever(own, retriever.passage_tower, compute=compute)
     return retriever
 
 
-def _project(encoder: nn.Module, dim: int) -> None:
+def _add_projection(encoder: nn.Module, dim: int) -> None:
     if not isinstance(encoder, TransformerEncoder):
-        raise UsageError("--projection is for transformers; an LSTM or CNN has its size by --hidden")
+        raise UsageError("`projection` only applies to transformers; the size of an LSTM or CNN is `hidden`")
     if encoder.projection is None:
         encoder.projection = TokenProjection(encoder.dim, dim).to(next(encoder.parameters()).device)
     elif encoder.dim != dim:
-        raise UsageError(f"--projection {dim}: the start has one of size {encoder.dim}, which cannot be changed")
+        raise UsageError(f"`projection` {dim}: the initial model already has one of size {encoder.dim}")
 
 
-def _recompute(encoder: nn.Module) -> None:
+def _enable_checkpointing(encoder: nn.Module) -> None:
     if not isinstance(encoder, TransformerEncoder) or not encoder.model.supports_gradient_checkpointing:
-        raise UsageError("--gradient-checkpointing: this model cannot do it; --token-budget bounds memory as well")
+        hint = "leave it out; `token_budget` bounds the memory of any model"
+        raise UsageError("`gradient_checkpointing` is not supported by this model", hint=hint)
     model = encoder.model
     enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)  # its older name
     enable({"use_reentrant": False})
 
 
 def new_word_student(
-    kind: Kind,
+    kind: StudentKind,
     train: str,
     size: StudentSize,
     *,
@@ -74,13 +78,13 @@ def new_word_student(
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained student with the words of `start_vectors`. Without prefixes: its words are its own."""
+    """An untrained LSTM or CNN with the words of `new_vocabulary`, which reads texts without prefixes."""
     torch.manual_seed(seed)
-    vocabulary, vectors = start_vectors(train, size)
-    encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
+    vocabulary, vectors = new_vocabulary(train, size)
+    encoder = new_word_encoder(kind, vectors, size.hidden, dropout=dropout or 0.0)
     encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
-    tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
-    encoder.pooling = tower[2].pooling
+    tower = Tower(encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
+    encoder.pooling = tower.settings.pooling
     return Retriever(tower, compute=compute)

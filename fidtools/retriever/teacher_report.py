@@ -1,4 +1,4 @@
-"""What a teacher's scores are worth before anything is trained on them."""
+"""Diagnostics of a teacher's scores, before a retriever is trained on them."""
 
 from __future__ import annotations
 
@@ -11,35 +11,47 @@ from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
-from fidtools.data.records import Question
+from fidtools.data.records import Passage, Question
+from fidtools.metrics.labels import Labels
 from fidtools.metrics.rank_correlation import spearman
-from fidtools.metrics.relevance import Labels, relevance
-from fidtools.retriever.targets import Floats, effective_number, teacher_scores
+from fidtools.metrics.relevance import relevance
+from fidtools.retriever.targets import perplexity, teacher_scores
+from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))
-"""0.001 … 100, four a decade."""
+"""0.001 … 100, four per decade."""
 
 
 def auc(scores: Floats, relevant: NDArray[np.bool_]) -> float | None:
-    """The share of (relevant, other) pairs that the scores put in the right order, ties as half; None without both."""
-    good, bad = scores[relevant], scores[~relevant]
-    if not len(good) or not len(bad):
+    """The share of (relevant, irrelevant) pairs that `scores` (n,) order correctly; None without pairs.
+
+    Ties count half.
+    """
+    positive, negative = scores[relevant], scores[~relevant]
+    if not len(positive) or not len(negative):
         return None
-    ordered = np.sort(bad)
-    below = np.searchsorted(ordered, good, "left")
-    upto = np.searchsorted(ordered, good, "right")
-    return float((below + upto).sum() / 2 / (len(good) * len(bad)))
+    ascending = np.sort(negative)
+    below = np.searchsorted(ascending, positive, "left")
+    up_to = np.searchsorted(ascending, positive, "right")
+    return float((below + up_to).sum() / 2 / (len(positive) * len(negative)))
 
 
-def lost_probability(scores: Floats, relevant: NDArray[np.bool_], temperature: float) -> float:
-    """−log of the share of softmax(scores / temperature) that falls on relevant passages."""
+def negative_log_likelihood(scores: Floats, relevant: NDArray[np.bool_], temperature: float) -> float:
+    """−log of the probability that softmax(scores / temperature) gives to the relevant passages."""
     scaled = scores / temperature
     return float(np.logaddexp.reduce(scaled) - np.logaddexp.reduce(scaled[relevant]))
 
 
 @dataclass
 class Report:
-    """Means over questions; a figure that no question allows is None. Text lengths are in characters."""
+    """Means over questions; None where no question defines a figure. Text lengths are in characters.
+
+    `effective` is the mean effective number of passages of softmax(G / temperature), `uniform` the number of questions
+    whose scores are all equal. `auc_*` is how well the scores separate passages with an answer, and gold ones, from the
+    others. `length` and `rank` are Spearman correlations of the scores with the passages' length and with their rank by
+    `previous` or bm25 score (negative: passages ranked first score high). `temperature` is the one under which the
+    target puts most probability on gold passages, else on passages with an answer (`temperature_by`).
+    """
 
     questions: int = 0
     passages: float = 0.0
@@ -57,49 +69,74 @@ class Report:
         return dict(vars(self))
 
 
+@dataclass(frozen=True)
+class _QuestionFigures:
+    """The figures of one question; None where it does not define one. Its labels (n,) by kind."""
+
+    scores: Floats
+    effective: float
+    length: float | None
+    rank: float | None
+    labels: dict[Labels, NDArray[np.bool_]]
+
+
 def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, temperature: float = 1.0) -> Report:
-    """Look through a scored file.
-
-    `effective` is the mean effective number of passages of softmax(G / temperature). `auc_*` say how well the scores
-    tell passages with an answer, and gold ones, from the others. `length` and `rank` are Spearman correlations of the
-    scores with the passages' length and with their place by `previous` or bm25 score (negative: early ones score high).
-    `temperature` is the one under which the target puts most probability on gold passages, else on answers' passages.
-    """
-    found = Report()
-    columns: dict[str, list[float]] = {
-        name: [] for name in ("passages", "effective", "answer", "gold", "length", "rank")
-    }
-    judged: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {"gold": [], "answer": []}
-    for question in read_questions(path):
-        scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers)
-        passages = (question.ctxs or [])[: len(scores)]
-        found.questions += 1
-        found.uniform += len(scores) > 1 and float(np.ptp(scores)) == 0.0
-        columns["passages"].append(len(scores))
-        columns["effective"].append(effective_number(scores, temperature))
-        lengths = np.array([float(len(passage.text)) for passage in passages])
-        _note(columns["length"], _correlation(scores, lengths))
-        before = [passage.scores.get("previous", passage.scores.get("bm25")) for passage in passages]
-        if None not in before:
-            order = np.argsort(np.argsort(-np.array(before, dtype=np.float64), kind="stable"))
-            _note(columns["rank"], _correlation(scores, order.astype(np.float64)))
-        for kind, labels in _labels(question).items():
-            marks = labels[: len(scores)]
-            _note(columns[kind], auc(scores, marks))
-            if marks.any() and not marks.all():
-                judged[kind].append((scores, marks))
-    means = {name: float(np.mean(values)) if values else None for name, values in columns.items()}
-    found.passages, found.effective = means["passages"] or 0.0, means["effective"] or 0.0
-    found.auc_answer, found.auc_gold = means["answer"], means["gold"]
-    found.length, found.rank = means["length"], means["rank"]
-    for kind in ("gold", "answer"):
-        if judged[kind]:
-            found.temperature, found.temperature_by = best_temperature(judged[kind]), kind
-            break
-    return found
+    """The report on a scored file. Raises DataError for a passage that a teacher has not scored."""
+    found = [_figures(question, teachers, n_passages, temperature) for question in read_questions(path)]
+    best, by = _best_temperature_of(found)
+    return Report(
+        questions=len(found),
+        passages=_mean([len(item.scores) for item in found]) or 0.0,
+        effective=_mean([item.effective for item in found]) or 0.0,
+        uniform=sum(len(item.scores) > 1 and float(np.ptp(item.scores)) == 0.0 for item in found),
+        auc_answer=_mean([auc(item.scores, item.labels["answer"]) for item in found if "answer" in item.labels]),
+        auc_gold=_mean([auc(item.scores, item.labels["gold"]) for item in found if "gold" in item.labels]),
+        length=_mean([item.length for item in found]),
+        rank=_mean([item.rank for item in found]),
+        temperature=best,
+        temperature_by=by,
+    )
 
 
-def _labels(question: Question) -> dict[str, NDArray[np.bool_]]:
+def _figures(
+    question: Question, teachers: dict[str, float], n_passages: int | None, temperature: float
+) -> _QuestionFigures:
+    scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers)
+    passages = (question.ctxs or [])[: len(scores)]
+    lengths = np.array([float(len(passage.text)) for passage in passages])
+    return _QuestionFigures(
+        scores=scores,
+        effective=perplexity(scores, temperature),
+        length=_correlation(scores, lengths),
+        rank=_correlation_with_rank(scores, passages),
+        labels={kind: labels[: len(scores)] for kind, labels in _labels(question).items()},
+    )
+
+
+def _correlation_with_rank(scores: Floats, passages: Sequence[Passage]) -> float | None:
+    before = [passage.scores.get("previous", passage.scores.get("bm25")) for passage in passages]
+    if None in before:
+        return None
+    ranks = np.argsort(np.argsort(-np.array(before, dtype=np.float64), kind="stable"))
+    return _correlation(scores, ranks.astype(np.float64))
+
+
+def _best_temperature_of(found: Sequence[_QuestionFigures]) -> tuple[float | None, Labels | None]:
+    """The best temperature by gold labels, else by answers, and by which of them."""
+    kinds: tuple[Labels, ...] = ("gold", "answer")
+    for kind in kinds:
+        labelled = [(item.scores, item.labels[kind]) for item in found if kind in item.labels]
+        if separable := [(scores, marks) for scores, marks in labelled if marks.any() and not marks.all()]:
+            return best_temperature(separable), kind
+    return None, None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _labels(question: Question) -> dict[Labels, NDArray[np.bool_]]:
     kinds: list[Labels] = []
     if isinstance(question.extra.get("gold"), list):
         kinds.append("gold")
@@ -108,40 +145,35 @@ def _labels(question: Question) -> dict[str, NDArray[np.bool_]]:
     return {kind: relevance(question, kind) for kind in kinds}
 
 
-def _note(values: list[float], value: float | None) -> None:
-    if value is not None:
-        values.append(value)
-
-
 def _correlation(a: Floats, b: Floats) -> float | None:
-    """Spearman's, where both vary."""
+    """Spearman's correlation; None where one side is constant."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(spearman(a[None], b[None])[0])
 
 
 def best_temperature(judged: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> float:
-    """Of `TEMPERATURES`, the one with the least mean `lost_probability`."""
+    """The one of `TEMPERATURES` with the least mean `negative_log_likelihood`."""
 
-    def lost(temperature: float) -> float:
-        return float(np.mean([lost_probability(scores, marks, temperature) for scores, marks in judged]))
+    def loss(temperature: float) -> float:
+        return float(np.mean([negative_log_likelihood(scores, marks, temperature) for scores, marks in judged]))
 
-    return min(TEMPERATURES, key=lost)
+    return min(TEMPERATURES, key=loss)
 
 
 def table(report: Report) -> Iterable[tuple[str, str]]:
-    """The report's lines for people: what, and how much."""
+    """The lines of the report for people: name and value."""
 
     def number(value: float | None, digits: int = 3) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
 
     yield "questions", str(report.questions)
-    yield "passages a question", number(report.passages, 1)
+    yield "passages per question", number(report.passages, 1)
     yield "effective number of passages of the target", number(report.effective, 1)
     yield "questions with a uniform target", str(report.uniform)
     yield "AUC against has-answer", number(report.auc_answer)
     yield "AUC against gold passages", number(report.auc_gold)
-    yield "correlation with a passage's length", number(report.length)
-    yield "correlation with its rank before", number(report.rank)
+    yield "correlation with passage length", number(report.length)
+    yield "correlation with previous rank", number(report.rank)
     by = f" (by {report.temperature_by})" if report.temperature_by else ""
     yield "best temperature" + by, "–" if report.temperature is None else f"{report.temperature:g}"

@@ -1,112 +1,120 @@
-"""One training run of a retriever, from its options to its folder."""
+"""One training run of a retriever, from its configuration to its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fidtools.compute.device import Compute, choose_device
-from fidtools.encoders.new_word_encoder import StudentSize, refuse_words
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.objective import RetrieverObjective
-from fidtools.retriever.setup import new_word_student, start_from
+from fidtools.retriever.run import RetrieverRun
+from fidtools.retriever.setup import load_start, new_word_student
 from fidtools.retriever.targets import check_targets, parse_teacher
 from fidtools.retriever.update import Loss, Student, make_batch
-from fidtools.training.loop import TrainingSettings, train
+from fidtools.training.loop import check_run, describe_metrics, train
 
-TEXT = ("pooling", "normalize", "question_format", "passage_format", "question_maxlength", "passage_maxlength")
-SPREAD_QUESTIONS, SPREADS = 8, np.geomspace(1.0, 32.0, 21).tolist()
-"""The scores of so many questions tell how a student's are spread, and how they would better be."""
+CALIBRATION_QUESTIONS, SCALES = 8, np.geomspace(1.0, 32.0, 21).tolist()
+"""The initial scale of a student's scores is chosen on this many questions, among these standard deviations."""
 
 
-def train_retriever(
-    options: Mapping[str, Any], folder: Path, *, resume: bool, trackers: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """Train as `options` (the command's, by name) say, into `folder`; returns the best model's dev metrics.
+def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[str, float]:
+    """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
-    Raises DataError when the targets cannot teach anything, UsageError when options contradict each other.
+    Raises DataError when the targets cannot teach anything, UsageError when settings contradict each other or an
+    unfinished run exists that is not continued or used other settings.
     """
-    loss = Loss(name=options["loss"], **_only(options, [f.name for f in fields(Loss) if f.name != "name"]))
-    _check(loss, options)
-    retriever = _start(options)
-    record = {"command": "train-retriever", **options, "start": retriever.question_fingerprint}
-    examples = _read(options["train"], retriever, loss, options)
-    student = Student(retriever, loss, **_only(options, ["token_budget", "freeze_passages"]))
+    loss = _loss(run)
+    teachers = parse_teacher(run.teacher) if loss.needs_teacher else {}
+    check_run(output, run.settings, run.record(), resume=resume, ignore=("start",))
+    retriever = _initial_retriever(run)
+    record = run.record() | {"start": retriever.question_fingerprint}
+    check_run(output, run.settings, record, resume=resume)
+    examples = _read(run.train, retriever, loss, teachers, run)
+    student = Student(retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages)
     _calibrate(student, examples)
-    dev = _read(options["dev"], retriever, loss, options) if options["dev"] else None
-    log.info("training on %d questions, %d to choose by", len(examples), len(dev or ()))
-    objective = RetrieverObjective(student, examples, dev, options["select"])
-    settings = TrainingSettings(
-        **_only(options, [f.name for f in fields(TrainingSettings) if f.name != "trackers"]), trackers=trackers
-    )
-    metrics = train(objective, settings, folder, resume=resume, record=record)
-    log.info("best: %s", ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()) or "the last update")
+    dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
+    log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
+    objective = RetrieverObjective(student, examples, dev, run.select)
+    metrics = train(objective, run.settings, output, resume=resume, record=record)
+    log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
 
-def _only(options: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: options[name] for name in names if name in options}
+def _loss(run: RetrieverRun) -> Loss:
+    loss = Loss(
+        name=run.loss,
+        temperature=run.temperature,
+        teacher_temperature=run.teacher_temperature,
+        gamma=run.gamma,
+        alpha=run.alpha,
+        per_passage=run.per_passage,
+    )
+    if loss.needs_labels and not run.labels:
+        raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
+    return loss
 
 
-def _check(loss: Loss, options: Mapping[str, Any]) -> None:
-    if loss.needs_labels and not options["labels"]:
-        raise UsageError(f"--loss {loss.name} learns from labels", hint="--labels gold, or --labels answer")
-    if options["student"] is None:
-        refuse_words(options, "--student")
-    for name in ("temperature", "teacher_temperature"):
-        if not options[name] > 0:
-            raise UsageError(f"--{name.replace('_', '-')} must be above 0")
-
-
-def _start(options: Mapping[str, Any]) -> Retriever:
-    texts = {name: value for name in TEXT if (value := options[name]) is not None}
-    compute = Compute.choose(options["precision"])
-    if options["student"] is None:
-        names = ["dropout", "projection", "freeze_passages", "gradient_checkpointing"]
-        return start_from(options["retriever"], compute=compute, **_only(options, names), **texts)
-    size = StudentSize(**_only(options, [f.name for f in fields(StudentSize)]))
-    choices = _only(options, ["dropout", "seed"])
-    return new_word_student(options["student"], options["train"], size, compute=compute, **choices, **texts)
+def _initial_retriever(run: RetrieverRun) -> Retriever:
+    compute = Compute.choose(run.settings.precision)
+    if run.student is not None:
+        return new_word_student(
+            run.student,
+            run.train,
+            run.size,
+            compute=compute,
+            dropout=run.dropout,
+            seed=run.settings.seed,
+            **run.format_changes(),
+        )
+    assert run.retriever is not None, "a run has a start or a student"
+    return load_start(
+        run.retriever,
+        compute=compute,
+        dropout=run.dropout,
+        projection=run.projection,
+        freeze_passages=run.freeze_passages,
+        gradient_checkpointing=run.gradient_checkpointing,
+        **run.format_changes(),
+    )
 
 
 def _calibrate(student: Student, examples: Examples) -> None:
-    """What is judged on a scale of its own begins around the constant that does best, at unit spread or more.
+    """Initialise the calibration, where the student has one: around the best constant score, at the best scale.
 
-    More does better on the first questions after an earlier training; of untrained vectors it makes confident noise.
+    The scale is the one with the least loss on the first questions, which is larger than 1 for a student that has
+    been trained before. A fixed large one would make an untrained student confident of noise.
     """
     if (calibration := student.calibration) is None:
         return
-    first = make_batch(examples, examples.items[:SPREAD_QUESTIONS])
+    first = make_batch(examples, examples.items[:CALIBRATION_QUESTIONS])
     scores = student.to(choose_device()).eval().score(first)
-    centre = _centre(student.loss, examples)
+    centre = _initial_mean(student.loss, examples)
 
-    def loss_at(spread: float) -> float:
-        calibration.begin(scores[first.mask], centre, spread)
+    def loss_at(scale: float) -> float:
+        calibration.init_from_scores(scores[first.mask], centre, scale)
         return student.dev_loss(calibration(scores), first).sum().item()
 
-    calibration.begin(scores[first.mask], centre, min(SPREADS, key=loss_at))
+    calibration.init_from_scores(scores[first.mask], centre, min(SCALES, key=loss_at))
 
 
-def _centre(loss: Loss, examples: Examples) -> float:
+def _initial_mean(loss: Loss, examples: Examples) -> float:
     targets, labels = [item.teacher for item in examples.items], [item.labels for item in examples.items]
-    if loss.name == "bce":
+    if loss.spec.log_odds:
         return best_constant(targets, labels, loss.alpha, loss.temperature)
     return float(np.mean(np.concatenate(targets)))
 
 
-def _read(path: str, retriever: Retriever, loss: Loss, options: Mapping[str, Any]) -> Examples:
-    teachers = parse_teacher(options["teacher"]) if loss.needs_teacher else {}
-    labels = options["labels"] if loss.needs_labels else None
-    need = loss.name == "infonce"
-    examples = read_examples(path, retriever, teachers, options["n_passages"], labels, need_positive=need)
+def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
+    labels = run.labels if loss.needs_labels else None
+    need_positive = loss.spec.in_batch
+    examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
     if teachers:
         temperature = loss.teacher_temperature if loss.name == "kl" else None
         check_targets([item.teacher for item in examples.items], temperature, path)

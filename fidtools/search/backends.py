@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, read_embeddings, shards
@@ -16,8 +14,8 @@ from fidtools.logs import log
 from fidtools.search.exact import DEFAULT_MEMORY, search
 from fidtools.search.ranked import Ranked, merged
 from fidtools.search.vectors import FileVectors, Selected, Sliced, Stacked, Vectors
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 Encoder = dict[str, Any]
 
 

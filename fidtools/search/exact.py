@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +26,8 @@ from fidtools.search.ranked import Ranked
 from fidtools.search.rescoring import brute_force, rescored
 from fidtools.search.survivors import INFINITY, Survivors, least_of_best
 from fidtools.search.vectors import Vectors, blocks
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 GROUP = 16  # passages whose best score is compared at once
 FLOAT = 4
 LARGEST_BLOCK = 4096  # so that what is made of it stays in the processor's cache

@@ -24,8 +24,8 @@ from fidtools.search.exact import search
 from fidtools.search.faiss_recipes import Recipe
 from fidtools.search.ranked import Ranked, best
 from fidtools.search.vectors import FileVectors, Stacked, Vectors, blocks
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 BLOCK = 1 << 16  # vectors added together
 KEPT = ("encoder", "text_sha256", "precision")  # of the embeddings' meta
 

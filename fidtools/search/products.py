@@ -19,13 +19,12 @@ import functools
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fidtools.errors import DataError
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 Product = Literal["bf16", "float32"]
 SUMMING = 2.0**-22  # four times float32's rounding: accelerators add less carefully than IEEE asks
 BF16_ROUNDING = 2.0**-8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 from fidtools.search.products import check_finite
 from fidtools.search.ranked import Ranked, merged
 from fidtools.search.vectors import Vectors, blocks
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 CACHED = 128  # pairs whose products fit into the processor's cache
 RESCORED = 8192  # pairs scored by one thread at once
 BRUTE_BLOCK = 1024

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
-
-import numpy as np
 
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.batched import batched
@@ -14,8 +11,8 @@ from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
 from fidtools.search.backends import SearchIndex
 from fidtools.search.ranked import Ranked
+from fidtools.typing import Array
 
-Array = np.ndarray[Any, Any]
 Encode = Callable[[Sequence[str]], Array]
 BATCH = 16384  # questions encoded and searched together: the vectors are read once for each batch
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from fidtools.data.records import Passage
 from fidtools.errors import UsageError
+from fidtools.typing import Array
 
 EngineName = Literal["tantivy", "lucene"]
 AnalyzerName = Literal["english", "standard", "spacy"]
 K1, B = 1.2, 0.75
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A BiLSTM whose two texts attend to each other, after the coattention of Xiong, Zhong & Socher (2017)."""
+"""A BiLSTM over two texts that attend to each other, after the coattention of Xiong, Zhong & Socher (2017)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 from fidtools.encoders.pooling import pool
 from fidtools.encoders.word_encoders import WordLSTM
 
-ALIKE = 16.0
-"""Affinity of a new model: so many times the inner product of two states, so that like words attend to each other."""
+AFFINITY_INIT = 16.0
+"""The affinity of a new model is this multiple of the inner product of two states: equal words attend to each other."""
 
 
 class Coattention(nn.Module):
     """question, passage -> one score.
 
-    Both texts go through one BiLSTM (Q: q × h, P: p × h). With A = Q W Pᵀ, every question word takes a mean
-    of the passage's words, weighted by softmax of its row of A, and every passage word likewise of the question's. Each
-    word with what it attended to, their difference and product, goes through a second BiLSTM; the largest value of
-    each component on either side makes the features of a two-layer classifier.
+    One BiLSTM encodes both texts (Q: q × h, P: p × h). With the affinity A = Q W Pᵀ, every question word attends to
+    the passage's words by the softmax of its row of A, and every passage word to the question's by its column. A
+    second BiLSTM reads each word beside what it attends to, their difference and their product. Max pooling of either
+    side gives the features of a two-layer classifier.
     """
 
     def __init__(self, vectors: Tensor, hidden: int, *, dropout: float = 0.1) -> None:
@@ -27,7 +27,7 @@ class Coattention(nn.Module):
         self.words = nn.Embedding(vectors.shape[0], vectors.shape[1], padding_idx=0, _weight=vectors.float())
         self.read = WordLSTM(vectors.shape[1], hidden)
         self.affinity = nn.Linear(2 * hidden, 2 * hidden, bias=False)
-        nn.init.eye_(self.affinity.weight).data.mul_(ALIKE)
+        nn.init.eye_(self.affinity.weight).data.mul_(AFFINITY_INIT)
         self.compare = WordLSTM(8 * hidden, hidden)
         self.classify = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(4 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
@@ -43,7 +43,7 @@ class Coattention(nn.Module):
         of_question = _softmax(scores.transpose(1, 2), question_mask.unsqueeze(1)) @ q  # (n, p, 2h)
         left = self._summary(q, of_passage, question_mask)
         right = self._summary(p, of_question, passage_mask)
-        with torch.autocast(left.device.type, enabled=False):  # bf16 would tie many scores
+        with torch.autocast(left.device.type, enabled=False):  # in bf16 many scores would tie
             result: Tensor = self.classify(torch.cat([left, right], dim=-1).float()).squeeze(-1)
         return result
 

@@ -1,4 +1,4 @@
-"""Models that read question and passage together: any sequence classifier, and the coattention BiLSTM."""
+"""Cross-encoders, which read question and passage together: any sequence classifier, and the coattention BiLSTM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_of, padded
+from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
@@ -21,13 +21,13 @@ from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
 
-Row = tuple[list[int], list[int]]
-"""A tokenised pair: for a transformer its ids and their segments; for the BiLSTM the question's and the passage's."""
+TokenPair = tuple[list[int], list[int]]
+"""A tokenised pair: token ids and segment ids for a transformer, question's and passage's word ids for the BiLSTM."""
 
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """How a pair is written and cut: the passage gives way when both do not fit."""
+    """How a pair is formatted and truncated: the passage is truncated when both do not fit. Lengths are in tokens."""
 
     kind: str = "transformer"
     passage_format: str = "{title} {text}"
@@ -40,16 +40,16 @@ class TeacherSettings:
 
 
 class Teacher(Protocol):
-    """What training and scoring need of a model of pairs."""
+    """What training and scoring need of a cross-encoder."""
 
     compute: Compute
     settings: TeacherSettings
     module: nn.Module
 
-    def rows(self, questions: Sequence[str], passages: Sequence[str]) -> list[Row]:
+    def tokenize(self, questions: Sequence[str], passages: Sequence[str]) -> list[TokenPair]:
         """Tokenised pairs."""
 
-    def logits(self, rows: Sequence[Row]) -> Tensor:
+    def logits(self, pairs: Sequence[TokenPair]) -> Tensor:
         """One relevance score per pair, (n,), before the sigmoid."""
 
     def save(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ class Teacher(Protocol):
 
 
 class CrossEncoder:
-    """A transformer with a classification head; two classes count as their difference.
+    """A transformer with a classification head; the score of a head of two classes is the difference of their logits.
 
     Saved as transformers writes it, so that sentence-transformers' CrossEncoder loads it too.
     """
@@ -72,8 +72,8 @@ class CrossEncoder:
                 part.register_forward_hook(_in_float32)
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
 
-    def rows(self, questions: Sequence[str], passages: Sequence[str]) -> list[Row]:
-        """Ids of `[CLS] question [SEP] passage [SEP]` and their segments."""
+    def tokenize(self, questions: Sequence[str], passages: Sequence[str]) -> list[TokenPair]:
+        """Token ids of `[CLS] question [SEP] passage [SEP]` and their segment ids."""
         if not questions:
             return []
         options = {"truncation": "only_second", "max_length": self.settings.maxlength, "padding": False}
@@ -81,13 +81,13 @@ class CrossEncoder:
         segments = cut.get("token_type_ids") or [[] for _ in questions]  # only models that know segments have them
         return list(zip(cut["input_ids"], segments, strict=True))
 
-    def logits(self, rows: Sequence[Row]) -> Tensor:
+    def logits(self, pairs: Sequence[TokenPair]) -> Tensor:
         """One score per pair, (n,)."""
         device = self.compute.device
-        ids, mask = (t.to(device) for t in padded([row[0] for row in rows], pad_of(self.tokenizer)))
+        ids, mask = (t.to(device) for t in pad_sequences([pair[0] for pair in pairs], padding_id(self.tokenizer)))
         inputs = {"input_ids": ids, "attention_mask": mask}
-        if rows[0][1]:
-            inputs["token_type_ids"] = padded([row[1] for row in rows], 0)[0].to(device)
+        if pairs[0][1]:
+            inputs["token_type_ids"] = pad_sequences([pair[1] for pair in pairs], 0)[0].to(device)
         with self.compute.autocast():
             scores: Tensor = self.model(**inputs).logits.float()
         return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
@@ -100,7 +100,7 @@ class CrossEncoder:
 
 
 class CoattentionTeacher:
-    """The period-faithful teacher: two texts through one BiLSTM, each attending to the other."""
+    """The coattention teacher of the literature: one BiLSTM over both texts, which attend to each other."""
 
     def __init__(
         self,
@@ -114,16 +114,16 @@ class CoattentionTeacher:
         self.module: nn.Module = module.to(self.compute.device)
         self.network, self.tokenizer, self.settings = module, tokenizer, settings
 
-    def rows(self, questions: Sequence[str], passages: Sequence[str]) -> list[Row]:
-        """Word ids of both sides."""
+    def tokenize(self, questions: Sequence[str], passages: Sequence[str]) -> list[TokenPair]:
+        """Word ids of question and passage."""
         asked, limit = self.settings.question_maxlength, self.settings.maxlength
         pairs = zip(questions, passages, strict=True)
         return [(self.tokenizer.tokenize(q, asked), self.tokenizer.tokenize(p, limit)) for q, p in pairs]
 
-    def logits(self, rows: Sequence[Row]) -> Tensor:
+    def logits(self, pairs: Sequence[TokenPair]) -> Tensor:
         """One score per pair, (n,)."""
         pad = self.tokenizer.pad_token_id
-        sides = [padded([row[side] for row in rows], pad) for side in (0, 1)]
+        sides = [pad_sequences([pair[side] for pair in pairs], pad) for side in (0, 1)]
         with self.compute.autocast():
             scores: Tensor = self.network(*(t.to(self.compute.device) for side in sides for t in side))
         return scores
@@ -138,16 +138,16 @@ class CoattentionTeacher:
 
 
 def _in_float32(head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A head's scores in float32 under autocast too: in bf16 many of them would tie."""
+    """The scores of a classification head in float32 even under autocast: in bf16 many would tie."""
     assert isinstance(head, nn.Linear)
     with torch.autocast(output.device.type, enabled=False):
         return nn.functional.linear(inputs[0].float(), head.weight, head.bias)
 
 
 def load_teacher(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Teacher:
-    """A teacher from its folder, or any model as the start of one: without a head for one score it gets a new one.
+    """A teacher from its folder, or from any encoder, which gets a new classification head where it has none.
 
-    `changes` replace settings. Raises FidtoolsError when it cannot be loaded.
+    `changes` replace settings. Raises FidtoolsError when it cannot be loaded, UsageError for more than two classes.
     """
     path = resolve_model(name)
     own = Path(path) / "teacher.json"
@@ -155,29 +155,33 @@ def load_teacher(name: str | Path, *, compute: Compute | None = None, **changes:
     with loading(name):
         if settings.kind == "coattention":
             return _load_coattention(Path(path), settings, compute)
-        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+        return _load_cross_encoder(name, path, settings, compute)
 
-        config = AutoConfig.from_pretrained(path)
-        is_classifier = any("SequenceClassification" in name for name in config.architectures or [])
-        if not is_classifier:
-            config.num_labels = 1
-        if config.num_labels > 2:
-            raise UsageError(
-                f"{name}: tells {config.num_labels} classes apart; a teacher has one score, or two classes"
-            )
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=torch.float32, output_loading_info=True
-        )
-        if report["missing_keys"]:
-            log.info("%s: a new head, to be trained: %s", name, ", ".join(sorted(report["missing_keys"])))
-        return CrossEncoder(model.eval(), AutoTokenizer.from_pretrained(path), settings, compute=compute)
+
+def _load_cross_encoder(
+    name: str | Path, path: str, settings: TeacherSettings, compute: Compute | None
+) -> CrossEncoder:
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(path)
+    is_classifier = any("SequenceClassification" in name for name in config.architectures or [])
+    if not is_classifier:
+        config.num_labels = 1
+    if config.num_labels > 2:
+        raise UsageError(f"{name}: a classifier of {config.num_labels} classes; a teacher has one output or two")
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        path, config=config, dtype=torch.float32, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        log.info("%s: classification head newly initialised: %s", name, ", ".join(sorted(report["missing_keys"])))
+    return CrossEncoder(model.eval(), AutoTokenizer.from_pretrained(path), settings, compute=compute)
 
 
 def _read_settings(path: Path) -> TeacherSettings:
     try:
         return TeacherSettings(**orjson.loads(path.read_bytes()))
     except (TypeError, orjson.JSONDecodeError) as error:
-        raise DataError(f"not a teacher's settings: {error}", path=path) from error
+        raise DataError(f"invalid teacher settings: {error}", path=path) from error
 
 
 def _load_coattention(folder: Path, settings: TeacherSettings, compute: Compute | None) -> CoattentionTeacher:

@@ -1,4 +1,4 @@
-"""Training a cross-encoder on hard labels: is this passage relevant to this question?"""
+"""The objective of a teacher: classify passages as relevant or not (hard labels)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.metrics.relevance import Labels, relevance
-from fidtools.teachers.model import Row, Teacher, TeacherSettings
+from fidtools.metrics.labels import Labels
+from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
+from fidtools.metrics.relevance import relevance
+from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
 from fidtools.training.loop import ExampleRef
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A question, its passages' texts, and which are relevant."""
+class JudgedQuestion:
+    """A question, the texts of its passages, and which of them are relevant, (n,)."""
 
     question: str
     passages: list[str]
     relevant: NDArray[np.bool_]
 
 
-def read_judged(path: PathLike, settings: TeacherSettings, labels: Labels, n_passages: int) -> list[Judged]:
-    """The questions of a file with the first `n_passages` passages, at least one of them relevant; others are counted.
+def read_judged(path: PathLike, settings: TeacherSettings, labels: Labels, n_passages: int) -> list[JudgedQuestion]:
+    """The questions of a file with a relevant and an irrelevant passage among their first `n_passages`.
 
-    Raises DataError when labels are missing everywhere or on any line.
+    Questions without either are skipped and counted. Raises DataError when a question has no labels, when the file is
+    empty or when every question is skipped.
     """
     judged, total = [], 0
     texts: dict[str, str] = {}
@@ -45,26 +48,28 @@ def read_judged(path: PathLike, settings: TeacherSettings, labels: Labels, n_pas
         relevant = relevance(question, labels)[:n_passages]
         passages = [settings.passage_text(p.title, p.text) for p in (question.ctxs or [])[:n_passages]]
         if relevant.any() and not relevant.all():
-            judged.append(Judged(question.question, [texts.setdefault(text, text) for text in passages], relevant))
+            judged.append(
+                JudgedQuestion(question.question, [texts.setdefault(text, text) for text in passages], relevant)
+            )
     if not judged:
-        hint = f"--labels {labels} found no question with both"
-        raise DataError("no question has a relevant passage and another one to tell apart", path=path, hint=hint)
-    if left := total - len(judged):
-        log.info("%s: %d of %d questions have nothing to tell apart and are left out", path, left, total)
+        problem = "no question has both a relevant and an irrelevant passage"
+        raise DataError(problem, path=path, hint=f"relevance is decided by `labels` {labels}; rank passages first")
+    if skipped := total - len(judged):
+        log.info("%s: skipped %d of %d questions without a relevant or an irrelevant passage", path, skipped, total)
     return judged
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pairs of several questions: rows, labels and weights, so that every question counts the same."""
+    """Tokenised pairs of several questions, their labels (n,) and weights (n,): every question has total weight 1."""
 
-    rows: list[Row]
+    pairs: list[TokenPair]
     labels: Tensor
     weights: Tensor
 
 
-class _Pairs(nn.Module):
-    """Binary cross-entropy of pairs, the mean over each question's, summed over questions."""
+class _PairLoss(nn.Module):
+    """Binary cross-entropy: the mean over the pairs of each question, summed over questions."""
 
     def __init__(self, teacher: Teacher) -> None:
         super().__init__()
@@ -72,21 +77,21 @@ class _Pairs(nn.Module):
         self.teacher = teacher
 
     def forward(self, batch: PairBatch) -> Tensor:
-        logits = self.teacher.logits(batch.rows)
+        logits = self.teacher.logits(batch.pairs)
         losses = functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
         return (losses * batch.weights).sum()
 
 
 class TeacherObjective:
-    """Hard labels, `negatives` passages drawn anew in each epoch; the best model ranks the dev passages best (MAP)."""
+    """Hard labels, `negatives` random irrelevant passages per question and epoch; the best model has the best MAP."""
 
     metric = "map"
 
     def __init__(
         self,
         teacher: Teacher,
-        train: Sequence[Judged],
-        dev: Sequence[Judged],
+        train: Sequence[JudgedQuestion],
+        dev: Sequence[JudgedQuestion],
         *,
         negatives: int,
         seed: int,
@@ -94,44 +99,43 @@ class TeacherObjective:
     ) -> None:
         self.teacher, self.train, self.dev = teacher, train, dev
         self.negatives, self.seed, self.budget = negatives, seed, budget
-        self.module: nn.Module = _Pairs(teacher)
+        self.module: nn.Module = _PairLoss(teacher)
         self.n_examples = len(train)
 
-    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """The number of questions."""
-        return float(len(draws))
+    def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
+        """The number of questions: the loss is a mean over questions."""
+        return float(len(refs))
 
-    def chosen(self, draw: ExampleRef) -> list[int]:
-        """All relevant passages of a question and `negatives` others."""
-        relevant = self.train[draw.index].relevant
+    def sampled_passages(self, ref: ExampleRef) -> list[int]:
+        """The indices of all relevant passages of a question and of `negatives` random others."""
+        relevant = self.train[ref.index].relevant
         others = np.flatnonzero(~relevant).tolist()
-        choice = random.Random(f"{self.seed} {draw.epoch} {draw.index}")
+        choice = random.Random(f"{self.seed} {ref.epoch} {ref.index}")
         return [*np.flatnonzero(relevant).tolist(), *choice.sample(others, min(self.negatives, len(others)))]
 
-    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[PairBatch]:
-        """All pairs of these questions in length order, as many together as the token budget allows."""
-        rows: list[Row] = []
+    def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[PairBatch]:
+        """All pairs of these questions in order of length, as many together as the token budget allows."""
+        pairs: list[TokenPair] = []
         labels: list[float] = []
         weights: list[float] = []
-        for draw in draws:
-            item, numbers = self.train[draw.index], self.chosen(draw)
-            rows += self.teacher.rows([item.question] * len(numbers), [item.passages[i] for i in numbers])
-            labels += [float(item.relevant[i]) for i in numbers]
-            weights += [1 / len(numbers)] * len(numbers)
-        for batch in budget_batches([pair_length(row) for row in rows], self.budget):
+        for ref in refs:
+            item, sampled = self.train[ref.index], self.sampled_passages(ref)
+            pairs += self.teacher.tokenize([item.question] * len(sampled), [item.passages[i] for i in sampled])
+            labels += [float(item.relevant[i]) for i in sampled]
+            weights += [1 / len(sampled)] * len(sampled)
+        for batch in budget_batches([pair_length(pair) for pair in pairs], self.budget):
             columns = (torch.tensor([values[i] for i in batch], device=choose_device()) for values in (labels, weights))
-            yield PairBatch([rows[i] for i in batch], *columns)
+            yield PairBatch([pairs[i] for i in batch], *columns)
 
     def evaluate(self) -> dict[str, float]:
-        """Mean average precision and mean reciprocal rank of the dev passages; {} without a dev set."""
+        """Mean average precision and mean reciprocal rank on the dev set; empty without a dev set."""
         if not self.dev:
             return {}
         sums = np.zeros(2)
         for item in ranks().shard(list(self.dev)):
             scores = score_pairs(self.teacher, [item.question] * len(item.passages), item.passages, self.budget)
-            hits = item.relevant[np.argsort(-scores, kind="stable")]
-            places = np.flatnonzero(hits) + 1
-            sums += [float(np.mean(np.arange(1, len(places) + 1) / places)), 1 / float(places[0])]
+            ranked = item.relevant[np.argsort(-scores, kind="stable")]
+            sums += [average_precision(ranked), reciprocal_rank(ranked)]
         precision, reciprocal = sum(gather(sums)) / len(self.dev)  # type: ignore[misc]
         return {"map": float(precision), "mrr": float(reciprocal)}
 
@@ -140,18 +144,18 @@ class TeacherObjective:
         self.teacher.save(folder)
 
 
-def pair_length(row: Row) -> int:
-    """What a pair costs."""
-    return max(len(row[0]), len(row[1]))
+def pair_length(pair: TokenPair) -> int:
+    """The number of tokens of the longer side, by which pairs are batched."""
+    return max(len(pair[0]), len(pair[1]))
 
 
 @torch.inference_mode()
 def score_pairs(
     teacher: Teacher, questions: Sequence[str], passages: Sequence[str], budget: int
 ) -> NDArray[np.float32]:
-    """One score per pair, (n,), in order."""
-    rows = teacher.rows(questions, passages)
-    scores = np.empty(len(rows), dtype=np.float32)
-    for batch in budget_batches([pair_length(row) for row in rows], budget):
-        scores[batch] = teacher.logits([rows[i] for i in batch]).cpu().numpy()
+    """One score (logit) per pair, (n,), in the order of the pairs."""
+    pairs = teacher.tokenize(questions, passages)
+    scores = np.empty(len(pairs), dtype=np.float32)
+    for batch in budget_batches([pair_length(pair) for pair in pairs], budget):
+        scores[batch] = teacher.logits([pairs[i] for i in batch]).cpu().numpy()
     return scores

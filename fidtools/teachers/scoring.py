@@ -1,4 +1,4 @@
-"""A cross-encoder's scores in the passages of questions."""
+"""Scores of a cross-encoder for the passages of questions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fidtools.teachers.objective import score_pairs
 def score_questions(
     teacher: Teacher, questions: Sequence[Question], name: str, n_passages: int | None, token_budget: int
 ) -> None:
-    """Write the logits of the first `n_passages` passages as `scores[name]`, and sort by them.
+    """Write the logits of the first `n_passages` passages as `scores[name]` and sort by them, descending.
 
-    Raises DataError for a question without the field `ctxs`.
+    Raises DataError for a question without passages (`ctxs`).
     """
     chosen = [_passages(question)[:n_passages] for question in questions]
-    asked = [q.question for q, passages in zip(questions, chosen, strict=True) for _ in passages]
+    repeated = [q.question for q, passages in zip(questions, chosen, strict=True) for _ in passages]
     texts = [teacher.settings.passage_text(p.title, p.text) for passages in chosen for p in passages]
-    scores = iter(score_pairs(teacher, asked, texts, token_budget).tolist())
+    scores = iter(score_pairs(teacher, repeated, texts, token_budget).tolist())
     for question, passages in zip(questions, chosen, strict=True):
         question.set_scores({name: [next(scores) for _ in passages]}, name)
 

@@ -1,55 +1,51 @@
-"""One training run of a teacher, from its options to its folder."""
+"""One training run of a teacher, from its configuration to its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fidtools.encoders.new_word_encoder import StudentSize, refuse_words, start_vectors
+from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher
 from fidtools.teachers.objective import TeacherObjective, read_judged
-from fidtools.training.loop import TrainingSettings, train
+from fidtools.teachers.run import TeacherRun
+from fidtools.training.loop import check_run, describe_metrics, train
 
 
-def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> dict[str, float]:
-    """Train as `options` (the command's, by name) say, into `folder`; returns the best model's dev metrics."""
-    if not options["coattention"]:
-        refuse_words(options, "--coattention")
-    torch.manual_seed(options["seed"])
-    changes = {} if options["maxlength"] is None else {"maxlength": options["maxlength"]}
-    teacher = (
-        _new_coattention(options, changes) if options["coattention"] else load_teacher(options["teacher"], **changes)
-    )
+def train_teacher(run: TeacherRun, output: Path, *, resume: bool) -> dict[str, float]:
+    """Train as `run` says into the folder `output`; returns the best model's dev metrics.
+
+    Raises DataError for data without labels, UsageError when an unfinished run exists that is not continued or used
+    other settings.
+    """
+    check_run(output, run.settings, run.record(), resume=resume)
+    torch.manual_seed(run.settings.seed)
+    teacher = _initial_teacher(run)
     examples, dev = (
-        read_judged(path, teacher.settings, options["labels"], options["n_passages"]) if path else []
-        for path in (options["train"], options["dev"])
+        read_judged(path, teacher.settings, run.labels, run.n_passages) if path else [] for path in (run.train, run.dev)
     )
-    log.info("training on %d questions, %d to choose by", len(examples), len(dev))
+    log.info("training on %d questions, validating on %d", len(examples), len(dev))
     log.info("the teacher has %s parameters", f"{sum(p.numel() for p in teacher.module.parameters()):,}")
     objective = TeacherObjective(
-        teacher,
-        examples,
-        dev,
-        negatives=options["negatives"],
-        seed=options["seed"],
-        budget=options["token_budget"],
+        teacher, examples, dev, negatives=run.negatives, seed=run.settings.seed, budget=run.token_budget
     )
-    settings = TrainingSettings(**{f.name: options[f.name] for f in fields(TrainingSettings) if f.name in options})
-    record = {"command": "train-teacher", **options}
-    return train(objective, settings, folder, resume=resume, record=record)
+    metrics = train(objective, run.settings, output, resume=resume, record=run.record())
+    log.info("best: %s", describe_metrics(metrics) or "the last update")
+    return metrics
 
 
-def _new_coattention(options: Mapping[str, Any], changes: Mapping[str, Any]) -> Teacher:
-    size = StudentSize(**{f.name: options[f.name] for f in fields(StudentSize)})
-    vocabulary, vectors = start_vectors(options["train"], size)
+def _initial_teacher(run: TeacherRun) -> Teacher:
+    changes: dict[str, Any] = {} if run.maxlength is None else {"maxlength": run.maxlength}
+    if run.teacher is not None:
+        return load_teacher(run.teacher, **changes)
+    vocabulary, vectors = new_vocabulary(run.train, run.size)
+    network = Coattention(vectors, run.size.hidden)
+    network.words.requires_grad_(not run.size.freeze_words)
     settings = replace(TeacherSettings(kind="coattention"), **changes)
-    network = Coattention(vectors, size.hidden)
-    network.words.requires_grad_(not size.freeze_words)
     return CoattentionTeacher(network, WordTokenizer(vocabulary), settings)

@@ -1,59 +1,40 @@
-"""The one training loop, shared by reader, retriever and teacher.
+"""The training loop shared by reader, retriever and teacher.
 
-What is trained is an `Objective`; the loop draws examples, accumulates gradients over micro-batches, updates, evaluates
-and saves. Which examples an update sees is a function of its number, and dropout is seeded by it, so a run that was
+What is trained is an `Objective`. The loop draws examples, accumulates gradients over micro-batches, updates, evaluates
+and saves. Which examples an update sees is a function of its number, which also seeds dropout, so a run that was
 stopped anywhere continues to the same weights, bit for bit on a CPU in float32.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from fidtools.compute.device import Compute, seed_everything
-from fidtools.compute.precision import Precision, use_eager_attention
+from fidtools.compute.precision import use_eager_attention
 from fidtools.compute.ranks import ranks, sum_over_ranks
 from fidtools.errors import DataError
 from fidtools.logs import log, track
-from fidtools.training.run_folder import Run
-from fidtools.training.trackers import Trackers
+from fidtools.training.run_folder import RunFolder
+from fidtools.training.settings import TrainingSettings
+from fidtools.training.trackers import Trackers, check_trackers
 
 
 @dataclass(frozen=True)
 class ExampleRef:
-    """One example at one place of the endless stream: its index, and the epoch for choices drawn anew in each."""
+    """One example at one position of the endless stream: its index, and the epoch, which seeds random choices."""
 
     index: int
     epoch: int
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults are the paper's where it names one (Table 7, reader-base)."""
-
-    steps: int = 10_000
-    batch: int = 64
-    lr: float = 1e-4
-    optimizer: Literal["adam", "adamw"] = "adam"
-    schedule: Literal["constant", "linear"] = "constant"
-    warmup: int = 0
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    seed: int = 0
-    precision: Precision = "auto"
-    eval_every: int = 500
-    save_every: int = 500
-    patience: int = 0
-    log_every: int = 10
-    trackers: tuple[str, ...] = ()
 
 
 class Objective(Protocol):
@@ -65,14 +46,14 @@ class Objective(Protocol):
     metric: str
     """The key of `evaluate()` by which the best model is chosen; larger is better."""
 
-    def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """What the summed loss of one update's examples (all ranks') is divided by."""
+    def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
+        """What the summed loss of one update's examples, over all ranks, is divided by."""
 
-    def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Any]:
-        """The examples as inputs of `module`, in pieces that fit into memory."""
+    def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[Any]:
+        """The examples as inputs of `module`, in micro-batches that fit into memory."""
 
     def evaluate(self) -> dict[str, float]:
-        """The metrics on the whole dev set, equal on every rank; empty when there is none."""
+        """The metrics on the whole dev set, equal on every rank; empty without a dev set."""
 
     def save(self, folder: Path) -> None:
         """Write the model in its public format into an existing folder."""
@@ -80,21 +61,27 @@ class Objective(Protocol):
 
 @dataclass
 class Progress:
-    """How far a run is: updates done, best model so far, evaluations since then."""
+    """How far a run is: updates done, the best model so far and its dev metrics, evaluations since then."""
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
-    stale: int = 0
+    evals_without_improvement: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Progress:
+        """The progress of a saved state."""
+        renamed = {"stale": "evals_without_improvement"}  # states that version 0.1 saved are still continued
+        return cls(**{renamed.get(name, name): value for name, value in values.items()})
 
 
 def examples_of_step(n_examples: int, batch: int, seed: int, step: int) -> list[ExampleRef]:
-    """The examples of update `step` (from 0): consecutive places in an endless row of seeded permutations."""
-    places = range(step * batch, (step + 1) * batch)
-    epochs = {place // n_examples for place in places}
+    """The examples of update `step` (from 0): consecutive positions in an endless chain of seeded permutations."""
+    positions = range(step * batch, (step + 1) * batch)
+    epochs = {position // n_examples for position in positions}
     orders = {epoch: _permutation(n_examples, seed, epoch) for epoch in epochs}
-    return [ExampleRef(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in places]
+    return [ExampleRef(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in positions]
 
 
 def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
@@ -103,7 +90,7 @@ def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """The rate of update `step` (from 0): linear warm-up, then constant or falling linearly to zero after the last."""
+    """The learning rate of update `step` (from 0): linear warm-up, then constant or linear decay to zero at the end."""
     if step < settings.warmup:
         return settings.lr * (step + 1) / settings.warmup
     if settings.schedule == "constant":
@@ -114,20 +101,31 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 def train(
     objective: Objective, settings: TrainingSettings, folder: Path, *, resume: bool, record: dict[str, Any]
 ) -> dict[str, float]:
-    """Train, and leave the best model in `folder` (and the last in `folder/last`); returns the best one's metrics.
+    """Train; the best model is left in `folder`, the last one in `folder/last`. Returns the best one's dev metrics.
 
-    While it runs, everything lies in `folder.partial`; `resume` continues from there. `record` says what the run is
-    (data, start, options): it is kept in `training.json`, and a run is only continued under the same record.
-    Raises UsageError when an unfinished run is in the way or differs, DataError when the loss is no longer a number.
+    During training everything is in `folder.partial`; `resume` continues from there. `record` says what the run is
+    (data, start, options): it is kept in `training.json`, and a run is only continued under an equal record.
+    Raises UsageError when an unfinished run exists and is not continued or differs, DataError when the loss is NaN.
     """
     if objective.n_examples == 0:
         raise DataError("no examples to train on")
-    return _Loop(objective, settings, Run(folder, {"settings": asdict(settings)} | record)).run(resume)
+    return _Loop(objective, settings, RunFolder(folder, {"settings": asdict(settings)} | record)).run(resume)
+
+
+def check_run(
+    folder: Path, settings: TrainingSettings, record: dict[str, Any], *, resume: bool, ignore: tuple[str, ...] = ()
+) -> None:
+    """Raise what `train` will raise about an unfinished run and about trackers, before any data is read.
+
+    `ignore` names entries that are not in `record` yet because they are only known later.
+    """
+    RunFolder(folder, {"settings": asdict(settings)} | record).check(resume=resume, ignore=ignore)
+    check_trackers(settings.trackers)
 
 
 class _Loop:
-    def __init__(self, objective: Objective, settings: TrainingSettings, run: Run) -> None:
-        self.objective, self.settings, self.files = objective, settings, run
+    def __init__(self, objective: Objective, settings: TrainingSettings, folder: RunFolder) -> None:
+        self.objective, self.settings, self.folder = objective, settings, folder
         self.compute = Compute.choose(settings.precision)
         self.module = objective.module.to(self.compute.device)
         if self.compute.eager_attention_is_faster:
@@ -138,49 +136,54 @@ class _Loop:
         self.stop = False
 
     def run(self, resume: bool) -> dict[str, float]:
-        with self.files.open(resume) as state, self._signals():
+        with self.folder.open(resume) as state, self._signals():
             if state is not None:
-                self.progress = Progress(**state)
-                self.files.load(self.module, self.optimizer)
+                self.progress = Progress.from_json(state)
+                self.folder.load_state(self.module, self.optimizer)
                 log.info("continuing after update %d", self.progress.step)
             names = self.settings.trackers if ranks().is_main else ()
-            self.trackers = Trackers(names, self.files.folder, self.files.record)
+            self.trackers = Trackers(names, self.folder.folder, self.folder.record)
             steps = range(self.progress.step, self.settings.steps)
             for step in track(steps, "training", total=len(steps)):
-                if self._exhausted():
+                if self._stops_early():
                     break
                 self._update(step)
-                self._after(step + 1)
+                self._after_update(step + 1)
             self._finish()
         return self.progress.metrics
 
-    def _exhausted(self) -> bool:
-        """Early stop: `patience` evaluations in a row without a better model."""
-        return bool(self.settings.patience) and self.progress.stale >= self.settings.patience
+    def _stops_early(self) -> bool:
+        """Whether the last `patience` evaluations have all been without improvement."""
+        return 0 < self.settings.patience <= self.progress.evals_without_improvement
 
     def _update(self, step: int) -> None:
-        started, me = time.perf_counter(), ranks()
-        draws = examples_of_step(self.objective.n_examples, self.settings.batch, self.settings.seed, step)
-        normalizer = self.objective.normalizer(draws)
-        seed_everything(self.settings.seed, step, me.rank)
-        self.module.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        summed = 0.0
-        for batch in self.objective.micro_batches(me.shard(draws)):
-            with self.compute.autocast():
-                loss = self.module(batch) / normalizer
-            loss.backward()
-            summed += loss.item()
-        norm, rate = self._step(step)
-        loss_value = sum_over_ranks(summed)
-        if loss_value != loss_value:
-            raise DataError(f"the loss became NaN at update {step + 1}", hint="lower --lr, or use --precision float32")
+        started = time.perf_counter()
+        refs = examples_of_step(self.objective.n_examples, self.settings.batch, self.settings.seed, step)
+        loss = sum_over_ranks(self._accumulate_gradients(step, refs))
+        norm, rate = self._optimizer_step(step)
+        if math.isnan(loss):
+            hint = "lower `lr`, or use `precision` float32"
+            raise DataError(f"the loss became NaN at update {step + 1}", hint=hint)
         self.progress.step = step + 1
         if (step + 1) % self.settings.log_every == 0 or step == 0:
-            per_second = len(draws) / (time.perf_counter() - started)
-            self._log(step=step + 1, loss=loss_value, norm=norm, lr=rate, examples_per_second=round(per_second, 2))
+            per_second = len(refs) / (time.perf_counter() - started)
+            self._log(step=step + 1, loss=loss, norm=norm, lr=rate, examples_per_second=round(per_second, 2))
 
-    def _step(self, step: int) -> tuple[float, float]:
+    def _accumulate_gradients(self, step: int, refs: list[ExampleRef]) -> float:
+        """Gradients of this rank's share of the update's examples; returns its share of the loss."""
+        denominator = self.objective.loss_denominator(refs)
+        seed_everything(self.settings.seed, step, ranks().rank)
+        self.module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for batch in self.objective.micro_batches(ranks().shard(refs)):
+            with self.compute.autocast():
+                loss = self.module(batch) / denominator
+            loss.backward()
+            total += loss.item()
+        return total
+
+    def _optimizer_step(self, step: int) -> tuple[float, float]:
         """Sum the gradients over ranks, clip, update; returns the norm before clipping and the learning rate."""
         _sum_gradients(self.parameters)
         limit = self.settings.clip if self.settings.clip > 0 else float("inf")
@@ -191,15 +194,14 @@ class _Loop:
         self.optimizer.step()
         return float(norm), rate
 
-    def _after(self, step: int) -> None:
-        last = step == self.settings.steps
-        evaluated = step % self.settings.eval_every == 0 or last
-        if evaluated:
+    def _after_update(self, step: int) -> None:
+        evaluates = step % self.settings.eval_every == 0 or step == self.settings.steps
+        if evaluates:
             self._evaluate()
-        if self.stop or evaluated or step % self.settings.save_every == 0:
-            self.files.save(self.module, self.optimizer, asdict(self.progress))
+        if self.stop or evaluates or step % self.settings.save_every == 0:
+            self.folder.save_state(self.module, self.optimizer, asdict(self.progress))
         if self.stop:
-            log.warning("stopped after update %d, which is saved: --resume continues", step)
+            log.warning("stopped after update %d, which is saved; resume to continue", step)
             raise SystemExit(143)
 
     def _evaluate(self) -> None:
@@ -209,26 +211,27 @@ class _Loop:
         progress = self.progress
         value = metrics.get(self.objective.metric)
         if value is None or progress.best is None or value > progress.best:
-            progress.best, progress.best_step, progress.stale, progress.metrics = value, progress.step, 0, metrics
-            self.files.save_best(self.objective.save)
+            progress.best, progress.best_step, progress.metrics = value, progress.step, metrics
+            progress.evals_without_improvement = 0
+            self.folder.save_best(self.objective.save, progress.step, metrics)
         else:
-            progress.stale += 1
+            progress.evals_without_improvement += 1
         if metrics:
             self._log(step=progress.step, **metrics)
-            log.info("update %d: %s", progress.step, ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+            log.info("update %d: %s", progress.step, describe_metrics(metrics))
 
     def _log(self, **values: float) -> None:
-        self.files.log(**values)
+        self.folder.log(**values)
         self.trackers.log(values)
 
     def _finish(self) -> None:
         self.trackers.finish()
         summary = {"steps": self.progress.step, "best_step": self.progress.best_step, "metrics": self.progress.metrics}
-        self.files.finish(self.objective.save, summary)
+        self.folder.finish(self.objective.save, summary)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C let the update end and be saved; a second one stops at once."""
+        """SIGTERM and Ctrl-C let the update finish and be saved; a second one stops at once."""
 
         def note(signum: int, frame: FrameType | None) -> None:
             self.stop = True
@@ -243,13 +246,18 @@ class _Loop:
                 signal.signal(number, handler)
 
 
+def describe_metrics(metrics: dict[str, float]) -> str:
+    """Metrics for people: `name value, name value`."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
 def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 def _sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Add up the ranks' gradients. A parameter without one on this rank (it had no examples) counts as zero."""
+    """Sum the ranks' gradients. A parameter without one on this rank (which had no examples) counts as zero."""
     if ranks().world == 1:
         return
     for parameter in parameters:

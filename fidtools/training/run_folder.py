@@ -1,11 +1,12 @@
-"""The files of a training run: the unfinished run beside its goal, the state to continue from, the log.
+"""The files of a training run: the unfinished run beside its output, the state to continue from, the log.
 
-reader.partial/            while it trains
+reader.partial/            during training
   record.json              what the run is: settings, data, start
   log.jsonl                one line per logged update and per evaluation
   best/                    the best model so far, in its public format
   state-500/               after 500 updates: weights.safetensors, optimizer.safetensors, progress.json
-reader/                    when it is done: the best model, with
+reader/                    after training: the best model, with
+  README.md                its model card
   last/  log.jsonl  training.json
 """
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,49 +27,68 @@ from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, replace_folder
 from fidtools.data.jsonl import write_json
 from fidtools.errors import UsageError, shorten
+from fidtools.training.model_card import data_fingerprints, model_card
 
 Saver = Callable[[Path], None]
+Record = Mapping[str, Any]
+
+MOST_DIFFERENCES = 5
 
 
-class Run:
+class RunFolder:
     """One training run's files. Only rank 0 writes."""
 
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
-        self.goal = folder
-        self.folder = folder.with_name(folder.name + ".partial")
-        self.record = orjson.loads(orjson.dumps(record))
+    def __init__(self, output: Path, record: Record) -> None:
+        self.output = output
+        self.folder = output.with_name(output.name + ".partial")
+        self.record: dict[str, Any] = orjson.loads(orjson.dumps(record))
         self._main = ranks().is_main
+
+    def check(self, *, resume: bool, ignore: tuple[str, ...] = ()) -> None:
+        """Refuse to start where another run is unfinished; `ignore` names entries of the record not to compare.
+
+        Raises UsageError when there is an unfinished run and it shall not be continued, or when its record differs,
+        NotADirectoryError when the output, or a folder it is to be in, is a file.
+        """
+        _check_can_be_folder(self.output)
+        if self._newest_state() is None:
+            return
+        hint = f"or remove {self.folder} to start from scratch"
+        if not resume:
+            raise UsageError(f"{self.folder}: an unfinished run already exists", hint=f"`resume` continues it; {hint}")
+        before = orjson.loads((self.folder / "record.json").read_bytes())
+        if different := list(dict.fromkeys(_differences(_without(before, ignore), _without(self.record, ignore)))):
+            shown = "; ".join(different[:MOST_DIFFERENCES])
+            more = f"; and {len(different) - MOST_DIFFERENCES} more" if len(different) > MOST_DIFFERENCES else ""
+            problem = f"{self.folder}: the unfinished run used other settings: {shown}{more}"
+            raise UsageError(problem, hint=f"use the same settings, {hint}")
 
     @contextlib.contextmanager
     def open(self, resume: bool) -> Iterator[dict[str, Any] | None]:
         """Start, or continue when asked to and there is something to continue; yields the saved progress, if any."""
-        if self.goal.exists() and not self.goal.is_dir():
-            raise NotADirectoryError(20, "Not a directory", str(self.goal))
-        state = self._unfinished(resume)
-        barrier()
-        if self._main and state is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            write_json(self.folder / "record.json", self.record)
-        if self._main and state is not None:
-            self._truncate_log(state["step"])
+        self.check(resume=resume)
+        saved = self._newest_state()
+        barrier()  # nothing changes on disk before every rank has looked
+        if self._main:
+            _ = self._data
+            if saved is None:
+                self._begin()
+        state: dict[str, Any] | None = None
+        if saved is not None:
+            state = orjson.loads((saved / "progress.json").read_bytes())
+            if self._main:
+                self._truncate_log(state["step"])
         barrier()
         yield state
 
-    def _unfinished(self, resume: bool) -> dict[str, Any] | None:
-        if (saved := self._newest_state()) is None:
-            return None
-        if not resume:
-            hint = f"--resume continues it; remove {self.folder} to start anew"
-            raise UsageError(f"{self.folder}: an unfinished run is in the way", hint=hint)
-        before = orjson.loads((self.folder / "record.json").read_bytes())
-        if before != self.record:
-            hint = f"use the same options, or remove {self.folder} to start anew"
-            raise UsageError(
-                f"{self.folder}: the unfinished run was another one: {_difference(before, self.record)}", hint=hint
-            )
-        state: dict[str, Any] = orjson.loads((saved / "progress.json").read_bytes())
-        return state
+    def _begin(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        write_json(self.folder / "record.json", self.record)
+
+    @cached_property
+    def _data(self) -> dict[str, str]:
+        return data_fingerprints(self.record)
 
     def _newest_state(self) -> Path | None:
         return max(self.folder.glob("state-*"), key=lambda path: int(path.name.removeprefix("state-")), default=None)
@@ -86,32 +107,32 @@ class Run:
             with (self.folder / "log.jsonl").open("ab") as out:
                 out.write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
 
-    def save(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+    def save_state(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
         """Keep everything needed to continue exactly."""
         if self._main:
             before = self._newest_state()
             with atomic_folder(self.folder / state_name(progress)) as state:
-                save_file(_distinct(module), state / "weights.safetensors")
+                save_file(_saved_tensors(module), state / "weights.safetensors")
                 save_file(_optimizer_tensors(optimizer), state / "optimizer.safetensors")
                 write_json(state / "progress.json", progress)
             if before is not None and before.name != state_name(progress):
                 shutil.rmtree(before)
 
-    def load(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def load_state(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put a saved state back into the module and its optimizer."""
         state = self._newest_state()
         assert state is not None, "open() has found a state"
         tensors = load_file(state / "weights.safetensors")
         with torch.no_grad():
-            for name, value in _named(module).items():
+            for name, value in _named_tensors(module).items():
                 value.copy_(tensors[name])
         _restore_optimizer(optimizer, load_file(state / "optimizer.safetensors"))
 
-    def save_best(self, save: Saver) -> None:
-        """Keep the model as the best so far."""
+    def save_best(self, save: Saver, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep the model after update `step`, which has these dev metrics, as the best so far."""
         if self._main:
             with atomic_folder(self.folder / "best") as folder:
-                save(folder)
+                self._save_model(save, folder, step, metrics)
 
     def finish(self, save: Saver, summary: dict[str, Any]) -> None:
         """Turn the unfinished folder into the finished one: the best model, the last, log and record."""
@@ -119,14 +140,19 @@ class Run:
             best = self.folder / "best"
             shutil.rmtree(best / "last", ignore_errors=True)
             (best / "last").mkdir()
-            save(best / "last")
+            self._save_model(save, best / "last", summary["steps"], {})
             shutil.copyfile(self.folder / "log.jsonl", best / "log.jsonl")
             if (self.folder / "tracking").is_dir():
                 shutil.copytree(self.folder / "tracking", best / "tracking", dirs_exist_ok=True)
             write_json(best / "training.json", self.record | {"result": summary})
-            replace_folder(best, self.goal)
+            replace_folder(best, self.output)
             shutil.rmtree(self.folder)
         barrier()
+
+    def _save_model(self, save: Saver, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+        save(folder)
+        if (card := model_card(self.record, self._data, step, metrics)) is not None:
+            (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def state_name(progress: dict[str, Any]) -> str:
@@ -134,21 +160,34 @@ def state_name(progress: dict[str, Any]) -> str:
     return f"state-{progress['step']}"
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    old, new = before.get(changed[0]), now.get(changed[0])
-    if isinstance(old, dict) and isinstance(new, dict):
-        return _difference(old, new)
-    return f"{changed[0]} was {shorten(old)}, now {shorten(new)}"
+def _check_can_be_folder(path: Path) -> None:
+    """Whether `path` is a folder, or could be made: what exists of it must be folders."""
+    existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(20, "Not a directory", str(existing))
 
 
-def _named(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _without(record: Record, names: tuple[str, ...]) -> Record:
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def _differences(before: Record, now: Record) -> Iterator[str]:
+    """What differs, `lr was 0.1, is now 0.2`, entry by entry, nested ones too."""
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new)
+        elif old != new:
+            yield f"{name} was {shorten(old)}, is now {shorten(new)}"
+
+
+def _named_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name, tied ones once."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
-def _distinct(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in _named(module).items()}
+def _saved_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in _named_tensors(module).items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Logs that go elsewhere too: TensorBoard, Weights & Biases and the others for which Accelerate has a tracker."""
+"""Experiment trackers: TensorBoard, Weights & Biases and the others that Accelerate supports."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fidtools.errors import FidtoolsError, UsageError
+from fidtools.errors import FidtoolsError, UsageError, shorten
 
 
 class Trackers:
-    """The trackers of one run, by Accelerate's names; with none of them it does nothing. Only rank 0 logs."""
+    """The trackers of one run, by Accelerate's names. Only rank 0 creates any."""
 
     def __init__(self, names: Sequence[str], folder: Path, record: dict[str, Any]) -> None:
-        """Start them; TensorBoard's and others' files go into `folder/tracking`.
+        """Start them; those that write files (TensorBoard) write into `folder/tracking`.
 
         Raises UsageError for a name that Accelerate does not know, FidtoolsError when its package is not installed.
         """
@@ -22,32 +22,43 @@ class Trackers:
             tracker.store_init_configuration(dict(_flat(record)))
 
     def log(self, values: dict[str, float]) -> None:
-        """Hand over the numbers of one line of the log."""
+        """Report the numbers of one line of the log."""
         for tracker in self._trackers:
             tracker.log({name: value for name, value in values.items() if name != "step"}, step=int(values["step"]))
 
     def finish(self) -> None:
-        """Let them write what they hold."""
+        """Flush and close them."""
         for tracker in self._trackers:
             tracker.finish()
 
 
-def _start(name: str, folder: Path) -> Any:
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise what starting these trackers will raise, UsageError or FidtoolsError."""
+    for name in names:
+        _tracker_class(name)
 
-    if name not in LOGGER_TYPE_TO_CLASS:
-        raise UsageError(f"--tracker {name}: not known", hint=f"known are {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}")
-    if name not in {str(getattr(known, "value", known)) for known in get_available_trackers()}:
-        raise FidtoolsError(f"--tracker {name} needs its package", hint=f"pip install {name}")
-    kind = LOGGER_TYPE_TO_CLASS[name]
+
+def _start(name: str, folder: Path) -> Any:
+    kind = _tracker_class(name)
     if not kind.requires_logging_directory:
         return kind("fidtools")
     (folder / "tracking").mkdir(exist_ok=True)
     return kind("fidtools", logging_dir=str(folder / "tracking"))
 
 
+def _tracker_class(name: str) -> Any:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    if name not in LOGGER_TYPE_TO_CLASS:
+        known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
+        raise UsageError(f"`trackers`: unknown tracker {shorten(name)}", hint=f"known are {known}")
+    if name not in {str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()}:
+        raise FidtoolsError(f"`trackers`: {name} is not installed", hint=f"pip install {name}")
+    return LOGGER_TYPE_TO_CLASS[name]
+
+
 def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str | int | float]]:
-    """Settings as name and value, those of a nested record with its name before them."""
+    """Settings as pairs of name and value; a nested name is `outer.inner`."""
     found: list[tuple[str, str | int | float]] = []
     for name, value in record.items():
         if isinstance(value, dict):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fidtools.datasets.toy import generate, write
+from fidtools.datasets.toy.invented_words import VALUES
 from fidtools.datasets.toy.relations import RELATIONS
-from fidtools.datasets.toy.vocabulary import VALUES
 
 SPLITS = ("train", "dev", "test")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "toy"

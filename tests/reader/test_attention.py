@@ -19,8 +19,7 @@ from fidtools.reader.attention_scores import aggregate, attention_scores, fused_
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.model import Reader, reader_from_model
 from fidtools.reader.recorder import install_recorder
-
-from .conftest import t5_config, tiny_model, word_tokenizer
+from tests.models import t5_config, tiny_model, word_tokenizer
 
 mean = statistics.fmean
 

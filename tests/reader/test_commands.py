@@ -143,7 +143,7 @@ def test_a_question_without_answer_cannot_be_trained_on(
     data = tmp_path / "data.jsonl"
     data.write_text('{"id": "a", "question": "who", "ctxs": []}\n')
     assert run(["train-reader", str(data), "--reader", str(reader_folder), "-o", str(tmp_path / "out")]) == 1
-    assert "data.jsonl: field 'answers': question without answer (got a)" in capsys.readouterr().err
+    assert "data.jsonl:1: field 'answers': question without answer (got a)" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -26,8 +26,7 @@ from fidtools.reader.model import (
     set_dropout,
     set_plain_generation,
 )
-
-from .conftest import tiny_reader
+from tests.models import tiny_reader
 
 KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
 

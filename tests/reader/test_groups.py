@@ -14,8 +14,7 @@ import pytest
 
 from fidtools.cli import run
 from fidtools.reader.prompt import ReaderSettings, answer_text, input_tokens, target_tokens
-
-from .conftest import word_tokenizer
+from tests.models import word_tokenizer
 
 
 def test_threads_take_turns_with_a_tokenizer() -> None:

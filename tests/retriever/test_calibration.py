@@ -20,7 +20,7 @@ from fidtools.retriever.losses import bce
 def test_scores_begin_at_unit_spread_around_the_centre_in_their_order() -> None:
     scores, calibration = torch.tensor([0.011, 0.013, 0.019, 0.010]), Calibration(bias=True)
     assert calibration(scores).tolist() == scores.tolist()
-    calibration.begin(scores, -2.2)
+    calibration.init_from_scores(scores, -2.2)
     found = calibration(scores)
     assert found.mean().item() == pytest.approx(-2.2, abs=1e-4)
     assert found.std(correction=0).item() == pytest.approx(1.0, abs=1e-4)
@@ -29,7 +29,7 @@ def test_scores_begin_at_unit_spread_around_the_centre_in_their_order() -> None:
 
 def test_equal_scores_keep_their_scale() -> None:
     calibration = Calibration(bias=True)
-    calibration.begin(torch.full((5,), 3.0), -1.0)
+    calibration.init_from_scores(torch.full((5,), 3.0), -1.0)
     assert calibration(torch.tensor([3.0, 4.0])).tolist() == [-1.0, 0.0]
 
 

@@ -55,7 +55,7 @@ def gradients(student: Student, objective: RetrieverObjective, draws: Sequence[E
     student.zero_grad()
     torch.manual_seed(0)
     for batch in objective.micro_batches(draws):
-        (student(batch) / objective.normalizer(draws)).backward()
+        (student(batch) / objective.loss_denominator(draws)).backward()
     return {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
 
 
@@ -266,11 +266,11 @@ def test_given_word_vectors_are_kept_and_trained_only_when_asked(questions: Writ
     fit(questions(), tmp_path / "free", *student)
     fit(questions(), tmp_path / "kept", *student, "--freeze-words")
     kept, free = (load_retriever(tmp_path / name) for name in ("kept", "free"))
-    words = kept.question_tower[1].vocabulary
+    words = kept.question_tower.tokenizer.vocabulary
     assert "unseen" in words
-    vectors = kept.question_tower[0].words.weight.numpy(force=True)
+    vectors = kept.question_tower.encoder.words.weight.numpy(force=True)
     np.testing.assert_array_equal(vectors[1:], [given[word] for word in words[1:]])
-    trained = free.question_tower[0].words.weight.numpy(force=True)
+    trained = free.question_tower.encoder.words.weight.numpy(force=True)
     changed = {word for word, a, b in zip(words, trained, vectors, strict=True) if (a != b).any()}
     assert changed
     assert "unseen" not in changed
@@ -290,14 +290,17 @@ def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give either --retriever, a start, or --student"),
+        ([], "give exactly one of --retriever (initial model) and --student (train from scratch)"),
         (["--retriever", "START", "--loss", "bce"], "--loss bce learns from labels"),
         (["--retriever", "START", "--teacher", "a=b"], "--teacher a=b: expected NAME"),
-        (["--retriever", "START", "--freeze-passages", "--projection", "4"], "--freeze-passages keeps the passages"),
+        (
+            ["--retriever", "START", "--freeze-passages", "--projection", "4"],
+            "--freeze-passages keeps the passage",
+        ),
         (["--retriever", "START", "--temperature", "0"], "--temperature must be above 0"),
-        (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors is where a new --student starts"),
-        (["--retriever", "START", "--freeze-words"], "--freeze-words keeps the word vectors that a new --student"),
-        (["--student", "cnn", "--freeze-words"], "--freeze-words keeps given word vectors"),
+        (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors only applies to a new --student"),
+        (["--retriever", "START", "--freeze-words"], "--freeze-words only applies to a new --student"),
+        (["--student", "cnn", "--freeze-words"], "--freeze-words needs the word vectors to keep"),
     ],
 )
 def test_impossible_combinations_are_refused(

@@ -101,7 +101,7 @@ def test_padding_changes_no_coattention_score() -> None:
 def test_negatives_are_drawn_anew_in_each_epoch_and_alike_in_each_run(plain_model: Path, questions: Write) -> None:
     judged = read_judged(questions(count=4, passages=12), TeacherSettings(), "gold", 12)
     objective = TeacherObjective(load_teacher(plain_model), judged, [], negatives=3, seed=1, budget=1000)
-    first, again, later = (objective.chosen(ExampleRef(0, epoch)) for epoch in (0, 0, 1))
+    first, again, later = (objective.sampled_passages(ExampleRef(0, epoch)) for epoch in (0, 0, 1))
     assert first == again != later
     assert first[0] == 2  # the gold passage
     assert len(set(first)) == 4
@@ -124,13 +124,13 @@ def test_every_question_counts_the_same(plain_model: Path, questions: Write) -> 
 
 def test_data_without_anything_to_tell_apart_is_refused(questions: Write, tmp_path: Path) -> None:
     path = questions(count=2, gold=["elsewhere"])
-    with pytest.raises(DataError, match="no question has a relevant passage and another one"):
+    with pytest.raises(DataError, match="no question has both a relevant and an irrelevant passage"):
         read_judged(path, TeacherSettings(), "gold", 6)
 
 
 def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train-teacher", str(questions()), "-o", str(tmp_path / "t")]) == 2
-    assert "give either --teacher, a start, or --coattention" in capsys.readouterr().err
+    assert "give exactly one of --teacher (initial model) and --coattention" in capsys.readouterr().err
     words = ["train-teacher", str(questions()), "-o", str(tmp_path / "t"), "--teacher", "start"]
     for given in (["--word-vectors", "glove.txt"], ["--freeze-words"]):
         assert run([*words, *given]) == 2

@@ -1,0 +1,140 @@
+"""Options of the training commands, each declared once; defaults come from the dataclass of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fidtools.commands import _options as options
+from fidtools.encoders.student_size import StudentSize
+from fidtools.errors import FidtoolsError
+from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
+
+Function = Callable[..., Any]
+Option = Callable[[Function], Function]
+
+positive = click.IntRange(min=1)
+non_negative = click.IntRange(min=0)
+dropout_rate = click.FloatRange(0, 1, max_open=True)
+train = click.argument("train", type=click.Path())
+
+DECLARATIONS: dict[str, dict[str, Any]] = {
+    "steps": {"type": positive, "help": "Updates; early stopping may end training before."},
+    "batch": {"type": positive, "help": "Global batch size: questions per update, over all ranks."},
+    "lr": {"type": float, "help": "Peak learning rate."},
+    "optimizer": {"type": click.Choice(OPTIMIZERS), "help": "Optimizer; adamw decouples the weight decay."},
+    "schedule": {"type": click.Choice(SCHEDULES), "help": "Learning rate after warm-up; linear decays to zero."},
+    "warmup": {"type": non_negative, "help": "Learning-rate warm-up steps."},
+    "weight_decay": {"type": float, "help": "Weight decay."},
+    "clip": {"type": float, "help": "Clip gradients to this norm; 0 disables clipping."},
+    "eval_every": {"type": positive, "help": "Updates between evaluations on --dev."},
+    "save_every": {"type": positive, "help": "Updates between saved states to resume from."},
+    "patience": {
+        "type": non_negative,
+        "help": "Early stopping: evaluations without improvement; 0 disables it.",
+    },
+}
+"""The options that every training command has, by the field of TrainingSettings they set."""
+
+
+def training_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> Option:
+    """The options of TrainingSettings. With `defaults` by name of a preset, an option that is not given is None."""
+
+    def add(function: Function) -> Function:
+        for option in reversed([*_settings_options(defaults), *_common_options()]):
+            function = option(function)
+        return function
+
+    return add
+
+
+def _settings_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> Iterator[Option]:
+    for name, declaration in DECLARATIONS.items():
+        if isinstance(defaults, TrainingSettings):
+            shown: dict[str, Any] = {"default": getattr(defaults, name), "show_default": True}
+        else:
+            shown = {"show_default": by_preset({key: getattr(value, name) for key, value in defaults.items()})}
+        yield click.option("--" + name.replace("_", "-"), **declaration, **shown)
+
+
+def by_preset(values: Mapping[str, Any]) -> str:
+    """How help shows a default that depends on the preset."""
+    if len(set(values.values())) == 1:
+        return str(next(iter(values.values())))
+    return ", ".join(f"{value} for {key}" for key, value in values.items())
+
+
+def _common_options() -> Iterator[Option]:
+    yield click.option(
+        "--tracker",
+        "trackers",
+        multiple=True,
+        metavar="NAME",
+        help="Also log to an experiment tracker: tensorboard, wandb or another that Accelerate supports; repeatable.",
+    )
+    yield from (options.seed, options.precision, options.token_budget, options.resume, options.verbosity)
+
+
+def word_options(new: str) -> Option:
+    """The options of StudentSize; `new` is the option that creates a model of this size."""
+    declared = [
+        click.option("--hidden", type=positive, help=f"Hidden size (with {new}).", **_default("hidden")),
+        click.option("--words", type=positive, help=f"Maximum vocabulary size (with {new}).", **_default("words")),
+        click.option("--word-dim", type=positive, help=f"Word vector size (with {new}).", **_default("word_dim")),
+        click.option(
+            "--word-vectors", type=click.Path(), help=f"Initial word vectors, GloVe or word2vec text (with {new})."
+        ),
+        click.option("--freeze-words", is_flag=True, help=f"Do not train the given word vectors (with {new})."),
+    ]
+
+    def add(function: Function) -> Function:
+        for option in reversed(declared):
+            function = option(function)
+        return function
+
+    return add
+
+
+def _default(name: str) -> dict[str, Any]:
+    return {"default": getattr(StudentSize, name), "show_default": True}
+
+
+def dev(metric: str) -> Option:
+    """--dev, which names the metric."""
+    return click.option("--dev", type=click.Path(), help=f"Questions that select the best model, by {metric}.")
+
+
+def output(what: str) -> Option:
+    """-o, a folder."""
+    return click.option(
+        "-o", "--output", required=True, type=click.Path(path_type=Path), help=f"Folder of the trained {what}."
+    )
+
+
+def take(given: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Remove and return the options that set fields of the dataclass `kind`; those not given (None) are left out."""
+    taken = {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}
+    return {name: value for name, value in taken.items() if value is not None}
+
+
+@contextlib.contextmanager
+def fields_as_flags() -> Iterator[None]:
+    """Let errors raised inside the block name options: `word_vectors` becomes --word-vectors."""
+    try:
+        yield
+    except FidtoolsError as error:
+        parameters = click.get_current_context().command.params
+        flags = {p.name: max(p.opts, key=len) for p in parameters if isinstance(p, click.Option)}
+
+        def flag(match: re.Match[str]) -> str:
+            return flags.get(match[1], match[0])
+
+        error.message = re.sub(r"`(\w+)`", flag, error.message)
+        error.hint = error.hint and re.sub(r"`(\w+)`", flag, error.hint)
+        raise

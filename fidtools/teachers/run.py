@@ -1,0 +1,53 @@
+"""The configuration of a teacher's training run. Without torch, so that commands start fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fidtools.encoders.student_size import StudentSize
+from fidtools.errors import UsageError
+from fidtools.metrics.labels import Labels
+from fidtools.training.settings import TrainingSettings, flat
+
+SETTINGS = TrainingSettings(
+    steps=2000,
+    batch=16,
+    lr=2e-5,
+    optimizer="adamw",
+    schedule="linear",
+    weight_decay=0.01,
+    eval_every=200,
+    save_every=200,
+)
+SIZE = StudentSize()
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """One training run of a teacher; exactly one of `teacher` (the start) and `coattention` (from scratch) is given.
+
+    Paths and model names are strings, as on the command line. None keeps the start's own setting.
+    """
+
+    train: str
+    teacher: str | None = None
+    coattention: bool = False
+    dev: str | None = None
+    labels: Labels = "answer"
+    n_passages: int = 100
+    negatives: int = 7
+    maxlength: int | None = None
+    settings: TrainingSettings = SETTINGS
+    size: StudentSize = SIZE
+    token_budget: int = 16384
+
+    def __post_init__(self) -> None:
+        if (self.teacher is None) == (not self.coattention):
+            raise UsageError("give exactly one of `teacher` (initial model) and `coattention` (train from scratch)")
+        if not self.coattention:
+            self.size.check_unused("coattention")
+
+    def record(self) -> dict[str, Any]:
+        """What the run is, as kept in `training.json`."""
+        return {"command": "train-teacher", **flat(self)}

@@ -1,0 +1,254 @@
+"""Model cards: the README.md of a trained folder, with the metadata of the Hugging Face hub.
+
+A card is a function of the run's record (the content of `training.json`), of its data files and of the evaluation that
+chose the model, so that a resumed run writes the same bytes as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+Record = Mapping[str, Any]
+
+DATA = ("train", "dev")
+NO_OPTION = ("command", "train", "settings", "inputs", "start", "result", "log_every")
+"""Entries of a record that are no options of the command, or hold those that are."""
+OPTION_NAMES = {"trackers": "tracker"}
+TWO_WAY_FLAGS = ("normalize",)
+"""Flags for which False is a choice of its own, `--no-NAME`, and None leaves it to the start."""
+HUB_IDS = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+IN_FACTS = ("dev", "reader", "retriever", "teacher", "loss")
+"""Options that the card shows above its settings."""
+WIDTH = 100
+"""Columns of the command line, about."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is said about one kind of model. `load` is Python, `use` a command of fidtools."""
+
+    title: str
+    library: str
+    tags: tuple[str, ...]
+    load: str
+    use: str
+    pipeline: str | None = None
+
+
+READER = Kind(
+    "Fusion-in-Decoder reader",
+    "transformers",
+    ("fusion-in-decoder", "question-answering"),
+    "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
+    'model = AutoModelForSeq2SeqLM.from_pretrained("reader")\n'
+    'tokenizer = AutoTokenizer.from_pretrained("reader")',
+    "fidtools read questions.jsonl --reader reader",
+)
+RETRIEVER = Kind(
+    "Dense retriever",
+    "sentence-transformers",
+    ("sentence-transformers", "feature-extraction", "dense-retrieval", "knowledge-distillation"),
+    "from sentence_transformers import SentenceTransformer\n\n"
+    'model = SentenceTransformer("retriever")\n'
+    'questions = model.encode_query(["where is the Eiffel Tower?"])\n'
+    'passages = model.encode_document(["The Eiffel Tower is in Paris."])',
+    "fidtools embed passages.jsonl --retriever retriever -o passages.npy",
+    "sentence-similarity",
+)
+TWO_TOWERS = Kind(
+    "Dense retriever with separate encoders for questions and passages",
+    RETRIEVER.library,
+    RETRIEVER.tags,
+    "from sentence_transformers import SentenceTransformer\n\n"
+    'questions = SentenceTransformer("retriever").encode_query(["where is the Eiffel Tower?"])\n'
+    'passages = SentenceTransformer("retriever/passages").encode_document(["The Eiffel Tower is in Paris."])',
+    RETRIEVER.use,
+    RETRIEVER.pipeline,
+)
+CROSS_ENCODER = Kind(
+    "Cross-encoder teacher",
+    "sentence-transformers",
+    ("sentence-transformers", "cross-encoder", "reranker"),
+    "from sentence_transformers import CrossEncoder\n\n"
+    'model = CrossEncoder("teacher")\n'
+    'scores = model.predict([("where is the Eiffel Tower?", "The Eiffel Tower is in Paris.")])',
+    "fidtools score-cross questions.jsonl --teacher teacher -o scored.jsonl",
+    "text-ranking",
+)
+COATTENTION = Kind("Coattention BiLSTM teacher", "fidtools", ("reranker",), "", CROSS_ENCODER.use)
+
+
+def kind_of(record: Record) -> Kind | None:
+    """What kind of model a run makes; None for a run of no command, which gets no card."""
+    match record.get("command"):
+        case "train-reader":
+            return READER
+        case "train-retriever":
+            return TWO_TOWERS if record.get("freeze_passages") else RETRIEVER
+        case "train-teacher":
+            return COATTENTION if record.get("coattention") else CROSS_ENCODER
+    return None
+
+
+def data_fingerprints(record: Record) -> dict[str, str]:
+    """SHA-256 of the training and dev files as they lie on disk, by their names in the record; no file, no entry."""
+    paths = {name: Path(record[name]) for name in DATA if record.get(name)}
+    return {name: _sha256(path) for name, path in paths.items() if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_card(record: Record, data: Mapping[str, str], step: int, metrics: Mapping[str, float]) -> str | None:
+    """The card of the model after update `step`, whose dev metrics these are; None for a run of no command.
+
+    `data` are the fingerprints of the data files.
+    """
+    kind = kind_of(record)
+    if kind is None:
+        return None
+    settings = {
+        name: value for name, value in _options(record).items() if value not in (None, []) and name not in IN_FACTS
+    }
+    sections = [
+        _front_matter(kind, record),
+        f"# {kind.title}",
+        f"Trained by `fidtools {record['command']}`.",
+        _table("", "", _facts(record, data, step)),
+        "## Dev metrics" if metrics else "",
+        _table("metric", "value", ((name, f"{value:.6g}") for name, value in metrics.items())) if metrics else "",
+        "## Settings",
+        _table("setting", "value", settings.items()),
+        "## Command line",
+        _block("sh", command_line(record)),
+        "## How to load it",
+        _block("python", kind.load) if kind.load else "",
+        _block("sh", kind.use),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(kind: Kind, record: Record) -> str:
+    """The hub's metadata. `license` and `language` are left out: nobody has said them."""
+    base = base_model(record)
+    lines = [f"base_model: {_quoted(base)}"] if base else []
+    lines.append(f"library_name: {kind.library}")
+    if kind.pipeline:
+        lines.append(f"pipeline_tag: {kind.pipeline}")
+    tags = ("fidtools", *kind.tags)
+    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
+
+
+def base_model(record: Record) -> str | None:
+    """The hub id of the model that training began with, through the folders of earlier runs; None where unknown.
+
+    The hub refuses a `base_model` that is a path.
+    """
+    start = _start(record)
+    if start is None:
+        return None
+    if Path(start).is_dir():
+        earlier = Path(start) / "training.json"
+        return base_model(orjson.loads(earlier.read_bytes())) if earlier.is_file() else None
+    return HUB_IDS.get(start, start if HUB_ID.fullmatch(start) else None)
+
+
+def _start(record: Record) -> str | None:
+    """The model a run starts from. For train-retriever `teacher` names scores, not a model."""
+    name = {"train-reader": "reader", "train-retriever": "retriever", "train-teacher": "teacher"}
+    start = record.get(name.get(record.get("command", ""), ""))
+    return None if start is None else str(start)
+
+
+def _facts(record: Record, data: Mapping[str, str], step: int) -> Iterator[tuple[str, Any]]:
+    yield "base model", _start(record) or "none: trained from scratch"
+    for name, title in (("train", "training data"), ("dev", "dev data")):
+        if record.get(name):
+            yield title, record[name]
+        if name in data:
+            yield f"{title}, SHA-256", data[name]
+    if record["command"] == "train-retriever":
+        yield "teacher", record["teacher"]
+        yield "loss", record["loss"]
+    yield "updates", step
+
+
+def command_line(record: Record) -> str:
+    """The command that repeats the run, every option written out, over several lines."""
+    words = ["fidtools", str(record["command"]), shlex.quote(str(record["train"]))]
+    for name, value in _options(record).items():
+        words += _option(name, value)
+    output = str(record["command"]).removeprefix("train-")
+    return _wrapped([*words, f"-o {output}"])
+
+
+def _options(record: Record) -> dict[str, Any]:
+    """Every option of the run by name, those kept in groups too."""
+    everything = {**record.get("settings", {}), **record.get("inputs", {}), **record}
+    new_words = record.get("student") or record.get("coattention")
+    unused = () if new_words else ("words", "word_dim", "hidden", "word_vectors", "freeze_words")
+    return {name: value for name, value in everything.items() if name not in NO_OPTION and name not in unused}
+
+
+def _option(name: str, value: Any) -> Iterator[str]:
+    flag = "--" + OPTION_NAMES.get(name, name).replace("_", "-")
+    if name == "title":
+        yield from () if value else ("--no-title",)
+    elif isinstance(value, bool):
+        if value:
+            yield flag
+        elif name in TWO_WAY_FLAGS:
+            yield flag.replace("--", "--no-")
+    elif isinstance(value, list | tuple):
+        yield from (f"{flag} {shlex.quote(str(item))}" for item in value)
+    elif value is not None:
+        yield f"{flag} {shlex.quote(str(value))}"
+
+
+def _wrapped(words: Iterable[str]) -> str:
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > WIDTH:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)
+
+
+def _table(left: str, right: str, rows: Iterable[tuple[str, Any]]) -> str:
+    cells = [f"| {name} | {_code(value)} |" for name, value in rows]
+    return "\n".join([f"| {left} | {right} |", "|---|---|", *cells])
+
+
+def _code(value: Any) -> str:
+    """A value as a code span of one line inside a table."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace("|", "\\|")
+    fence = "`" * (1 + _longest_run(text))
+    pad = " " if text.startswith("`") or text.endswith("`") or not text.strip() else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def _block(language: str, text: str) -> str:
+    fence = "`" * max(3, 1 + _longest_run(text))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def _quoted(text: str) -> str:
+    """A string of YAML: JSON's strings are some."""
+    return orjson.dumps(text).decode()
