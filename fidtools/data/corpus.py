@@ -17,6 +17,7 @@ import numpy as np
 from fidtools.data.corpus_rows import Array, RowFiles, Scan, parse_record, text_hash
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
+from fidtools.data.locks import exclusive
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
@@ -100,8 +101,11 @@ def is_writable(folder: Path) -> bool:
 
 def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> Corpus:
     if not files.is_valid(source):
-        with atomic_folder(files.folder) as folder:
-            _build(RowFiles(folder), path, source)
+        files.folder.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(files.folder, "reading the passages"):
+            if not files.is_valid(source):  # another process may have built it while this one waited
+                with atomic_folder(files.folder) as folder:
+                    _build(RowFiles(folder), path, source)
     return Corpus(path, files)
 
 

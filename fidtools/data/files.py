@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
+import re
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,12 +17,11 @@ from typing import IO, Any, cast
 
 import orjson
 
+from fidtools.data.locks import abandoned, acquire
+
 PathLike = str | Path
-
-
 STANDARD = "-"
-
-
+LOCK = ".lock"  # in a folder that is being filled
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -61,12 +63,13 @@ class Output:
 def open_output(path: PathLike) -> Iterator[Output]:
     """An output that appears under `path` only when the block ends well; `-` is standard output.
 
-    A temporary file is written beside `path` and renamed; .gz output is deterministic (no time stamp).
+    A temporary file is written beside `path` and renamed; .gz output is deterministic (no time stamp). Processes that
+    write to one path do not mix: the last to end wins.
     """
     if str(path) == STANDARD:
         yield Output(sys.stdout.buffer, flush=True)
         return
-    with atomic_path(path) as partial, open(partial, "wb") as raw:
+    with _replacing(Path(path)) as raw:
         if str(path).endswith(".gz"):
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="", compresslevel=6) as zipped:
                 yield Output(cast(IO[bytes], zipped), flush=False)
@@ -80,47 +83,114 @@ def is_special(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(path: PathLike) -> Iterator[Path]:
-    """A path beside `path` to write a file at; renamed to `path` when the block ends well, else removed."""
-    target = Path(path)
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `target` when the block ends well, and is removed otherwise."""
     if is_special(target):
-        yield target
+        with open(target, "wb") as raw:
+            yield raw
         return
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
-    partial = target.with_name(f".{target.name}.partial")
+    _clear_abandoned(target)
+    partial, lock = _own_name(target)
     try:
-        yield partial
+        with open(partial, "wb") as raw:
+            yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+        os.close(lock)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: PathLike) -> Iterator[Path]:
     """A folder beside `path` to fill; renamed to `path` when the block ends well, else removed.
 
-    A folder already under `path` is replaced; a file there raises NotADirectoryError.
+    A folder already under `path` is replaced; a file there raises NotADirectoryError. Every process fills a folder of
+    its own; the last to end wins.
     """
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
+    _clear_abandoned(target)
+    partial, lock = _own_name(target, folder=True)
     try:
-        partial.mkdir()
         yield partial
+        _sync_all(partial)
+        (partial / LOCK).unlink(missing_ok=True)
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
 
 
 def replace_folder(new: Path, target: Path) -> None:
     """Put the finished folder `new` in the place of `target`, which may exist."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(new, target)
-    shutil.rmtree(old, ignore_errors=True)
+    _sync_all(new)
+    old = _beside(target, "old")
+    while True:
+        if target.exists():
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, old)
+        try:
+            os.rename(new, target)
+            break
+        except OSError as error:  # another process put its folder there in between: replace that one
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+    for replaced in _names_beside(target, "old"):
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _sync_all(folder: Path) -> None:
+    """Flush every file to the disk, so that a crash of the machine cannot leave empty ones under a final name."""
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{suffix}")
+
+
+def _names_beside(target: Path, suffix: str) -> list[Path]:
+    """What any process has made by `_beside`. None where the folder cannot be listed."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.{suffix}")
+    try:
+        return [target.with_name(name) for name in os.listdir(target.absolute().parent) if pattern.fullmatch(name)]
+    except OSError:
+        return []
+
+
+def _own_name(target: Path, folder: bool = False) -> tuple[Path, int]:
+    """A new file (or folder) that no other process uses, and the lock that shows that this one is alive."""
+    while True:
+        partial = _beside(target, "partial")
+        if folder:
+            partial.mkdir()
+        elif not target.absolute().parent.is_dir():
+            raise FileNotFoundError(2, "No such file or directory", str(target))
+        with contextlib.suppress(FileNotFoundError):  # the other process was quick to clear it away
+            if (lock := acquire(_lock_of(partial))) is not None:
+                return partial, lock
+
+
+def _lock_of(partial: Path) -> Path:
+    return partial / LOCK if partial.is_dir() else partial
+
+
+def _clear_abandoned(target: Path) -> None:
+    """Remove what killed processes left that were writing `target`; never what a living one is writing."""
+    for partial in _names_beside(target, "partial"):
+        with abandoned(_lock_of(partial)) as free:
+            if free and partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            elif free:
+                partial.unlink(missing_ok=True)
