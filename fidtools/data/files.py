@@ -69,7 +69,7 @@ def open_output(path: PathLike) -> Iterator[Output]:
     if str(path) == STANDARD:
         yield Output(sys.stdout.buffer, flush=True)
         return
-    with _replacing(Path(path)) as raw:
+    with atomic_path(path) as partial, open(partial, "wb") as raw:
         if str(path).endswith(".gz"):
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="", compresslevel=6) as zipped:
                 yield Output(cast(IO[bytes], zipped), flush=False)
@@ -83,21 +83,22 @@ def is_special(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of `target` when the block ends well, and is removed otherwise."""
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """A path beside `path` to write a file at; renamed to `path` when the block ends well, else removed.
+
+    Every process writes a file of its own; the last to end wins.
+    """
+    target = Path(path)
     if is_special(target):
-        with open(target, "wb") as raw:
-            yield raw
+        yield target
         return
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
     _clear_abandoned(target)
     partial, lock = _own_name(target)
     try:
-        with open(partial, "wb") as raw:
-            yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
+        yield partial
+        _sync(partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -147,13 +148,18 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def _sync_all(folder: Path) -> None:
-    """Flush every file to the disk, so that a crash of the machine cannot leave empty ones under a final name."""
-    for file in (path for path in folder.rglob("*") if path.is_file()):
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync(path)
+
+
+def _sync(file: Path) -> None:
+    """Flush a file to the disk: after a crash of the machine, no empty one may stand under the final name."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _beside(target: Path, suffix: str) -> Path:
