@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 import torch
 
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_writer import create_embeddings
 from fidtools.search.exact import fastest_product, search
 from fidtools.search.faiss_index import build_index
 from fidtools.search.faiss_recipes import recipe
@@ -101,7 +101,7 @@ def indexes(options: argparse.Namespace, table: np.ndarray, folder: Path) -> Non
     asked = near(table, options.questions)
     for name, vectors in (("passages", table), ("questions", asked)):
         ids = (str(row) for row in range(len(vectors)))
-        with EmbeddingWriter(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
+        with create_embeddings(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
             for start in range(0, len(vectors), BLOCK):
                 out.write(start, vectors[start : start + BLOCK])
     print(f"{options.rows:,} × {options.dim}, k = {options.k}, {options.questions} questions, one at a time")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 SHOWN = 80
 
@@ -80,3 +81,12 @@ def several(errors: Iterable[DataError], total: int, shown: int = 5) -> Fidtools
     lines = [str(e) for _, e in zip(range(shown), errors, strict=False)]
     rest = total - len(lines)
     return FidtoolsError("\n".join(lines) + (f"\n… and {rest} more" if rest > 0 else ""))
+
+
+def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
+    """The first setting that differs between two runs, inside of nested ones: `encoder.dim was 8, is now 16`."""
+    name = next(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+    old, new = before.get(name), now.get(name)
+    if isinstance(old, dict) and isinstance(new, dict):
+        return describe_difference(old, new, f"{prefix}{name}.")
+    return f"{prefix}{name} was {shorten(old)}, is now {shorten(new)}"

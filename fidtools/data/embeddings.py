@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from fidtools.data.files import PathLike
+from fidtools.data.files import PathLike, sync
+from fidtools.data.jsonl import write_json
 from fidtools.errors import DataError, MismatchError, UsageError
 
 DTYPES = ("float32", "float16")
@@ -52,6 +54,47 @@ class EmbeddingFiles:
         """Delete whatever parts are there."""
         for path in (self.vectors, self.ids, self.meta):
             path.unlink(missing_ok=True)
+
+    def refuse_folder(self) -> None:
+        """Raise IsADirectoryError when `X.npy` is a folder."""
+        if self.vectors.is_dir():
+            raise IsADirectoryError(21, "Is a directory", str(self.vectors))
+
+    def publish(self, meta: dict[str, Any]) -> None:
+        """Rename the finished parts; the vectors come last, so that whoever sees them sees all of it."""
+        partial = self.partial()
+        sync(partial.ids)
+        sync(partial.vectors)
+        self.vectors.unlink(missing_ok=True)
+        os.replace(partial.ids, self.ids)
+        write_json(self.meta, meta)
+        os.replace(partial.vectors, self.vectors)
+        partial.meta.unlink(missing_ok=True)
+        self.done.unlink(missing_ok=True)
+
+
+class IdsFile:
+    """An .ids file being written; `sha256` is of all its lines so far, `count` how many there are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.sha256, self.count = hashlib.sha256(), 0
+
+    def __enter__(self) -> Self:
+        self._file = open(self._path, "wb")
+        return self
+
+    def write(self, identifier: str) -> None:
+        """Add a line. Raises DataError for an id with a line break."""
+        if "\n" in identifier or "\r" in identifier:
+            raise DataError("an id must not contain a line break", value=identifier)
+        line = identifier.encode() + b"\n"
+        self._file.write(line)
+        self.sha256.update(line)
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 class IdList(Sequence[str]):
@@ -93,6 +136,13 @@ class Embeddings:
     def dim(self) -> int:
         """The length of each."""
         return int(self.vectors.shape[1])
+
+
+def checked_dtype(name: str) -> np.dtype[Any]:
+    """The type of that name. Raises UsageError for one that embeddings cannot have."""
+    if name not in DTYPES:
+        raise UsageError(f"embeddings are float32 or float16, not {name}")
+    return np.dtype(name)
 
 
 def read_embeddings(path: PathLike) -> Embeddings:
@@ -159,15 +209,3 @@ def shards(path: PathLike) -> list[Path]:
         if part.name != (expected := f"{whole.stem}.{number:05d}.npy"):
             raise MismatchError(f"the shard {expected} is missing", path=whole)
     return found
-
-
-def shard_path(path: PathLike, number: int) -> Path:
-    """Where shard `number` of `X.npy` lies."""
-    whole = EmbeddingFiles.at(path).vectors
-    return whole.with_name(f"{whole.stem}.{number:05d}.npy")
-
-
-def blocks(vectors: Array, rows: int) -> Iterator[tuple[int, Array]]:
-    """Successive blocks of at most `rows` rows, with the number of their first."""
-    for start in range(0, len(vectors), rows):
-        yield start, vectors[start : start + rows]

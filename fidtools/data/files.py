@@ -98,7 +98,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     partial, lock = _own_name(target)
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -150,10 +150,10 @@ def replace_folder(new: Path, target: Path) -> None:
 def _sync_all(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
-            _sync(path)
+            sync(path)
 
 
-def _sync(file: Path) -> None:
+def sync(file: Path) -> None:
     """Flush a file to the disk: after a crash of the machine, no empty one may stand under the final name."""
     descriptor = os.open(file, os.O_RDONLY)
     try:

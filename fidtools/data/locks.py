@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fidtools.errors import FidtoolsError
 from fidtools.logs import log
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -37,10 +38,16 @@ def acquire(path: Path, *, wait: bool = False) -> int | None:
 
 
 @contextlib.contextmanager
-def exclusive(target: Path, activity: str) -> Iterator[None]:
-    """One process at a time for `target`, by the lock file `.NAME.lock` beside it; the others say so and wait."""
+def exclusive(target: Path, activity: str, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time for `target`, by the lock file `.NAME.lock` beside it.
+
+    Another process logs that it waits; without `wait` it raises FidtoolsError.
+    """
     path = target.with_name(f".{target.name}.lock")
     lock = acquire(path)
+    if lock is None and not wait:
+        hint = "wait until that one has ended, or choose another path"
+        raise FidtoolsError(f"{target}: another process is {activity}", hint=hint)
     if lock is None:
         log.info("%s: waiting for another process that is %s", target, activity)
         lock = acquire(path, wait=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fidtools import cli
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_writer import create_embeddings
 from fidtools.data.read import read_questions
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
 from fidtools.search import faiss_index
@@ -26,7 +26,9 @@ ENCODER = {"weights": "same"}
 
 def embeddings(path: Path, vectors: np.ndarray, **meta: object) -> Path:
     ids = [f"i{row}" for row in range(len(vectors))]
-    with EmbeddingWriter(path, len(vectors), vectors.shape[1], "float32", {"encoder": ENCODER} | meta, ids=ids) as out:
+    with create_embeddings(
+        path, len(vectors), vectors.shape[1], "float32", {"encoder": ENCODER} | meta, ids=ids
+    ) as out:
         out.write(0, vectors)
     return path
 
