@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fidtools.data.embeddings import Array, EmbeddingFiles, IdsFile, checked_dtype
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, checked_dtype
 from fidtools.data.files import PathLike
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
+from fidtools.typing import Array
 
 
 class StreamWriter:

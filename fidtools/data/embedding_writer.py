@@ -11,14 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, checked_dtype
 from fidtools.data.embedding_marks import DoneMarks
-from fidtools.data.embeddings import Array, EmbeddingFiles, IdsFile, checked_dtype
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
 from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference
 from fidtools.logs import log
+from fidtools.typing import Array
 
 
 class RowWriter:

@@ -1,4 +1,8 @@
-"""Files in and out: compression by suffix, `-` for the standard streams, outputs that appear complete or not at all."""
+"""Input and output files: .gz by suffix, `-` for the standard streams, outputs that appear complete or not at all.
+
+An output is written under a temporary name of its own process and then renamed, so that several processes with one
+output do not mix. What a killed process leaves is removed by the next one that writes the same output.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import contextlib
 import errno
 import gzip
 import os
-import re
-import secrets
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -17,11 +20,11 @@ from typing import IO, Any, cast
 
 import orjson
 
-from fidtools.data.locks import abandoned, acquire
+from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.errors import DataError
 
 PathLike = str | Path
 STANDARD = "-"
-LOCK = ".lock"  # in a folder that is being filled
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -29,21 +32,25 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does, and DataError when the file turns
+    out to be a truncated or corrupt .gz while it is read.
     """
     if str(path) == STANDARD:
         yield cast(BufferedReader, sys.stdin.buffer)
         return
     with open(path, "rb") as raw:
-        if str(path).endswith(".gz"):
+        if not str(path).endswith(".gz"):
+            yield raw
+            return
+        try:
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)
-        else:
-            yield raw
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"truncated or corrupt gzip file: {error}", path=path) from error
 
 
 class Output:
-    """Where a command writes its lines. Each line is handed over at once, so that pipes flow."""
+    """Where a command writes its lines. With `flush`, each is passed on at once, so that the next program can start."""
 
     def __init__(self, stream: IO[bytes], flush: bool) -> None:
         self._stream, self._flush = stream, flush
@@ -78,7 +85,7 @@ def open_output(path: PathLike) -> Iterator[Output]:
 
 
 def is_special(path: Path) -> bool:
-    """Whether `path` is a device or pipe (`/dev/null`, `>(…)`), which is written to and never renamed over."""
+    """Whether `path` is a device or pipe (`/dev/null`, `>(…)`), which is written to and never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -94,8 +101,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         return
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
-    _clear_abandoned(target)
-    partial, lock = _own_name(target)
+    clear_abandoned(target)
+    partial, lock = own_name(target)
     try:
         yield partial
         sync(partial)
@@ -116,12 +123,12 @@ def atomic_folder(path: PathLike) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    _clear_abandoned(target)
-    partial, lock = _own_name(target, folder=True)
+    clear_abandoned(target)
+    partial, lock = own_name(target, folder=True)
     try:
         yield partial
         _sync_all(partial)
-        (partial / LOCK).unlink(missing_ok=True)
+        (partial / FOLDER_LOCK).unlink(missing_ok=True)
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -131,7 +138,7 @@ def atomic_folder(path: PathLike) -> Iterator[Path]:
 def replace_folder(new: Path, target: Path) -> None:
     """Put the finished folder `new` in the place of `target`, which may exist."""
     _sync_all(new)
-    old = _beside(target, "old")
+    old = name_beside(target, "old")
     while True:
         if target.exists():
             with contextlib.suppress(FileNotFoundError):
@@ -143,7 +150,7 @@ def replace_folder(new: Path, target: Path) -> None:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             shutil.rmtree(old, ignore_errors=True)
-    for replaced in _names_beside(target, "old"):
+    for replaced in names_beside(target, "old"):
         shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -160,43 +167,3 @@ def sync(file: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _beside(target: Path, suffix: str) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{suffix}")
-
-
-def _names_beside(target: Path, suffix: str) -> list[Path]:
-    """What any process has made by `_beside`. None where the folder cannot be listed."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.{suffix}")
-    try:
-        return [target.with_name(name) for name in os.listdir(target.absolute().parent) if pattern.fullmatch(name)]
-    except OSError:
-        return []
-
-
-def _own_name(target: Path, folder: bool = False) -> tuple[Path, int]:
-    """A new file (or folder) that no other process uses, and the lock that shows that this one is alive."""
-    while True:
-        partial = _beside(target, "partial")
-        if folder:
-            partial.mkdir()
-        elif not target.absolute().parent.is_dir():
-            raise FileNotFoundError(2, "No such file or directory", str(target))
-        with contextlib.suppress(FileNotFoundError):  # the other process was quick to clear it away
-            if (lock := acquire(_lock_of(partial))) is not None:
-                return partial, lock
-
-
-def _lock_of(partial: Path) -> Path:
-    return partial / LOCK if partial.is_dir() else partial
-
-
-def _clear_abandoned(target: Path) -> None:
-    """Remove what killed processes left that were writing `target`; never what a living one is writing."""
-    for partial in _names_beside(target, "partial"):
-        with abandoned(_lock_of(partial)) as free:
-            if free and partial.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
-            elif free:
-                partial.unlink(missing_ok=True)

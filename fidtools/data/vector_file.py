@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from fidtools.data.embeddings import Array
 from fidtools.data.files import PathLike
 from fidtools.errors import DataError
+from fidtools.typing import Array
 
 
 class VectorFile:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Location, Passage, parse_passage
+from fidtools.data.record_parsing import parse_passage
+from fidtools.data.records import Location, Passage
 from fidtools.logs import log
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "-COLON-": ":"}

@@ -8,7 +8,8 @@ from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Location, Passage, Question, parse_question
+from fidtools.data.record_parsing import parse_question
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats import parsing as sources
 from fidtools.formats.trec import qrels_by_question, read_beir_qrels

@@ -51,7 +51,7 @@ class PassageSource:
 
     def ids(self) -> Iterable[str]:
         """The passages' ids."""
-        return (str(passage.id) for passage in self.passages)
+        return self.passages.ids()
 
     def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
         """Title and text, formatted as the retriever reads them."""

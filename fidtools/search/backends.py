@@ -107,4 +107,4 @@ def other_encoder(path: Path, made_by: Encoder | None, encoder: Encoder) -> Iter
 
 def _same_ids(parts: Sequence[Embeddings], passages: Corpus) -> bool:
     ids = (identifier for part in parts for identifier in part.ids)
-    return all(identifier == passage.id for identifier, passage in zip(ids, passages, strict=False))
+    return all(ours == theirs for ours, theirs in zip(ids, passages.ids(), strict=False))

@@ -72,7 +72,7 @@ def _expected(passages: Corpus, settings: BM25Settings) -> dict[str, Any]:
     return settings.index_part() | {
         "format": FORMAT,
         "engine_version": version,
-        "rows": passages.rows,
+        "rows": len(passages),
         "text_sha256": passages.text_sha256,
     }
 
@@ -124,7 +124,7 @@ def _open(place: IndexFolder, passages: Corpus, settings: BM25Settings) -> Engin
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import TantivyEngine
 
-        return TantivyEngine(place.index, settings, passages.rows)
+        return TantivyEngine(place.index, settings, len(passages))
     from fidtools.sparse.lucene_engine import LuceneEngine
 
-    return LuceneEngine(place.index, settings, passages.rows)
+    return LuceneEngine(place.index, settings, len(passages))

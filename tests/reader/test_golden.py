@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fidtools.data.read import read_passages, read_questions
-from fidtools.data.records import Location, Question, parse_question
+from fidtools.data.record_parsing import parse_question
+from fidtools.data.records import Location, Question
 from fidtools.reader.aggregation import FIRST, fused_scores
 from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
 from fidtools.reader.decoding import GenerationSettings, answer_fused, answer_questions

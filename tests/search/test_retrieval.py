@@ -101,7 +101,7 @@ def test_truncated_vectors(world: World, tmp_path: Path, capsys: pytest.CaptureF
         shutil.copy(world.folder / f"p.{suffix}", tmp_path / f"p.{suffix}")
     (tmp_path / "p.npy").write_bytes(world.embeddings.read_bytes()[:-64])
     said = message(capsys, world.arguments("--embeddings", tmp_path / "p.npy"))
-    assert said.startswith(f"fidtools: {tmp_path / 'p.npy'}: not a whole .npy file")
+    assert said.startswith(f"fidtools: {tmp_path / 'p.npy'}: truncated or corrupt .npy file")
 
 
 def test_within_needs_a_known_document(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
