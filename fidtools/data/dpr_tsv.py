@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, cast
 
-from fidtools.data.files import PathLike, open_input
+from fidtools.data.files import PathLike, open_data
 from fidtools.data.records import Passage
 from fidtools.errors import DataError, nonempty
 
@@ -21,7 +21,7 @@ def read_passage_table(path: PathLike) -> Iterator[Passage]:
     Raises DataError for records of the wrong width, with their number, and for a file without passages.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    with open_input(path) as stream:
+    with open_data(path) as stream:
         text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8", newline="")
         yield from table_passages(csv.reader(text, delimiter="\t", strict=True), path)
 

@@ -32,21 +32,27 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does, and DataError when the file turns
-    out to be a truncated or corrupt .gz while it is read.
+    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
         yield cast(BufferedReader, sys.stdin.buffer)
         return
     with open(path, "rb") as raw:
-        if not str(path).endswith(".gz"):
-            yield raw
-            return
-        try:
+        if str(path).endswith(".gz"):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"truncated or corrupt gzip file: {error}", path=path) from error
+        else:
+            yield raw
+
+
+@contextlib.contextmanager
+def open_data(path: PathLike) -> Iterator[BufferedReader]:
+    """`open_input`, with a DataError when the file turns out to be a truncated or corrupt .gz while it is read."""
+    try:
+        with open_input(path) as stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"truncated or corrupt gzip file: {error}", path=path) from error
 
 
 class Output:

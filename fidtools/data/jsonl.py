@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from fidtools.data.files import JSON_OPTIONS, PathLike, open_input, open_output
+from fidtools.data.files import JSON_OPTIONS, PathLike, open_data, open_output
 from fidtools.errors import DataError
 
 
@@ -18,7 +18,7 @@ def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     A single JSON list (as FiD and DPR write) is read too, incrementally; the number is then the element's, from 1.
     Raises DataError for malformed JSON, for a line that is not an object, and for a truncated .gz.
     """
-    with open_input(path) as stream:
+    with open_data(path) as stream:
         head, blank_lines = _skip_blank(stream)
         if head == b"[":
             yield from _list_elements(stream, path)
@@ -30,7 +30,7 @@ def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def read_json_object(path: PathLike) -> dict[str, Any]:
     """The one JSON object that a file holds. Raises DataError when it is malformed or not an object."""
-    with open_input(path) as stream:
+    with open_data(path) as stream:
         return _parse_object(stream.read(), path, None)
 
 

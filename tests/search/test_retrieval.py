@@ -105,7 +105,7 @@ def test_truncated_vectors(world: World, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_within_needs_a_known_document(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for doc_id, problem in ((None, "question a has none"), ("d9", r"no passage of")):
+    for doc_id, problem in ((None, "missing in question a"), ("d9", r"no passage of")):
         line = {"id": "a", "question": WORDS[0]} | ({"doc_id": doc_id} if doc_id else {})
         (tmp_path / "q.jsonl").write_bytes(orjson.dumps(line))
         arguments = world.arguments("--embeddings", world.embeddings, "--within", "doc_id")

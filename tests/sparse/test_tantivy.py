@@ -83,7 +83,7 @@ def test_within_a_document(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS, ["x", "y", "x", "y", "x"])
     everywhere = dict(search(path, "red fox"))
     assert search(path, "red fox", doc_id="x") == [(i, everywhere[i]) for i in ("p0", "p2")]
-    with pytest.raises(DataError, match=r"field 'doc_id': no passage of .* has that of question q \(got z\)"):
+    with pytest.raises(DataError, match=r"field 'doc_id': no passage of .* has the doc_id of question q \(got z\)"):
         search(path, "red", doc_id="z")
 
 
