@@ -25,8 +25,8 @@ import torch
 
 from fidtools.data.embedding_writer import create_embeddings
 from fidtools.search.exact import fastest_product, search
-from fidtools.search.faiss_index import build_index
-from fidtools.search.faiss_recipes import recipe
+from fidtools.search.faiss_build import build_index
+from fidtools.search.index_specs import index_spec
 from fidtools.search.rescoring import exact_scores
 from fidtools.search.vectors import FileVectors
 
@@ -106,7 +106,7 @@ def indexes(options: argparse.Namespace, table: np.ndarray, folder: Path) -> Non
                 out.write(start, vectors[start : start + BLOCK])
     print(f"{options.rows:,} × {options.dim}, k = {options.k}, {options.questions} questions, one at a time")
     for kind in ("flat", "fp16", "sq8", "hnsw", "ivf", "ivfpq"):
-        chosen = recipe(kind, options.rows, options.dim)
+        chosen = index_spec(kind, options.rows, options.dim)
         place = folder / kind
         cpu = time.process_time()
         meta = build_index(folder / "passages.npy", place, chosen, questions=folder / "questions.npy", k=options.k)

@@ -63,13 +63,13 @@ class Stage:
 def stages(work: Work, rates: Rates) -> list[Stage]:
     """An iteration, stage by stage. Encoding, search and training divide among the ranks; the reader is taken to be as
     large as the retriever, so scale its rows by the ratio of their sizes."""
-    from fidtools.search.retrieval import BATCH
+    from fidtools.search.retrieval import BATCH_QUESTIONS
 
     n, m, tokens = work.passages, work.questions, work.tokens / (rates.encoder * work.ranks)
     text, lists = n * (PASSAGE + JSON), m * work.k * (PASSAGE + JSON)
     vectors = n * work.dim * work.dtype_bytes
     read = min(work.k, work.n_context)
-    batches = -(-m // BATCH)
+    batches = -(-m // BATCH_QUESTIONS)
     searched = max(n * m * work.dim / rates.search, batches * vectors / rates.disk_read) / work.ranks
     return [
         Stage("passages", text / rates.disk_read, text + n * LOOKED_UP, n * LOOKED_UP),

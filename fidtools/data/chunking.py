@@ -54,8 +54,8 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
     """The documents of folders of .txt and .md files (recursively, by name), of such files, of JSONL and of DPR tables.
 
     A text file's id is its path in the given folder without the suffix. Its title is the first Markdown heading `# …`
-    (which is then left out of the text), else the file's name. Raises DataError for a folder without text files and for text
-    that is not UTF-8.
+    (which is then left out of the text), else the file's name. Raises DataError for a folder without text files and
+    for text that is not UTF-8.
     """
     for path in paths:
         if Path(path).is_dir():

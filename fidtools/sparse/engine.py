@@ -7,29 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import UsageError
 
 EngineName = Literal["tantivy", "lucene"]
 AnalyzerName = Literal["english", "standard", "spacy"]
 K1, B = 1.2, 0.75
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Rows of the passages found, best first (ties by row), with their scores."""
-
-    rows: Array
-    scores: Array
-
-    @classmethod
-    def best(cls, rows: Array, scores: Array, k: int) -> Hits:
-        """The `k` best of some candidates, by falling score and rising row."""
-        order = np.lexsort((rows, -scores))[:k]
-        return cls(rows[order], scores[order])
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class BM25Settings:
 class Engine(Protocol):
     """An index opened for searching."""
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
         """The `k` best passages for each text (of its document only, with `doc_ids`); those without any word in common
         with it are left out."""
         ...

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import DataError
 from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import AnalyzerName, BM25Settings, Hits, indexed_text
+from fidtools.sparse.engine import AnalyzerName, BM25Settings, indexed_text
 from fidtools.sparse.jvm import java_class
 
 BUFFER = 256.0  # megabytes that the build holds before it writes a segment
@@ -96,7 +97,7 @@ class LuceneEngine:
             for name in ("index.Term", "search.TermQuery", "search.BooleanQuery$Builder", "search.BooleanClause$Occur")
         )
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
         """See `Engine`; questions are spread over the cores."""
         documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
         asked = list(zip(texts, documents, strict=True))
@@ -105,7 +106,7 @@ class LuceneEngine:
             found = list(threads.map(lambda share: self._search(share, k), shares))
         return [found[i % THREADS][i // THREADS] for i in range(len(asked))]
 
-    def _search(self, asked: Sequence[tuple[str, str | None]], k: int) -> list[Hits]:
+    def _search(self, asked: Sequence[tuple[str, str | None]], k: int) -> list[TopK]:
         """The hits of one thread's questions."""
         import jnius
 
@@ -114,14 +115,14 @@ class LuceneEngine:
         finally:
             jnius.detach()
 
-    def _hits(self, text: str, doc_id: str | None, k: int) -> Hits:
+    def _hits(self, text: str, doc_id: str | None, k: int) -> TopK:
         query = self._queries.createBooleanQuery("words", self._prepare(text))
         if query is None:  # not a single word
-            return Hits(np.empty(0, np.int64), np.empty(0))
+            return TopK.empty(0)
         if doc_id is not None:
             query = self._within(query, doc_id)
         found = [(hit.doc, hit.score) for hit in self._searcher.search(query, k).scoreDocs]
-        return Hits(np.array([doc for doc, _ in found], np.int64), np.array([score for _, score in found], np.float64))
+        return TopK(np.array([doc for doc, _ in found], np.int64), np.array([score for _, score in found], np.float64))
 
     def _within(self, query: Any, doc_id: str) -> Any:
         builder = self._boolean_query()

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
-from fidtools.sparse.engine import Engine, Hits
+from fidtools.data.top_k import TopK
+from fidtools.sparse.engine import Engine
 
 BATCH = 256  # questions searched together
 
@@ -28,7 +29,7 @@ def rank(
             yield question
 
 
-def _scored(passages: Corpus, hits: Hits) -> Iterator[Passage]:
+def _scored(passages: Corpus, hits: TopK) -> Iterator[Passage]:
     for row, score in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
         passage = passages[row]
         passage.set_score("bm25", score)

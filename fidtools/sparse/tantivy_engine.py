@@ -12,9 +12,10 @@ import numpy as np
 import tantivy
 
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import DataError
 from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, Hits, indexed_text
+from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
 
 HEAP = 256 << 20  # bytes; what the build holds before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
@@ -75,20 +76,20 @@ class TantivyEngine:
         if self._searcher.num_docs != rows:
             raise DataError(f"holds {self._searcher.num_docs} passages instead of {rows}", path=folder)
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
         """See `Engine`; questions are spread over the cores."""
         documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(lambda text, doc_id: self._hits(text, doc_id, k), texts, documents))
 
-    def _hits(self, text: str, doc_id: str | None, k: int) -> Hits:
+    def _hits(self, text: str, doc_id: str | None, k: int) -> TopK:
         words = self._analyzer.analyze(self._prepare(text))
         if not words:
-            return Hits(np.empty(0, np.int64), np.empty(0))
+            return TopK.empty(0)
         found = self._found(self._query(words, doc_id), k)
         rows = self._searcher.fast_field_values("row", [address for _, address in found])
         scores = np.round(np.array([score for score, _ in found]) / (K1 + 1), DECIMALS)
-        return Hits.best(np.array(rows, np.int64), scores, k)
+        return TopK.of(np.array(rows, np.int64), scores, k)
 
     def _query(self, words: list[str], doc_id: str | None) -> Any:
         should = [(tantivy.Occur.Should, self._term("words", word)) for word in words]
