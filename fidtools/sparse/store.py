@@ -1,4 +1,4 @@
-"""BM25 indexes on disk: built once, kept beside the passages, checked against them, used again."""
+"""BM25 indexes on disk: built once, stored beside the passages, checked against them, and reused."""
 
 from __future__ import annotations
 
@@ -22,47 +22,48 @@ PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 @dataclass(frozen=True)
 class IndexFolder:
-    """`index/` is the engine's own, `meta.json` says what it was made of. The folder appears when it is whole."""
+    """`index/` holds the engine's files, `meta.json` what it was built from. The folder appears when it is complete."""
 
     path: Path
 
     @property
     def index(self) -> Path:
-        """Where the engine keeps its files."""
+        """The folder of the engine's files."""
         return self.path / "index"
 
     def meta(self) -> dict[str, Any] | None:
-        """What the index was made of; None where there is no index."""
+        """What the index was built from; None where there is no index."""
         try:
             found: dict[str, Any] = json.loads((self.path / "meta.json").read_bytes())
         except (FileNotFoundError, ValueError):
             return None
         return found
 
-    def is_made_of(self, expected: dict[str, Any]) -> bool:
-        """Whether there is an index here, made of these passages with these settings."""
+    def is_built_from(self, expected: dict[str, Any]) -> bool:
+        """Whether there is an index here, built from these passages with these settings."""
         found = self.meta()
         return found is not None and not _difference(found, expected)
 
 
 def default_folder(passages: PathLike, settings: BM25Settings) -> Path:
-    """Where the index lies unless the user says otherwise: `<passages>.bm25-<engine>`."""
+    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`."""
     return Path(f"{passages}.bm25-{settings.engine}")
 
 
 def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None = None) -> Engine:
-    """The index of these passages, built if need be.
+    """The index of these passages, built where there is none.
 
-    The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed; one that the user named
-    is not: MismatchError says what differs.
+    The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed. One that the user named
+    is not: MismatchError says what differs. Of several processes that need a new index, one builds it and the others
+    wait.
     """
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
     expected = _expected(passages, settings)
-    if place.is_made_of(expected):
+    if place.is_built_from(expected):
         return _open(place, passages, settings)
     _refuse_or_announce(place, expected, named=folder is not None)
     with exclusive(place.path, "building this index"):
-        if not place.is_made_of(expected):  # another process may have built it while this one waited
+        if not place.is_built_from(expected):  # another process may have built it while this one waited
             _build(place, passages, settings, expected)
         return _open(place, passages, settings)
 

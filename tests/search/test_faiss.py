@@ -96,18 +96,18 @@ def test_questions_of_another_encoder_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "index").exists()
 
 
-def test_unknown_recipes(tmp_path: Path) -> None:
+def test_unknown_indexes(tmp_path: Path) -> None:
     path = embeddings(tmp_path / "p.npy", clustered(200))
-    with pytest.raises(UsageError, match="no index of 32 numbers called Nonsense7"):
+    with pytest.raises(UsageError, match="FAISS cannot make the index Nonsense7 of vectors of length 32"):
         build_index(path, tmp_path / "index", IndexSpec("Nonsense7"))
-    with pytest.raises(UsageError, match="no parameters nprobe=3"):
+    with pytest.raises(UsageError, match="does not accept the parameters nprobe=3"):
         build_index(path, tmp_path / "index", IndexSpec("Flat", "nprobe=3"))
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss_index.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
     path = embeddings(tmp_path / "p.npy", clustered(200))
-    with pytest.raises(FidtoolsError, match="FAISS sees no GPU"):
+    with pytest.raises(FidtoolsError, match="FAISS finds no GPU"):
         build_index(path, tmp_path / "index", IndexSpec("Flat"), gpu=True)
 
 

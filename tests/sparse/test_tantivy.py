@@ -136,7 +136,7 @@ def test_an_index_that_lost_passages_is_named(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS)
     search(path, "red")
     shutil.rmtree(tmp_path / "p.jsonl.bm25-tantivy" / "index")
-    with pytest.raises(DataError, match="not an index that tantivy can open"):
+    with pytest.raises(DataError, match="tantivy cannot open this index"):
         search(path, "red")
 
 
