@@ -116,7 +116,7 @@ def test_within_needs_a_known_document(world: World, tmp_path: Path, capsys: pyt
 def test_exactly_one_of_embeddings_and_index(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     both = ["--embeddings", world.embeddings, "--index", world.folder]
     for given in ([], both):
-        assert "either --embeddings (exact search) or --index" in message(capsys, world.arguments(*given), 2)
+        assert "exactly one of --embeddings (exact search) or --index" in message(capsys, world.arguments(*given), 2)
 
 
 def test_the_first_line_is_enough(world: World) -> None:
