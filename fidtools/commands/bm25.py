@@ -55,7 +55,7 @@ def command(
 
     \b
       fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl
-      fidtools bm25 questions.jsonl -p stories.jsonl --within doc_id | fidtools eval
+      fidtools bm25 dev.jsonl -p stories.jsonl --within doc_id | fidtools eval
     """
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines

@@ -68,7 +68,7 @@ def command(
     index is searched: for few questions at a time, in one process.
 
     \b
-      fidtools retrieve dev.jsonl --retriever retriever --embeddings p.npy \
+      fidtools retrieve dev.jsonl --retriever retriever --embeddings p.npy \\
         -p passages.jsonl -o ranked.jsonl
       fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """

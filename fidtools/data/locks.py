@@ -55,7 +55,9 @@ def exclusive(target: Path, activity: str, *, wait: bool = True) -> Iterator[Non
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is released: a process that waits then finds it gone, and locks anew
+        path.unlink(
+            missing_ok=True
+        )  # while it is held: a process that waits then sees that it is gone, and locks a new one
         os.close(lock)
 
 

@@ -47,7 +47,7 @@ class VectorFile:
         self._write_at(self._first + start * self.dim * self.dtype.itemsize, stored.tobytes())
 
     def set_rows(self, rows: int) -> None:
-        """Write the header anew, with the number of rows that a stream turned out to have."""
+        """Rewrite the header with the number of rows that a stream turned out to have."""
         self._write_at(0, npy_header((rows, self.dim), self.dtype))
 
     def _write_at(self, offset: int, data: bytes) -> None:
