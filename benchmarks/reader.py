@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,14 +21,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.compute.device import Compute
 from fidtools.data.records import Passage, Question
-from fidtools.reader.aggregation import fused_scores
-from fidtools.reader.ahead import with_tokens
-from fidtools.reader.decoding import GenerationSettings, answer_questions, answer_tokens
+from fidtools.reader.answering import answer_questions, answer_tokens
+from fidtools.reader.attention_scores import attention_scores, fused_scores
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.fusion import Batch
-from fidtools.reader.model import cast_products, reader_from_model
+from fidtools.reader.groups import with_tokens
+from fidtools.reader.model import cast_linear_weights, reader_from_model
 from fidtools.reader.prompt import ReaderSettings, input_texts
-from fidtools.reader.scoring import attention_scores
 
 ANSWER = 5
 GENERATED = 50
@@ -117,61 +117,52 @@ class Ours:
     """The library, in bf16 or float32."""
 
     def __init__(self, tokenizer: Any, question: Question, dtype: torch.dtype) -> None:
-        self.question, self.dtype = question, dtype
-        self.reader, self.trained = (reader_from_model(t5_small(), tokenizer) for _ in range(2))
-        cast_products(self.reader.fusion.requires_grad_(False).eval().model, dtype)
+        self.question, self.compute = question, Compute(torch.device("cpu"), dtype, "the benchmark's")
+        self.reader, self.trained = (reader_from_model(t5_small(), tokenizer, compute=self.compute) for _ in range(2))
+        cast_linear_weights(self.reader.fusion.requires_grad_(False).eval().model, dtype)
         self.optimizer = torch.optim.Adam(self.trained.fusion.parameters(), lr=1e-4)
 
-    @contextmanager
-    def cast(self) -> Iterator[None]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            yield
-
     def score(self) -> object:
-        with self.cast():
-            return attention_scores(self.reader, [self.question])
+        return attention_scores(self.reader, [self.question])
 
     def read(self) -> object:
-        with self.cast():
-            return answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
+        return answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
 
     def train(self) -> None:
         fusion = self.trained.fusion.train()
         batch = Batch([self.trained.passages(self.question)], [self.trained.target(self.question.target or "")])
-        with self.cast():
+        with self.compute.autocast():
             loss = fusion(batch) / ANSWER
         loss.backward()
         torch.nn.utils.clip_grad_norm_(fusion.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def interleaved(self) -> None:
-        """Several questions answered one by one, each tokenised before it is encoded."""
-        with self.cast():
-            for _ in range(SEVERAL):
-                answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
+    def in_turn(self) -> None:
+        """Several questions answered one by one, each tokenized before it is encoded."""
+        for _ in range(SEVERAL):
+            answer_questions(self.reader, [self.question], GenerationSettings(max_tokens=ANSWER))
 
-    def ahead(self) -> None:
-        """The same, the next one tokenised meanwhile."""
-        with self.cast():
-            for group in with_tokens(self.reader, [[self.question]] * SEVERAL):
-                answer_tokens(self.reader, group.tokens, GenerationSettings(max_tokens=ANSWER))
+    def prefetched(self) -> None:
+        """The same, the next one tokenized meanwhile."""
+        for group in with_tokens(self.reader, [[self.question]] * SEVERAL):
+            answer_tokens(self.reader, group.tokens, GenerationSettings(max_tokens=ANSWER))
 
     def stages(self) -> dict[str, Way]:
         reader = self.reader
         tokens = reader.passages(self.question)
-        with torch.inference_mode(), self.cast():
+        with torch.inference_mode():
             (fused,) = reader.fusion.fuse([tokens])
 
         def step() -> object:
-            with torch.inference_mode(), self.cast():
+            with torch.inference_mode():
                 return fused_scores(reader.fusion, fused, [len(t) for t in tokens])
 
         def encode() -> object:
-            with torch.inference_mode(), self.cast():
+            with torch.inference_mode():
                 return reader.fusion.encode(tokens)
 
-        return {"tokenise": lambda: reader.passages(self.question), "encode": encode, "one decoder step": step}
+        return {"tokenize": lambda: reader.passages(self.question), "encode": encode, "one decoder step": step}
 
 
 def best_times(ways: dict[str, Way], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
@@ -236,9 +227,9 @@ def measure(given: argparse.Namespace) -> None:
     training = {f"padded to {w}": alone[w].train for w in alone}
     compare("training step", training, {k: o.train for k, o in ours.items()}, given.rounds, clock)
 
-    times = best_times({"in turn": ours["bf16"].interleaved, "ahead": ours["bf16"].ahead}, given.rounds, clock)
-    gain = times["in turn"] / times["ahead"]
-    print(f"\nread, {SEVERAL} questions, bf16: {gain:.3f} times faster tokenised ahead than in turn")
+    times = best_times({"in turn": ours["bf16"].in_turn, "prefetched": ours["bf16"].prefetched}, given.rounds, clock)
+    gain = times["in turn"] / times["prefetched"]
+    print(f"\nread, {SEVERAL} questions, bf16: {gain:.3f} times faster with prefetched tokens than in turn")
 
     print("\n| stage of score-attn | bf16 | float32 |\n|---|---|---|")
     stages = {name: best_times(o.stages(), given.rounds, clock) for name, o in ours.items()}

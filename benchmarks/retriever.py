@@ -24,7 +24,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
-from fidtools.compute.device import autocast, choose_precision
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
@@ -105,7 +105,7 @@ def _their_step(
 ) -> Callable[[], object]:
     loss = DistillKLDivLoss(model)
     texts = [[retriever.settings.passage_text(group[k]) for group in groups] for k in range(PER_QUESTION)]
-    dtype = torch.bfloat16 if half else torch.float32
+    compute = Compute.choose("bf16" if half else "float32")
 
     def step() -> None:
         model.zero_grad()
@@ -113,7 +113,7 @@ def _their_step(
             model.preprocess(column) for column in ([retriever.settings.question_text(q) for q in questions], *texts)
         ]
         columns = [{k: v.to(model.device) if hasattr(v, "to") else v for k, v in c.items()} for c in columns]
-        with autocast(dtype):
+        with compute.autocast():
             value = loss(columns, scores.to(model.device))
         value.backward()
 
@@ -123,19 +123,19 @@ def _their_step(
 
 def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], scores: Any) -> Callable[[], object]:
     student = Student(retriever, Loss(), token_budget=TOKEN_BUDGET)
-    dtype = choose_precision("auto")
+    compute = Compute.choose()
 
     def step() -> None:
         student.train()
         student.zero_grad()
         examples = Examples()
-        examples.questions.add(retriever.question_rows(questions))
+        examples.questions.add(retriever.tokenize_questions(questions))
         for i, group in enumerate(groups):
             numbers = examples.number_passages(group, retriever)
             examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))
         objective = RetrieverObjective(student, examples, None)
         for batch in objective.micro_batches([ExampleRef(i, 0) for i in range(len(groups))]):
-            with autocast(dtype):
+            with compute.autocast():
                 value = student(batch) / len(groups)
             value.backward()
 
@@ -165,12 +165,12 @@ def main() -> None:
     folder.mkdir()
     start = load_retriever(model_folder(arguments.size), pooling="mean", normalize=False)
     start.save(folder)
-    retriever = load_retriever(folder, precision="auto")
+    retriever = load_retriever(folder, compute=Compute.choose())
     units = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
     print(f"{arguments.size}: {torch.get_num_threads()} threads, bf16 units: {', '.join(units) or 'none'}")
     show("embed", in_turns(encoding(folder, retriever, passages), arguments.repeats), len(passages))
     n = arguments.questions
-    steps = training(folder, load_trainable(folder, precision="auto"), passages, n)
+    steps = training(folder, load_trainable(folder, compute=Compute.choose()), passages, n)
     show(f"training step, {n} × {PER_QUESTION} passages", in_turns(steps, arguments.repeats), n * PER_QUESTION)
 
 

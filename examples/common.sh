@@ -1,33 +1,41 @@
-# What the settings of all data sets share; sourced by them, with $dataset, $here, $DATASET_FOLDER and absolute() of
-# bin/iterate.sh.
+# shellcheck shell=bash disable=SC2034,SC2154  # bin/iterate.sh sources this file: it sets $here, $dataset and uses the settings
+# What the settings of all datasets share. The settings.sh of each sources it.
 #
 # PROFILE=paper  the paper's settings: models and sizes of Table 7, for one machine with several large GPUs
 # PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
-# PROFILE=smoke  a few hundred questions and tiny untrained models: shows in minutes on two cores that everything runs
+# PROFILE=smoke  a few hundred questions and tiny untrained models: checks in minutes on two cores that everything runs
 : "${PROFILE:=paper}"
-: "${DATA:=${DATA_ROOT:-$here/data}/${FETCH:-$dataset}}"   # FETCH: another data set of the same kind
+: "${DATA:=${DATA_ROOT:-$here/data}/${FETCH:-$dataset}}"   # FETCH: another variant of the dataset
 
-fetch_dataset() { [[ -e $DATA/dataset.json || -e $(data_file test) ]] || fidtools fetch "${FETCH:-$dataset}" -o "$DATA" ${FETCH_OPTIONS:-}; }
+fetch_dataset() {
+  [[ -e $DATA/dataset.json || -e $(data_file test) ]] ||
+    fidtools fetch "${FETCH:-$dataset}" -o "$DATA" ${FETCH_OPTIONS[@]+"${FETCH_OPTIONS[@]}"}
+}
 fetch() { fetch_dataset; }
 
-# data_file NAME: the file of that name in $DATA as it is there, compressed or not
+# data_file NAME: the file of that name in $DATA, compressed or not
 data_file() { if [[ ! -e $DATA/$1.jsonl && -e $DATA/$1.jsonl.gz ]]; then echo "$DATA/$1.jsonl.gz"; else echo "$DATA/$1.jsonl"; fi; }
 
-# corpus_file: the passages in $DATA; DPR's table where there are no others
+# corpus_file: the passages in $DATA; DPR's table where there is no passages.jsonl
 corpus_file() {
   local passages; passages=$(data_file passages)
   if [[ -e $passages || ! $dataset =~ ^(nq|triviaqa)$ ]]; then echo "$passages"; else echo "$DATA/psgs_w100.tsv"; fi
 }
 
+# shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
 profile_smoke() {
   SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
-  fetch() { fetch_dataset; python "$here/examples/smoke.py" "$(corpus_file)" "$DATA" -o "$SAMPLE" ${SMOKE_OPTIONS:-}; }
+  fetch() {
+    fetch_dataset
+    python "$here/examples/smoke.py" "$(corpus_file)" "$DATA" -o "$SAMPLE" ${SMOKE_OPTIONS[@]+"${SMOKE_OPTIONS[@]}"}
+  }
   TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl PASSAGES=$SAMPLE/passages.jsonl
   : "${READER:=$SAMPLE/reader}" "${RETRIEVER:=$SAMPLE/retriever}"
   : "${K:=20}" "${N_CONTEXT:=5}" "${RETRIEVER_PASSAGES:=10}" "${EVAL_K:=1,5,20}"
   : "${READER_STEPS:=60}" "${READER_BATCH:=8}" "${READER_LR:=1e-3}" "${READER_EVAL_EVERY:=30}"
   : "${RETRIEVER_STEPS:=40}" "${RETRIEVER_BATCH:=8}" "${RETRIEVER_LR:=3e-4}" "${RETRIEVER_EVAL_EVERY:=20}"
-  : "${RETRIEVER_OPTIONS:=--teacher-temperature 0.01}"   # an untrained reader prefers nothing by much
+  # the attention of an untrained reader is nearly uniform: a low temperature sharpens it
+  given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--teacher-temperature 0.01)
   : "${PRECISION:=float32}"
 }
 
@@ -36,23 +44,23 @@ profile_small() {
   : "${K:=100}" "${N_CONTEXT:=20}" "${RETRIEVER_PASSAGES:=50}"
   : "${READER_STEPS:=5000}" "${READER_BATCH:=32}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
   : "${RETRIEVER_STEPS:=5000}" "${RETRIEVER_BATCH:=32}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
-  : "${RETRIEVER_OPTIONS:=--patience 4 --gradient-checkpointing}"
-  READER_OPTIONS="${READER_OPTIONS:-} --gradient-checkpointing"
+  given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--patience 4 --gradient-checkpointing)
+  READER_OPTIONS+=(--gradient-checkpointing)
 }
 
-# Section 4.2 and Table 7; the retriever is trained until its performance saturates.
+# Section 4.2 and Table 7. Early stopping ends the retriever's training when its performance saturates.
 profile_paper() {
   : "${READER:=google-t5/t5-base}" "${RETRIEVER:=bert-base-uncased}"
   : "${K:=100}" "${N_CONTEXT:=100}" "${RETRIEVER_PASSAGES:=100}"
   : "${READER_STEPS:=10000}" "${READER_BATCH:=64}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
   : "${RETRIEVER_STEPS:=20000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
-  : "${RETRIEVER_OPTIONS:=--patience 4}"
-  : "${BM25_OPTIONS:=--engine lucene --analyzer spacy}"
+  given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--patience 4)
+  given BM25_OPTIONS || BM25_OPTIONS=(--engine lucene --analyzer spacy)
 }
 
 use_profile() {
   if ! declare -F "profile_$PROFILE" >/dev/null; then
-    echo "settings: PROFILE=$PROFILE is none of$(declare -F | sed -n 's/.* profile_/ /p' | tr -d '\n')" >&2; exit 2
+    say "settings: PROFILE=$PROFILE is none of$(declare -F | sed -n 's/.* profile_/ /p' | tr -d '\n')"; exit 2
   fi
   "profile_$PROFILE"
   : "${TRAIN:=$(data_file train)}" "${DEV:=$(data_file dev)}" "${TEST:=$(data_file test)}" "${PASSAGES:=$(corpus_file)}"

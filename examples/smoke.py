@@ -1,10 +1,10 @@
-"""A sample of a data set, with tiny untrained models: what the smoke profile runs on.
+"""Make a sample of a dataset and tiny untrained models: the smoke profile runs on them.
 
     python examples/smoke.py PASSAGES DATA -o FOLDER
 
 FOLDER gets train, dev and test questions from DATA, passages.jsonl (the first of PASSAGES; where retrieval is per
 document, those of the questions' documents), and reader/ and retriever/: a T5 and a BERT of two layers with random
-weights and a vocabulary made from the passages. They show that everything runs; what they answer means nothing.
+weights and a vocabulary made from the passages. They only check that everything runs; their answers mean nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WIDTH = 64
 @click.command()
 @click.argument("passages", type=click.Path(exists=True))
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-@click.option("--passages", "n_passages", type=int, default=3000, show_default=True, help="Passages kept.")
-@click.option("--train", "n_train", type=int, default=200, show_default=True, help="Train questions kept.")
-@click.option("--dev", "n_dev", type=int, default=40, show_default=True, help="Dev and test questions kept.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to write.")
+@click.option("--passages", "n_passages", type=int, default=3000, show_default=True, help="Number of passages.")
+@click.option("--train", "n_train", type=int, default=200, show_default=True, help="Number of train questions.")
+@click.option("--dev", "n_dev", type=int, default=40, show_default=True, help="Number of dev and of test questions.")
 def command(passages: str, data: Path, output: Path, n_passages: int, n_train: int, n_dev: int) -> None:
     """Write a sample of DATA with tiny models."""
     set_verbosity(0)

@@ -1,11 +1,10 @@
-"""The `fidtools` command: finds its subcommands in `fidtools.commands`; turns errors into messages and exit codes."""
+"""The `fidtools` command: loads the subcommands of `fidtools.commands`; turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
 import errno
 import importlib
 import os
-import pkgutil
 import signal
 import sys
 from types import FrameType
@@ -14,34 +13,43 @@ from typing import NoReturn
 import click
 
 import fidtools
-from fidtools import commands
+from fidtools.commands import SECTIONS, SUMMARIES
 from fidtools.errors import FidtoolsError
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads yield: 3-11 times faster on a shared machine
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # of 1024 shapes of products: memory grew by 400 MB
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # default 1024: memory grew by 400 MB
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 COMPLETION = "_FIDTOOLS_COMPLETE"
-FULL = os.strerror(errno.ENOSPC)  # tantivy, faiss and safetensors raise errors of their own that quote it
+FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors quote it
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand's module when it is asked for. `train-reader` lives in `commands/train_reader.py`."""
+    """The commands that `fidtools.commands` lists; a command's module is imported when the command is run.
+
+    `train-reader` is the object `command` of `fidtools/commands/train_reader.py`.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every module of `fidtools.commands`, as a command name."""
-        return sorted(
-            module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"
-        )
+        """The names of all commands, in the order of the work."""
+        return list(SUMMARIES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of that name, or None when there is none."""
-        if name not in self.list_commands(ctx):
+        if name not in SUMMARIES:
             return None
         module = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}")
         command: click.Command = module.command
+        command.short_help = SUMMARIES[name]
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections, with the summaries of all of them in one column."""
+        width = max(map(len, SUMMARIES))
+        for title, summaries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in summaries.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,16 +57,17 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Train open-domain question-answering retrievers without passage labels.
 
-    What works on questions reads JSON lines from a file or standard input and writes them to -o or standard output, so
-    that a pipe chains them:
+    Commands that work on questions read JSON lines from a file or standard input and write them to -o or standard
+    output, so they can be piped:
 
     \b
-      fidtools bm25 questions.jsonl --passages passages.jsonl | fidtools score-attn --reader reader | fidtools eval
+      fidtools bm25 questions.jsonl --passages passages.jsonl |
+        fidtools score-attn --reader reader | fidtools eval
     """
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for wrong usage."""
+    """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for usage errors."""
     signal.signal(signal.SIGTERM, _terminate)
     code = run(args)
     if code == 0 and (ranks := sys.modules.get("fidtools.compute.ranks")):
@@ -67,9 +76,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def run(args: list[str] | None = None) -> int:
-    """The exit code of the command line `args` (default: the process's), with every message already printed."""
+    """Run the command line `args` (default: the process's), print any error message, and return the exit code."""
     try:
-        if COMPLETION in os.environ:  # the shell asks what could follow: click's own business
+        if COMPLETION in os.environ:  # the shell asks for completions: click answers
             cli.main(prog_name="fidtools")
         with cli.make_context("fidtools", sys.argv[1:] if args is None else list(args)) as context:
             cli.invoke(context)
@@ -80,34 +89,34 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except FidtoolsError as error:
-        return _complain(str(error), error.exit_code)
+        return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+        return _report("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        return _reader_has_left()
+        return _broken_pipe()
     except OSError as error:
-        return _complain(_system_message(error), 1)
+        return _report(_system_message(error), 1)
     except Exception as error:
         if FULL not in str(error):
             raise
-        return _complain(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
     return 0
 
 
-def _reader_has_left() -> int:
-    """`| head` has what it wants: nothing more to say, not even by the interpreter when it flushes at the end."""
+def _broken_pipe() -> int:
+    """Exit code after the reading end closed (`| head`); the interpreter's last flush then goes to /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
 
 
-def _complain(message: str, code: int) -> int:
+def _report(message: str, code: int) -> int:
     print(f"fidtools: {message}", file=sys.stderr)
     return code
 
 
 def _system_message(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
-    hint = "\n  nothing was left half-written; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

@@ -129,15 +129,16 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
     import torch
     from torch import nn
 
-    from fidtools.compute.device import autocast, choose_device, choose_precision
+    from fidtools.compute.device import Compute
 
+    compute = Compute.choose()
     heads = next(heads for heads in range(max(1, work.dim // 64), 0, -1) if work.dim % heads == 0)
     layer = nn.TransformerEncoderLayer(work.dim, heads, 4 * work.dim, activation="gelu", batch_first=True)
-    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).to(choose_device()).eval()
-    states = torch.randn(texts, work.tokens, work.dim, device=choose_device())
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).to(compute.device).eval()
+    states = torch.randn(texts, work.tokens, work.dim, device=compute.device)
 
     def encode() -> float:
-        with torch.inference_mode(), autocast(choose_precision()):
+        with torch.inference_mode(), compute.autocast():
             model(states).sum().item()
         return texts * work.tokens
 

@@ -13,20 +13,20 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
-def talk_of_one_test() -> None:
-    """What a command says goes to this test's stderr, whatever was run before it."""
+def log_of_one_test() -> None:
+    """Messages of a command go to this test's stderr, whatever was run before."""
     log.handlers.clear()
     log.propagate = True
 
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """A file of the shared real data; the test is skipped where that is not at hand."""
+    """A file of the real data beside the checkout, which is not published; a test is skipped where it is absent."""
 
     def find(name: str) -> Path:
         path = SHARED / name
         if not path.exists():
-            pytest.skip(f"needs the shared data beside the checkout: {name}")
+            pytest.skip(f"needs real data that is not published: ../shared/{name}")
         return path
 
     return find

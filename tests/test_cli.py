@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ import click
 import pytest
 
 from fidtools import cli, commands
+from fidtools.commands import SECTIONS, SUMMARIES
 
 HEAVY = ["torch", "transformers", "faiss", "jnius", "tantivy", "numpy", "rich", "accelerate"]
-MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem != "__init__")
-NAMES = [name.replace("_", "-") for name in MODULES]
+MODULES = sorted(path.stem for path in Path(commands.__path__[0]).glob("*.py") if path.stem[0] != "_")
+NAMES = list(SUMMARIES)
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -21,12 +23,26 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy():
-    loaded = f"print([m for m in {HEAVY} if m in sys.modules])"
+    loaded = f"print([m for m in sys.modules if m in {HEAVY} or m.startswith('fidtools.commands.') and '._' not in m])"
     done = python(f"import sys; from fidtools import cli; cli.run(['--help']); {loaded}")
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "[]"
-    listed = [line.split()[0] for line in done.stdout.split("Commands:")[1].splitlines() if line.startswith("  ")]
-    assert [name for name in listed if name in NAMES] == NAMES
+    listed = [line.split()[0] for line in done.stdout.split("Data:")[1].splitlines() if line.startswith("  ")]
+    assert listed == NAMES
+
+
+def test_each_command_is_in_exactly_one_section():
+    listed = [name.replace("-", "_") for section in SECTIONS.values() for name in section]
+    assert sorted(listed) == MODULES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_summary_is_whole_at_80_columns(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["--help"]) == 0
+    assert re.search(rf"^  {name} +{re.escape(SUMMARIES[name])}$", capsys.readouterr().out, re.MULTILINE)
+    assert len(SUMMARIES[name]) <= 45
+    assert not SUMMARIES[name].endswith(".")
 
 
 @pytest.mark.parametrize("name", NAMES)

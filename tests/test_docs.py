@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fidtools import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "examples" / "toy" / "models"
@@ -56,11 +59,23 @@ def test_the_commands_of_the_page_run(page, world, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_the_page_of_commands_is_what_the_commands_say():
-    code = "import runpy; print(runpy.run_path('docs/make_commands.py')['page'](), end='')"
-    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_the_page_of_commands_is_what_a_fresh_process_prints():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert page == made, "run: python docs/make_commands.py"
+    shown = dict(re.findall(r"^## (fidtools[^\n]*)\n\n```text\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL))
+    command_lines = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))["command_lines"]
+    assert list(shown) == [" ".join(["fidtools", *names]) for names in command_lines(cli.cli)]
+    fresh = environment() | {"COLUMNS": "100"}
+    for name, text in shown.items():
+        command = [sys.executable, "-m", *name.split(), "--help"]
+        done = subprocess.run(command, env=fresh, capture_output=True, text=True, check=True)
+        assert text == done.stdout.rstrip(), f"{name} is out of date: run python docs/make_commands.py"
+
+
+@pytest.mark.parametrize("name", ["eval.md", "formats.md"])
+def test_generated_tables_are_current(name):
+    made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["page"](name)
+    assert "<!-- generated: " in made
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run: python docs/make_tables.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -89,7 +91,7 @@ def test_bm25_is_a_word_also_where_a_folder_is_called_so(tmp_path, monkeypatch):
     (tmp_path / "bm25").mkdir()
     monkeypatch.chdir(tmp_path)
     done = iterate(tmp_path / "data", tmp_path / "a run", 0, DRY_RUN="1", START="bm25")
-    assert done.stdout.startswith(f"mkdir -p {tmp_path}/a\\ run && cd {tmp_path}/a\\ run\nfidtools bm25 ")
+    assert done.stdout.startswith(f"mkdir -p {tmp_path}/a\\ run && cd {tmp_path}/a\\ run && mkdir -p 0\nfidtools bm25 ")
 
 
 def test_a_run_is_not_continued_with_other_settings(tmp_path):
@@ -100,7 +102,67 @@ def test_a_run_is_not_continued_with_other_settings(tmp_path):
     again = iterate(data, run, 0, **HARDLY_ANY | {"K": "11"}, READER="/nowhere")
     assert again.returncode == 2
     assert "> K=11" in again.stderr
-    assert "was begun with other settings" in again.stderr
+    assert "was started with other settings" in again.stderr
+
+
+def test_a_value_in_an_option_may_have_blanks_and_nothing_in_it_is_run(tmp_path):
+    option = "--dropout 0 --question-prefix 'my  question:' --note \"$(touch evil)\""
+    done = iterate(tmp_path / "data", tmp_path / "run", 0, DRY_RUN="1", READER_OPTIONS=option)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("fidtools train-reader "))
+    words = shlex.split(line)
+    at = words.index("--dropout")
+    assert words[at : at + 6] == ["--dropout", "0", "--question-prefix", "my  question:", "--note", "$(touch evil)"]
+
+
+def test_an_option_without_its_closing_quote_is_refused(tmp_path):
+    done = iterate(tmp_path / "data", tmp_path / "run", 0, DRY_RUN="1", READ_OPTIONS="--beams '3")
+    assert done.returncode == 2
+    assert 'cannot split "--beams \'3" into words: no closing quotation' in done.stderr
+    assert "setting READ_OPTIONS: not a list of options" in done.stderr
+
+
+def test_the_time_of_each_stage_is_kept_and_a_skipped_stage_is_not_written_again(tmp_path):
+    data, run = world(tmp_path / "data", 4, 2, 2), tmp_path / "run"
+    done = iterate(data, run, 0, **HARDLY_ANY, READER="/nowhere")
+    assert done.returncode == 2
+    assert "  0/train.jsonl took " in done.stderr
+    assert "  0/reader failed after " in done.stderr
+    again = iterate(data, run, 0, **HARDLY_ANY, READER="/nowhere")
+    assert again.returncode == 2
+    stages = [orjson.loads(line) for line in (run / "stages.jsonl").read_bytes().splitlines()]
+    begun = [("0/train.jsonl", 0), ("0/dev.jsonl", 0), ("0/test.jsonl", 0), ("0/reader", 2), ("0/reader", 2)]
+    assert [(stage["stage"], stage["status"]) for stage in stages] == begun
+    assert [list(stage) for stage in stages] == [["stage", "command", "seconds", "started", "status"]] * 5
+    assert stages[0]["command"].startswith(f"fidtools bm25 {data}/train.jsonl -p ")
+    assert all(stage["seconds"] >= 0 and datetime.fromisoformat(stage["started"]).tzinfo for stage in stages)
+
+
+def test_a_checkout_without_an_environment_makes_one_and_says_so(tmp_path):
+    """With a stand-in for bin/setup, whose fidtools only prints its arguments and fails."""
+    for name in ("bin", "examples/toy"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    fidtools = tmp_path / "fidtools"
+    fidtools.write_text('#!/bin/sh\necho "called: $*"\nexit 3\n')
+    fidtools.chmod(0o755)
+    (tmp_path / "bin" / "setup").write_text("#!/bin/sh\nmkdir -p .venv/bin && mv fidtools .venv/bin\n")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "python3").symlink_to(sys.executable)
+    environment = {"PATH": f"{tmp_path / 'path'}:/usr/bin:/bin"}
+    command = [str(tmp_path / "bin" / "iterate.sh"), "toy", "0"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "There is no .venv yet: bin/setup installs fidtools into it." in done.stderr
+    assert done.stdout == f"called: fetch toy -o {tmp_path}/data/toy\n"
+
+
+@pytest.mark.slow
+def test_what_a_dry_run_prints_can_be_pasted(tmp_path):
+    data, run = world(tmp_path / "data", 4, 2, 2), tmp_path / "a run"
+    printed = iterate(data, run, 0, **HARDLY_ANY, DRY_RUN="1").stdout
+    pasted = subprocess.run(["bash", "-eu", "-c", printed], env=environment(data, run), capture_output=True, text=True)
+    assert pasted.returncode == 0, pasted.stderr[-3000:]
+    assert (run / "0" / "test.json").exists()
+    assert "0/test.answered.jsonl" in pasted.stdout
 
 
 def test_two_iterations_teach_the_retriever(tmp_path):

@@ -1,11 +1,11 @@
-"""Part the training claims by page: four fifths to fit, a fifth to choose by, each with the pages it is about.
+"""Split the training claims by page: four fifths for training, one fifth for validation, each with its own pages.
 
     python examples/fever/parts.py train.jsonl passages.jsonl OUT
 
 writes fit.jsonl and choose.jsonl into OUT, and fit.passages.jsonl and choose.passages.jsonl with the pages that are
-gold for a claim of that part. A model that meets a page only as a wrong answer learns that it is one, whatever the
-claim says; here every passage of a part is right for some claim and wrong for others. The part to choose by is about
-pages that were not fitted, as the dev claims are.
+gold for a claim of that part. A model that sees a page only as a negative learns that it is one, whatever the claim
+says; here every passage of a part is positive for some claim and negative for others. The validation part is about
+pages that were not trained on, as the dev claims are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PARTS = 5
 
 
 def chooses(question: Question) -> bool:
-    """Whether a claim is among the fifth to choose by: told from its first gold page."""
+    """Whether a claim is in the validation part, which depends on its first gold page."""
     return crc32(question.extra["gold"][0].encode()) % PARTS == 0
 
 

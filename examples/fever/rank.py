@@ -2,8 +2,8 @@
 
     python examples/fever/rank.py dev.bm25.jsonl --teacher teacher seed-0 seed-1 seed-2
 
-Each folder holds the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. Beside each the ranked
-claims are written as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
+Each folder has the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. The ranked claims are written beside each
+as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def by_student(retriever: Retriever, questions: Sequence[Question]) -> Scores:
 
 
 def by_teacher(teacher: Teacher, questions: Sequence[Question]) -> Scores:
-    """Scores of every claim's candidates read together with it."""
+    """Scores of every claim's candidates, each read together with the claim."""
     texts = [[teacher.settings.passage_text(p.title, p.text) for p in question.ctxs or []] for question in questions]
     return [score_pairs(teacher, [q.question] * len(t), t, BUDGET) for q, t in zip(questions, texts, strict=True)]
 
@@ -71,7 +71,7 @@ def judge(questions: Sequence[Question], scores: Scores) -> dict[str, np.ndarray
 
 
 def ways(model: Retriever | Teacher, question: Question) -> list[Callable[[], object]]:
-    """To rank a claim's candidates: (i) all read or encoded; for a student also (ii) with passage vectors at hand."""
+    """How to rank a claim's candidates: (i) from texts; for a student also (ii) with precomputed passage vectors."""
     if not isinstance(model, Retriever):
         return [lambda: by_teacher(model, [question])]
     vectors = model.encode_passages(question.ctxs or [])
@@ -82,7 +82,7 @@ def ways(model: Retriever | Teacher, question: Question) -> list[Callable[[], ob
 
 
 def seconds(models: dict[str, Retriever | Teacher], question: Question, rounds: int = 9) -> dict[str, list[float]]:
-    """Processor seconds of every model's `ways` on one thread: the fastest of several rounds, the models in turn."""
+    """CPU seconds of every model's `ways` on one thread: the fastest of several interleaved rounds."""
     torch.set_num_threads(1)
     works = {name: ways(model, question) for name, model in models.items()}
     fastest = {name: [float("inf")] * len(work) for name, work in works.items()}
@@ -100,7 +100,7 @@ def _once(work: Callable[[], object]) -> float:
 
 def sizes(model: Retriever | Teacher) -> tuple[int, int]:
     """Parameters with and without the word vectors."""
-    module = model.question_tower[0] if isinstance(model, Retriever) else model.module
+    module = model.question_tower.encoder if isinstance(model, Retriever) else model.module
     total = sum(p.numel() for p in module.parameters())
     return total, total - sum(
         p.numel() for m in module.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()

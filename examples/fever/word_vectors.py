@@ -1,8 +1,8 @@
-"""Word vectors from a sentence encoder, where no GloVe is at hand: every word read alone, then fewer components.
+"""Word vectors from a sentence encoder, where GloVe is unavailable: each word is encoded alone, then reduced by PCA.
 
     python examples/fever/word_vectors.py TEXTS… [--encoder minilm] [--dim 100] -o vectors.txt
 
-TEXTS are JSONL passages and questions; their words are written, the most frequent first, in GloVe's text form.
+TEXTS are JSONL passages and questions; their words are written in descending frequency, in GloVe's text format.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fidtools.data.jsonl import read_json
 from fidtools.encoders.word_tokenizer import build_vocabulary
 from fidtools.retriever.encoding import load_retriever
 
-SPREAD = 0.3  # standard deviation of the first component; the others keep their share of it to the root
+SPREAD = 0.3  # standard deviation of the first component; those of the others are the square roots of their share
 
 
 def texts(paths: Iterable[str]) -> Iterator[str]:
@@ -40,10 +40,10 @@ def fewer(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 @click.command()
 @click.argument("paths", type=click.Path(exists=True), nargs=-1, required=True)
-@click.option("--encoder", default="minilm", show_default=True)
-@click.option("--dim", default=100, show_default=True)
-@click.option("--words", default=50_000, show_default=True)
-@click.option("-o", "--output", type=click.Path(), required=True)
+@click.option("--encoder", default="minilm", show_default=True, help="A retriever folder or model name.")
+@click.option("--dim", default=100, show_default=True, help="Size of the word vectors.")
+@click.option("--words", default=50_000, show_default=True, help="Maximum number of words.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The file to write.")
 def main(paths: tuple[str, ...], encoder: str, dim: int, words: int, output: str) -> None:
     """Write the vectors of the words of PATHS."""
     vocabulary = build_vocabulary(texts(paths), words)[1:]

@@ -1,12 +1,14 @@
-# Your own documents: text files in DOCUMENTS, questions with answers in QUESTIONS. A fifth of the questions each is for
-# choosing the best models and for the test; the rest is for training.
+# shellcheck shell=bash disable=SC2034,SC2154  # bin/iterate.sh sources this file: it sets $here and uses the settings
+# Your own documents: text files in DOCUMENTS, questions with answers in QUESTIONS. Three fifths of the questions are for
+# training, one fifth for validation (dev) and one for the test.
 #
 #   DOCUMENTS=~/handbook QUESTIONS=~/questions.jsonl READER=google-t5/t5-small RETRIEVER=minilm RUN=~/run bin/iterate.sh mydocs 2
 : "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
 : "${DATA:=$(absolute "${RUN:-$here/runs/mydocs}")/data}"
 : "${READER:=$DATA/models/reader}" "${RETRIEVER:=$DATA/models/retriever}"
 
-if [[ $READER == "$DATA/models/reader" ]]; then : "${RETRIEVER_OPTIONS:=--teacher-temperature 0.01}"; fi   # it prefers nothing by much
+# the attention of an untrained reader is nearly uniform: a low temperature sharpens it
+if [[ $READER == "$DATA/models/reader" ]]; then given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--teacher-temperature 0.01); fi
 
 fetch() {
   mkdir -p "$DATA"
@@ -14,7 +16,7 @@ fetch() {
   awk 'NR % 5 == 0' "$QUESTIONS" >"$DATA/test.jsonl"
   awk 'NR % 5 && NR % 5 < 4' "$QUESTIONS" >"$DATA/train.jsonl"
   fidtools chunk "$DOCUMENTS" -o "$DATA/chunks.jsonl"
-  python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, for READER and RETRIEVER
+  python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, the defaults of READER and RETRIEVER
   mv "$DATA/chunks.jsonl" "$DATA/passages.jsonl"
 }
 

@@ -1,12 +1,12 @@
 """An encoder–decoder on a pre-trained encoder whose decoder copies from the passages before any training.
 
-A decoder with fresh cross-attention spends its first thousands of updates learning to point. Here it is built to:
+Randomly initialised cross-attention needs thousands of updates to learn to point. Here the decoder is constructed:
 
-1. the encoder is tuned, for a hundred updates, until two linear maps find in each of its states the word vector of its
-   token and that of the token before it;
-2. the decoder's one layer is written down from the maps: keys are what stands before a place, queries are what was
-   written last, values are what stands there. So it continues whatever it began to copy (an induction head), and what
-   is left to learn is where to begin: an attention-sum reader (Kadlec et al. 2016).
+1. the encoder is fine-tuned, for about a hundred updates, with two linear maps that recover from each state the word
+   vector of its token and that of the previous token;
+2. the weights of the single decoder layer are set from the maps: the key of a position is its previous token, the query
+   is the token generated last, the value is the token at the position. So the decoder continues whatever it started to
+   copy (an induction head) and only has to learn where to start: an attention-sum reader (Kadlec et al. 2016).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from fidtools.compute.hub import resolve_model
 from fidtools.logs import log
 
 HEADS = 6
-CERTAIN = 10.0  # attention logit of a place whose predecessor is the token written last
-WRITTEN = 2.0  # weight of the copied token against what the decoder layer began with
-STRAIGHT = 6.0  # gelu(x + 6) - 6 is x
-LOUD = 1.6  # scale of the output: a copied token against the sum of all others
-END = 12.0  # logit of the end, about that of a copied token
+COPY_LOGIT = 10.0  # attention logit of a position whose previous token is the one generated last
+COPY_WEIGHT = 2.0  # weight of the copied token relative to the input of the decoder layer
+GELU_SHIFT = 6.0  # gelu(x + 6) - 6 is x
+OUTPUT_SCALE = 1.6  # scale of the output: a copied token outweighs the sum of all others
+END_LOGIT = 12.0  # logit of the end-of-sequence token, about that of a copied token
 SHARPNESS = 15.0
 Maps = tuple[nn.Linear, nn.Linear]  # state -> direction of its token, and of the token before it
 
 
 def copying_reader(name: str, texts: Sequence[str], steps: int = 120) -> tuple[Any, Any]:
-    """An EncoderDecoderModel with its tokenizer, tuned on texts to tell every state's token and the one before it."""
+    """An EncoderDecoderModel with its tokenizer, fine-tuned so that each state tells its token and the one before."""
     from transformers import AutoModel, AutoTokenizer, EncoderDecoderModel
 
     source = resolve_model(name)
@@ -124,7 +124,7 @@ def copying_decoder(encoder: Any, maps: Maps, tokenizer: Any) -> Any:
     decoder.tie_weights()
     d = vectors.shape[1]
     turn = torch.linalg.qr(torch.randn(d, d))[0]  # every head sees a random part of each word vector
-    sharp = (CERTAIN * HEADS * (d / HEADS) ** 0.5) ** 0.5
+    sharp = (COPY_LOGIT * HEADS * (d / HEADS) ** 0.5) ** 0.5
     begin = nn.functional.layer_norm(vectors[tokenizer.cls_token_id], [d])
     query = turn @ (torch.eye(d) - torch.outer(begin, begin) / (begin @ begin))  # the start token asks for nothing
     cross = decoder.bert.encoder.layer[0].crossattention
@@ -132,10 +132,10 @@ def copying_decoder(encoder: Any, maps: Maps, tokenizer: Any) -> Any:
     write(cross.self.query, sharp / d**0.5 * query, -sharp * turn @ nn.functional.normalize(vectors, dim=1).mean(0))
     write(cross.self.key, sharp * turn @ before.weight, sharp * turn @ before.bias)
     write(cross.self.value, here.weight, here.bias)
-    write(cross.output.dense, WRITTEN * d**0.5 * torch.eye(d))
-    decoder.cls.predictions.transform.LayerNorm.weight.fill_(LOUD)
+    write(cross.output.dense, COPY_WEIGHT * d**0.5 * torch.eye(d))
+    decoder.cls.predictions.transform.LayerNorm.weight.fill_(OUTPUT_SCALE)
     decoder.get_input_embeddings().weight[tokenizer.sep_token_id] = torch.randn(d) / d**0.5  # MiniLM's is like many
-    decoder.cls.predictions.bias[tokenizer.sep_token_id] = END
+    decoder.cls.predictions.bias[tokenizer.sep_token_id] = END_LOGIT
     return decoder
 
 
@@ -152,4 +152,4 @@ def plain(decoder: Any) -> None:
         added.bias.zero_()
     decoder.bert.embeddings.position_embeddings.weight.zero_()
     decoder.bert.embeddings.token_type_embeddings.weight.zero_()
-    write(head.transform.dense, torch.eye(d), torch.full((d,), STRAIGHT))
+    write(head.transform.dense, torch.eye(d), torch.full((d,), GELU_SHIFT))

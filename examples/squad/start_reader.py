@@ -1,11 +1,11 @@
-"""Make a reader to start from when there is no pre-trained T5: a decoder on a pre-trained sentence encoder.
+"""Make an initial reader where no pre-trained T5 is available: a decoder on a pre-trained sentence encoder.
 
     python examples/squad/start_reader.py PASSAGES… [--questions RANKED] -o FOLDER [--encoder minilm] [--steps 1500]
 
-`copying.py` builds a decoder that copies. Where to begin it learns here. First from the passages alone: an example is a
-stretch of a passage, of which some words were lost and one span was cut out, as the question; a longer stretch around
-it as the passage; and the span as the answer. Given ranked questions (`fidtools bm25`), that is the first epoch; then
-come the questions, over their first passage that has an answer and up to one other, and then up to three others.
+`copying.py` constructs a decoder that copies; here it learns where to start. The first examples are made from the
+passages alone: the question is a stretch of a passage without some words and without one span, the passage is a longer
+stretch around it, and the answer is the span. With ranked questions (`fidtools bm25`) that is the first epoch; the next
+epochs use the questions, over their first passage that has an answer and up to one, then up to three other passages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.logs import set_verbosity
 from fidtools.metrics.answer_match import has_answer
-from fidtools.reader.fusion import Batch, Fusion, micro_batches
+from fidtools.reader.fusion import Batch, Fusion, passage_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.training.loop import ExampleRef, TrainingSettings, train
@@ -63,7 +63,7 @@ def answer_span(rng: random.Random, words: list[str]) -> tuple[int, int]:
 
 
 class Pointing:
-    """Learning where an answer begins, from passages alone and from ranked questions; an Objective."""
+    """The Objective of learning where an answer starts, from passages alone and from ranked questions."""
 
     metric = "exact_match"
 
@@ -110,11 +110,11 @@ class Pointing:
     def micro_batches(self, draws: list[ExampleRef]) -> Any:
         """All examples, by length."""
         examples = [self.example(draw) for draw in draws]
-        for rows in micro_batches([sum(map(len, read)) for read, _ in examples], 4096):
+        for rows in passage_batches([sum(map(len, read)) for read, _ in examples], 4096):
             yield Batch([examples[i][0] for i in rows], [examples[i][1] for i in rows])
 
     def evaluate(self) -> dict[str, float]:
-        """How many held-out answers are written exactly when the true beginning is shown at each place."""
+        """The share of held-out answers that are exactly right under teacher forcing."""
         found = 0
         for start in range(0, len(self.held_out), 32):
             part = self.held_out[start : start + 32]
@@ -127,7 +127,7 @@ class Pointing:
 
 
 def forced(fusion: Fusion, examples: list[Example]) -> list[list[int]]:
-    """The most probable token at each place behind the true ones: right as a whole only if greedy decoding is."""
+    """The most probable token at each position under teacher forcing: all right only if greedy decoding is."""
     fused = fusion.fuse([read for read, _ in examples])
     best = fusion.decode(fused, fusion.decoder_inputs([target for _, target in examples])).argmax(-1).tolist()
     return [row[: len(target)] for row, (_, target) in zip(best, examples, strict=True)]
@@ -142,15 +142,15 @@ def with_answers(path: str) -> list[Question]:
 @click.command()
 @click.argument("passages", type=click.Path(exists=True), nargs=-1, required=True)
 @click.option("--questions", type=click.Path(exists=True), help="Ranked questions with answers.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-@click.option("--encoder", default="minilm", show_default=True)
-@click.option("--steps", default=1500, show_default=True)
-@click.option("--batch", default=32, show_default=True)
-@click.option("--lr", default=2e-4, show_default=True)
-@click.option("--precision", default="auto", show_default=True)
-@click.option("--eval-every", default=100, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The reader's folder.")
+@click.option("--encoder", default="minilm", show_default=True, help="The sentence encoder: a folder or name.")
+@click.option("--steps", default=1500, show_default=True, help="Training steps.")
+@click.option("--batch", default=32, show_default=True, help="Examples per step.")
+@click.option("--lr", default=2e-4, show_default=True, help="Peak learning rate.")
+@click.option("--precision", default="auto", show_default=True, help="auto, bf16 or float32.")
+@click.option("--eval-every", default=100, show_default=True, help="Steps between evaluations.")
 def main(passages: tuple[str, ...], questions: str | None, output: Path, encoder: str, **changes: Any) -> None:
-    """Train a start reader on PASSAGES and write it to a folder; continues when it was stopped."""
+    """Train an initial reader on PASSAGES and write it to a folder; an interrupted training continues."""
     set_verbosity(0)
     torch.manual_seed(0)
     all_texts = [(p.title, p.text) for path in passages for p in read_passages(path)]

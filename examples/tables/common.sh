@@ -1,20 +1,22 @@
+# shellcheck shell=bash
 # What the table scripts share.
 #
 #   PROFILE=paper|small|smoke   the settings of examples/common.sh
-#   SEEDS="0 1 2"               one run for each; the table shows the mean and the standard deviation
-#   RUNS=folder                 where the runs are; a run that is there is continued or only read
-#   DATA_ROOT=folder            where the data sets are, one folder each
-#   DATASETS="nq triviaqa"      only these
+#   SEEDS="0 1 2"               one run per seed; the table shows the mean and the standard deviation
+#   RUNS=folder                 the folder of the runs; an existing run is continued, or only read when it is complete
+#   DATA_ROOT=folder            the folder of the datasets, one folder each
+#   DATASETS="nq triviaqa"      only these datasets
 set -euo pipefail
-tables=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-here=$(cd "$tables/../.." && pwd)
-[[ -d $here/.venv/bin ]] && PATH=$here/.venv/bin:$PATH
+# shellcheck source=bin/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../bin/lib.sh"
+need_fidtools
+tables=$here/examples/tables
 : "${PROFILE:=paper}" "${SEEDS:=0}" "${RUNS:=$here/runs/tables/$PROFILE}" "${DATASETS:=nq triviaqa}"
 mkdir -p "$RUNS"
-RUNS=$(cd "$RUNS" && pwd)   # the work is done inside it
+RUNS=$(absolute "$RUNS")   # the stages run inside it
 export PROFILE
 
-# run NAME DATASET ITERATIONS [VARIABLE=VALUE…]: the loop, once for every seed
+# run NAME DATASET ITERATIONS [VARIABLE=VALUE…]: the loop, once per seed
 run() {
   local name=$1 dataset=$2 iterations=$3 seed; shift 3
   for seed in $SEEDS; do
@@ -25,10 +27,10 @@ run() {
 # show TABLE: the paper's numbers beside those of the runs
 show() { python "$tables/show.py" "$1" "$RUNS"; }
 
-# dpr DATASET: the folder of DPR's retrieval results for a data set, or a failure that says how to give one
+# dpr DATASET: the folder of DPR's retrieval results for a dataset; fails with a message when there is none
 dpr() {
   local folder=${DPR:+$DPR/$1}
   [[ -n $folder && -d $folder ]] && { echo "$folder"; return; }
-  echo "tables: set DPR=FOLDER, where FOLDER/$1 has the train, dev and test questions with DPR's passages (.json or .jsonl)" >&2
+  say "tables: set DPR=FOLDER, where FOLDER/$1 has the train, dev and test questions with DPR's passages (.json or .jsonl)"
   return 1
 }

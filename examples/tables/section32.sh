@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Section 3.2: what a reader loses when it reads 10 of its 100 passages, chosen by the retriever or by its own attention.
-# The paper's passages are DPR's; without DPR=FOLDER the reader and passages of iteration 0 from BM25 are taken.
+# The paper uses DPR's passages; without DPR=FOLDER this uses the reader and passages of iteration 0 from BM25.
+# shellcheck source=examples/tables/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 folder=$(dpr nq) || folder=bm25
 : "${FEW:=$([[ $PROFILE == smoke ]] && echo 2 || echo 10)}"   # the smoke profile reads 5

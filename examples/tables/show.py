@@ -40,10 +40,10 @@ def ours(metric: str, runs: list[Metrics]) -> str:
 
 
 def table(number: str, folder: Path, rows: list[dict[str, Any]]) -> list[list[str]]:
-    """The table's lines, header first: for every metric what the paper has, and what we have."""
+    """The table's lines, header first: for every metric the paper's value and ours."""
     rows = [row for row in rows if row["table"] == number]
     if number == "1":
-        rows += other_data_sets(folder, {row["run"].partition("-")[0] for row in rows})
+        rows += other_datasets(folder, {row["run"].partition("-")[0] for row in rows})
     names = list(dict.fromkeys(name for row in rows for name in row["paper"]))
     lines = [["", *(f"{name} {whose}" for name in names for whose in ("paper", "ours"))]]
     for row in rows:
@@ -54,8 +54,8 @@ def table(number: str, folder: Path, rows: list[dict[str, Any]]) -> list[list[st
     return lines
 
 
-def other_data_sets(folder: Path, known: set[str]) -> list[dict[str, Any]]:
-    """Rows of table 1 for runs on data sets that the paper does not have: NAME-START, iteration by iteration."""
+def other_datasets(folder: Path, known: set[str]) -> list[dict[str, Any]]:
+    """Rows of Table 1 for datasets that the paper does not have: runs called NAME-START, one row per iteration."""
     runs = {dev.relative_to(seed) for seed in folder.glob("seed-*") for dev in seed.glob("*-b*/[0-9]*/dev.json")}
     return [
         {"row": f"{name}, from {STARTS[start]}, iteration {run.parts[1]}", "run": str(run), "paper": {}}

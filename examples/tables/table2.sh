@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tables 2 and 3: exact match and retrieval from BERT's, BM25's and DPR's passages, each at its best iteration on dev; and
-# the large reader on the passages of the best run. LARGE=0 leaves it out. Without DPR=FOLDER its rows stay empty.
+# the large reader on the passages of the best run (LARGE=0 skips it). Without DPR=FOLDER the rows of DPR stay empty.
+# shellcheck source=examples/tables/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 for dataset in $DATASETS; do
   run "$dataset-bm25" "$dataset" "${ITERATIONS:-3}" START=bm25

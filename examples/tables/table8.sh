@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Table 8: iterations from DPR's passages in which the reader is trained on, not begun anew.
+# Table 8: iterations from DPR's passages in which the reader continues training instead of being re-initialised.
 #
-# The loop always starts a reader from the folder READER; between two iterations this script puts the last one there.
+# The loop always starts a reader from the folder READER; between iterations this script puts the last reader there.
+# shellcheck source=examples/tables/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+# first_reader MODEL FOLDER: copy the initial reader, from a folder or the Hugging Face hub
 first_reader() { if [[ -d $1 ]]; then cp -r "$1" "$2"; else hf download "$1" --local-dir "$2" >&2; fi; }
 
 for dataset in $DATASETS; do
@@ -13,7 +15,11 @@ for dataset in $DATASETS; do
     mkdir -p "$base.reader"
     for ((i = 0; i <= ${ITERATIONS:-2}; i++)); do
       rm -rf "$base.reader"
-      if ((i == 0)); then first_reader "${READER:-google-t5/t5-base}" "$base.reader"; else cp -r "$base/$((i - 1))/reader" "$base.reader"; fi
+      if ((i == 0)); then
+        first_reader "${READER:-google-t5/t5-base}" "$base.reader"
+      else
+        cp -r "$base/$((i - 1))/reader" "$base.reader"
+      fi
       SEEDS=$seed run "$name" "$dataset" "$i" START="$folder" READER="$base.reader"
     done
   done

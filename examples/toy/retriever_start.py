@@ -15,6 +15,7 @@ from vectors import embeddings
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
 LR = 1e-3
 STEPS = 1000
@@ -67,4 +68,5 @@ def pretrain_retriever(folder: Path) -> None:
     steps(model, LR, losses(), STEPS)
     settings = RetrieverSettings(pooling="mean", question_maxlength=40, passage_maxlength=60)
     folder.mkdir(parents=True, exist_ok=True)
-    save_tower(folder, (TransformerEncoder(model, settings.pooling, None), retriever_tokenizer(), settings))
+    encoder = TransformerEncoder(model, settings.pooling)
+    save_tower(folder, Tower(encoder, retriever_tokenizer(), settings))

@@ -1,5 +1,44 @@
-"""One module per subcommand: `train_reader.py` holds `fidtools train-reader`.
+"""The subcommands, one module each: `train_reader.py` holds `fidtools train-reader`.
 
-A module imports click and `fidtools.commands._options` at the top, everything heavier inside its function,
-so that `fidtools --help` stays fast.
+A new command needs a module here and a line in `SECTIONS`, which `fidtools --help` prints in this order. The summaries
+stand here so that listing the commands imports none of them. A module imports click and
+`fidtools.commands._options` at the top and everything heavier inside its function, so that help stays fast.
 """
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Data": {
+        "fetch": "Download a dataset and normalise it",
+        "chunk": "Split documents into passages of 100 words",
+        "convert": "Convert data formats and model checkpoints",
+    },
+    "Retrieval": {
+        "bm25": "Retrieve passages with BM25",
+        "embed": "Encode passages or questions as vectors",
+        "index": "Build a FAISS index from embeddings",
+        "retrieve": "Retrieve passages with a trained retriever",
+        "fuse": "Combine several rankings into one",
+    },
+    "Reader": {
+        "train-reader": "Train a Fusion-in-Decoder reader",
+        "read": "Answer questions from their passages",
+    },
+    "Teachers": {
+        "score-attn": "Score passages by the reader's attention",
+        "score-likelihood": "Score passages by the answer's likelihood",
+        "train-teacher": "Train a cross-encoder as a teacher",
+        "score-cross": "Score passages with a cross-encoder",
+        "teacher-report": "Diagnose scores before training on them",
+    },
+    "Retriever": {
+        "train-retriever": "Train a retriever on passage scores",
+    },
+    "Evaluation": {
+        "eval": "Compute retrieval and answer metrics",
+        "compare": "Test whether systems differ significantly",
+    },
+    "Tools": {
+        "plan": "Estimate disk space, memory and time",
+    },
+}
+
+SUMMARIES = {name: summary for section in SECTIONS.values() for name, summary in section.items()}

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from fidtools.compute.precision import PRECISIONS
 from fidtools.logs import set_verbosity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ within: Option = click.option(
 )
 precision: Option = click.option(
     "--precision",
-    type=click.Choice(["auto", "bf16", "float32"]),
+    type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
     help="auto: bf16 where the hardware computes it natively, else float32.",

@@ -1,4 +1,4 @@
-"""`fidtools compare`: whether one system is better than another, or whether it is luck."""
+"""`fidtools compare`: significance tests between systems."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands.eval import chosen_settings, measuring
+from fidtools.commands.eval import chosen_settings, metric_options
 
 if TYPE_CHECKING:
+    from fidtools.evaluation.completion import Inputs
+    from fidtools.evaluation.family import MetricSettings
     from fidtools.evaluation.paired import Result
+    from fidtools.evaluation.scores import Scores
 
 COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bootstrap", "p_randomisation")
 
 
 @click.command("compare")
 @click.argument("systems", nargs=-1, required=True, metavar="A B …")
-@measuring
-@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True)
-@click.option("--changes", type=click.Path(), help="Write the questions won and lost there, as JSON lines.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
+@metric_options
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Samples of the bootstrap and of the randomization test.",
+)
+@click.option("--changes", type=click.Path(), help="Write the questions won and lost to this file, as JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity
 def command(
@@ -34,11 +43,12 @@ def command(
     output: str,
     **chosen: Any,
 ) -> None:
-    """Test every system against the first, question by question.
+    """Test differences between systems.
 
-    A system is a file, or the files of several runs (seeds) with commas between them, whose values are averaged per
-    question. The interval and p_bootstrap come from drawing the questions anew, p_randomisation from swapping the two
-    systems' values at random (two-sided). BLEU and METEOR are computed anew from all answers of every sample.
+    Every system is compared with the first, question by question. A system is a file, or the comma-separated files of
+    several runs (seeds), whose values are averaged per question. The interval and p_bootstrap come from resampling
+    questions with replacement, p_randomisation from swapping the two systems' values at random (two-sided). BLEU and
+    METEOR are recomputed for every sample.
 
     \b
       fidtools compare bm25.jsonl dense.jsonl
@@ -47,27 +57,15 @@ def command(
     from dataclasses import asdict
 
     from fidtools.data.jsonl import write_json, write_lines
-    from fidtools.evaluation import registry as catalogue
-    from fidtools.evaluation.paired import Runs, compare_runs
-    from fidtools.evaluation.scores import collect
-    from fidtools.evaluation.tables import explain
-    from fidtools.logs import log, track
+    from fidtools.evaluation.paired import SystemRuns, compare_runs
 
     if len(systems) < 2:
-        raise click.UsageError("two systems at least: fidtools compare A B")
+        raise click.UsageError("at least two systems are needed: fidtools compare A B")
     settings, inputs = chosen_settings(**chosen)
     measured = []
     for system in systems:
         files = [system] if Path(system).exists() else system.split(",")
-        runs = []
-        for file in files:
-            scores = collect(track(inputs.read(file)[1], file), catalogue.measures(settings, names, ks))
-            scores.notes += inputs.notes()
-            explain(scores, file, every=bool(names))
-            for note in scores.notes:
-                log.info("%s: %s", file, note)
-            runs.append(scores)
-        measured.append(Runs(system, runs))
+        measured.append(SystemRuns(system, [_scores(file, settings, inputs, names, ks) for file in files]))
     results, changed = compare_runs(measured, resamples)
     if changes:
         write_lines(changes, (asdict(change) for change in changed))
@@ -75,6 +73,21 @@ def command(
         write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
     else:
         _show(results, output)
+
+
+def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
+    """The scores of one file, with its notes logged."""
+    from fidtools.evaluation.registry import measures
+    from fidtools.evaluation.scores import collect
+    from fidtools.evaluation.system import explain
+    from fidtools.logs import log, track
+
+    scores = collect(track(inputs.read(file)[1], file), measures(settings, names, ks))
+    scores.notes += inputs.notes()
+    explain(scores, file, every=bool(names))
+    for note in scores.notes:
+        log.info("%s: %s", file, note)
+    return scores
 
 
 def _show(results: list[Result], output: str) -> None:
@@ -86,7 +99,7 @@ def _show(results: list[Result], output: str) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table("B against A", "metric", *(["A", "B", "B − A", "95% interval", "p", "won / lost / same"]))
+        table = Table("B against A", "metric", *(["A", "B", "B − A", "95% interval", "p", "won / lost / tied"]))
         for result in results:
             table.add_row(*_row(result))
         Console().print(table)
@@ -100,13 +113,13 @@ def _show(results: list[Result], output: str) -> None:
 def _row(result: Result) -> list[str]:
     test = result.comparison
     digits = 2 if result.unit else 4
-    sure = f"{test.interval[0]:.{digits}f} – {test.interval[1]:.{digits}f}"
+    interval = f"{test.interval[0]:.{digits}f} – {test.interval[1]:.{digits}f}"
     difference = f"{test.difference:+.{digits}f}"
     mark = f"[bold]{difference}[/]" if test.p_randomisation < 0.05 else difference
     means = [_mean(values, digits) for values in (result.a_means, result.b_means)]
     counts = f"{test.wins} / {test.losses} / {test.ties}"
     pair = " against ".join(",".join(Path(file).name for file in name.split(",")) for name in (result.b, result.a))
-    return [pair, result.metric, *means, mark, sure, f"{test.p_randomisation:.4f}", counts]
+    return [pair, result.metric, *means, mark, interval, f"{test.p_randomisation:.4f}", counts]
 
 
 def _mean(values: list[float], digits: int) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
+from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 positive = click.IntRange(min=1)
@@ -17,15 +19,29 @@ positive = click.IntRange(min=1)
 @click.argument("input", type=click.Path(), default="-")
 @options.retriever
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="X.npy; X.ids and X.json go beside."
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="X.npy; also writes X.ids and X.json."
 )
-@click.option("--questions", is_flag=True, help="INPUT holds questions, not passages.")
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--questions", is_flag=True, help="Embed questions instead of passages.")
 @click.option(
-    "--pooling", type=click.Choice(["cls", "mean", "max"]), help="[default: the retriever's; cls for a plain model]"
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Number type of the vectors.",
 )
-@click.option("--passage-maxlength", type=positive, help="[default: the retriever's; 200 for a plain model]")
-@click.option("--question-maxlength", type=positive, help="[default: the retriever's; 40 for a plain model]")
+@click.option(
+    "--pooling", type=click.Choice(POOLINGS), help="Pooling method.  [default: the retriever's; cls for a plain model]"
+)
+@click.option(
+    "--passage-maxlength",
+    type=positive,
+    help="Maximum tokens per passage.  [default: the retriever's; 200 for a plain model]",
+)
+@click.option(
+    "--question-maxlength",
+    type=positive,
+    help="Maximum tokens per question.  [default: the retriever's; 40 for a plain model]",
+)
 @options.precision
 @options.token_budget
 @options.resume
@@ -36,15 +52,16 @@ def command(
     output: Path,
     questions: bool,
     dtype: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
     resume: bool,
     **changes: Any,
 ) -> None:
-    """Encode the passages of INPUT (JSON lines or DPR's .tsv) to X.npy, one row each, in order.
+    """Encode passages or questions as vectors.
 
-    X.ids names the rows; X.json says which encoder and which passages they are of, so that searching with another
-    stops with a message. A plain model, not yet trained as a retriever, works too. Runs under torchrun.
+    Writes one row of X.npy for each passage of INPUT (JSON lines or DPR's .tsv), in order. X.ids holds the ids of the
+    rows. X.json describes the encoder and the passages, so that searching with others is refused. --retriever can also
+    be a plain encoder that was not trained for retrieval. Runs under torchrun.
 
     \b
       fidtools embed passages.jsonl --retriever retriever -o passages.npy
@@ -53,11 +70,12 @@ def command(
     """
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import refuse_shared_stdin
     from fidtools.retriever.embedding import embed, open_source
     from fidtools.retriever.encoding import load_retriever
 
     refuse_shared_stdin(input)
     given = {name: value for name, value in changes.items() if value is not None}
-    model = load_retriever(retriever, precision=precision, **given)
+    model = load_retriever(retriever, compute=Compute.choose(precision), **given)
     embed(open_source(input, questions), model, output, dtype=dtype, token_budget=token_budget, resume=resume)

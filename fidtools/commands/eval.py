@@ -1,4 +1,4 @@
-"""`fidtools eval`: how good passages, answers and rankings are."""
+"""`fidtools eval`: measure retrieved passages, answers and rankings."""
 
 from __future__ import annotations
 
@@ -8,71 +8,88 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
+from fidtools.evaluation.profiles import DEFAULT, PROFILES
 
 if TYPE_CHECKING:
     from fidtools.data.records import Question
     from fidtools.evaluation.completion import Inputs
-    from fidtools.evaluation.registry import MetricSettings
+    from fidtools.evaluation.family import MetricSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
-PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
 class Cutoffs(click.ParamType[list[int]]):
-    """Whole numbers separated by commas."""
+    """Positive integers separated by commas."""
 
     name = "k,k,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        """The numbers, rising, each once."""
+        """The integers, ascending, each once."""
         try:
             ks = sorted({int(part) for part in str(value).split(",")})
         except ValueError:
             ks = [0]
         if ks[0] < 1:
-            self.fail(f"{value!r}: whole numbers from 1, separated by commas, as in 1,5,20,100", param, ctx)
+            self.fail(f"{value!r}: must be positive integers separated by commas, as in 1,5,20,100", param, ctx)
         return ks
 
 
-MEASURING = (
-    click.option("--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of R@k …"),
+METRIC_OPTIONS = (
+    click.option("--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of metrics @k."),
     click.option(
-        "-m", "--metric", "names", multiple=True, help="Only this (repeatable): R@20, gold-R@k, EM, nDCG@10 …"
+        "-m",
+        "--metric",
+        "names",
+        multiple=True,
+        help="Metric, such as R@20, gold-R@k, EM, nDCG@10 (repeatable).  [default: the profile's]",
     ),
     click.option(
-        "--profile", type=click.Choice(PROFILES), default="nq", show_default=True, help="Metrics and normaliser."
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        default=DEFAULT,
+        show_default=True,
+        help="Metrics and answer normalization of a data set.",
     ),
-    click.option("--questions", type=click.Path(), help="Answers and gold for files that lack them, by question id."),
-    click.option("--passages", type=click.Path(), help="The corpus, for passages without text."),
-    click.option("--qrels", type=click.Path(), help="Relevance judgements, instead of a field of the lines."),
     click.option(
-        "--gold", default="gold", show_default=True, help="The field with the ids (or grades) of gold passages."
+        "--questions",
+        type=click.Path(),
+        help="Answers and gold for FILES that lack them, by question id.",
     ),
-    click.option("--prediction", metavar="FIELD", help="The field with the predictions.  [default: prediction]"),
-    click.option("--rank-by", metavar="NAME", help="Sort the passages by this score (score, or a name under scores)."),
-    click.option("--regex", is_flag=True, help="Answers are regular expressions, as CuratedTREC's."),
+    click.option("--passages", type=click.Path(), help="Corpus, for passages without text, by passage id."),
+    click.option("--qrels", type=click.Path(), help="Relevance judgements, used instead of the gold field."),
     click.option(
-        "--empty-matches", is_flag=True, help="Find answers without a letter everywhere, as the reference does."
+        "--gold",
+        default="gold",
+        show_default=True,
+        help="Field with the ids (or grades) of relevant passages.",
     ),
-    click.option("--from", "from_name", metavar="FORMAT", help="The format of FILES.  [default: told from each]"),
+    click.option("--prediction", metavar="FIELD", help="Field with the predictions.  [default: prediction]"),
+    click.option("--rank-by", metavar="NAME", help="Sort the passages by this score: score, or a name under scores."),
+    click.option("--regex", is_flag=True, help="Match answers as regular expressions (CuratedTREC)."),
+    click.option(
+        "--empty-matches",
+        is_flag=True,
+        help="Count an empty answer as found in every passage, as DPR does.",
+    ),
+    click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected for each file]"),
 )
 
 
-def measuring(function: F) -> F:
+def metric_options(function: F) -> F:
     """The options on what is measured and how, which `compare` has too."""
-    for option in reversed(MEASURING):
+    for option in reversed(METRIC_OPTIONS):
         function = option(function)
     return function
 
 
 @click.command("eval")
 @click.argument("files", type=click.Path(), nargs=-1)
-@measuring
-@click.option("--agreement", nargs=2, metavar="A B", help="Instead: how score B ranks the passages of score A.")
-@click.option("--by", metavar="FIELD", help="Also for every value of this field of the lines.")
-@click.option("--train", type=click.Path(), help="Also by overlap with these training questions.")
-@click.option("--per-question", type=click.Path(), help="Write every question's values there, as JSON lines.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document instead of a table.")
+@metric_options
+@click.option("--agreement", nargs=2, metavar="A B", help="Report rank agreement of scores A and B instead of metrics.")
+@click.option("--by", metavar="FIELD", help="Break the metrics down by the values of this field.")
+@click.option("--train", type=click.Path(), help="Break the metrics down by overlap with these training questions.")
+@click.option("--per-question", type=click.Path(), help="Write the values of every question here, as JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity
 def command(
@@ -87,11 +104,13 @@ def command(
     output: str,
     **chosen: Any,
 ) -> None:
-    """Score what the lines of FILES (default: standard input) allow.
+    """Evaluate passages, answers and rankings.
 
-    R@k asks whether an answer stands in the first k passages (DPR's answer match), gold-R@k whether a gold passage is
-    among them; EM and F1 judge the predictions. Every number comes with its n and a 95% bootstrap interval, on a
-    terminal as a table, in a pipe as tab-separated values. FILES may be in any format that fidtools convert knows.
+    Metrics are computed where FILES (default: standard input) have the fields that they need. R@k is the share of
+    questions with an answer in the text of the first k passages (DPR's answer match), gold-R@k the share with a gold
+    passage among them; EM and F1 measure the predictions. Every number is reported with its n and a 95% bootstrap
+    interval: as a table on a terminal, as tab-separated values in a pipe. FILES may be in any format of fidtools
+    convert.
 
     \b
       fidtools eval retrieved.jsonl
@@ -100,36 +119,37 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
-    from fidtools.evaluation import registry as catalogue
-    from fidtools.evaluation import tables as report
+    from fidtools.evaluation.registry import agreements, measures
+    from fidtools.evaluation.reports import write_per_question, write_report
     from fidtools.evaluation.scores import collect
+    from fidtools.evaluation.system import System
     from fidtools.logs import track
 
     if by and train:
-        raise click.UsageError("--by and --train are two ways to break the numbers down: one at a time")
+        raise click.UsageError("give only one of --by and --train")
     settings, inputs = chosen_settings(**chosen)
     group = _group(by, train, settings)
     systems = []
     for file in files or ("-",):
-        wanted = catalogue.agreements(*agreement, ks) if agreement else catalogue.measures(settings, names, ks)
+        wanted = agreements(*agreement, ks) if agreement else measures(settings, names, ks)
         format_name, lines = inputs.read(file)
         scores = collect(track(lines, "questions"), wanted, group)
         scores.notes += inputs.notes()
-        systems.append(report.System.of(file, format_name, scores, every=bool(names or agreement)))
+        systems.append(System.of(file, format_name, scores, every=bool(names or agreement)))
     if per_question:
-        report.write_per_question(systems, per_question)
-    report.show(systems, output, as_json)
+        write_per_question(systems, per_question)
+    write_report(systems, output, as_json)
 
 
 def chosen_settings(
     profile: str, gold: str, qrels: str | None, regex: bool, empty_matches: bool, **reading: Any
 ) -> tuple[MetricSettings, Inputs]:
-    """How metrics are counted, and how files are read, from the options of `measuring`."""
+    """How metrics are computed and how files are read, from the options of `metric_options`."""
     from fidtools.evaluation.completion import Inputs
-    from fidtools.evaluation.measures import Gold
-    from fidtools.evaluation.registry import MetricSettings
+    from fidtools.evaluation.family import MetricSettings
+    from fidtools.evaluation.gold import Gold
     from fidtools.formats.lookup import read_all
-    from fidtools.formats.trec import qrels_by_question
+    from fidtools.formats.qrels import qrels_by_question
 
     judged = qrels_by_question(read_all(qrels, "qrels"), qrels) if qrels else None
     settings = MetricSettings(profile, Gold(gold, judged), "regex" if regex else "tokens", empty_matches)
@@ -138,11 +158,10 @@ def chosen_settings(
 
 def _group(by: str | None, train: str | None, settings: MetricSettings) -> Callable[[Question], str]:
     from fidtools.evaluation.overlap import overlap_with
-    from fidtools.evaluation.registry import PROFILES
     from fidtools.formats.lookup import read_all
 
     if train:
-        return overlap_with(read_all(train, "questions"), PROFILES[settings.profile].normalize)
+        return overlap_with(read_all(train, "questions"), settings.profile.normalize)
     if by:
         return lambda question: str(question.to_json().get(by, "(none)"))
     return lambda question: ""

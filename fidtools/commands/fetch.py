@@ -1,4 +1,4 @@
-"""`fidtools fetch`: the data sets of the papers, downloaded, checked and normalised."""
+"""`fidtools fetch`: download, check and normalize the data sets of the papers."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from pathlib import Path
 import click
 
 from fidtools.commands import _options as options
-
-NAMES = ("nq", "triviaqa", "narrativeqa", "narrativeqa-web", "narrativeqa-summaries", "fever", "squad", "toy")
+from fidtools.datasets.names import MODULES
 
 
 @click.command("fetch")
-@click.argument("dataset", type=click.Choice(NAMES))
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="[default: data/DATASET]")
+@click.argument("dataset", type=click.Choice(list(MODULES)))
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: data/DATASET]"
+)
 @click.option(
     "--downloads",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where downloaded files are kept; data sets may share it.  [default: downloads beside the output]",
+    help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
-@click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names that --dry-run shows.")
+@click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")
 @click.option(
     "--sources",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help='Other addresses: JSON {"NAME": {"url": …, "size": …, "sha256": …}}.',
+    help='JSON file with other addresses: {"NAME": {"url": …, "size": …, "sha256": …}}.',
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Files fetched at once.")
-@click.option("--dry-run", is_flag=True, help="Show what would be fetched and the disk it takes, and stop.")
-@click.option("--force", is_flag=True, help="Write the folder again, from the files that are there.")
+@click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Number of parallel downloads.")
+@click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
+@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files.")
 @options.seed
 @options.verbosity
 def command(
@@ -41,15 +42,15 @@ def command(
     force: bool,
     seed: int,
 ) -> None:
-    """Download a data set and write it as passages, train, dev and test.
+    """Download and prepare a data set.
 
-    The folder then holds passages.jsonl (or psgs_w100.tsv), train.jsonl, dev.jsonl, test.jsonl, and dataset.json with
-    the counts and where everything came from. A download that was cut goes on where it was; each file is checked
-    against its published size and SHA-256, or against those of the first download. On a machine without a network, put
-    the files that --dry-run names into the downloads folder.
+    The folder then contains passages.jsonl (or psgs_w100.tsv), train.jsonl, dev.jsonl, test.jsonl, and dataset.json
+    with the counts and the origin of every file. Interrupted downloads are resumed; each file is checked against its
+    published size and SHA-256, or against those of the first download. On a machine without network access, put the
+    files listed by --dry-run into the downloads folder.
 
-    `narrativeqa` takes the stories from one archive, `narrativeqa-web` from their own addresses, and
-    `narrativeqa-summaries` uses Wikipedia's summaries in their place. `toy` is generated from --seed, offline.
+    `narrativeqa` takes the stories from one archive, `narrativeqa-web` from their own addresses;
+    `narrativeqa-summaries` uses Wikipedia's summaries instead. `toy` is generated from --seed, offline.
 
     \b
       fidtools fetch nq --dry-run
@@ -58,12 +59,12 @@ def command(
     """
     from fidtools.datasets import catalogue
     from fidtools.datasets.downloads import Downloads
-    from fidtools.datasets.urls import table
+    from fidtools.datasets.urls import source_table
     from fidtools.logs import log
 
     folder = output or Path("data") / dataset
-    if catalogue.is_there(folder) and not (force or dry_run):
-        log.info("%s is there already (--force writes it again)", folder)
+    if catalogue.is_complete(folder) and not (force or dry_run):
+        log.info("%s already exists (--force writes it again)", folder)
         return
     if dataset == "toy":
         if not dry_run:
@@ -71,6 +72,6 @@ def command(
         return
     store = Downloads(downloads or folder.parent / "downloads", mirror=mirror, jobs=jobs)
     if dry_run:
-        click.echo(catalogue.plan(dataset, folder, store, table(sources)), nl=False)
+        click.echo(catalogue.plan(dataset, folder, store, source_table(sources)), nl=False)
     else:
-        catalogue.fetch(dataset, folder, store, table(sources))
+        catalogue.fetch(dataset, folder, store, source_table(sources))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.compute.precision import Precision
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def command(
     max_memory: float,
     force: bool,
     pooling: str | None,
-    precision: Any,
+    precision: Precision,
 ) -> None:
     """Rank the passages of a corpus for QUESTIONS by a retriever's vectors.
 
@@ -76,6 +77,7 @@ def command(
         raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
     if index is not None and within is not None:
         raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
+    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import main_rank_first, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
@@ -87,7 +89,7 @@ def command(
     refuse_shared_stdin(questions)
     refuse_shared_stdin(passages)
     changes: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
-    model = load_retriever(retriever, precision=precision, **changes)
+    model = load_retriever(retriever, compute=Compute.choose(precision), **changes)
     with main_rank_first():
         texts = open_passages(passages)
     corpus = (

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_through_reader
+from fidtools.compute.precision import Precision
+from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION
 
-AGGREGATIONS = (
-    "attention",
-    "attention-max-token",
-    "attention-outputs",
-    "attention-last-layers",
-    "attention-max-layer",
-    "attention-max-head",
-    "attention-value-norm",
-)
+if TYPE_CHECKING:
+    from fidtools.reader.groups import Group
+    from fidtools.reader.model import Reader
 
 
 @click.command("score-attn")
@@ -27,16 +24,17 @@ AGGREGATIONS = (
 @click.option(
     "--aggregate",
     type=click.Choice(["all", *AGGREGATIONS]),
-    default="attention",
+    default=DEFAULT_AGGREGATION,
     show_default=True,
-    help="Which scores to write; `all` writes every one and sorts by `attention`.",
+    metavar="NAME",
+    help=f"The score to write, one of {', '.join(AGGREGATIONS)}; or `all`, sorted by `{DEFAULT_AGGREGATION}`.",
 )
 @click.option(
     "--target",
     type=click.Choice(["generated", "gold"]),
     default="generated",
     show_default=True,
-    help="The output tokens for attention-outputs: the reader's own answer, or `target` (else the first of `answers`).",
+    help="Answer for attention-outputs: the reader's own, or the gold one (`target`, else the first of `answers`).",
 )
 @options.precision
 @options.token_budget
@@ -48,44 +46,38 @@ def command(
     n_context: int | None,
     aggregate: str,
     target: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
-    """Score the passages (`ctxs`) of QUESTIONS by the reader's attention to them, and sort by it.
+    """Score passages by the reader's attention.
 
-    The score is the mean cross-attention, before the softmax, over a passage's tokens, the decoder's layers and heads
-    at the first output token (paper, section 3.2). The other aggregations are those of Table 6, rows 1 to 5 in order,
-    and Atlas's attention weighted by the norm of the values.
+    The passages are the `ctxs` of QUESTIONS, which are then sorted by their score: the mean cross-attention, before
+    the softmax, over a passage's tokens and the decoder's layers and heads, at the first output token (paper, section
+    3.2). The other aggregations are those of Table 6, rows 1 to 5, and Atlas's attention weighted by the norm of the
+    values.
 
-    Passages beyond --n-context are not read. They follow behind, in their order and without `score`; the scores they
-    had stay under `scores`.
+    Passages beyond --n-context are not read. They follow after the others, in their order and without `score`; their
+    earlier scores stay under `scores`.
 
     \b
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
-    from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
-    from fidtools.logs import track
-    from fidtools.reader.ahead import Group, with_tokens
-    from fidtools.reader.decoding import in_groups
-    from fidtools.reader.model import inference_reader
-    from fidtools.reader.scoring import scored
-
-    refuse_shared_stdin(questions)
-    dtype = choose_precision(precision)
-    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
-    model.fusion.taps.check()
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
 
-    def work(group: Group) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            return [question.to_json() for question in scored(model, *group, names, gold=target == "gold")]
+    def score(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.attention_scores import score_questions
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = distribute(with_tokens(model, groups), work)
-        for line in track((line for lines in done for line in lines), "scoring"):
-            out.line(line)
+        return [question.to_json() for question in score_questions(model, *group, names, gold=target == "gold")]
+
+    stream_through_reader(
+        questions,
+        output,
+        score,
+        "scoring",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget,
+        n_context=n_context,
+        needs_attention=True,
+    )

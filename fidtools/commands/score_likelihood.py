@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._stream import Line, stream_through_reader
+from fidtools.compute.precision import Precision
+
+if TYPE_CHECKING:
+    from fidtools.reader.groups import Group
+    from fidtools.reader.model import Reader
 
 
 @click.command("score-likelihood")
@@ -14,13 +20,13 @@ from fidtools.commands import _options as options
 @options.reader
 @options.output
 @options.n_context
-@click.option("--leave-one-out", is_flag=True, help="How much less likely the answer is without the passage.")
+@click.option("--leave-one-out", is_flag=True, help="Score by how much less likely the answer is without the passage.")
 @click.option(
     "--target",
     type=click.Choice(["gold", "generated"]),
     default="gold",
     show_default=True,
-    help="Whose likelihood: `target` (else the first of `answers`), or the reader's own answer.",
+    help="Answer to score: the gold one (`target`, else the first of `answers`), or the reader's own.",
 )
 @options.precision
 @options.token_budget
@@ -32,39 +38,34 @@ def command(
     n_context: int | None,
     leave_one_out: bool,
     target: str,
-    precision: Any,
+    precision: Precision,
     token_budget: int,
 ) -> None:
-    """Score the passages (`ctxs`) of QUESTIONS by the answer's likelihood, and sort by it.
+    """Score passages by the answer's likelihood.
 
-    The score `likelihood` is log p(answer | question, passage) in nats, every passage read by itself. With
-    --leave-one-out it is `leave-one-out`: log p(answer | all passages) less log p(answer | all the others).
-    Passages beyond --n-context follow behind without `score`, as in score-attn.
+    The passages are the `ctxs` of QUESTIONS, which are then sorted by their score. `likelihood` is
+    log p(answer | question, passage) in nats, each passage read alone. With --leave-one-out the score is
+    `leave-one-out`: log p(answer | all passages) minus log p(answer | all other passages). Passages beyond --n-context
+    follow after the others without `score`, as in score-attn.
 
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
     """
-    from fidtools.compute.device import autocast, choose_precision
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
-    from fidtools.data.read import read_questions
-    from fidtools.logs import track
-    from fidtools.reader.ahead import Group, with_tokens
-    from fidtools.reader.decoding import in_groups
-    from fidtools.reader.likelihood import ALONE, LEFT_OUT, with_likelihoods
-    from fidtools.reader.model import inference_reader
 
-    refuse_shared_stdin(questions)
-    dtype = choose_precision(precision)
-    model = inference_reader(reader, token_budget, dtype, n_context=n_context)
-    name = LEFT_OUT if leave_one_out else ALONE
+    def score(model: Reader, group: Group) -> list[Line]:
+        from fidtools.reader.likelihood import LEAVE_ONE_OUT, LIKELIHOOD, score_questions_by_likelihood
 
-    def work(group: Group) -> list[dict[str, Any]]:
-        with autocast(dtype):
-            return [question.to_json() for question in with_likelihoods(model, *group, name, gold=target == "gold")]
+        name = LEAVE_ONE_OUT if leave_one_out else LIKELIHOOD
+        scored = score_questions_by_likelihood(model, *group, name, gold=target == "gold")
+        return [question.to_json() for question in scored]
 
-    with open_output(output_on_main_rank(output)) as out:
-        groups = in_groups(read_questions(questions), model.settings.n_context)
-        done = distribute(with_tokens(model, groups), work)
-        for line in track((line for lines in done for line in lines), "scoring"):
-            out.line(line)
+    stream_through_reader(
+        questions,
+        output,
+        score,
+        "scoring",
+        reader=reader,
+        precision=precision,
+        token_budget=token_budget,
+        n_context=n_context,
+    )

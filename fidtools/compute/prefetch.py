@@ -1,44 +1,43 @@
-"""Items computed by a background thread while the consumer works."""
+"""Work that a background thread does while its results are consumed.
+
+For tokenization beside a model's computation: fast tokenizers release Python's interpreter lock, and so does torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
-    """`items`, made by a thread of their own up to `depth` ahead of who consumes them."""
-    from queue import Full, Queue
-    from threading import Event, Thread
+def prefetch(items: Iterable[T], work: Callable[[T], R], depth: int) -> Iterator[R]:
+    """`work` of every item, in order, done by one thread up to `depth` items ahead of the consumer.
 
-    queue: Queue[tuple[str, Any]] = Queue(depth)
-    left = Event()
-
-    def put(entry: tuple[str, Any]) -> bool:
-        while not left.is_set():
-            try:
-                queue.put(entry, timeout=0.1)
-            except Full:
-                continue
-            return True
-        return False
-
-    def produce() -> None:
-        try:
-            for item in items:
-                if not put(("item", item)):
-                    return
-            put(("end", None))
-        except BaseException as error:
-            put(("error", error))
-
-    Thread(target=produce, daemon=True).start()
+    Items are drawn by the consumer's own thread, so that the program can end while standard input is open. An error of
+    `items` or `work` is raised in its place, after the results before it.
+    """
+    thread = ThreadPoolExecutor(1)
+    waiting: deque[Future[R]] = deque()
     try:
-        while (entry := queue.get())[0] == "item":
-            yield entry[1]
-        if entry[0] == "error":
-            raise entry[1]
+        for future in _submitted(thread, items, work):
+            waiting.append(future)
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
-        left.set()
+        thread.shutdown(cancel_futures=True)
+
+
+def _submitted(thread: ThreadPoolExecutor, items: Iterable[T], work: Callable[[T], R]) -> Iterator[Future[R]]:
+    try:
+        for item in items:
+            yield thread.submit(work, item)
+    except Exception as error:
+        failed: Future[R] = Future()
+        failed.set_exception(error)
+        yield failed

@@ -1,10 +1,9 @@
-"""The processes of a `torchrun`: their numbers, sharing work among them, and collecting the results."""
+"""The processes (ranks) of a `torchrun`: sharing work among them and collecting the results."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,69 +11,67 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from fidtools.data.batched import batched
 from fidtools.errors import UsageError
 
 T = TypeVar("T")
-
-
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number and how many there are."""
+    """The rank of this process and the number of processes."""
 
     rank: int
     world: int
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the rank that writes."""
+        """Whether this is rank 0, which writes the output."""
         return self.rank == 0
 
     def shard(self, items: list[T]) -> list[T]:
-        """Every world-th item: together the ranks hold each once."""
+        """This rank's items, every world-th one: each item belongs to exactly one rank."""
         return items[self.rank :: self.world]
 
 
-def interleaved(shares: Sequence[Sequence[T]]) -> list[T]:
-    """What `Ranks.share` dealt out, given every rank's share, in its order again."""
-    return [share[turn] for turn in range(max(map(len, shares))) for share in shares if turn < len(share)]
+def interleaved(shards: Sequence[Sequence[T]]) -> list[T]:
+    """The inverse of `Ranks.shard`: all items in their original order, from the ranks' shards."""
+    return [shard[i] for i in range(max(map(len, shards))) for shard in shards if i < len(shard)]
 
 
 @functools.cache
 def process_state() -> Any:
-    """Accelerate's view of this process; joins the group of ranks on first use."""
+    """Accelerate's state of this process; joins the process group on first use."""
     from accelerate import PartialState
 
     several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
-    return PartialState(cpu=several_on_cpu)  # Accelerate joins ranks without accelerators only when told
+    return PartialState(cpu=several_on_cpu)  # without this, Accelerate forms no group of CPU processes
 
 
 def ranks() -> Ranks:
-    """The process's place among those `torchrun` or `accelerate launch` started; joins their group on first use."""
+    """This process among those started by `torchrun` or `accelerate launch`; joins their group on first use."""
     return Ranks(process_state().process_index, process_state().num_processes)
 
 
 def refuse_shared_stdin(path: str) -> None:
-    """Every rank reads the input itself, so several cannot share one standard input. Raises UsageError."""
+    """Raises UsageError for standard input under several ranks: every rank reads the input itself."""
     if path == "-" and ranks().world > 1:
         raise UsageError("several ranks cannot read standard input", hint="give the input as a file")
 
 
 def output_on_main_rank(path: str) -> str:
-    """Where this rank's output goes: to `path` on rank 0, which writes everyone's, and nowhere on the others."""
+    """Where this rank writes: to `path` on rank 0, which writes the results of all, and to /dev/null on the others."""
     return path if ranks().is_main else os.devnull
 
 
 def distribute(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
-    """`work` of every batch, in order. Under `torchrun` each rank does its share, and rank 0 alone yields."""
+    """`work` of every batch, in order. Under `torchrun` each rank does its share, and only rank 0 yields."""
     me = ranks()
     if me.world == 1:
         yield from map(work, batches)
         return
-    remaining = iter(batches)
-    while group := list(itertools.islice(remaining, me.world)):
+    for group in batched(batches, me.world):
         mine = work(group[me.rank]) if me.rank < len(group) else None
         results = gather(mine)
         if me.is_main:
@@ -82,7 +79,7 @@ def distribute(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
 
 
 def gather(value: T) -> list[T]:
-    """Every rank's value, in order of rank, on every rank."""
+    """The values of all ranks, in order of rank, on every rank."""
     world = ranks().world
     if world == 1:
         return [value]
@@ -92,17 +89,17 @@ def gather(value: T) -> list[T]:
 
 
 def sum_over_ranks(number: float) -> float:
-    """The sum of every rank's number, in float64, added in order of rank."""
+    """The sum of the ranks' numbers, in float64, added in order of rank."""
     return float(sum(gather(float(number))))
 
 
 def barrier() -> None:
-    """Return when every rank has come here."""
+    """Wait until every rank has called this."""
     process_state().wait_for_everyone()
 
 
 def shutdown() -> None:
-    """Part from the other ranks when all are done; one that just ends may break the others' connections."""
+    """Leave the process group when all ranks are done; a rank that just exits may break the others' connections."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         barrier()
         torch.distributed.destroy_process_group()
@@ -110,7 +107,7 @@ def shutdown() -> None:
 
 @contextlib.contextmanager
 def main_rank_first() -> Iterator[None]:
-    """The block runs on rank 0 first, then on the others, which find what it has left on disk."""
+    """Run the block on rank 0 first, then on the others, which find the files it has written."""
     if not ranks().is_main:
         barrier()
     yield

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 
+from fidtools.data.batched import batched
 from fidtools.data.corpus import Corpus
 from fidtools.data.records import Question
 
 
 def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
     """Lists of at most `size` questions, in order, without the passages of an earlier ranking."""
-    remaining = (replace(question, ctxs=None) for question in questions)
-    while batch := list(islice(remaining, size)):
-        yield batch
+    return batched((replace(question, ctxs=None) for question in questions), size)
 
 
 def document_of(question: Question, passages: Corpus) -> str:

@@ -78,6 +78,24 @@ class Question:
         ctxs = {} if self.ctxs is None else {"ctxs": [p.to_json() for p in self.ctxs]}
         return head | ctxs | _present(prediction=self.prediction) | self.extra
 
+    @property
+    def gold_answers(self) -> list[str]:
+        """The accepted answers: `answers`, else `target`; none for an unlabelled question."""
+        return self.answers or ([] if self.target is None else [self.target])
+
+    def gold_answer(self) -> str:
+        """The answer to be learned or scored: `target`, else the first of `answers`. Raises DataError without one."""
+        if not self.gold_answers:
+            raise self.error("question without answer", "answers", self.id)
+        return self.target or self.gold_answers[0]
+
+    def require_ctxs(self) -> list[Passage]:
+        """The passages, possibly none. Raises DataError when the question has no `ctxs` field."""
+        if self.ctxs is None:
+            hint = "rank passages first: fidtools bm25, or fidtools retrieve"
+            raise self.error("question without passages", "ctxs", self.id, hint)
+        return self.ctxs
+
     def sort_ctxs(self) -> None:
         """Order the passages by descending score; ties keep their order. Every passage must have a score."""
         if self.ctxs is not None:

@@ -1,4 +1,4 @@
-"""How far downloads are, on stderr when it is a terminal."""
+"""Progress bars of downloads, on stderr when it is a terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from fidtools.datasets.transfer import Progress
-from fidtools.datasets.urls import Source
+from fidtools.datasets.urls import Download
 from fidtools.logs import log
 
-FEW = 12  # files that are shown and spoken of one by one
+MAX_LISTED = 12  # files that are shown and logged one by one
 
 
 @contextmanager
-def bars(sources: Sequence[Source]) -> Iterator[Mapping[str, Progress]]:
-    """For every source, what to tell its bytes to: a bar with rate and time left; one for all when there are many."""
+def progress_bars(sources: Sequence[Download]) -> Iterator[Mapping[str, Progress]]:
+    """Progress callbacks by file name: a bar with rate and time left for each file, or one bar for many files."""
     if not (sources and sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
         yield {source.name: lambda done: None for source in sources}
         return
@@ -32,26 +32,26 @@ def bars(sources: Sequence[Source]) -> Iterator[Mapping[str, Progress]]:
         rich.TimeRemainingColumn(),
     )
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        if len(sources) <= FEW:
+        if len(sources) <= MAX_LISTED:
             yield {source.name: _own(shown, source) for source in sources}
         else:
             yield _together(shown, sources)
 
 
-def _own(shown: Any, source: Source) -> Progress:
+def _own(shown: Any, source: Download) -> Progress:
     task = shown.add_task(source.name, total=source.size)
     return lambda done: shown.update(task, completed=done)
 
 
-def _together(shown: Any, sources: Sequence[Source]) -> Mapping[str, Progress]:
+def _together(shown: Any, sources: Sequence[Download]) -> Mapping[str, Progress]:
     task = shown.add_task(f"{len(sources):,} files", total=None)
-    bytes_of = dict.fromkeys((source.name for source in sources), 0)  # complete, as threads write while others sum
+    bytes_of = dict.fromkeys((source.name for source in sources), 0)  # all keys: threads set while others sum
 
-    def teller(name: str) -> Progress:
-        def tell(done: int) -> None:
+    def callback(name: str) -> Progress:
+        def update(done: int) -> None:
             bytes_of[name] = done
             shown.update(task, completed=sum(bytes_of.values()))
 
-        return tell
+        return update
 
-    return {source.name: teller(source.name) for source in sources}
+    return {source.name: callback(source.name) for source in sources}

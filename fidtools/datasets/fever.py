@@ -1,4 +1,4 @@
-"""FEVER (Thorne et al. 2018): claims, the pages of Wikipedia, and the pages that prove or refute each claim."""
+"""FEVER (Thorne et al. 2018): claims, the pages of Wikipedia, and the pages that support or refute each claim."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from fidtools.data.jsonl import parse_line
 from fidtools.data.records import Passage, Question
-from fidtools.datasets.archives import members
+from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.writer import Draft
-from fidtools.formats.corpora import BRACKETS, page_title
-from fidtools.formats.questions import adapted, fever
+from fidtools.datasets.writer import DatasetWriter
+from fidtools.formats.archives import members
+from fidtools.formats.fact_verification import fever
+from fidtools.formats.json_records import adapted
+from fidtools.metrics.page_titles import page_title, without_escapes
 
 PAGES = "fever-wiki-pages.zip"
 CLAIMS = {"train": "fever-train.jsonl", "dev": "fever-paper_dev.jsonl", "test": "fever-paper_test.jsonl"}
@@ -21,17 +23,17 @@ SOURCES = (*CLAIMS.values(), PAGES)
 PUBLISHED = {"train": 145_449, "dev": 9_999, "test": 9_999}
 
 
-def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
+def write_fever(downloads: Downloads, available: set[str], writer: DatasetWriter) -> None:
     """Write claims as questions, labels as answers, one passage a page, and the evidence's pages as `gold`."""
     for split, name in CLAIMS.items():
-        draft.write_questions(split, claims(downloads.path(name)))
-    draft.write_passages(pages(downloads.path(PAGES)))
+        writer.write_questions(split, claims(downloads.path(name)))
+    writer.write_passages(pages(downloads.path(PAGES)))
 
 
 def claims(path: Path) -> Iterator[Question]:
     """The claims of a file: `answers` holds the label, `gold` the ids of all pages of evidence.
 
-    `evidence` is as published, [annotation, evidence, page, sentence] in alternative sets, without a set's repetitions.
+    `evidence` is as published, alternative sets of [annotation, evidence, page, sentence], without duplicate sets.
     A claim without evidence (NOT ENOUGH INFO) has empty lists; an unlabelled one has no answers.
     """
     for claim in adapted(fever)(path):
@@ -52,7 +54,7 @@ def _evidence_set(group: list[list[Any]]) -> list[list[Any]]:
 
 
 def pages(archive: Path) -> Iterator[Passage]:
-    """The pages of all `wiki-*.jsonl`, one passage each; empty pages are left out, as are pages without an id."""
+    """The pages of all `wiki-*.jsonl`, one passage each; pages without id or text are skipped."""
     for name, stream in members(archive, "wiki-*.jsonl"):
         for number, line in enumerate(stream, 1):
             page = parse_line(line, f"{archive}/{name}", number)
@@ -62,12 +64,13 @@ def pages(archive: Path) -> Iterator[Passage]:
 
 
 def page_id(name: str) -> str:
-    """A page's name in one form: claims and pages compose accented letters differently."""
+    """A page's name in NFC, as claims and pages compose accented letters differently."""
     return unicodedata.normalize("NFC", name)
 
 
 def clean(text: str) -> str:
-    """Text composed (NFC), with brackets and colons as such, and single spaces."""
-    for name, sign in BRACKETS.items():
-        text = text.replace(name, sign)
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """Text in NFC, with real brackets and colons, and single spaces."""
+    return " ".join(unicodedata.normalize("NFC", without_escapes(text)).split())
+
+
+DATASETS = {"fever": Dataset(SOURCES, ("fever", "fever-wiki"), write_fever, PUBLISHED, folder_bytes=3_800_000_000)}

@@ -13,8 +13,9 @@ import orjson
 
 from fidtools.data.chunking import chunk
 from fidtools.data.records import Passage, Question
+from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.writer import Draft
+from fidtools.datasets.writer import DatasetWriter
 from fidtools.errors import DataError
 
 TRAIN, DEV = "squad-train-v1.1.json", "squad-dev-v1.1.json"
@@ -39,31 +40,31 @@ class Article:
         return Passage(id=self.id, title=self.title, text="\n".join(p["context"] for p in self.paragraphs))
 
 
-def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
+def write_squad(downloads: Downloads, available: set[str], writer: DatasetWriter) -> None:
     """Write the corpus of all articles; test is the original dev set, dev every tenth article of the original train."""
     train, test = (read_articles(downloads.path(name)) for name in SOURCES)
     dev = train[EVERY - 1 :: EVERY]
     kept = [article for number, article in enumerate(train, 1) if number % EVERY]
     for split, articles in {"train": kept, "dev": dev, "test": test}.items():
-        draft.write_questions(split, (question for article in articles for question in questions(article)))
+        writer.write_questions(split, (question for article in articles for question in questions(article)))
     passages = chunk((article.document for article in (*train, *test)), words=WORDS)
-    draft.write_passages(replace(passage, doc_id=None) for passage in passages)
+    writer.write_passages(replace(passage, doc_id=None) for passage in passages)
 
 
 def read_articles(path: Path) -> list[Article]:
-    """The articles of a SQuAD file. Raises DataError when it is none."""
+    """The articles of a SQuAD file. Raises DataError for another kind of file."""
     try:
         entries = orjson.loads(path.read_bytes())["data"]
         return [Article(e["title"], unquote(e["title"]).replace("_", " "), e["paragraphs"]) for e in entries]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"not a file of SQuAD: {error!r}", path=path) from error
+        raise DataError(f"not a SQuAD file: {error!r}", path=path) from error
 
 
 def questions(article: Article) -> Iterator[Question]:
     """The answerable questions of an article with their `gold` passages.
 
-    Gold are the passages that hold an annotated answer whole; where every one is cut by a border, the passages that
-    hold a part, and `gold_split` says so.
+    Gold are the passages that contain a complete annotated answer. Where passage boundaries split every answer, gold
+    are the passages with a part of one, and `gold_split` is true.
     """
     before = 0
     for paragraph in article.paragraphs:
@@ -92,3 +93,6 @@ def _passages(answer: dict[str, Any], words: list[tuple[int, int]], before: int)
     stop = start + len(answer["text"])
     touched = [number for number, (first, last) in enumerate(words) if first < stop and last > start]
     return range((before + touched[0]) // WORDS, (before + touched[-1]) // WORDS + 1)
+
+
+DATASETS = {"squad": Dataset(SOURCES, ("squad",), write_squad, PUBLISHED, folder_bytes=60_000_000)}

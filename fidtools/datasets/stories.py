@@ -1,4 +1,4 @@
-"""Books and film scripts as they come from the web, cleaned: text out of HTML, licence texts away, the story alone."""
+"""Cleans books and film scripts from the web: extracts text from HTML and removes licence texts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def story_text(raw: bytes, start: str = "", end: str = "") -> tuple[str, bool]:
     """The story in a downloaded file, and whether both markers were found.
 
     `start` and `end` are NarrativeQA's `story_start` and `story_end`: the first and last tokens of the story. Text is
-    decoded (UTF-8, else Windows-1252; gzip is unpacked), taken out of HTML, cut at the markers, and freed of what
-    Project Gutenberg puts around a book and of its underscores for italics. A side without its marker is left as it is.
+    decoded (UTF-8, else Windows-1252; gzip is decompressed), extracted from HTML, and cut at the markers; Project
+    Gutenberg's licence and its underscores for italics are removed. A side without its marker is not cut.
     """
     text = decoded(raw)
     if _LOOKS_LIKE_HTML.search(text[:20000]):
@@ -37,12 +37,12 @@ def story_text(raw: bytes, start: str = "", end: str = "") -> tuple[str, bool]:
 
 
 def decoded(raw: bytes) -> str:
-    """Bytes as text: gzip is unpacked, a byte-order mark dropped, line ends are \\n."""
+    """Bytes as text: gzip is decompressed, a byte-order mark removed, line breaks are \\n."""
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = gzip.decompress(raw)
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            return ""  # half a file is no story
+            return ""  # truncated
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -51,7 +51,7 @@ def decoded(raw: bytes) -> str:
 
 
 class _Visible(HTMLParser):
-    """Collects the text of a page, and apart from it the text inside <pre>, where scripts are."""
+    """Collects the text of a page, and separately the text inside <pre>, which film scripts use."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -91,10 +91,10 @@ def visible_text(page: str) -> str:
 
 
 def between(text: str, start: str, end: str) -> tuple[str, bool]:
-    """The text from the marker `start` through `end`, and whether both were there.
+    """The text from the marker `start` through `end`, and whether both were found.
 
-    Markers are tokens with spaces between ("new eBooks ."), so white space counts for nothing in the comparison.
-    The last occurrence of `end` counts.
+    Markers are tokens separated by spaces ("new eBooks ."), so white space is ignored in the comparison. The last
+    occurrence of `end` counts.
     """
     places = [place for place, character in enumerate(text) if not character.isspace()]
     squeezed, head, tail = _squeezed(text), _marker(start), _marker(end)
@@ -105,17 +105,17 @@ def between(text: str, start: str, end: str) -> tuple[str, bool]:
 
 
 def _squeezed(text: str) -> str:
-    """Without white space and with plain quotation marks: one character for each that is no space."""
+    """Without white space, with straight quotation marks: one character for each that is not a space."""
     return "".join(text.translate(_QUOTES).split())
 
 
 def _marker(tokens: str) -> str:
-    """A marker to look for; tokenizers wrote quotation marks as two characters."""
+    """A marker as it is compared; tokenizers wrote quotation marks as two characters."""
     return _squeezed(tokens.replace("``", '"').replace("''", '"'))
 
 
 def without_licence(text: str) -> str:
-    """A book without Project Gutenberg's words before and after it."""
+    """A book without Project Gutenberg's licence and credits."""
     for pattern in (_GUTENBERG_START, _OLD_START):
         if found := pattern.search(text):
             text = text[found.end() :]
@@ -125,5 +125,5 @@ def without_licence(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Text with HTML's character names resolved and single spaces."""
+    """Text with HTML entities resolved and single spaces."""
     return " ".join(html.unescape(text).split())

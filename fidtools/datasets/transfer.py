@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it was cut, retried with growing pauses, and checked before it gets its name."""
+"""One file over HTTP: resumed after a dropped connection, retried with exponential backoff, checked, then renamed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import fidtools
-from fidtools.datasets.urls import Source
+from fidtools.datasets.urls import Download
 from fidtools.errors import FidtoolsError
 from fidtools.logs import log
 
 BLOCK = 1 << 18
-WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
+RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a transfer is tried: `attempts` in a row that bring nothing new, with pauses of `wait`, twice that, …"""
+class RetryPolicy:
+    """When a transfer gives up: after `attempts` in a row without new bytes.
+
+    The pauses between them are `wait`, 2 · `wait`, … seconds, at most `longest`; a connection has `timeout` seconds.
+    """
 
     attempts: int = 6
     wait: float = 1.0
@@ -40,15 +43,15 @@ class Patience:
 
 
 class TransferError(FidtoolsError):
-    """A file cannot be had. `reason` says why in a few words; `is_other_file`: there is one, but not the right one."""
+    """A file is unavailable: `reason` is why. `is_other_file`: the server has a file with another size or hash."""
 
     def __init__(self, reason: str, is_other_file: bool = False) -> None:
         super().__init__(reason)
         self.reason, self.is_other_file = reason, is_other_file
 
 
-class _TryAgain(Exception):
-    """What went wrong may be gone at the next attempt."""
+class _TemporaryError(Exception):
+    """A failure that may be gone at the next attempt, not before `after` seconds."""
 
     def __init__(self, reason: str, after: float = 0.0) -> None:
         super().__init__(reason)
@@ -56,36 +59,36 @@ class _TryAgain(Exception):
 
 
 class Transfer:
-    """Brings `source` to `folder / source.name`.
+    """Downloads `source` to `folder / source.name`.
 
-    The bytes that have come lie in a hidden file beside it, with the server's ETag, so that a killed run goes on where
-    it was. `progress` is told how many bytes are there; `stop` ends the transfer from another thread.
+    Received bytes are kept in a hidden file beside it, with the server's ETag, so that a killed run is resumed.
+    `progress` is called with the number of bytes received; `stop` ends the transfer from another thread.
     """
 
     def __init__(
-        self, source: Source, folder: Path, patience: Patience, progress: Progress, stop: threading.Event
+        self, source: Download, folder: Path, retries: RetryPolicy, progress: Progress, stop: threading.Event
     ) -> None:
-        self.source, self.patience, self.progress, self.stop = source, patience, progress, stop
+        self.source, self.retries, self.progress, self.stop = source, retries, progress, stop
         self.target = folder / source.name
         self.partial = folder / f".{source.name}.partial"
         self.tag = folder / f".{source.name}.etag"
         self.resumed = False
 
     def run(self) -> str:
-        """Fetch the file and return its SHA-256. Raises TransferError when it cannot be had or is another file."""
+        """Download the file and return its SHA-256. Raises TransferError when it is unavailable or not as expected."""
         failures = 0
         while True:
             before = _size(self.partial)
             try:
                 self._attempt()
                 return self._checked()
-            except _TryAgain as problem:
+            except _TemporaryError as problem:
                 failures = 1 if _size(self.partial) > before else failures + 1
-                if failures >= self.patience.attempts:
+                if failures >= self.retries.attempts:
                     raise TransferError(f"{problem} ({failures} attempts)") from problem
-                self._rest(max(self.patience.pause(failures), min(problem.after, self.patience.longest)), problem)
+                self._rest(max(self.retries.pause(failures), min(problem.after, self.retries.longest)), problem)
 
-    def _rest(self, seconds: float, problem: _TryAgain) -> None:
+    def _rest(self, seconds: float, problem: _TemporaryError) -> None:
         log.info("%s: %s; trying again in %.0f s", self.source.name, problem, seconds)
         if self.stop.wait(seconds):
             raise TransferError("interrupted")
@@ -94,17 +97,17 @@ class Transfer:
         start = self._resume_from()
         try:
             opener = urllib.request.build_opener()  # takes the proxies from the environment as it is now
-            with opener.open(self._request(start), timeout=self.patience.timeout) as response:
+            with opener.open(self._request(start), timeout=self.retries.timeout) as response:
                 self._receive(response, start)
         except urllib.error.HTTPError as error:
             self._refused(error, start)
         except urllib.error.URLError as error:
-            raise _TryAgain(f"no connection: {error.reason}") from error
+            raise _TemporaryError(f"no connection: {error.reason}") from error
         except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            raise _TryAgain(f"the connection was cut: {str(error) or type(error).__name__}") from error
+            raise _TemporaryError(f"connection lost: {str(error) or type(error).__name__}") from error
 
     def _resume_from(self) -> int:
-        """The bytes that are there and worth keeping: only what can be known to be the same file's."""
+        """The number of received bytes to keep: none unless they are certain to be of the same file."""
         known = self.source.sha256 is not None or self.tag.exists()
         start = _size(self.partial) if known else 0
         self.resumed = self.resumed or start > 0
@@ -119,10 +122,10 @@ class Transfer:
         return urllib.request.Request(self.source.url, headers=headers)
 
     def _receive(self, response: Any, start: int) -> None:
-        """Append the body. A server that answers 200 to a range sends the whole file: begin again."""
+        """Append the body. A server that answers 200 to a range request sends the complete file: start over."""
         if response.status != 206 or _range_start(response) != start:
             if response.status == 206:
-                raise TransferError("the server sent another range than was asked for")
+                raise TransferError("the server sent another range than requested")
             start = 0
         total = _total(response, start)
         self._check_size(total)
@@ -134,11 +137,11 @@ class Transfer:
                 if self.stop.is_set():
                     raise TransferError("interrupted")
         if total is not None and _size(self.partial) < total:
-            raise _TryAgain(f"the connection was cut after {_size(self.partial):,} of {total:,} bytes")
+            raise _TemporaryError(f"connection lost after {_size(self.partial):,} of {total:,} bytes")
 
     def _check_size(self, total: int | None) -> None:
         if total is not None and self.source.size is not None and total != self.source.size:
-            raise TransferError(f"the server has {total:,} bytes, the file should have {self.source.size:,}", True)
+            raise TransferError(f"the server has {total:,} bytes, expected {self.source.size:,}", True)
 
     def _keep_tag(self, response: Any) -> None:
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
@@ -148,18 +151,18 @@ class Transfer:
             self.tag.unlink(missing_ok=True)
 
     def _refused(self, error: urllib.error.HTTPError, start: int) -> None:
-        """Sort out an error status. 416 to a range means that nothing is missing, or that the file has changed."""
+        """Handle an error status. 416 to a range means that nothing is missing, or that the file has changed."""
         if error.code == 416 and start:
             if _total_of_416(error) != start:
                 self._discard()
-                raise _TryAgain("the file has changed on the server") from error
-        elif error.code in WORTH_RETRYING:
-            raise _TryAgain(f"the server says {error.code} {error.reason}", after=_retry_after(error)) from error
+                raise _TemporaryError("the file has changed on the server") from error
+        elif error.code in RETRIED_STATUSES:
+            raise _TemporaryError(f"HTTP status {error.code} {error.reason}", after=_retry_after(error)) from error
         else:
-            raise TransferError(f"the server says {error.code} {error.reason}") from error
+            raise TransferError(f"HTTP status {error.code} {error.reason}") from error
 
     def _checked(self) -> str:
-        """The hash of what came, once it has its name. A resumed file that is wrong is fetched once more, whole."""
+        """Check the received file, rename it and return its hash. A resumed file with a wrong hash is fetched again."""
         size, sha256 = _size(self.partial), file_sha256(self.partial)
         if self.source.sha256 in (None, sha256) and self.source.size in (None, size):
             os.replace(self.partial, self.target)
@@ -168,8 +171,8 @@ class Transfer:
         self._discard()
         if self.resumed:
             self.resumed = False
-            raise _TryAgain("the pieces do not make the whole")
-        raise TransferError(f"not the file it should be: {size:,} bytes with SHA-256 {sha256}", True)
+            raise _TemporaryError("checksum mismatch after resuming; downloading again from the start")
+        raise TransferError(f"not the expected file: {size:,} bytes with SHA-256 {sha256}", True)
 
     def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
@@ -192,7 +195,7 @@ def _range_start(response: Any) -> int | None:
 
 
 def _total(response: Any, start: int) -> int | None:
-    """The size of the whole file, when the server says it."""
+    """The size of the complete file, if the server sends it."""
     length = response.headers.get("Content-Length")
     return start + int(length) if length is not None and length.isdigit() else None
 
@@ -203,7 +206,7 @@ def _total_of_416(error: urllib.error.HTTPError) -> int | None:
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float:
-    """Seconds of the Retry-After header; a date counts as no wish."""
+    """Seconds of the Retry-After header; a date is ignored."""
     with contextlib.suppress(ValueError):
         return float(error.headers.get("Retry-After", "0"))
     return 0.0

@@ -5,44 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import ijson
-
-from fidtools.data.records import Location, Question
-from fidtools.datasets.archives import member
+from fidtools.data.records import Question
+from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.splits import INDEX, train_and_dev
 from fidtools.datasets.wikipedia import ARCHIVE, take_passages
-from fidtools.datasets.writer import Draft
-from fidtools.errors import DataError
-from fidtools.formats.questions import question, triviaqa
+from fidtools.datasets.writer import DatasetWriter
+from fidtools.formats.archives import member
+from fidtools.formats.reading_comprehension import read_triviaqa_member
 
 QUESTIONS = "triviaqa-unfiltered.tar.gz"
 SOURCES = (QUESTIONS, INDEX, ARCHIVE)
 PUBLISHED = {"train": 78_785, "dev": 8_837, "test": 11_313}
 
 
-def normalise(downloads: Downloads, available: set[str], draft: Draft) -> None:
+def write_triviaqa(downloads: Downloads, available: set[str], writer: DatasetWriter) -> None:
     """Write the standard split: test is the original dev set; train and dev come from the original train set."""
     archive = downloads.path(QUESTIONS)
-    originals = list(read(archive, "unfiltered-web-train.json"))
+    originals = list(read_split(archive, "unfiltered-web-train.json"))
     index = downloads.path(INDEX) if INDEX in available else None
     for split, rows in zip(("train", "dev"), train_and_dev(index, "TQA", len(originals)), strict=True):
-        draft.write_questions(split, (originals[row] for row in rows))
-    draft.write_questions("test", read(archive, "unfiltered-web-dev.json"))
-    take_passages(downloads, draft)
+        writer.write_questions(split, (originals[row] for row in rows))
+    writer.write_questions("test", read_split(archive, "unfiltered-web-dev.json"))
+    take_passages(downloads, writer)
 
 
-def read(archive: Path, name: str) -> Iterator[Question]:
-    """The questions of one file of the archive, one at a time: the file lists search results of 3 GB besides.
+def read_split(archive: Path, name: str) -> Iterator[Question]:
+    """The questions of one file of the archive, one at a time, as the file also has 3 GB of search results.
 
-    `answers` are all aliases, `target` is the answer that a person gave, in title case where it was in capitals (A.1).
+    `answers` are all aliases, `target` is the annotated answer, in title case where it was in capitals (A.1).
     """
-    path = f"{archive}/{name}"
     with member(archive, name) as stream:
-        try:
-            for number, entry in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
-                found = question(triviaqa, entry, Location(path, number))
-                found.extra = {}
-                yield found
-        except ijson.JSONError as error:
-            raise DataError(f"malformed JSON: {error}", path=path) from error
+        for question in read_triviaqa_member(stream, f"{archive}/{name}"):
+            question.extra = {}
+            yield question
+
+
+DATASETS = {
+    "triviaqa": Dataset(
+        SOURCES, ("triviaqa", "index", "wikipedia"), write_triviaqa, PUBLISHED, folder_bytes=13_900_000_000
+    )
+}

@@ -1,4 +1,4 @@
-"""Where the published files are: the one table of addresses, sizes and hashes."""
+"""The published files: addresses, sizes and hashes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fidtools.errors import DataError
 
 
 @dataclass(frozen=True)
-class Source:
-    """One file on the web. Without `sha256`, the hash is recorded at the first download and verified ever after.
+class Download:
+    """One file on the web. Without `sha256`, the hash of the first download is recorded and verified from then on.
 
-    `optional` files may be absent for good: what they would have held is then left out, and said.
+    `optional` files may be unavailable: their contents are then left out, with a warning.
     """
 
     name: str
@@ -34,71 +34,71 @@ SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
 FEVER = "https://fever.ai/download/fever/"
 
 TABLE = (
-    Source(
+    Download(
         "psgs_w100.tsv.gz",
         FACEBOOK + "dpr/wikipedia_split/psgs_w100.tsv.gz",
         4_694_541_059,
         "c39b020c855a2b5c25ffef3abe4a3b6f9b829ad7dbc14ec3d163d34d7c53ea8d",
     ),
-    Source("dataindex.tar.gz", FACEBOOK + "FiD/data/dataindex.tar.gz", optional=True),
-    Source(
+    Download("dataindex.tar.gz", FACEBOOK + "FiD/data/dataindex.tar.gz", optional=True),
+    Download(
         "NQ-open.train.jsonl",
         NQ + "NQ-open.train.jsonl",
         8_522_298,
         "0c93aaf13b12f855628489665e4ef85ffb8573ad444646f11f4fabdc57a0aabf",
     ),
-    Source(
+    Download(
         "NQ-open.dev.jsonl",
         NQ + "NQ-open.dev.jsonl",
         391_316,
         "f15567f38099f3615f5b8a685c0aef449c11ad90d3da3735e8d1b98115b40616",
     ),
-    Source(
+    Download(
         "triviaqa-unfiltered.tar.gz",
         TRIVIAQA + "triviaqa-unfiltered.tar.gz",
         632_549_060,
         "7f0c94207fd0a1eb7bba3d52cdfe0735c98de850b9e5aa4e75f2776ef9a531d0",
     ),
-    Source("narrativeqa-documents.csv", NARRATIVEQA + "documents.csv"),
-    Source("narrativeqa-qaps.csv", NARRATIVEQA + "qaps.csv"),
-    Source("narrativeqa-summaries.csv", NARRATIVEQA + "third_party/wikipedia/summaries.csv"),
-    Source(
+    Download("narrativeqa-documents.csv", NARRATIVEQA + "documents.csv"),
+    Download("narrativeqa-qaps.csv", NARRATIVEQA + "qaps.csv"),
+    Download("narrativeqa-summaries.csv", NARRATIVEQA + "third_party/wikipedia/summaries.csv"),
+    Download(
         "narrativeqa-stories.zip",
         "https://storage.googleapis.com/huggingface-nlp/datasets/narrative_qa/narrativeqa_full_text.zip",
         187_416_846,
         "3e179a579d348da37b4929f20ece277a721f853fdc5efc11f915904de2a71727",
     ),
-    Source(
+    Download(
         "squad-train-v1.1.json",
         SQUAD + "train-v1.1.json",
         30_288_272,
         "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955",
     ),
-    Source(
+    Download(
         "squad-dev-v1.1.json",
         SQUAD + "dev-v1.1.json",
         4_854_279,
         "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",
     ),
-    Source(
+    Download(
         "fever-train.jsonl",
         FEVER + "train.jsonl",
         33_024_303,
         "eba7e8f87076753f8494718b9a857827af7bf73e76c9e4b75420207d26e588b6",
     ),
-    Source(
+    Download(
         "fever-paper_dev.jsonl",
         FEVER + "paper_dev.jsonl",
         2_168_767,
         "41158707810008747946bf23471e82df53e77a513524b9e3ec1c2e674ef5ef8c",
     ),
-    Source(
+    Download(
         "fever-paper_test.jsonl",
         FEVER + "paper_test.jsonl",
         2_181_168,
         "fb7b0280a0adc2302bbb29bfb7af37274fa585de3171bcf908f180642d11d88e",
     ),
-    Source(
+    Download(
         "fever-wiki-pages.zip",
         FEVER + "wiki-pages.zip",
         1_713_485_474,
@@ -120,18 +120,18 @@ LICENCES = {
 }
 
 
-def table(overrides: Path | None = None) -> dict[str, Source]:
-    """The sources by name; `overrides` is a JSON object {name: {"url", "size", "sha256"}} that replaces fields.
+def source_table(overrides: Path | None = None) -> dict[str, Download]:
+    """The downloads by name; `overrides` is a JSON object {name: {"url", "size", "sha256"}} that replaces fields.
 
-    A new address without a new hash keeps the old one, so that a file that moved is still the same file.
+    A new address without a new hash keeps the old hash, so that a file that moved is known to be the same.
     Raises DataError for a name or field that the table does not have.
     """
     sources = {source.name: source for source in TABLE}
     if overrides is not None:
         for name, changes in _read(overrides).items():
             if name not in sources:
-                hint = f"known are: {', '.join(sources)}"
-                raise DataError("no such source", path=overrides, field=name, hint=hint)
+                hint = f"available: {', '.join(sources)}"
+                raise DataError("unknown file", path=overrides, field=name, hint=hint)
             sources[name] = _replaced(sources[name], changes, overrides)
     return sources
 
@@ -146,10 +146,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _replaced(source: Source, changes: Any, path: Path) -> Source:
+def _replaced(source: Download, changes: Any, path: Path) -> Download:
     kinds = {"url": str, "size": int | None, "sha256": str | None}
     fits = isinstance(changes, dict) and all(k in kinds and isinstance(v, kinds[k]) for k, v in changes.items())
     if not fits:
-        problem = "must be an object of url (text), size (bytes or null) and sha256 (text or null)"
+        problem = "must be an object with url (string), size (bytes or null) and sha256 (string or null)"
         raise DataError(problem, path=path, field=source.name, value=changes)
     return replace(source, **changes)

@@ -1,10 +1,10 @@
-"""The folder of a data set: passages, train, dev and test questions, and `dataset.json` that says what they are."""
+"""The folder of a data set: passages, train, dev and test questions, and `dataset.json` that describes them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ from fidtools.datasets.transfer import file_sha256
 from fidtools.logs import log, track
 
 SPLITS = ("train", "dev", "test")
-CARD = "dataset.json"
+INFO_FILE = "dataset.json"
 
 
 @dataclass
-class Card:
-    """What a data set holds. `published` are the sizes known from the papers, `notes` what was left out and why."""
+class DatasetInfo:
+    """The contents of a data set. `published` are the split sizes in the papers, `notes` what was left out and why."""
 
     name: str
     published: dict[str, int] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Card:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def report(self) -> None:
-        """Say the sizes, and warn where they are not the published ones."""
+        """Log the sizes, with a warning where they differ from the published ones."""
         for split, count in self.questions.items():
             known = self.published.get(split)
             if known is None:
@@ -46,24 +46,24 @@ class Card:
             log.info("%s: %s", what, value)
 
 
-class Draft:
-    """The files of a data set while they are written, in a hidden folder beside their place."""
+class DatasetWriter:
+    """Writes the files of a data set into a staging folder."""
 
-    def __init__(self, folder: Path, card: Card) -> None:
-        self.folder, self.card = folder, card
+    def __init__(self, folder: Path, info: DatasetInfo) -> None:
+        self.folder, self.info = folder, info
 
     def write_questions(self, split: str, questions: Iterable[Question]) -> None:
         """Write one split and count it."""
         records = (question.to_json() for question in track(questions, f"{split} questions"))
-        self.card.questions[split] = write_lines(self.folder / f"{split}.jsonl", records)
+        self.info.questions[split] = write_lines(self.folder / f"{split}.jsonl", records)
 
     def write_passages(self, passages: Iterable[Passage]) -> None:
         """Write the corpus and count it."""
         records = (passage.to_json() for passage in track(passages, "passages"))
-        self.card.passages = write_lines(self.folder / "passages.jsonl", records)
+        self.info.passages = write_lines(self.folder / "passages.jsonl", records)
 
     def link(self, file: Path) -> None:
-        """Take a file as it is: a second name of it where the file system has that, else a copy."""
+        """Add an existing file: as a hard link where the file system supports it, else as a copy."""
         try:
             os.link(file, self.folder / file.name)
         except OSError:
@@ -71,35 +71,35 @@ class Draft:
 
 
 @contextmanager
-def drafting(folder: Path, card: Card) -> Iterator[Draft]:
-    """A draft that becomes the contents of `folder` when the block ends well; other files there are left alone.
+def staged_folder(folder: Path, info: DatasetInfo) -> Iterator[DatasetWriter]:
+    """A writer whose files move into `folder` when the block succeeds; other files there stay as they are.
 
-    Passages come last, so that whoever finds them finds everything, and `dataset.json` after them.
+    Passages are moved last, so that a folder with passages is complete but for `dataset.json`, which follows.
     """
     hidden = folder / ".draft"
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir(parents=True)
     try:
-        yield Draft(hidden, card)
+        yield DatasetWriter(hidden, info)
         for file in sorted(hidden.iterdir(), key=lambda path: path.stem not in SPLITS):
             os.replace(file, folder / file.name)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def write_card(folder: Path, card: Card, sources: Iterable[str], downloads: Downloads | None) -> None:
-    """Keep the counts, the hashes of the questions, and where the files came from, in `dataset.json`."""
-    receipts = {} if downloads is None else downloads.receipts
-    files = {split: f"{split}.jsonl" for split in card.questions}
+def write_info(folder: Path, info: DatasetInfo, sources: Iterable[str], downloads: Downloads | None) -> None:
+    """Write `dataset.json`: the counts, the hashes of the questions, and the origin of the files."""
+    receipts = {} if downloads is None else downloads.receipts.files
+    files = {split: f"{split}.jsonl" for split in info.questions}
     write_json(
-        folder / CARD,
+        folder / INFO_FILE,
         {
-            "dataset": card.name,
+            "dataset": info.name,
             "fidtools": fidtools.__version__,
-            "questions": card.questions,
-            "published": card.published,
-            "passages": card.passages,
-            "notes": card.notes,
+            "questions": info.questions,
+            "published": info.published,
+            "passages": info.passages,
+            "notes": info.notes,
             "sha256": {name: file_sha256(folder / name) for name in files.values()},
             "sources": {
                 name: {"url": r.url, "size": r.size, "sha256": r.sha256}
@@ -108,6 +108,3 @@ def write_card(folder: Path, card: Card, sources: Iterable[str], downloads: Down
             },
         },
     )
-
-
-Normalise = Callable[[Downloads, set[str], Draft], None]

@@ -1,1 +1,1 @@
-"""Text encoders: transformers, and small ones over words."""
+"""Text encoders: transformers, and LSTMs or CNNs over word vectors."""

@@ -10,7 +10,7 @@ from fidtools.encoders.pooling import Pooling, pool
 
 
 class TokenProjection(nn.Module):
-    """A linear map and a LayerNorm on every token, before pooling, as the reference does when it projects."""
+    """A linear map and a LayerNorm on every token before pooling, as in the reference implementation."""
 
     def __init__(self, hidden_size: int, dim: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class TokenProjection(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """A transformer, an optional projection of its tokens, and pooling."""
+    """A transformer, an optional projection of its hidden states, and pooling."""
 
     def __init__(self, model: Any, pooling: Pooling, projection: TokenProjection | None = None) -> None:
         super().__init__()
@@ -33,16 +33,16 @@ class TransformerEncoder(nn.Module):
 
     @property
     def dim(self) -> int:
-        """The length of its vectors."""
+        """The dimension of the vectors."""
         return int(self.model.config.hidden_size if self.projection is None else self.projection.proj.out_features)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask (n, l) -> vectors (n, d), float32."""
-        everything = not self.training and bool(mask.all())
-        return self._pooled(self.model(input_ids=ids, attention_mask=None if everything else mask), mask)
+        unpadded = not self.training and bool(mask.all())  # without a mask, attention takes its faster path
+        return self._pooled(self.model(input_ids=ids, attention_mask=None if unpadded else mask), mask)
 
     def with_mask(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The same vectors by one path whatever the mask holds, as a graph needs it."""
+        """The same vectors without a branch on the values of the mask, for export as a graph."""
         return self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
 
     def _pooled(self, output: Any, mask: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class TransformerEncoder(nn.Module):
 
 
 def freeze_pooler(model: nn.Module) -> None:
-    """BERT's pooler takes no part in the vectors, so nothing may change it (weight decay would)."""
+    """Freeze BERT's pooler, which is not used: weight decay would change it otherwise."""
     pooler = getattr(model, "pooler", None)
     if isinstance(pooler, nn.Module):
         pooler.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The small students of Shakeri, Sethy & Cheng: word vectors, a BiLSTM or a CNN over them, and pooling."""
+"""Word encoders (Shakeri, Sethy & Cheng): word vectors, a BiLSTM or a CNN over them, and pooling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["lstm", "cnn"]
 
 
 class WordLSTM(nn.Module):
-    """One bidirectional LSTM over the words, read without their padding (QA-LSTM of Tan et al.)."""
+    """A bidirectional LSTM over the words of a text without its padding (QA-LSTM: Tan et al., 2016)."""
 
     def __init__(self, word_dim: int, hidden: int = 128, layers: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class WordLSTM(nn.Module):
 
 
 class WordCNN(nn.Module):
-    """Convolutions of several widths side by side, to be followed by max pooling. Padding counts as zero vectors."""
+    """Convolutions of several widths, concatenated. Padding counts as zero vectors."""
 
     def __init__(self, word_dim: int, channels: int = 128, widths: Sequence[int] = (1, 3, 5)) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class WordCNN(nn.Module):
 
 
 class WordEncoder(nn.Module):
-    """Word ids to one vector per text: the claim and the document are encoded apart, by the same weights."""
+    """Word ids to one vector per text: word vectors, an LSTM or CNN over them, and pooling."""
 
     def __init__(
         self, vectors: Tensor, layers: WordLSTM | WordCNN, pooling: Pooling = "max", *, dropout: float = 0.0
@@ -59,7 +59,7 @@ class WordEncoder(nn.Module):
 
     @property
     def dim(self) -> int:
-        """The length of its vectors."""
+        """The dimension of the vectors."""
         return self.layers.dim
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -67,7 +67,13 @@ class WordEncoder(nn.Module):
         return pool(self.layers(self.dropout(self.words(ids)), mask), mask, self.pooling)
 
 
-def new_student(kind: Kind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
-    """A student over word vectors (n, w): `hidden` is the LSTM's per direction, or the CNN's channels per width."""
+def new_word_encoder(kind: Kind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
+    """An encoder over word vectors (words, w); `hidden` is the LSTM's size per direction or the CNN's channels."""
     layers = WordLSTM(vectors.shape[1], hidden) if kind == "lstm" else WordCNN(vectors.shape[1], hidden)
     return WordEncoder(vectors, layers, dropout=dropout)
+
+
+def describe_size(encoder: WordEncoder) -> str:
+    """The number of parameters with and without the word vectors, for the log."""
+    total = sum(parameter.numel() for parameter in encoder.parameters())
+    return f"{total:,} parameters, {total - encoder.words.weight.numel():,} without the word vectors"

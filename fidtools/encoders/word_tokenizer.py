@@ -1,4 +1,4 @@
-"""Word tokenizer of the LSTM and CNN encoders; splits as SentenceTransformer's WhitespaceTokenizer."""
+"""The tokenizer of word encoders. It splits like the WhitespaceTokenizer of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PADDING = "PADDING_TOKEN"
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, without case and without the punctuation around them."""
+    """The words of a text in lower case, without leading and trailing punctuation."""
     stripped = (word.strip(string.punctuation) for word in text.lower().split())
     return [word for word in stripped if word]
 
@@ -24,13 +24,13 @@ class WordTokenizer:
         self.pad_token_id = self._ids[PADDING]
 
     def tokenize(self, text: str, maxlength: int) -> list[int]:
-        """The ids of at most `maxlength` known words; one padding token for a text without any."""
+        """The ids of the first `maxlength` known words; a single padding token for a text without known words."""
         ids = [self._ids[word] for word in split_words(text) if word in self._ids]
         return ids[:maxlength] or [self.pad_token_id]
 
 
-def build_vocabulary(texts: Iterable[str], size: int = 50_000, least: int = 1) -> list[str]:
-    """Padding and the `size` most frequent words that occur at least `least` times, ties in alphabetical order."""
+def build_vocabulary(texts: Iterable[str], size: int = 50_000) -> list[str]:
+    """Padding and the `size` most frequent words, equally frequent ones in alphabetical order."""
     counts = Counter(word for text in texts for word in split_words(text))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [PADDING] + [word for word, count in ranked[:size] if count >= least]
+    return [PADDING] + [word for word, _ in ranked[:size]]

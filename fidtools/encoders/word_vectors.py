@@ -1,4 +1,4 @@
-"""Pre-trained word vectors in GloVe or word2vec text form."""
+"""Pre-trained word vectors in the text format of GloVe or word2vec."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fidtools.errors import DataError
 
 
 def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[list[str], NDArray[np.float32]]:
-    """Words and vectors (n, d) of a GloVe or word2vec text file: those of `words`, then others up to `size` in all.
+    """Words and their vectors (n, d) from a GloVe or word2vec text file: those of `words`, then others up to `size`.
 
-    The others, in the file's order, are those that texts to come may have. Raises DataError when lines differ in
-    length, hold no numbers, or none of `words` is found.
+    Words not in the file are left out; the others follow in the file's order. Raises DataError for lines of different
+    lengths, for values that are no numbers, and when none of `words` is in the file.
     """
     wanted = set(words)
     found: dict[str, NDArray[np.float32]] = {}
@@ -26,7 +26,7 @@ def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[
         for number, line in enumerate(stream, 1):
             word, *numbers = line.decode("utf-8", "replace").rstrip().split(" ")
             if number == 1 and len(numbers) == 1:
-                continue  # word2vec's header: rows and dimensions
+                continue  # word2vec's header: number of words, dimension
             dim = dim or len(numbers)
             if len(numbers) != dim:
                 raise DataError(f"expected {dim} numbers after the word, found {len(numbers)}", path=path, line=number)
@@ -34,7 +34,7 @@ def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[
             if kept is found or len(others) < size:
                 kept[word] = _numbers(numbers, path, number)
     if not found:
-        raise DataError("none of the training texts' words is in it", path=path)
+        raise DataError("none of the words of the training texts is in the file", path=path)
     rows = dict(islice(chain(found.items(), others.items()), size))
     return list(rows), np.stack(list(rows.values()))
 

@@ -1,4 +1,4 @@
-"""What is evaluated: a file in any format, completed with what it lacks from the questions and the corpus."""
+"""What is evaluated: a file in any format, completed with fields that it lacks from the questions and the corpus."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.records import Question
 from fidtools.errors import DataError, MismatchError
-from fidtools.formats.lookup import read_all, reading
+from fidtools.formats.lookup import input_format, read_all
 
 
 @dataclass
 class Inputs:
-    """How files are read. `questions` brings answers and gold by question id, `passages` the texts by passage id;
-    `rank_by` names a score to sort by, `prediction` the field that holds the predictions.
+    """How files are read.
+
+    `questions` adds answers and gold by question id, `passages` texts by passage id; `rank_by` names a score to sort
+    by, `prediction` the field with the predictions. `unsorted` counts the questions of the latest file whose passages
+    are not in descending order of score.
     """
 
     format_name: str | None = None
@@ -24,99 +27,131 @@ class Inputs:
     passages: PathLike | None = None
     rank_by: str | None = None
     prediction: str | None = None
-    disorder: int = field(default=0, init=False)
+    unsorted: int = field(default=0, init=False)
 
     def read(self, path: PathLike) -> tuple[str, Iterator[Question]]:
-        """The format's name and the completed questions of a file, one at a time. Lines that only `questions` has come
-        last, without passages and prediction.
+        """The format's name and the completed questions of a file, one at a time.
+
+        Questions that only `questions` has come last, without passages and prediction. Raises DataError for an empty
+        file, and MismatchError for questions or passages that the other files do not have.
         """
         name = self.format_name or ("jsonl" if str(path) == STANDARD else None)
-        found = reading(path, name, "questions")
+        found = input_format(path, name, "questions")
         if found.name == "kilt" and self.questions:
-            found = reading(path, "kilt-guess")
+            found = input_format(path, "kilt-guess")
         lines: Iterator[Question] = found.read(path) if found.read else iter(())
         return found.name, self._completed(lines, path)
 
     def notes(self) -> list[str]:
-        """What is worth saying about the file just read."""
-        said = f"the passages of {self.disorder} questions are not by falling score: they are ranked as listed"
-        return [said + " (--rank-by score ranks by the score)"] if self.disorder else []
+        """Messages about the file read last."""
+        if not self.unsorted:
+            return []
+        unsorted = f"the passages of {self.unsorted} questions are not in descending order of score"
+        return [f"{unsorted}; they are ranked as listed (--rank-by score sorts them)"]
 
     def _completed(self, lines: Iterable[Question], path: PathLike) -> Iterator[Question]:
-        known = _by_id(self.questions) if self.questions else {}
+        labels = _Labels(self.questions) if self.questions else None
         corpus = open_passages(self.passages) if self.passages else None
-        self.disorder = 0
-        empty, predicted, texts = True, False, set[str]()
+        predictions = _PredictionField(self.prediction) if self.prediction else None
+        self.unsorted = 0
+        empty = True
         for question in lines:
             empty = False
-            if self.questions:
-                question = _joined(question, known, path, self.questions)
+            if labels:
+                question = labels.join(question, path)
             if corpus is not None:
-                _fill(question, corpus, path)
-            if self.prediction:
-                texts |= {name for name, value in question.extra.items() if isinstance(value, str)}
-                predicted |= _predicted(question, self.prediction, path)
+                _add_texts(question, corpus, path)
             if self.rank_by:
                 question.rank_by(self.rank_by)
-            self.disorder += not in_order(question)
+            if predictions:
+                predictions.move(question)
+            self.unsorted += not is_sorted(question)
             yield question
         if empty:
-            raise DataError("no questions in it: the file is empty", path=path)
-        if self.prediction and not predicted:
-            hint = f"fields with a text are {', '.join(sorted(texts))}" if texts else None
-            raise DataError("on no line", path=path, field=self.prediction, hint=hint)
-        for rest in known.values():
-            rest.ctxs, rest.prediction = None, None
-            yield rest
+            raise DataError("contains no questions: the file is empty", path=path)
+        if predictions:
+            predictions.check_found(path)
+        if labels:
+            yield from labels.not_in_file()
 
 
-def in_order(question: Question) -> bool:
-    """Whether the passages stand by falling score, as far as they have one."""
+def is_sorted(question: Question) -> bool:
+    """Whether the passages that have a score are in descending order."""
     scores = [passage.score for passage in question.ctxs or () if passage.score is not None]
     return all(a >= b for a, b in pairwise(scores))
 
 
-def _by_id(path: PathLike) -> dict[str, Question]:
-    known: dict[str, Question] = {}
-    for question in read_all(path, "questions"):
-        if question.id in known:
-            raise DataError("twice in the questions", path=path, field="id", value=question.id)
-        known[question.id] = question
-    return known
+def _line(question: Question) -> int | None:
+    return question.location.line if question.location else None
 
 
-def _joined(question: Question, known: dict[str, Question], path: PathLike, source: PathLike) -> Question:
-    """The question as its own file has it, with the system's passages and prediction."""
-    label = known.pop(question.id, None)
-    if label is None:
-        hint = "ids fall back to the line number, from 0, where a file has none"
-        raise MismatchError(
-            f"no such question in {source}, or twice", path=path, field="id", value=question.id, hint=hint
-        )
-    if question.question and label.question and question.question != label.question:
-        raise MismatchError(f"another question than in {source}", path=path, field=question.id, value=question.question)
-    label.ctxs = question.ctxs if question.ctxs is not None else label.ctxs
-    label.prediction = question.prediction if question.prediction is not None else label.prediction
-    label.extra = {**question.extra, **label.extra}
-    return label
+class _Labels:
+    """The questions of --questions by id, each until it has been joined with the system's line."""
+
+    def __init__(self, path: PathLike) -> None:
+        self._path = path
+        self._by_id: dict[str, Question] = {}
+        for question in read_all(path, "questions"):
+            if question.id in self._by_id:
+                raise question.error("occurs twice in the questions", "id", question.id)
+            self._by_id[question.id] = question
+
+    def join(self, question: Question, path: PathLike) -> Question:
+        """The question as labelled, with the system's passages, prediction and further fields."""
+        label = self._by_id.pop(question.id, None)
+        if label is None:
+            problem = f"{self._path} has no such question, or the file has it twice"
+            hint = "where a file has no ids, the line number from 0 is the id"
+            raise MismatchError(problem, path=path, line=_line(question), field="id", value=question.id, hint=hint)
+        if question.question and label.question and question.question != label.question:
+            problem = f"differs from the question of that id in {self._path}"
+            raise MismatchError(problem, path=path, line=_line(question), field="question", value=question.question)
+        if question.ctxs is not None:
+            label.ctxs, label.location = question.ctxs, question.location
+        label.prediction = question.prediction if question.prediction is not None else label.prediction
+        label.extra = {**question.extra, **label.extra}
+        return label
+
+    def not_in_file(self) -> Iterator[Question]:
+        """The questions that the system's file does not have, without passages and prediction."""
+        for question in self._by_id.values():
+            question.ctxs, question.prediction = None, None
+            yield question
 
 
-def _fill(question: Question, corpus: Corpus, path: PathLike) -> None:
+def _add_texts(question: Question, corpus: Corpus, path: PathLike) -> None:
+    """Take texts and titles from the corpus where a passage has none."""
     for passage in question.ctxs or ():
         if passage.text or passage.id is None:
             continue
         row = corpus.row_of(passage.id)
         if row is None:
-            raise MismatchError(f"no such passage in {corpus.path}", path=path, field="ctxs.id", value=passage.id)
+            problem = f"{corpus.path} has no such passage"
+            raise MismatchError(problem, path=path, line=_line(question), field="ctxs.id", value=passage.id)
         found = corpus[row]
         passage.text, passage.title = found.text, passage.title or found.title
 
 
-def _predicted(question: Question, name: str, path: PathLike) -> bool:
-    """Take the prediction from the field of that name; whether it is there."""
-    value = question.extra.get(name)
-    if value is not None and not isinstance(value, str):
-        raise DataError(f"must be a text in question {question.id}", path=path, field=name, value=value)
-    if name != "prediction":
-        question.prediction = value
-    return question.prediction is not None
+class _PredictionField:
+    """The field that holds the predictions."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._found = False
+        self._string_fields: set[str] = set()
+
+    def move(self, question: Question) -> None:
+        """Make the field's value the prediction. Raises DataError when it is not a string."""
+        self._string_fields |= {name for name, value in question.extra.items() if isinstance(value, str)}
+        if self._name != "prediction":
+            value = question.extra.get(self._name)
+            if not isinstance(value, str | None):
+                raise question.error("must be a string", self._name, value)
+            question.prediction = value
+        self._found |= question.prediction is not None
+
+    def check_found(self, path: PathLike) -> None:
+        """Raises DataError when no question has the field."""
+        if not self._found:
+            hint = f"fields with strings: {', '.join(sorted(self._string_fields))}" if self._string_fields else None
+            raise DataError("does not occur in the file", path=path, field=self._name, hint=hint)

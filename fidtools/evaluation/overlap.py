@@ -1,4 +1,4 @@
-"""Which test questions training has already answered (Lewis, Stenetorp & Riedel 2021)."""
+"""Overlap of test questions with training questions (Lewis, Stenetorp & Riedel 2021)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ QUESTION, ANSWER, NONE = "question overlap", "answer overlap only", "no overlap"
 def overlap_with(train: Iterable[Question], normalize: Normalizer = normalize_answer) -> Callable[[Question], str]:
     """A function from a test question to its group.
 
-    "question overlap": a training question has the same words in the same order in normal form (the paper's people
-    also found paraphrases); "answer overlap only": a training answer equals one of its answers in normal form.
+    "question overlap": a training question is the same in normal form (the paper's annotators also counted
+    paraphrases). "answer overlap only": a training answer equals one of its answers in normal form.
     """
     questions: set[str] = set()
     answers: set[str] = set()

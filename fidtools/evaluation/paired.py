@@ -1,4 +1,4 @@
-"""Systems compared on the same questions: several runs of each, paired tests, and who wins where."""
+"""Systems compared on the same questions: several runs of each, paired tests, and the questions that differ."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.errors import DataError, MismatchError
-from fidtools.evaluation.scores import Pooled, Scores
+from fidtools.evaluation.measure import Pooled
+from fidtools.evaluation.scores import Scores
 from fidtools.evaluation.significance import Comparison, compare, compare_pooled
-
-Floats = NDArray[np.float64]
+from fidtools.typing import Floats
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Aligned:
 
 
 @dataclass
-class Runs:
+class SystemRuns:
     """One system: the scores of its runs (seeds), on the same questions."""
 
     name: str
@@ -49,18 +49,23 @@ class Runs:
 
 
 def _order(scores: Scores, ids: Sequence[str], texts: Sequence[str], name: str) -> list[int]:
+    """The rows of `scores` in the order of `ids`. Raises a DataError unless it has the same questions, each once."""
     rows = {identifier: row for row, identifier in enumerate(scores.ids)}
     if len(rows) != len(scores.ids):
-        raise DataError("a question id is there twice", path=name)
+        raise DataError("a question id occurs twice", path=name)
     if missing := [identifier for identifier in ids if identifier not in rows]:
-        raise MismatchError(f"{len(missing)} questions of the first system are not in it", path=name, value=missing[0])
+        raise MismatchError(f"lacks {len(missing)} questions of the first system", path=name, value=missing[0])
     if len(rows) > len(ids):
-        raise MismatchError(f"has {len(rows) - len(ids)} questions that the first system has not", path=name)
+        raise MismatchError(f"has {len(rows) - len(ids)} questions that the first system lacks", path=name)
     order = [rows[identifier] for identifier in ids]
-    for row, text in zip(order, texts, strict=True):
-        if text and scores.texts[row] and text != scores.texts[row]:
-            raise MismatchError("another question under the same id", path=name, value=scores.texts[row])
+    _check_same_texts([scores.texts[row] for row in order], texts, name)
     return order
+
+
+def _check_same_texts(found: Sequence[str], expected: Sequence[str], name: str) -> None:
+    for text, other in zip(found, expected, strict=True):
+        if text and other and text != other:
+            raise MismatchError("a different question has the same id in the first system", path=name, value=text)
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,12 @@ class Change:
     b: float
 
 
-def compare_runs(systems: Sequence[Runs], resamples: int = 10_000) -> tuple[list[Result], list[Change]]:
+def compare_runs(systems: Sequence[SystemRuns], resamples: int = 10_000) -> tuple[list[Result], list[Change]]:
     """Every system against the first one, in every metric both have, on the questions measured in all runs of both.
 
-    With several runs, a question's value is their mean; of a pooled metric (BLEU, METEOR) it is the statistics that are
-    averaged, as if all runs' answers were one file. The changes are sorted by the size of the win or loss.
+    With several runs, a question's value is their mean; of a pooled metric (BLEU, METEOR), the statistics are averaged,
+    as if all runs' answers were one file. The changes are sorted by B − A, descending. Raises MismatchError for
+    different questions, DataError when no metric can be compared.
     """
     first = systems[0]
     ids, texts = first.runs[0].ids, first.runs[0].texts
@@ -106,17 +112,17 @@ def compare_runs(systems: Sequence[Runs], resamples: int = 10_000) -> tuple[list
     for system in systems[1:]:
         other = system.aligned(ids, texts)
         for metric in [name for name in base.values if name in other.values]:
-            together = np.asarray(~np.isnan(np.vstack([base.values[metric], other.values[metric]])).any(axis=0))
-            if together.sum() < 2:
+            measured = np.asarray(~np.isnan(np.vstack([base.values[metric], other.values[metric]])).any(axis=0))
+            if measured.sum() < 2:
                 continue
-            unit = first.runs[0].counted[metric][0]
-            a_means, b_means, tested = _tested(metric, (base, other), together, resamples)
-            n = int(together.sum())
+            unit = first.runs[0].units_and_methods[metric][0]
+            a_means, b_means, tested = _tested(metric, (base, other), measured, resamples)
+            n = int(measured.sum())
             results.append(Result(metric, unit, n, first.name, system.name, a_means, b_means, tested))
-            a, b = (side.values[metric][:, together].mean(axis=0) for side in (base, other))
-            changes += _changes(metric, np.flatnonzero(together), (a, b), (ids, texts))
+            a, b = (side.values[metric][:, measured].mean(axis=0) for side in (base, other))
+            changes += _changes(metric, np.flatnonzero(measured), (a, b), (ids, texts))
     if not results:
-        raise DataError("the systems have no metric in common that two questions have", path=first.name)
+        raise DataError("the systems share no metric that at least two questions have", path=first.name)
     return results, changes
 
 

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals, and paired tests between two systems on the same questions."""
+"""Significance: bootstrap intervals, and paired tests between two systems on the same questions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from fidtools.typing import Floats
+
 RESAMPLES = 1000
 LEVEL = 0.95
-CELLS = 1 << 22  # random numbers held at a time
-DRAW_COST = 8  # of a binomial number, in whole numbers
+MAX_CELLS = 1 << 22  # random numbers in memory at a time
+BINOMIAL_COST = 8  # time for a binomial number, relative to an integer
 
 
 def resampled_means(values: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """The means of `resamples` samples of the questions, drawn with replacement, (resamples,).
 
-    How often each distinct value is drawn is multinomial, so 100,000 answers that are right or wrong cost two numbers
-    a sample; values that are mostly distinct are drawn one by one, which is then faster.
+    The counts of the distinct values in a sample are multinomial, so that 100,000 values that are 0 or 100 cost two
+    random numbers a sample. Values that are mostly distinct are drawn one by one, which is then faster.
     """
     distinct, counts = np.unique(values, return_counts=True)
     n = len(values)
-    if len(distinct) * DRAW_COST < n:
+    if len(distinct) * BINOMIAL_COST < n:
         share = counts / n
         parts = [rng.multinomial(n, share, size) @ distinct for size in _sizes(resamples, len(distinct))]
     else:
@@ -40,7 +40,7 @@ def resampled_sums(statistics: Floats, resamples: int, seed: int = 0) -> Floats:
 
 
 def _sizes(total: int, width: int) -> Iterator[int]:
-    step = max(1, CELLS // width)
+    step = max(1, MAX_CELLS // width)
     yield from (min(step, total - done) for done in range(0, total, step))
 
 
@@ -73,13 +73,13 @@ class Comparison:
 def compare(a: Floats, b: Floats, resamples: int = 10_000, seed: int = 0) -> Comparison:
     """Paired tests of the per-question values of two systems, in the same order.
 
-    Bootstrap: questions are drawn anew; p is twice the smaller share of differences on either side of zero.
-    Randomisation (Fisher, Pitman): the labels A and B of each question are swapped at random; p is the share of
+    Bootstrap: questions are resampled with replacement; p is twice the smaller share of differences on either side of
+    zero. Randomization (Fisher, Pitman): the labels A and B of each question are swapped at random; p is the share of
     differences at least as large as the observed one, which itself counts as one of them (Phipson & Smyth 2010).
     Raises ValueError for arrays of different lengths and for fewer than two questions.
     """
     if a.shape != b.shape or len(a) < 2:
-        raise ValueError(f"paired tests need the same questions, two at least: got {len(a)} and {len(b)}")
+        raise ValueError(f"paired tests need the same questions, at least two: got {len(a)} and {len(b)}")
     change = b - a
     rng = np.random.default_rng(seed)
     means = resampled_means(change, resamples, rng)
@@ -89,10 +89,10 @@ def compare(a: Floats, b: Floats, resamples: int = 10_000, seed: int = 0) -> Com
 def compare_pooled(
     a: Floats, b: Floats, value: Callable[[Floats], Floats], change: Floats, resamples: int = 10_000, seed: int = 0
 ) -> Comparison:
-    """The same tests of a number that is computed from sums over questions (BLEU): statistics (n, s) of two systems.
+    """The same tests of a metric that is computed from sums over questions (BLEU): statistics (n, s) of two systems.
 
-    `value` makes numbers of sums, (rows, s) -> (rows,); `change` is B − A per question, for wins and losses. Both tests
-    compute the number anew for every sample: from the questions drawn, and with the two systems' statistics swapped.
+    `value` computes the metric from sums, (rows, s) -> (rows,); `change` is B − A per question, for wins and losses.
+    Both tests compute the metric for every sample: of the questions drawn, and with the systems' statistics swapped.
     """
     rng = np.random.default_rng(seed)
     n = len(a)
@@ -121,7 +121,7 @@ def _comparison(difference: float, samples: Floats, p_randomisation: float, chan
 
 
 def _randomisation(change: Floats, resamples: int, rng: np.random.Generator) -> float:
-    """Two-sided p. Of c equal differences, a binomial number keeps its sign: one draw for all of them."""
+    """Two-sided p. Of c equal differences, a binomial number keep their sign: one draw for all of them."""
     sizes, counts = np.unique(np.abs(change[change != 0]), return_counts=True)
     if not len(sizes):
         return 1.0

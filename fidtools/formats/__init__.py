@@ -1,1 +1,1 @@
-"""The file formats of the field: one table of them (`table`), readers that stream, writers where people need one."""
+"""The file formats of the field: `registry` lists them; each module holds readers that stream, and writers."""

@@ -1,4 +1,4 @@
-"""From one format to another: nothing that both can hold is lost, and what is lost is said."""
+"""Conversion from one format to another. Fields that the target format cannot hold are reported."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError
-from fidtools.formats.lookup import named, reading
-from fidtools.formats.registry import EVERYTHING, Format
+from fidtools.formats.format import ALL_FIELDS, Format
+from fidtools.formats.lookup import format_named, input_format
+from fidtools.formats.registry import FORMATS
 from fidtools.logs import log, track
 
-OWN = {"questions": "jsonl", "passages": "passages", "qrels": "trec-qrels"}
+DEFAULT_TARGETS = {"questions": "jsonl", "passages": "passages", "qrels": "trec-qrels"}
 
 
-def convert(
+def convert_file(
     source: PathLike,
     target: PathLike,
     from_name: str | None = None,
@@ -26,54 +27,59 @@ def convert(
     top: int | None = None,
 ) -> None:
     """Write `source` in another format (default: our own). `score` names the score to rank and write questions by;
-    `top` keeps so many passages of each and leaves out questions with fewer.
+    `top` keeps so many passages of each question and skips questions with fewer.
 
     Raises UsageError for an impossible pair, DataError for bad input.
     """
-    old = reading(source, from_name)
-    if old.read is None or old.holds == "measures":
-        raise UsageError(f"{old.name} is read by no other format")
-    if old.holds == "embeddings":
+    old = input_format(source, from_name)
+    if old.kind == "embeddings":
         _write_embeddings(old, source, target, to_name)
         return
-    new = named(to_name or OWN[old.holds])
-    if new.write is None or new.holds != old.holds:
-        raise UsageError(
-            f"{old.name} holds {old.holds}; {new.name} cannot be written from that", hint=_targets(old.holds)
-        )
-    records: Iterable[Any] = track(old.read(source), old.holds)
+    new = _target_format(old, to_name)
+    if (score or top) and old.kind != "questions":
+        raise UsageError("--score and --top apply to questions only")
+    records: Iterable[Any] = track(old.read(source) if old.read else (), old.kind)
     if score or top:
-        if old.holds != "questions":
-            raise UsageError("--score and --top are for questions")
         records = selected(records, score, top)
     lost: Counter[str] = Counter()
-    new.write(_watched(records, new.keeps, lost, source), target)
+    if new.write is not None:
+        new.write(_counting_lost_fields(records, new, lost, source), target)
     log.info("%s: %s → %s", source, old.name, new.name)
     for name, count in sorted(lost.items()):
-        log.warning("not kept by %s: %s (in %d %s)", new.name, name, count, old.holds)
+        log.warning("not kept by %s: %s (in %d %s)", new.name, name, count, old.kind)
 
 
-def _targets(holds: str) -> str:
-    from fidtools.formats.registry import FORMATS
+def _target_format(old: Format, name: str | None) -> Format:
+    """The format to write the records of `old` in. Raises UsageError when they cannot be written in it."""
+    if old.kind == "measures":
+        raise UsageError(f"{old.name} cannot be converted")
+    new = format_named(name or DEFAULT_TARGETS[old.kind])
+    if new.write is None or new.kind != old.kind:
+        targets = ", ".join(f.name for f in FORMATS.values() if f.kind == old.kind and f.write is not None)
+        problem = f"{old.name} contains {old.kind} and cannot be written as {new.name}"
+        raise UsageError(problem, hint=f"formats for {old.kind}: {targets}")
+    return new
 
-    names = [f.name for f in FORMATS.values() if f.holds == holds and f.write is not None]
-    return f"{holds} are written as {', '.join(names)}"
 
+def _counting_lost_fields(
+    records: Iterable[Any], target: Format, lost: Counter[str], source: PathLike
+) -> Iterator[Any]:
+    """The records unchanged, while fields that `target` does not keep are counted in `lost`.
 
-def _watched(records: Iterable[Any], keeps: frozenset[str], lost: Counter[str], source: PathLike) -> Iterator[Any]:
-    """The records as they pass, counting the fields that the writer will not keep. Raises DataError for no records."""
+    Raises DataError when there are no records.
+    """
     empty = True
     for record in records:
         empty = False
-        if keeps != EVERYTHING:
-            lost.update(fields(record) - keeps)
+        if target.fields_kept != ALL_FIELDS:
+            lost.update(field_names(record) - target.fields_kept)
         yield record
     if empty:
-        raise DataError("nothing in it", path=source)
+        raise DataError(f"contains no {target.kind}", path=source)
 
 
-def fields(record: Any) -> set[str]:
-    """The names of the fields a record has, "ctxs.text" for one of its passages."""
+def field_names(record: Any) -> set[str]:
+    """The names of the fields a record has, "ctxs.text" for a field of its passages."""
     if not isinstance(record, Question | Passage):
         return set()
     names = {name for name, value in record.to_json().items() if name != "ctxs" and value not in ("", [])}
@@ -83,27 +89,27 @@ def fields(record: Any) -> set[str]:
 
 
 def selected(questions: Iterable[Question], score: str | None, top: int | None) -> Iterator[Question]:
-    """The questions ranked by the named score, with their first `top` passages; those with fewer are left out."""
-    few = 0
+    """The questions ranked by the named score, with their first `top` passages; those with fewer are skipped."""
+    skipped = 0
     for question in questions:
         if score:
             question.rank_by(score)
         if top and len(question.ctxs or ()) < top:
-            few += 1
+            skipped += 1
             continue
         question.ctxs = question.ctxs[:top] if question.ctxs else question.ctxs
         yield question
-    if few:
-        log.warning("%d questions with fewer than %d passages were left out", few, top or 0)
+    if skipped:
+        log.warning("skipped %d questions with fewer than %d passages", skipped, top or 0)
 
 
 def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: str | None) -> None:
     if to_name not in (None, "npy"):
-        raise UsageError("embeddings are written as .npy with their ids", hint="leave out --to")
+        raise UsageError("embeddings are always written as .npy with their ids", hint="omit --to")
     blocks = old.read(source) if old.read else iter(())
     first = next(blocks, None)
     if first is None or not len(first[1]):
-        raise DataError("no embeddings in it", path=source)
+        raise DataError("contains no embeddings", path=source)
     meta = {"source": str(source), "format": old.name}
     dtype = "float16" if first[1].dtype == "float16" else "float32"
     with stream_embeddings(target, first[1].shape[1], dtype, meta) as writer:

@@ -1,52 +1,65 @@
-"""Embedding files of other systems as (ids, vectors), told apart by what is in them."""
+"""Embedding files of other systems, read in blocks of (ids, vectors)."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
+from fidtools.data.batched import batched
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.records import Location
 from fidtools.errors import DataError, MissingExtraError
-from fidtools.formats import parsing as sources
+from fidtools.formats.detection import keys, suffix
+from fidtools.formats.format import Format
+from fidtools.formats.head import Head
+from fidtools.formats.parsing import read_lines
 from fidtools.formats.pickles import load_pickle
 
 Vectors = NDArray[np.floating[Any]]
 Block = tuple[list[str], Vectors]
-ROWS = 10_000
+ROWS_PER_BLOCK = 10_000
 
 
 def read_pickled(path: PathLike) -> Iterator[Block]:
-    """The vectors of a pickle, whichever of the five layouts it has.
+    """The vectors of a pickle in any of these layouts.
 
-    FiD and Contriever: (ids, array); Tevatron: (array, ids); DPR: [(id, vector), …];
-    EMDR2: {"embed_data": {id: vector}}. Raises DataError for anything else, and when ids and
-    rows differ in number.
+    FiD and Contriever: (ids, array); Tevatron: (array, ids); DPR: [(id, vector), …]; EMDR2:
+    {"embed_data": {id: vector}}. Raises DataError for anything else, and when the numbers of ids and rows differ.
     """
-    yield _checked(*_layout(load_pickle(path), path), path)
-
-
-def _layout(value: Any, path: PathLike) -> tuple[Iterable[Any], Any]:
+    value = load_pickle(path)
     if isinstance(value, dict) and isinstance(value.get("embed_data"), dict):
         value = list(value["embed_data"].items())
-    if isinstance(value, tuple | list) and len(value) == 2 and sum(_is_matrix(part) for part in value) == 1:
+    if _is_ids_with_matrix(value):
         first, second = value
-        return (second, first) if _is_matrix(first) else (first, second)
-    pairs = isinstance(value, list) and value and all(isinstance(v, tuple | list) and len(v) >= 2 for v in value)
-    if pairs and all(isinstance(v[1], np.ndarray) and v[1].ndim == 1 for v in value):
-        if len({len(v[1]) for v in value}) > 1:
+        yield _checked(second, first, path) if _is_matrix(first) else _checked(first, second, path)
+    elif _is_list_of_pairs(value):
+        if len({len(pair[1]) for pair in value}) > 1:
             raise DataError("vectors of different lengths", path=path)
-        return [v[0] for v in value], np.stack([v[1] for v in value])
-    hint = "known are (ids, array), (array, ids), [(id, vector), …] and {'embed_data': {id: vector}}"
-    raise DataError("a pickle, but not of embeddings", path=path, value=type(value).__name__, hint=hint)
+        yield _checked([pair[0] for pair in value], np.stack([pair[1] for pair in value]), path)
+    else:
+        hint = "supported are (ids, array), (array, ids), [(id, vector), …] and {'embed_data': {id: vector}}"
+        raise DataError("a pickle, but not of embeddings", path=path, value=type(value).__name__, hint=hint)
+
+
+def _is_ids_with_matrix(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and sum(map(_is_matrix, value)) == 1
+
+
+def _is_list_of_pairs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_pair, value))
+
+
+def _is_pair(value: Any) -> bool:
+    if not (isinstance(value, tuple | list) and len(value) >= 2):
+        return False
+    return isinstance(value[1], np.ndarray) and value[1].ndim == 1
 
 
 def _is_matrix(value: Any) -> bool:
@@ -55,7 +68,7 @@ def _is_matrix(value: Any) -> bool:
 
 def _checked(ids: Iterable[Any], vectors: Any, path: PathLike) -> Block:
     if not isinstance(ids, list | tuple | np.ndarray | range):
-        raise DataError("the ids are no list", path=path, value=type(ids).__name__)
+        raise DataError("the ids are not a list", path=path, value=type(ids).__name__)
     names = [str(name) for name in ids]
     if len(names) != len(vectors):
         raise DataError(f"{len(names)} ids for {len(vectors)} vectors", path=path)
@@ -63,9 +76,8 @@ def _checked(ids: Iterable[Any], vectors: Any, path: PathLike) -> Block:
 
 
 def read_jsonl_vectors(path: PathLike) -> Iterator[Block]:
-    """Pyserini's embeddings.jsonl: `id`, `contents`, `vector`; the contents stay behind."""
-    records = read_json(path)
-    while batch := list(islice(records, ROWS)):
+    """Pyserini's embeddings.jsonl: `id`, `contents`, `vector`; the contents are dropped."""
+    for batch in batched(read_json(path), ROWS_PER_BLOCK):
         yield [str(record.get("id")) for _, record in batch], _stack(batch, path)
 
 
@@ -75,7 +87,9 @@ def _stack(batch: Sequence[tuple[int, dict[str, Any]]], path: PathLike) -> Vecto
     for number, record in batch:
         vector = record.get("vector")
         if "id" not in record or not (isinstance(vector, list) and len(vector) == width and width):
-            raise Location(path, number).error("must be as many numbers on every line, with an id", "vector", vector)
+            raise Location(path, number).error(
+                "must be a list of numbers, as many as on the first line, beside an id", "vector", vector
+            )
         if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in vector):
             raise Location(path, number).error("must be numbers", "vector", vector)
     return np.array([record["vector"] for _, record in batch], dtype=np.float32)
@@ -88,7 +102,7 @@ def read_pyserini_index(path: PathLike) -> Iterator[Block]:
         import faiss
     except ImportError as error:
         raise MissingExtraError("reading a FAISS index", "cpu") from error
-    ids = [line for _, line in sources.lines(folder / "docid")]
+    ids = [line for _, line in read_lines(folder / "docid")]
     try:
         index = faiss.read_index(str(folder / "index"))
     except RuntimeError as error:
@@ -96,35 +110,69 @@ def read_pyserini_index(path: PathLike) -> Iterator[Block]:
     if index.ntotal != len(ids):
         raise DataError(f"{len(ids)} ids for {index.ntotal} vectors", path=path)
     try:
-        for start in range(0, index.ntotal, ROWS):
-            yield ids[start : start + ROWS], index.reconstruct_n(start, min(ROWS, index.ntotal - start))
+        for start in range(0, index.ntotal, ROWS_PER_BLOCK):
+            yield (
+                ids[start : start + ROWS_PER_BLOCK],
+                index.reconstruct_n(start, min(ROWS_PER_BLOCK, index.ntotal - start)),
+            )
     except RuntimeError as error:
-        raise DataError("this kind of FAISS index gives its vectors only approximately or not", path=path) from error
+        raise DataError("vectors cannot be reconstructed exactly from this FAISS index type", path=path) from error
 
 
 def read_flashrag(path: PathLike) -> Iterator[Block]:
-    """FlashRAG's `emb_*.memmap`: raw float32 without a header. The row is the id, since the file has none.
+    """FlashRAG's `emb_*.memmap`: raw float32 without a header. The file has no ids, so the row number is the id.
 
-    The width is taken from a `config.json` beside it (`hidden_size`) or from the name (`…_768.memmap`).
+    The vector length is taken from a `config.json` beside it (`hidden_size`) or from the name (`…_768.memmap`).
     """
-    width = _width(Path(path))
+    width = _vector_length(Path(path))
     size = Path(path).stat().st_size
     if size == 0 or size % (4 * width):
-        raise DataError(f"{size} bytes are no whole number of rows of {width} float32", path=path)
+        raise DataError(f"{size} bytes are not a multiple of {width} float32 values, the length of a vector", path=path)
     vectors = np.memmap(path, dtype=np.float32, mode="r").reshape(-1, width)
-    for start in range(0, len(vectors), ROWS):
-        block = vectors[start : start + ROWS]
+    for start in range(0, len(vectors), ROWS_PER_BLOCK):
+        block = vectors[start : start + ROWS_PER_BLOCK]
         yield [str(row) for row in range(start, start + len(block))], np.asarray(block)
 
 
-def _width(path: Path) -> int:
+def _vector_length(path: Path) -> int:
     beside = path.parent / "config.json"
     if beside.is_file():
         try:
-            return int(json.loads(beside.read_bytes())["hidden_size"])
+            return int(orjson.loads(beside.read_bytes())["hidden_size"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError("no hidden_size in it", path=beside) from error
+            raise DataError("contains no hidden_size", path=beside) from error
     if found := re.search(r"[_-](\d+)\.memmap$", path.name):
         return int(found[1])
     hint = "put the encoder's config.json beside it, or rename it to end in _768.memmap"
-    raise DataError("a memmap does not say how wide its rows are", path=path, hint=hint)
+    raise DataError("the length of the vectors is unknown: a memmap has no header", path=path, hint=hint)
+
+
+def _is_faiss_folder(head: Head) -> bool:
+    return (head.path / "docid").is_file() and (head.path / "index").is_file()
+
+
+def _is_pickle(head: Head) -> bool:
+    """A pickle of protocol 2 or later."""
+    return head.data[:1] == b"\x80" and head.data[1:2] in (b"\2", b"\3", b"\4", b"\5")
+
+
+FORMATS = (
+    Format(
+        "pyserini-index", "embeddings", "Pyserini's FAISS folder", detect=_is_faiss_folder, read=read_pyserini_index
+    ),
+    Format(
+        "pickled-embeddings",
+        "embeddings",
+        "pickles of FiD, Contriever, DPR, Tevatron, EMDR2",
+        detect=_is_pickle,
+        read=read_pickled,
+    ),
+    Format("flashrag-memmap", "embeddings", "FlashRAG's raw float32", detect=suffix(".memmap"), read=read_flashrag),
+    Format(
+        "jsonl-embeddings",
+        "embeddings",
+        "Pyserini's embeddings.jsonl",
+        detect=keys("id", "vector.item"),
+        read=read_jsonl_vectors,
+    ),
+)

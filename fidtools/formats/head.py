@@ -1,4 +1,4 @@
-"""The beginning of a file, from which its format is told."""
+"""The first bytes of a file, from which its format is detected."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import ijson
 
 from fidtools.data.files import open_input
 
-SIZE = 1 << 18
+HEAD_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
-SAMPLE = 50
+HEAD_LINES = 50
 
 
 @dataclass(frozen=True)
 class Head:
-    """The name of a file and its first bytes (decompressed), seen as text lines or as the keys of a JSON record."""
+    """The name of a file and its first bytes (decompressed), as text lines or as the keys of a JSON record."""
 
     path: Path
     data: bytes
 
     @classmethod
     def of(cls, path: str | Path) -> Head:
-        """The head of a file. Raises OSError as the system does; a folder and a broken .gz have no bytes."""
+        """The head of a file. Raises OSError as the system does. A folder and a corrupt .gz have no bytes."""
         if Path(path).is_dir():
             return cls(Path(path), b"")
         try:
             with open_input(path) as stream:
-                return cls(Path(path), stream.read(SIZE))
+                return cls(Path(path), stream.read(HEAD_BYTES))
         except (EOFError, zlib.error, gzip.BadGzipFile):
             return cls(Path(path), b"")
 
@@ -44,13 +44,13 @@ class Head:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The first lines, whole ones only when there are several; none when the bytes are no text."""
-        whole = self.data if len(self.data) < SIZE else self.data[: self.data.rfind(b"\n") + 1]
+        """The first complete lines; none when the bytes are not text."""
+        complete = self.data if len(self.data) < HEAD_BYTES else self.data[: self.data.rfind(b"\n") + 1]
         try:
-            text = whole.removeprefix(BOM).decode()
+            text = complete.removeprefix(BOM).decode()
         except UnicodeDecodeError:
             return []
-        return [line.removesuffix("\r") for line in islice(text.split("\n"), SAMPLE) if line.strip()]
+        return [line.removesuffix("\r") for line in islice(text.split("\n"), HEAD_LINES) if line.strip()]
 
     def columns(self, separator: str | None = "\t") -> list[list[str]]:
         """The first lines, split."""
@@ -58,7 +58,7 @@ class Head:
 
     @cached_property
     def start(self) -> str:
-        """The first character of a JSON document, or nothing."""
+        """The first character of a JSON document ("{" or "["); empty for other files."""
         text = self.data.removeprefix(BOM).lstrip()
         return text[:1].decode() if text[:1] in (b"{", b"[") else ""
 
@@ -76,7 +76,7 @@ class Head:
                     break
                 found.add(prefix.removeprefix(root).removeprefix("."))
         except ijson.JSONError:
-            pass  # cut off in the middle of the record: what came before it counts
+            pass  # the head ends in the middle of the record: the keys before it count
         return frozenset(found - {""})
 
     def has(self, *keys: str) -> bool:

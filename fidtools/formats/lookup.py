@@ -1,4 +1,4 @@
-"""Which format a file is in: the one its user names, or the one told from its beginning."""
+"""Which format a file is in: the one its user names, or the one detected from its first bytes."""
 
 from __future__ import annotations
 
@@ -7,55 +7,57 @@ from typing import Any
 
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.errors import DataError, UsageError
+from fidtools.formats.format import Format, Kind
 from fidtools.formats.head import Head
-from fidtools.formats.registry import FORMATS, Format, Holds
+from fidtools.formats.registry import FORMATS
 
 
-def sniff(path: PathLike) -> Format:
-    """The format of a file or folder, told from its beginning.
+def detect_format(path: PathLike) -> Format:
+    """The format of a file or folder, detected from its first bytes.
 
-    Raises DataError when none fits, OSError as the system does. Standard input cannot be looked into beforehand.
+    Raises DataError when no format matches, UsageError for standard input (which cannot be read twice), and OSError as
+    the system does.
     """
     if str(path) == STANDARD:
         raise UsageError("the format of standard input must be named", hint="--from NAME; fidtools convert --list")
     head = Head.of(path)
-    if found := _told(head):
+    if found := _detected(head):
         return found
     if head.path.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
-    problem = "none of the known formats" if head.data else "empty, so of no format"
-    raise DataError(problem, path=path, hint="fidtools convert --list shows them; --from names one")
+    problem = "format not recognized" if head.data else "the file is empty"
+    raise DataError(problem, path=path, hint="fidtools convert --list lists the formats; --from names one")
 
 
-def _told(head: Head) -> Format | None:
-    return next((known for known in FORMATS.values() if known.told is not None and known.told(head)), None)
+def _detected(head: Head) -> Format | None:
+    return next((known for known in FORMATS.values() if known.detect is not None and known.detect(head)), None)
 
 
-def named(name: str) -> Format:
+def format_named(name: str) -> Format:
     """The format of that name. Raises UsageError for an unknown one, with the known ones."""
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}", hint=f"known are {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {name!r}", hint=f"available: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
-def reading(path: PathLike, name: str | None = None, holds: Holds | None = None) -> Format:
-    """The format to read a file in: the one named, else the one told.
+def input_format(path: PathLike, name: str | None = None, kind: Kind | None = None) -> Format:
+    """The format to read a file in: the one named, else the one detected.
 
-    JSON of no known format is read as our own lines where questions are wanted, which says what they lack. Raises a
-    FidtoolsError for a format that cannot be read or does not hold what is wanted.
+    JSON of no known format is read as our own lines where questions are wanted, so that the error names what is
+    missing. Raises a FidtoolsError for a format that cannot be read or whose files hold another `kind`.
     """
-    found = named(name) if name else _told(Head.of(path)) if str(path) != STANDARD else None
-    if found is None and holds == "questions" and Head.of(path).start:
+    found = format_named(name) if name else _detected(Head.of(path)) if str(path) != STANDARD else None
+    if found is None and kind == "questions" and Head.of(path).start:
         found = FORMATS["jsonl"]
-    found = found or sniff(path)
+    found = found or detect_format(path)
     if found.read is None:
         raise UsageError(f"{found.name} can only be written")
-    if holds is not None and found.holds != holds:
-        raise DataError(f"holds {found.holds} ({found.name}), not {holds}", path=path, hint="--from names the format")
+    if kind is not None and found.kind != kind:
+        raise DataError(f"contains {found.kind} ({found.name}), not {kind}", path=path, hint="--from names the format")
     return found
 
 
-def read_all(path: PathLike, holds: Holds, name: str | None = None) -> Iterator[Any]:
-    """The records of a file in the format named or told, one at a time."""
-    found = reading(path, name, holds)
+def read_all(path: PathLike, kind: Kind, name: str | None = None) -> Iterator[Any]:
+    """The records of a file in the format named or detected, one at a time."""
+    found = input_format(path, name, kind)
     return found.read(path) if found.read else iter(())

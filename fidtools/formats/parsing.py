@@ -1,4 +1,4 @@
-"""Lines, table rows and parts of a JSON document, one at a time; whatever is wrong with a file is a DataError."""
+"""Lines, rows and parts of a JSON document, one at a time; whatever is wrong with a file is a DataError."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from typing import IO, Any, cast
 import ijson
 
 from fidtools.data.files import PathLike, open_input
+from fidtools.data.records import Location
 from fidtools.errors import DataError
 
-LONGEST_FIELD = 1 << 24
+MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
 
 
 @contextlib.contextmanager
-def opened(path: PathLike) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed; what goes wrong while they are read is a DataError about it."""
+def checked_input(path: PathLike) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed. Whatever goes wrong while they are parsed becomes a DataError about it."""
+    with parse_errors(path), open_input(path) as stream:
+        yield cast(IO[bytes], stream)
+
+
+@contextlib.contextmanager
+def parse_errors(path: PathLike) -> Iterator[None]:
+    """Translate the errors of decompression and parsing into a DataError about `path`."""
     try:
-        with open_input(path) as stream:
-            yield cast(IO[bytes], stream)
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"not a whole gzip file: {error}", path=path) from error
+        raise DataError(f"truncated or corrupt gzip file: {error}", path=path) from error
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 text: {error}", path=path) from error
     except csv.Error as error:
@@ -35,9 +42,9 @@ def opened(path: PathLike) -> Iterator[IO[bytes]]:
         raise DataError(f"malformed JSON: {error}", path=path) from error
 
 
-def lines(path: PathLike) -> Iterator[tuple[int, str]]:
+def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers. Only a line feed ends one (U+0085 and its like do not)."""
-    with opened(path) as stream:
+    with checked_input(path) as stream:
         for number, raw in enumerate(stream, 1):
             line = raw.decode().rstrip("\r\n")
             if number == 1:
@@ -46,10 +53,20 @@ def lines(path: PathLike) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def read_columns(path: PathLike, width: int) -> Iterator[tuple[list[str], Location]]:
+    """The lines split at white space. Raises DataError for a line without exactly `width` columns."""
+    for number, line in read_lines(path):
+        where = Location(path, number)
+        cells = line.split()
+        if len(cells) != width:
+            raise where.error(f"expected {width} columns, found {len(cells)}", "line", line)
+        yield cells, where
+
+
+def read_rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table with CSV quoting, with their numbers."""
-    csv.field_size_limit(LONGEST_FIELD)
-    with opened(path) as stream:
+    csv.field_size_limit(MAX_FIELD_LENGTH)
+    with checked_input(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
             yield from ((n, row) for n, row in enumerate(csv.reader(text, delimiter=delimiter), 1) if row)
@@ -57,9 +74,9 @@ def rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             text.detach()
 
 
-def records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table whose first one names the columns, which must hold `header`."""
-    found = rows(path, delimiter)
+def read_records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a table as dictionaries. Its first row names the columns, `header` at least."""
+    found = read_rows(path, delimiter)
     _, names = next(found, (0, []))
     if missing := [name for name in header if name not in names]:
         raise DataError(f"the first row does not name the columns {', '.join(missing)}", path=path, line=1, value=names)
@@ -69,14 +86,29 @@ def records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Iterator
         yield number, dict(zip(names, row, strict=True))
 
 
-def items(path: PathLike, prefix: str) -> Iterator[tuple[int, Any]]:
+def read_json_items(path: PathLike, prefix: str) -> Iterator[tuple[int, Any]]:
     """The values under `prefix` of one JSON document (ijson's notation), parsed one at a time, with their numbers."""
-    with opened(path) as stream:
+    with checked_input(path) as stream:
         yield from enumerate(ijson.items(stream, prefix, use_float=True), 1)
 
 
-def members(path: PathLike) -> Iterator[tuple[int, str, Any]]:
+def read_json_members(path: PathLike) -> Iterator[tuple[int, str, Any]]:
     """The members of one big JSON object, one at a time: number, key, value."""
-    with opened(path) as stream:
+    with checked_input(path) as stream:
         for number, (key, value) in enumerate(ijson.kvitems(stream, "", use_float=True), 1):
             yield number, key, value
+
+
+def require_text(cell: str, name: str, where: Location) -> str:
+    """The cell. Raises DataError when it is blank."""
+    if not cell.strip():
+        raise where.error("must be a non-empty string", name, cell)
+    return cell
+
+
+def require_integer(cell: str, name: str, where: Location) -> int:
+    """The integer in the cell. Raises DataError when it is none."""
+    try:
+        return int(cell)
+    except ValueError as error:
+        raise where.error("must be an integer", name, cell) from error

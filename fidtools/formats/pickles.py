@@ -1,4 +1,4 @@
-"""Foreign pickles, read without running what is in them: only numpy arrays and plain Python values come out."""
+"""Pickles of other systems, read without running any code in them: only numpy arrays and plain Python values load."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ ALLOWED = {
 
 
 class ForbiddenGlobal(pickle.UnpicklingError):
-    """A pickle asks for something that could run code."""
+    """A pickle that refers to something that could run code."""
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Refuses every global but what rebuilds numpy arrays and plain containers."""
+    """Refuses every global except those that rebuild numpy arrays and plain containers."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The class or function of that name, when it is harmless."""
-        module = module.replace("numpy.core.", "numpy._core.")  # as numpy 1 called it
+        """The class or function of that name. Raises ForbiddenGlobal unless it is in ALLOWED."""
+        module = module.replace("numpy.core.", "numpy._core.")  # numpy 1's name
         if (module, name) not in ALLOWED:
-            raise ForbiddenGlobal(f"it asks for {module}.{name}")
+            raise ForbiddenGlobal(f"it refers to {module}.{name}")
         if (module, name) == ("_codecs", "encode"):
             return _encode
         return super().find_class(module, name)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How pickles of protocol 2 write bytes; only with the encoding that they use."""
+    """How pickles of protocol 2 write bytes, restricted to the encoding that they use."""
     if encoding != "latin1":
-        raise ForbiddenGlobal(f"it asks for text in {encoding}")
+        raise ForbiddenGlobal(f"it refers to the encoding {encoding}")
     return text.encode("latin1")
 
 
 def load_pickle(path: PathLike) -> Any:
     """The value in a pickle file (.gz too).
 
-    Raises DataError for one that asks for more than numpy and plain Python values, and for a broken one.
+    Raises DataError for a pickle that needs more than numpy and plain Python values, and for a corrupt one.
     """
     with open_input(path) as stream:
         return read_pickle(stream, path)
@@ -62,7 +62,7 @@ def read_pickle(stream: IO[bytes], path: PathLike) -> Any:
     try:
         return unpickler()
     except ForbiddenGlobal as error:
-        hint = "only numpy arrays and plain Python values are read from pickles"
+        hint = "only numpy arrays and plain Python values are loaded from pickles"
         raise DataError(f"an unsafe pickle: {error}", path=path, hint=hint) from error
-    except Exception as error:  # a damaged pickle can fail in any way that its opcodes can
-        raise DataError(f"not a whole pickle: {type(error).__name__} {error}", path=path) from error
+    except Exception as error:  # a corrupt pickle can raise whatever its opcodes can
+        raise DataError(f"truncated or corrupt pickle: {type(error).__name__} {error}", path=path) from error

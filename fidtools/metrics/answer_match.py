@@ -1,7 +1,7 @@
-"""Passages: which of them hold an answer (DPR's answer match), and recall among the first k.
+"""DPR's answer match: which passages contain an answer, and recall among the first k.
 
-An answer is found in a text when its tokens follow one another there: both are decomposed (NFD), cut into runs of
-letters, digits and marks and into single other characters that are neither space nor control, and lower-cased.
+A text contains an answer when the answer's tokens occur in it consecutively. Both are decomposed (NFD), lower-cased and
+split into runs of letters, digits and marks, and into single other characters that are neither space nor control.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ def tokens(text: str) -> list[str]:
 
 
 def usable(answers: Iterable[str]) -> list[str]:
-    """The answers that have a token. The reference finds the others ("", " ", a zero-width space) in every text."""
+    """The answers that have a token. The reference matches the others ("", " ", a zero-width space) in every text."""
     return [answer for answer in answers if TOKEN.search(unicodedata.normalize("NFD", answer))]
 
 
 def has_answer(answers: Sequence[str], text: str, *, empty_matches: bool = False) -> bool:
-    """Whether one of the answers is in the text as a sequence of tokens.
+    """Whether the text contains one of the answers as a sequence of tokens.
 
-    An answer without tokens matches nothing; `empty_matches` counts as the reference does: it matches everything.
+    An answer without tokens matches nothing; with `empty_matches`, it matches everything.
     """
     return AnswerMatcher(answers, empty_matches=empty_matches).hits([text])[0]
 
 
 class AnswerMatcher:
-    """Finds which of many texts hold one of a question's answers: the same hits as comparing tokens, much faster.
+    """Finds the texts that contain one of a question's answers: the same hits as comparing tokens, but much faster.
 
-    All texts are searched at once, as bytes in lower case, for the longest ASCII word of an answer; only where that
-    occurs are tokens looked at. No text is ruled out wrongly: a letter that decomposes is followed by a mark, which
-    belongs to the same token, so the only way to an ASCII word through Unicode is the Kelvin sign.
+    All texts are searched at once, as lower-case bytes, for the longest ASCII word of an answer; tokens are compared
+    only where it occurs. No text is excluded wrongly: a letter that decomposes is followed by a mark, which belongs to
+    the same token, so the Kelvin sign is the only other character that becomes an ASCII word.
     """
 
     def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
@@ -59,7 +59,7 @@ class AnswerMatcher:
         ]
 
     def hits(self, texts: Sequence[str]) -> list[bool]:
-        """For every text, whether it holds an answer."""
+        """For every text, whether it contains an answer."""
         if self._everything:
             return [True] * len(texts)
         encoded = _encode(texts)
@@ -85,12 +85,12 @@ def _anchor(sequence: Sequence[str]) -> bytes:
 def _encode(texts: Sequence[str]) -> list[bytes]:
     try:
         return [text.encode() for text in texts]
-    except UnicodeEncodeError:  # half a surrogate pair, which broken JSON can hold
+    except UnicodeEncodeError:  # half a surrogate pair, as malformed JSON may contain
         return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def _candidates(whole: bytes, starts: Sequence[int], anchors: Sequence[bytes]) -> Iterator[int]:
-    """The texts, by their starts in `whole`, that hold one of the anchors; an empty anchor is everywhere."""
+    """The texts, by their starts in `whole`, that contain one of the anchors; an empty anchor is in every text."""
     if b"" in anchors:
         yield from range(len(starts) - 1)
         return
@@ -111,7 +111,7 @@ def _lower(text: str) -> str:
 
 
 def _occurs(sequence: Sequence[tuple[str, bool]], text: str) -> bool:
-    """Whether the tokens, each with whether it is a word, follow one another somewhere in the lower-case text."""
+    """Whether the tokens (each with whether it is a word) occur consecutively in the lower-case text."""
     first, is_word = sequence[0]
     at = text.find(first)
     while at >= 0:
@@ -122,7 +122,7 @@ def _occurs(sequence: Sequence[tuple[str, bool]], text: str) -> bool:
 
 
 def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool:
-    """Whether the tokens follow one another from `at`, each whole."""
+    """Whether the tokens occur consecutively from `at`, as complete tokens."""
     for number, (token, is_word) in enumerate(sequence):
         if number:
             at = GAP.match(text, at).end()
@@ -137,7 +137,7 @@ def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool
 def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
     """For every text, whether one of the regular expressions (CuratedTREC's answers) is found in it, decomposed.
 
-    Raises DataError for a pattern that is none; the reference takes it for an answer that is never found.
+    Raises DataError for an invalid pattern; in the reference, such an answer is never found.
     """
     compiled = [_compile(pattern) for pattern in patterns]
     return [any(c.search(text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]

@@ -17,13 +17,13 @@ Normalizer = Callable[[str], str]
 def normalize_answer(text: str) -> str:
     """SQuAD's normal form: lower case, without ASCII punctuation, the articles a, an, the, and extra white space.
 
-    Unicode is left as it is: NFC and NFD spellings of a word differ, "well-known" becomes "wellknown".
+    Unicode is not normalized: NFC and NFD spellings of a word differ. "well-known" becomes "wellknown".
     """
     return " ".join(ARTICLES.sub(" ", text.lower().translate(TO_NOTHING)).split())
 
 
 def normalize_trivia(text: str) -> str:
-    """TriviaQA's normal form: as SQuAD's, but punctuation (with ‘ ’ ´ and `) separates words instead of vanishing."""
+    """TriviaQA's normal form: as SQuAD's, but punctuation (with ‘ ’ ´ and `) separates words."""
     return " ".join(ARTICLES.sub(" ", text.lower().translate(TO_SPACE)).split())
 
 
@@ -36,7 +36,7 @@ def exact_match(prediction: str, answers: Sequence[str], normalize: Normalizer =
 def f1(prediction: str, answers: Sequence[str], normalize: Normalizer = normalize_answer) -> float:
     """The best token F1 (0 to 1) of the prediction against the answers, over bags of words in normal form.
 
-    Two texts without any word are equal (1.0), one without against one with words is 0.0, as in SQuAD 2.0's script.
+    Two texts without words score 1.0; a text without words against one with words scores 0.0, as in SQuAD 2.0's script.
     """
     words = normalize(prediction).split()
     return max((_word_f1(words, normalize(answer).split()) for answer in answers), default=0.0)

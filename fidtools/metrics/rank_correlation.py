@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fidtools.metrics.rankings import ranking
-
-Floats = NDArray[np.float64]
-
+from fidtools.typing import Floats
 
 PERSISTENCE = 0.9
 
@@ -39,7 +36,7 @@ def _mean_ranks(scores: Floats) -> Floats:
 
 def rank_biased_overlap(gold: Floats, other: Floats, p: float = PERSISTENCE) -> Floats:
     """Extrapolated RBO (Webber et al. 2010, equation 32) per row, at depth n with persistence `p`, 0 to 1."""
-    ranks = ranking(gold, other)  # gold ranks by falling `other`
+    ranks = ranking(gold, other)  # gold ranks by descending `other`
     n = ranks.shape[1]
     depth = np.arange(1, n + 1)
     latest = np.maximum(ranks, np.arange(n))  # the depth at which a passage has been seen in both

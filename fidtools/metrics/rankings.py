@@ -1,4 +1,4 @@
-"""How far one ranking is from another: the monitors of the paper's appendix A.2 and the usual rank correlations."""
+"""Distances between rankings: the monitors of the paper's appendix A.2."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fidtools.typing import Floats, Ints
+
 Ties = Literal["against", "gold"]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def ranking(gold_order_scores: ArrayLike, scores: ArrayLike, ties: Ties = "against") -> Ints:
-    """Gold ranks (from 0) in the order of falling `scores`, (questions, passages); NaN scores come last.
+    """Gold ranks (from 0) in the order of descending `scores`, (questions, passages); NaN scores come last.
 
     Both arrays are (questions, passages) or (passages,), the same passages in the same columns. The gold order is that
-    of falling gold scores, the first column first among equals. Equal `scores` say nothing about the order; they are
-    taken "against" the gold order, so that a collapsed model looks as bad as it is, or in "gold" order as the
-    reference takes them (which calls a collapsed model perfect).
+    of descending gold scores, the first column first among equals. Equal `scores` are ordered "against" the gold order,
+    so that a collapsed model does not look good, or in "gold" order as in the reference (where a collapsed model looks
+    perfect). Raises ValueError for arrays of different shapes.
     """
     gold, other = (np.atleast_2d(np.asarray(a, dtype=np.float64)) for a in (gold_order_scores, scores))
     if gold.shape != other.shape:
@@ -33,15 +33,15 @@ def ranking(gold_order_scores: ArrayLike, scores: ArrayLike, ties: Ties = "again
 
 
 def inversions(gold_order_scores: ArrayLike, scores: ArrayLike, ties: Ties = "against") -> Ints:
-    """The pairs of passages that `scores` puts in the opposite of the gold order, per question, in O(n log n)."""
+    """The number of pairs of passages that `scores` orders opposite to gold, per question, in O(n log n)."""
     return count_inversions(ranking(gold_order_scores, scores, ties))
 
 
 def count_inversions(ranks: NDArray[np.integer]) -> Ints:
-    """The pairs i < j with ranks[i] > ranks[j], per row: a merge sort of all rows together, counting as it merges."""
+    """The number of pairs i < j with ranks[i] > ranks[j], per row, counted in a merge sort of all rows at once."""
     rows, width = ranks.shape
     size = 1 << max(width - 1, 0).bit_length()
-    behind = int(ranks.max(initial=0)) + 1  # what is added comes last and in order: no inversions
+    behind = int(ranks.max(initial=0)) + 1  # padding comes last and in order: no inversions
     blocks = np.full((rows, size), behind, dtype=np.int64)
     blocks[:, :width] = ranks
     total = np.zeros(rows, dtype=np.int64)
@@ -64,7 +64,7 @@ def topk_overlap(gold_order_scores: ArrayLike, scores: ArrayLike, k: int, ties: 
 
 
 def cover_depth(gold_order_scores: ArrayLike, scores: ArrayLike, k: int, ties: Ties = "against") -> Ints:
-    """How many passages, by falling `scores`, one reads to have seen all of the gold first k, per question."""
+    """How many passages, by descending `scores`, must be read to see all of the gold first k, per question."""
     wanted = ranking(gold_order_scores, scores, ties) < k
     depth: Ints = wanted.shape[1] - np.argmax(wanted[:, ::-1], axis=1)
     return depth

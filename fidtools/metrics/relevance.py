@@ -14,7 +14,7 @@ Labels = Literal["gold", "answer"]
 
 
 def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:
-    """Which of a question's passages are relevant: those named in `gold`, or those that hold an answer.
+    """Which of a question's passages are relevant: those named in `gold`, or those that contain an answer.
 
     Raises DataError when the question has neither.
     """
@@ -26,5 +26,5 @@ def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:
         wanted = {str(identifier) for identifier in gold}
         return np.array([passage.id in wanted for passage in passages], dtype=np.bool_)
     if not question.answers:
-        raise question.error("missing", "answers", hint="relevant are the passages that hold an answer")
+        raise question.error("missing", "answers", hint="relevant are the passages that contain an answer")
     return np.array(AnswerMatcher(usable(question.answers)).hits([p.text for p in passages]), dtype=np.bool_)

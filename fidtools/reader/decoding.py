@@ -1,9 +1,9 @@
-"""Answers of a reader: greedy or by beam search, with their log-probabilities."""
+"""Decoding: the answers to fused encodings, greedy or by beam search, with their log-probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,15 +11,12 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from fidtools.data.records import Question
-from fidtools.reader.aggregation import FIRST, fused_scores
-from fidtools.reader.fusion import fused_inputs
 from fidtools.reader.model import Reader
-from fidtools.reader.prompt import Tokens
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A generated answer and the natural log of its probability, `</s>` included."""
+    """A generated answer and the natural logarithm of its probability, `</s>` included."""
 
     text: str
     log_probability: float
@@ -27,66 +24,29 @@ class Answer:
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How outputs are searched for: one beam is greedy; the paper takes three for NarrativeQA (appendix A.3)."""
+    """How answers are generated: one beam is greedy; the paper uses three for NarrativeQA (appendix A.3)."""
 
     beams: int = 1
     n_best: int = 1
     max_tokens: int = 50
 
 
-def answer_questions(
-    reader: Reader, questions: Sequence[Question], search: GenerationSettings, keep_passages: int | None = None
-) -> list[list[Answer]]:
-    """For each question its `n_best` answers, best first; from its `keep_passages` passages of highest attention."""
-    return answer_tokens(reader, reader.tokens(questions), search, keep_passages)
-
-
 @torch.inference_mode()
-def answer_tokens(
-    reader: Reader, tokens: Tokens, search: GenerationSettings, keep_passages: int | None = None
-) -> list[list[Answer]]:
-    """`answer_questions` for questions given as tokens."""
-    fused = reader.fusion.fuse(tokens)
-    if keep_passages is not None:
-        fused = [
-            _most_attended(reader, f, [len(p) for p in t], keep_passages) for f, t in zip(fused, tokens, strict=True)
-        ]
-    return answer_fused(reader, fused, search)
-
-
-def _most_attended(reader: Reader, fused: Tensor, lengths: Sequence[int], keep: int) -> Tensor:
-    """Of a question's fused encodings those of the `keep` passages with the highest attention, in their order.
-
-    Passages are encoded apart, so nothing needs to be encoded again (the experiment of the paper's section 3.2).
-    """
-    scores = torch.tensor(fused_scores(reader.fusion, fused, lengths)[FIRST])
-    best = set(scores.argsort(descending=True, stable=True)[:keep].tolist())
-    return torch.cat([part for i, part in enumerate(torch.split(fused, list(lengths))) if i in best])
-
-
-def set_answers(question: Question, answers: Sequence[Answer], n_best: int | None) -> dict[str, Any]:
-    """The question as written: with `prediction`, `log_probability`, and `predictions` when several are asked for."""
-    question.prediction = answers[0].text
-    line = question.to_json() | {"log_probability": answers[0].log_probability}
-    return line if n_best is None else line | {"predictions": [asdict(answer) for answer in answers]}
-
-
-def answer_fused(reader: Reader, fused: Sequence[Tensor], search: GenerationSettings) -> list[list[Answer]]:
+def answer_fused(reader: Reader, fused: Sequence[Tensor], settings: GenerationSettings) -> list[list[Answer]]:
     """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
-    output = reader.fusion.model.generate(
-        **fused_inputs(fused),
+    output = reader.fusion.generate(
+        fused,
         past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
-        max_new_tokens=search.max_tokens,
+        max_new_tokens=settings.max_tokens,
         min_length=0,
-        num_beams=search.beams,
-        num_return_sequences=search.n_best,
+        num_beams=settings.beams,
+        num_return_sequences=settings.n_best,
         do_sample=False,
-        decoder_start_token_id=reader.fusion.start,
         eos_token_id=reader.eos,
         pad_token_id=reader.fusion.pad,
         return_dict_in_generate=True,
-        output_logits=search.beams == 1,
-        output_scores=search.beams > 1,
+        output_logits=settings.beams == 1,
+        output_scores=settings.beams > 1,
     )
     new_tokens = output.sequences[:, 1:]
     log_probabilities = _log_probabilities(reader, output, new_tokens)
@@ -94,7 +54,7 @@ def answer_fused(reader: Reader, fused: Sequence[Tensor], search: GenerationSett
         Answer(reader.text(tokens), round(value, 4))
         for tokens, value in zip(new_tokens.tolist(), log_probabilities.tolist(), strict=True)
     ]
-    return [found[i : i + search.n_best] for i in range(0, len(found), search.n_best)]
+    return [found[i : i + settings.n_best] for i in range(0, len(found), settings.n_best)]
 
 
 def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tensor:
@@ -111,24 +71,21 @@ def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tenso
     return totals
 
 
-def in_groups(
-    questions: Iterable[Question], n_context: int | None, most_questions: int = 16, most_passages: int = 160
-) -> Iterator[list[Question]]:
-    """Questions of a stream in lists that are read together: so many questions, or so many passages, at most.
+def output_tokens(
+    reader: Reader, questions: Sequence[Question], fused: Sequence[Tensor], gold: bool
+) -> list[list[int]]:
+    """The tokens of each question's gold answer (`target`, else the first of `answers`), or of the reader's own.
 
-    The lists follow from the stream alone, so that neither ranks nor a token budget change any result.
+    `fused` are the questions' fused encodings (tokens of all their passages, d). Raises DataError for a question
+    without a gold answer, if `gold`.
     """
-    group: list[Question] = []
-    passages = 0
+    if not gold:
+        settings = GenerationSettings(max_tokens=reader.settings.answer_maxlength)
+        return [reader.target(best.text) for best, *_ in answer_fused(reader, fused, settings)]
     for question in questions:
-        size = len((question.ctxs or [])[:n_context])
-        if group and (len(group) == most_questions or passages + size > most_passages):
-            yield group
-            group, passages = [], 0
-        group.append(question)
-        passages += size
-    if group:
-        yield group
+        if not gold_answers(question):
+            raise question.error("question without answer", "answers", question.id)
+    return [reader.target(question.target or gold_answers(question)[0]) for question in questions]
 
 
 def gold_answers(question: Question) -> list[str]:

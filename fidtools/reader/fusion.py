@@ -1,12 +1,12 @@
-"""Fusion-in-Decoder (paper, section 3.1): passages are encoded one by one, and decoded together.
+"""Fusion-in-Decoder (paper, section 3.1): passages are encoded independently, and decoded together.
 
-The encodings of a question's passages are joined without their padding into one sequence, which the decoder of any
-`transformers` encoder–decoder takes as `encoder_outputs`, in training and in `generate`.
+The encodings of a question's passages are concatenated without their padding into one sequence, which the decoder of
+any `transformers` encoder–decoder takes as `encoder_outputs`, in training and in `generate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -15,20 +15,27 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.reader.attention import tap
+from fidtools.compute.batching import budget_batches, padded_length
+from fidtools.compute.device import Compute
+from fidtools.reader.recorder import install_recorder
 
-IGNORED = -100
-MULTIPLE = 8
-LEAST_FILL = 7 / 8
+IGNORE_INDEX = -100
+PAD_MULTIPLE = 8
+MIN_FILL = 7 / 8
+"""Passages are padded to a multiple of eight tokens, and encoded with those of at least 7/8 of their padded length."""
 
 
 class Fusion(nn.Module):
-    """An encoder–decoder that reads several passages at once. `bias` is the cross-attention bias of old readers."""
+    """An encoder–decoder that reads several passages at once, in the precision of `compute` (default: float32).
 
-    def __init__(self, model: Any, bias: nn.Embedding | None = None) -> None:
+    `bias` is the cross-attention bias of old readers. `encode`, `decode` and `generate` are all that computes.
+    """
+
+    def __init__(self, model: Any, bias: nn.Embedding | None = None, *, compute: Compute | None = None) -> None:
         super().__init__()
         self.model, self.bias = model, bias
-        self.taps = tap(model, bias)
+        self.compute = compute or Compute.float32()
+        self.recorder = install_recorder(model, bias)
         self.token_budget = 16384
         self.checkpoint_encoder = False
 
@@ -40,28 +47,29 @@ class Fusion(nn.Module):
 
     @property
     def start(self) -> int:
-        """The token that every output starts from."""
-        return cast(int, first_known(self.model, "decoder_start_token_id", "bos_token_id"))
+        """The id of the token that every output starts with."""
+        return cast(int, first_token_id(self.model, "decoder_start_token_id", "bos_token_id"))
 
     @property
     def pad(self) -> int:
-        """The token that fills short rows."""
-        return first_known(self.model, "pad_token_id") or 0
+        """The id of the padding token."""
+        return first_token_id(self.model, "pad_token_id") or 0
 
     def encode(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The encodings (tokens of the passage, d) of token lists, in their order.
+        """The encoding (tokens of the passage, d) of each passage, in order.
 
-        Passages of like length are encoded together, at most `token_budget` tokens (padding included) at a time.
+        Passages of similar length are encoded together, at most `token_budget` tokens (padding included) at a time.
         """
         encodings: list[Tensor | None] = [None] * len(passages)
-        for rows in micro_batches([len(p) for p in passages], self.token_budget):
-            for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
-                encodings[row] = encoding
+        with self.compute.autocast():
+            for rows in passage_batches([len(p) for p in passages], self.token_budget):
+                for row, encoding in zip(rows, self._encode_together([passages[i] for i in rows]), strict=True):
+                    encodings[row] = encoding
         return cast(list[Tensor], encodings)
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(_width(longest), self._most_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
         ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
         lengths = torch.tensor([len(p) for p in passages], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
@@ -71,33 +79,39 @@ class Fusion(nn.Module):
         else:
             states = _states(encoder, ids, mask)
         if torch.is_autocast_enabled(ids.device.type) and not torch.is_grad_enabled():
-            states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, not in every decoder layer
+            states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
 
-    def _most_positions(self) -> int:
-        """The longest input the encoder has positions for (T5 has no limit)."""
+    def _max_positions(self) -> int:
+        """The longest input that the encoder has positions for; T5 has no limit."""
         config = self.model.get_encoder().config
         return getattr(config, "max_position_embeddings", None) or 1 << 30
 
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
-        return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
+        with self.compute.autocast():
+            return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
+
+    def generate(self, fused: Sequence[Tensor], **options: Any) -> Any:
+        """What `transformers`' generate returns for each question's fused encodings; `options` are its arguments."""
+        with self.compute.autocast():
+            return self.model.generate(**fused_inputs(fused), decoder_start_token_id=self.start, **options)
 
     def forward(self, batch: Batch) -> Tensor:
         """The summed cross-entropy of every target token of a batch, a scalar in float32."""
         logits = self.decode(self.fuse(batch.passages), self.decoder_inputs(batch.targets))
-        labels = pad_rows(batch.targets, IGNORED, self.device)
+        labels = pad_rows(batch.targets, IGNORE_INDEX, self.device)
         return nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
-        """Each question's passages encoded and joined, without padding: one (tokens of all its passages, d) each."""
+        """Each question's encodings, concatenated without padding: (tokens of all its passages, d)."""
         encodings = iter(self.encode([p for question in passages for p in question]))
         return [torch.cat([next(encodings) for _ in question]) for question in passages]
 
     def decoder_inputs(self, targets: Sequence[Sequence[int]]) -> Tensor:
-        """Targets shifted right behind the start token: (questions, longest target)."""
+        """Targets shifted right after the start token: (questions, longest target)."""
         return pad_rows([[self.start, *target[:-1]] for target in targets], self.pad, self.device)
 
 
@@ -115,7 +129,7 @@ def _states(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
 def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
     """Keyword arguments of a model's forward or generate: encodings (questions, tokens, d) and their mask.
 
-    One question needs no padding and no mask.
+    One question alone has no padding.
     """
     states = _padded(fused)
     lengths = torch.tensor([len(f) for f in fused], device=states.device)
@@ -124,48 +138,29 @@ def fused_inputs(fused: Sequence[Tensor]) -> dict[str, Any]:
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Rows (length, d) as one tensor (rows, longest, d), filled with zeros.
+    """Rows (length, d) as one tensor (rows, longest, d), padded with zeros.
 
-    By one concatenation: pad_sequence writes in place, and its gradient copies the whole tensor once for every row.
+    By one concatenation: pad_sequence writes in place, so its backward pass copies the whole tensor once per row.
     """
     longest = max(len(row) for row in rows)
     parts = [part for row in rows for part in (row, row.new_zeros(longest - len(row), row.shape[1]))]
     return torch.cat(parts).view(len(rows), longest, -1)
 
 
-def micro_batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices of sequences in pieces of at most `token_budget` tokens, each of like lengths, longest first.
-
-    What is padded to one multiple of eight stays together, and what is padded to a shorter one joins it while that is
-    at least seven eighths of its width. A sequence longer than the budget goes alone.
-    """
-    rows: list[int] = []
-    width = 0
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        own = _width(lengths[index])
-        if rows and ((len(rows) + 1) * width > token_budget or own < LEAST_FILL * width):
-            yield rows
-            rows = []
-        width = width if rows else own
-        rows.append(index)
-    if rows:
-        yield rows
+def passage_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """`budget_batches` of passages of such token counts, with the widths at which they are encoded."""
+    return budget_batches(lengths, token_budget, multiple=PAD_MULTIPLE, min_fill=MIN_FILL)
 
 
-def _width(length: int) -> int:
-    """The length to which a sequence alone is padded: the next multiple of eight."""
-    return -(-length // MULTIPLE) * MULTIPLE
-
-
-def pad_rows(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> Tensor:
+def pad_rows(rows: Sequence[Sequence[int]], pad_value: int, device: torch.device) -> Tensor:
     """Rows of unequal length as one tensor (rows, longest)."""
     return pad_sequence(
-        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=filler
+        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=pad_value
     ).to(device)
 
 
-def first_known(model: Any, *names: str) -> int | None:
-    """The first of the named token ids that the generation settings or the configuration of a model know."""
+def first_token_id(model: Any, *names: str) -> int | None:
+    """The first of the named token ids in the generation configuration or the configuration of a model."""
     for name in names:
         for source in (model.generation_config, model.config, getattr(model.config, "decoder", None)):
             value = getattr(source, name, None)

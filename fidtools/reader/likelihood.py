@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from fidtools.data.batched import batched
 from fidtools.data.records import Question
-from fidtools.reader.fusion import IGNORED, Fusion, pad_rows
+from fidtools.reader.decoding import output_tokens
+from fidtools.reader.fusion import IGNORE_INDEX, Fusion, pad_rows
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens, input_texts, input_tokens
-from fidtools.reader.scoring import output_tokens
 
-ALONE, LEFT_OUT = "likelihood", "leave-one-out"
-MOST_TOKENS = 32768
+LIKELIHOOD, LEAVE_ONE_OUT = "likelihood", "leave-one-out"
+MAX_TOKENS = 32768
+"""Of fused inputs that are decoded together."""
 
 
 @torch.inference_mode()
-def with_likelihoods(
+def score_questions_by_likelihood(
     reader: Reader, questions: list[Question], tokens: Tokens, name: str, *, gold: bool = True
 ) -> list[Question]:
-    """The questions, of such `tokens`, with `name` scores in their passages, sorted by them.
+    """Write the score `name` into the questions' passages and sort these by it; returns the questions.
 
-    `likelihood` is log p(answer | question, passage); `leave-one-out` is log p(answer | all passages) less the same
-    without the passage. Raises DataError when the right answer is asked for and a question has none.
+    `likelihood` is log p(answer | question, passage); `leave-one-out` is log p(answer | all passages) minus log
+    p(answer | all other passages). `tokens` are those of the questions' passages. The answer is the gold one if `gold`,
+    else the reader's own. Raises DataError for a question without a gold answer.
     """
     fused = reader.fusion.fuse(tokens)
     targets = output_tokens(reader, questions, fused, gold)
@@ -36,7 +40,7 @@ def with_likelihoods(
 
 @torch.inference_mode()
 def likelihoods(reader: Reader, question: Question, target: Sequence[int], name: str) -> list[float]:
-    """One score, in nats, for each passage that is read of a question: higher is more relevant."""
+    """One score in nats for each passage of a question that is read, in order; higher is more relevant."""
     return _likelihoods(reader, question, reader.fusion.encode(reader.passages(question)), target, name)
 
 
@@ -45,14 +49,14 @@ def _likelihoods(
 ) -> list[float]:
     if not question.ctxs:
         return []
-    if name == ALONE:
+    if name == LIKELIHOOD:
         return _log_likelihoods(reader.fusion, passages, target).tolist()
-    whole, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()
-    return [whole - value for value in without]
+    full, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()
+    return [full - value for value in without]
 
 
 def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -> list[Tensor]:
-    """All passages fused, then all but each one; without the only passage, the question alone is read."""
+    """All passages fused, then all but each one in turn. Without its only passage, the question alone is read."""
     if len(passages) == 1:
         texts = input_texts(question, [], reader.settings)
         return [*passages, *reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings))]
@@ -61,20 +65,13 @@ def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -
 
 def _log_likelihoods(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
     """log p(target | each fused input), summed over the target's tokens: (inputs,)."""
-    return torch.cat([_log_likelihoods_together(fusion, part, target) for part in _pieces(fused)])
-
-
-def _pieces(fused: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    """Inputs in order, as many together as stay below `MOST_TOKENS` with their padding."""
-    longest = max(len(f) for f in fused)
-    size = max(1, MOST_TOKENS // longest)
-    for start in range(0, len(fused), size):
-        yield fused[start : start + size]
+    size = max(1, MAX_TOKENS // max(len(f) for f in fused))  # together, with their padding
+    return torch.cat([_log_likelihoods_together(fusion, part, target) for part in batched(fused, size)])
 
 
 def _log_likelihoods_together(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
     targets = [list(target)] * len(fused)
     logits = fusion.decode(fused, fusion.decoder_inputs(targets)).float()
-    labels = pad_rows(targets, IGNORED, fusion.device)
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    labels = pad_rows(targets, IGNORE_INDEX, fusion.device)
+    losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return -losses.sum(1)

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GenerationConfig
 
-from fidtools.compute.device import choose_device
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.reader.fusion import Fusion, first_known
+from fidtools.reader.fusion import Fusion, first_token_id
 from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
@@ -42,16 +42,16 @@ class Reader:
 
     @property
     def eos(self) -> int:
-        """The token that ends an answer."""
-        known = first_known(self.fusion.model, "eos_token_id")
+        """The id of the token that ends an answer. Raises DataError when neither model nor tokenizer has one."""
+        known = first_token_id(self.fusion.model, "eos_token_id")
         candidates = (known, self.tokenizer.eos_token_id, self.tokenizer.sep_token_id)
         found = next((token for token in candidates if token is not None), None)
         if found is None:
-            raise DataError("the reader names no token that ends an answer", field="eos_token_id")
+            raise DataError("the reader has no end-of-sequence token", field="eos_token_id")
         return int(found)
 
     def passages(self, question: Question) -> list[list[int]]:
-        """The tokens of each passage that is read of a question (without any: of the question alone)."""
+        """The token ids of each passage of a question that is read; without passages, of the question alone."""
         passages = read_passages_of(question, self.settings.n_context)
         return input_tokens(self.tokenizer, input_texts(question, passages, self.settings), self.settings)
 
@@ -60,11 +60,11 @@ class Reader:
         return [self.passages(question) for question in questions]
 
     def target(self, answer: str) -> list[int]:
-        """The tokens of an answer, with the one that ends it."""
+        """The token ids of an answer, end token included."""
         return target_tokens(self.tokenizer, answer, self.settings, self.eos)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The answer that output tokens spell."""
+        """The answer that output tokens decode to."""
         return answer_text(self.tokenizer, tokens)
 
     def save(self, folder: Path) -> None:
@@ -76,8 +76,8 @@ class Reader:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
-def load_reader(name: str | Path, **changes: Any) -> Reader:
-    """A reader from a folder or a model name, in float32, with its own settings; `changes` that are not None win.
+def load_reader(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Reader:
+    """A reader from a folder or a model name, in float32 weights; `changes` that are not None replace settings.
 
     Raises UsageError when there is no model of that name, FidtoolsError when it is no encoder–decoder that can be
     fused.
@@ -85,51 +85,57 @@ def load_reader(name: str | Path, **changes: Any) -> Reader:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would draw over our own
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would overwrite ours
     source = resolve_model(name)
     with loading(name):
         model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    reader = reader_from_model(model, tokenizer, ReaderSettings.read(Path(source)), _saved_bias(Path(source)))
+    settings, bias = ReaderSettings.read(Path(source)), _saved_bias(Path(source))
+    reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
     known = {key: value for key, value in changes.items() if value is not None}
     reader.settings = replace(reader.settings, **known)
     return reader
 
 
-def inference_reader(name: str | Path, token_budget: int, dtype: torch.dtype, **changes: Any) -> Reader:
-    """`load_reader`, on the device and ready to answer and score in `dtype`, inside `autocast(dtype)`."""
-    reader = load_reader(name, **changes)
-    reader.fusion.to(choose_device()).eval().requires_grad_(False)
+def load_inference_reader(name: str | Path, token_budget: int, compute: Compute, **changes: Any) -> Reader:
+    """`load_reader`, on the device of `compute`, ready to answer and to score in its precision."""
+    reader = load_reader(name, compute=compute, **changes)
+    reader.fusion.to(compute.device).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
-    cast_products(reader.fusion.model, dtype)
+    cast_linear_weights(reader.fusion.model, compute.dtype)
     return reader
 
 
-def cast_products(model: nn.Module, dtype: torch.dtype) -> None:
-    """Keep the weights of matrix products (and embeddings tied to one) in `dtype`, so that none is cast at each use."""
+def cast_linear_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights of linear layers (and of embeddings tied to one) in `dtype`: autocast need not cast them."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             module.to(dtype)
 
 
 def reader_from_model(
-    model: Any, tokenizer: Any, settings: ReaderSettings | None = None, bias: nn.Embedding | None = None
+    model: Any,
+    tokenizer: Any,
+    settings: ReaderSettings | None = None,
+    bias: nn.Embedding | None = None,
+    *,
+    compute: Compute | None = None,
 ) -> Reader:
-    """A reader from a model in memory. Without settings they are the paper's, fitted to the model's kind."""
+    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model."""
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
-    reader = Reader(Fusion(model, bias), tokenizer, settings)
+    reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
     if reader.fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
     return reader
 
 
 def set_plain_generation(reader: Reader) -> None:
-    """Let a model that is going to be trained write answers and nothing else.
+    """Reset the generation configuration of a model that is going to be trained.
 
-    A start may come with habits of summarisation or translation: a forced first token, a least length, no repeated
-    n-grams. Its targets here have none of them.
+    A checkpoint may come with that of summarization or translation: a forced first token, a minimum length, no repeated
+    n-grams. The answers it learns here have none of these.
     """
     model = reader.fusion.model
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -138,7 +144,7 @@ def set_plain_generation(reader: Reader) -> None:
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:
-    """Set every dropout of a model: its layers', and the rate that attention modules keep for themselves."""
+    """Set every dropout rate of a model: that of its layers, and the one that attention modules store."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
@@ -151,6 +157,6 @@ def _saved_bias(folder: Path) -> nn.Embedding | None:
     path = folder / BIAS_FILE
     if not path.is_file():
         return None
-    log.debug("%s: cross-attention position bias of transformers 3", folder)
+    log.debug("%s: has the cross-attention position bias of transformers 3", folder)
     weight = load_file(path)["weight"]  # (buckets, heads)
     return nn.Embedding(weight.shape[0], weight.shape[1], _weight=weight)

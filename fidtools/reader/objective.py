@@ -1,4 +1,4 @@
-"""Training a reader: to write the answer after reading the passages (Fusion-in-Decoder; paper, appendix A.2)."""
+"""The training objective of a reader: the answer, given the passages (Fusion-in-Decoder; paper, appendix A.2)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from pathlib import Path
 
 from torch import nn
 
+from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.metrics.answers import exact_match, f1
-from fidtools.reader.ahead import overlapped
-from fidtools.reader.decoding import GenerationSettings, answer_tokens, gold_answers, in_groups
+from fidtools.reader.answering import answer_tokens
+from fidtools.reader.decoding import GenerationSettings, gold_answers
 from fidtools.reader.fusion import Batch
+from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
 from fidtools.reader.prompt import read_passages_of
 from fidtools.training.loop import ExampleRef
 
 AHEAD = 16
-"""Questions that are tokenised before their turn."""
+"""Questions that are tokenized in advance."""
 
 
 class ReaderObjective:
@@ -35,7 +37,7 @@ class ReaderObjective:
         self.n_examples = len(train)
 
     def target(self, draw: ExampleRef) -> list[int]:
-        """The tokens to learn: of `target`, else of one of `answers`, drawn anew in each epoch."""
+        """The tokens to learn: of `target`, else of one of `answers`, drawn again in each epoch."""
         question = self.train[draw.index]
         if question.target is not None:
             return self.reader.target(question.target)
@@ -43,18 +45,18 @@ class ReaderObjective:
         return self.reader.target(choice.choice(question.answers or [""]))
 
     def normalizer(self, draws: Sequence[ExampleRef]) -> float:
-        """The target tokens of all examples: the loss is their mean, as if they were one batch."""
+        """The number of target tokens of all examples: the loss is the mean over them, as if they were one batch."""
         return float(sum(len(self.target(draw)) for draw in draws))
 
     def micro_batches(self, draws: Sequence[ExampleRef]) -> Iterator[Batch]:
-        """The examples in order, as many together as the token budget allows; one that is larger goes alone.
+        """The examples in order, as many together as the token budget allows; a larger one is alone.
 
-        Those of the next are tokenised while the model works on one.
+        The next ones are tokenized while the model works on this one.
         """
         passages: list[list[list[int]]] = []
         targets: list[list[int]] = []
         tokens = 0
-        for ids, target in overlapped(draws, self._example, AHEAD):
+        for ids, target in prefetch(draws, self._example, AHEAD):
             size = sum(len(p) for p in ids)
             if passages and tokens + size > self.reader.fusion.token_budget:
                 yield Batch(passages, targets)
@@ -75,7 +77,7 @@ class ReaderObjective:
         mine = ranks().shard(list(in_groups(self.dev, self.reader.settings.n_context)))
         search = GenerationSettings(max_tokens=self.reader.settings.answer_maxlength)
         hits, overlap = 0.0, 0.0
-        for group, tokens in zip(mine, overlapped(mine, self.reader.tokens, depth=1), strict=True):
+        for group, tokens in zip(mine, prefetch(mine, self.reader.tokens, depth=1), strict=True):
             for question, (answer, *_) in zip(group, answer_tokens(self.reader, tokens, search), strict=True):
                 hits += exact_match(answer.text, gold_answers(question))
                 overlap += f1(answer.text, gold_answers(question))
@@ -91,11 +93,11 @@ class ReaderObjective:
 
 
 def labelled_questions(path: str) -> list[Question]:
-    """The questions of a file, all with passages and an answer to learn or to be judged by. Raises DataError."""
+    """The questions of a file. Raises DataError for one without passages or without an answer."""
     questions = list(read_questions(path))
     for question in questions:
         if not gold_answers(question):
-            hint = "a reader learns from `target`, or from one of `answers`"
+            hint = "a reader is trained on `target`, or on one of `answers`"
             raise DataError("question without answer", path=path, field="answers", value=question.id, hint=hint)
         read_passages_of(question, None)
     return questions

@@ -25,16 +25,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": "adamw",
         "schedule": "linear",
         "warmup": 600,
-        "weight_decay": 0.01,  # the paper names none: AdamW's usual one
+        "weight_decay": 0.01,  # not in the paper: AdamW's default
         "clip": 1.0,
         "dropout": 0.1,
         "n_context": 100,
         "text_maxlength": 250,
     },
 }
-"""600 updates of warm-up and 14,400 of decrease make the large reader's 15,000."""
+"""The large reader's 15,000 steps are 600 of warm-up and 14,400 of linear decay."""
 
 
 def with_preset(name: str, **given: Any) -> dict[str, Any]:
-    """The preset's settings, each replaced by the given one that is not None; settings it does not name pass too."""
+    """The preset's settings, updated with the given ones that are not None."""
     return PRESETS[name] | {key: value for key, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What a reader reads and writes: input strings, tokens, target tokens, and the settings saved beside the model."""
+"""The prompt of a reader: input strings and tokens, target tokens, and the settings saved beside the model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fidtools.errors import DataError
 
 FILE = "fidtools.json"
 Tokens = list[list[list[int]]]
-"""Of questions, their passages' tokens: [question][passage][token]."""
+"""Token ids of the passages of several questions: [question][passage][token]."""
 
-_tokenizer = Lock()  # a tokenizer keeps the truncation of its last call, so threads take turns
+_tokenizer = Lock()  # truncation is a tokenizer's state, so threads take turns
 
 
 @dataclass(frozen=True)
 class ReaderSettings:
-    """How inputs are written (paper, appendix A.2) and how many passages are read; kept in `fidtools.json`."""
+    """How prompts are built (paper, appendix A.2) and how many passages are read; saved in `fidtools.json`."""
 
     question_prefix: str = "question:"
     title_prefix: str = "title:"
@@ -35,12 +35,12 @@ class ReaderSettings:
     special_tokens: bool = False
 
     def write(self, folder: Path) -> None:
-        """Keep the settings beside a model."""
+        """Save the settings in a model folder."""
         write_json(folder / FILE, {"reader": asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> ReaderSettings | None:
-        """The settings kept in a model folder; None when it has none. Raises DataError when they are unreadable."""
+        """The settings saved in a model folder; None when it has none. Raises DataError when they are invalid."""
         path = folder / FILE
         if not path.is_file():
             return None
@@ -48,11 +48,11 @@ class ReaderSettings:
             values = orjson.loads(path.read_bytes())["reader"]
             return cls(**{name: value for name, value in values.items() if name in {f.name for f in fields(cls)}})
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"not the settings of a reader: {error!r}", path=path) from error
+            raise DataError(f"invalid reader settings: {error!r}", path=path) from error
 
 
 def read_passages_of(question: Question, n_context: int | None) -> list[Passage]:
-    """The passages of a question that are read: the first `n_context`.
+    """The passages of a question that are read: its first `n_context`.
 
     Raises DataError when the question has no `ctxs` field; an empty list is fine.
     """
@@ -63,7 +63,7 @@ def read_passages_of(question: Question, n_context: int | None) -> list[Passage]
 
 
 def input_texts(question: Question, passages: Sequence[Passage], settings: ReaderSettings) -> list[str]:
-    """One string a passage: `question: … title: … context: …`; without any passage, the question alone."""
+    """One string per passage: `question: … title: … context: …`; without passages, the question alone."""
     head = f"{settings.question_prefix} {question.question}"
     if not passages:
         return [head]
@@ -71,13 +71,13 @@ def input_texts(question: Question, passages: Sequence[Passage], settings: Reade
 
 
 def passage_text(passage: Passage, settings: ReaderSettings) -> str:
-    """`title: … context: …`, or `context: …` when titles are left out."""
+    """`title: … context: …`, or `context: …` without titles."""
     context = f"{settings.context_prefix} {passage.text}"
     return f"{settings.title_prefix} {passage.title} {context}" if settings.title else context
 
 
 def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[int]]:
-    """The tokens of input strings, cut at `text_maxlength`. T5 gets no `</s>`, as it was trained in the paper."""
+    """The token ids of input strings, truncated to `text_maxlength`. T5 gets no `</s>`, as in the paper."""
     with _tokenizer:
         encoded = tokenizer(
             list(texts),
@@ -91,14 +91,14 @@ def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings)
 
 
 def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
-    """The tokens a reader learns to write: the answer, cut so that `</s>` always ends it."""
+    """The token ids of an answer to learn, truncated so that `</s>` always ends it."""
     with _tokenizer:
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return [*ids[: settings.answer_maxlength - 1], eos]
 
 
 def answer_text(tokenizer: Any, tokens: Sequence[int]) -> str:
-    """The answer that output tokens spell, without special tokens."""
+    """The answer that output tokens decode to, without special tokens."""
     with _tokenizer:
         text: str = tokenizer.decode(list(tokens), skip_special_tokens=True)
     return text.strip()

@@ -1,28 +1,29 @@
-"""Retrievers that the reference implementation trained, as retriever folders of ours.
+"""Conversion of retrievers trained by the reference implementation to retriever folders.
 
-Such a folder holds `config.json` (BERT's, with the retriever's own fields) and `pytorch_model.bin` (or
-`model.safetensors`), whose names start with `model.`, `proj.` and `norm.`. Pickles are read without running code.
+Such a folder holds `config.json` (BERT's, with the retriever's own fields) and `pytorch_model.bin` or
+`model.safetensors`, whose tensor names start with `model.`, `proj.` and `norm.`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import orjson
 import torch
-from safetensors.torch import load_file
 
-from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
+from fidtools.released.checkpoint_files import load_tokenizer, read_config, read_tensors
 from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
-OWN_FIELDS = {
+DEFAULT_TOKENIZER = "bert-base-uncased"
+"""What the released retrievers use."""
+
+RETRIEVER_FIELDS = {
     "apply_passage_mask",
     "apply_question_mask",
     "architectures",
@@ -33,71 +34,54 @@ OWN_FIELDS = {
     "projection",
     "question_maxlength",
 }
+"""Fields of the configuration that are the retriever's and not BERT's."""
 
 
-def convert(source: PathLike, target: PathLike, *, tokenizer: str | None = None) -> None:
-    """Write the retriever of folder `source` to folder `target`.
+def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | None = None) -> None:
+    """Convert the retriever in folder `source` to the retriever folder `target`.
 
-    The checkpoints carry no tokenizer: `tokenizer` names one, by default the one in `source`, else bert-base-uncased,
-    which the released models use. Raises DataError for a folder of another kind.
+    Released retrievers have no tokenizer: `tokenizer` is a folder or hub name, by default the tokenizer in `source`,
+    else bert-base-uncased. Raises DataError when `source` is not such a checkpoint, or a pickle contains objects other
+    than tensors.
     """
     folder = Path(source)
-    config, tensors = _read_config(folder), read_tensors(folder)
-    encoder = encoder_from_tensors(config, tensors, folder)
+    config = _retriever_config(folder)
+    encoder = encoder_from_tensors(config, read_tensors(folder), folder)
     settings = settings_from_config(config)
-    words = _load_tokenizer(folder, tokenizer)
+    tower = Tower(encoder, _load_tokenizer(folder, tokenizer), settings)
     with atomic_folder(target) as out:
-        save_tower(out, (encoder, words, settings))
+        save_tower(out, tower)
     log.info("%s: %s pooling, %d dimensions", target, settings.pooling, encoder.dim)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config: dict[str, Any] = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error}", path=path) from error
+def _retriever_config(folder: Path) -> dict[str, Any]:
+    config = read_config(folder)
     if "indexing_dimension" not in config:
         hint = "its config.json has `indexing_dimension` and `extract_cls`"
-        raise DataError("not a retriever of the reference implementation", path=path, hint=hint)
+        raise DataError("not a retriever of the reference implementation", path=folder / "config.json", hint=hint)
     return config
-
-
-def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a folder, from safetensors or from a pickle of tensors only.
-
-    Raises DataError for a pickle that holds anything else, FileNotFoundError when there is neither.
-    """
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if safe.exists():
-        return load_file(safe)
-    try:
-        tensors: dict[str, torch.Tensor] = torch.load(pickled, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise DataError("holds more than tensors, and is not opened", path=pickled) from error
-    return tensors
 
 
 def encoder_from_tensors(
     config: dict[str, Any], tensors: dict[str, torch.Tensor], path: PathLike
 ) -> TransformerEncoder:
-    """The encoder of a reference checkpoint. Raises DataError when weights are missing or left over."""
+    """The encoder of a reference checkpoint. Raises DataError for missing or unexpected weights."""
     from transformers import BertConfig, BertModel
 
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "proj": {}, "norm": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         if part not in parts:
-            raise DataError("not a weight of a retriever", path=path, value=name)
+            raise DataError("unexpected weight: not one of a retriever", path=path, value=name)
         parts[part][rest] = value
-    bert = BertConfig(**{key: value for key, value in config.items() if key not in OWN_FIELDS})
+    bert = BertConfig(**{key: value for key, value in config.items() if key not in RETRIEVER_FIELDS})
     model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in parts["model"]))
     projection = _projection(parts) if config.get("projection", True) else None
     try:
-        parts["model"].pop("embeddings.position_ids", None)  # older checkpoints keep this constant
+        parts["model"].pop("embeddings.position_ids", None)  # a constant that older checkpoints store
         model.load_state_dict(parts["model"])
     except RuntimeError as error:
-        raise DataError(f"weights and config.json differ: {error}", path=path) from error
+        raise DataError(f"the weights do not fit config.json: {error}", path=path) from error
     return TransformerEncoder(model, settings_from_config(config).pooling, projection).eval()
 
 
@@ -110,7 +94,7 @@ def _projection(parts: dict[str, dict[str, torch.Tensor]]) -> TokenProjection:
 
 
 def settings_from_config(config: dict[str, Any]) -> RetrieverSettings:
-    """Pooling, lengths and masks of a reference checkpoint."""
+    """The settings in the configuration of a reference checkpoint."""
     return RetrieverSettings(
         pooling="cls" if config.get("extract_cls") else "mean",
         question_maxlength=config.get("question_maxlength", 40),
@@ -120,11 +104,12 @@ def settings_from_config(config: dict[str, Any]) -> RetrieverSettings:
     )
 
 
-def _load_tokenizer(folder: Path, name: str | None) -> Any:
-    from transformers import AutoTokenizer, BertTokenizer
+def _load_tokenizer(source: Path, name: str | Path | None) -> Any:
+    from transformers import BertTokenizer
 
-    source = Path(name) if name is not None else folder
-    with loading(source):
-        if (source / "vocab.txt").exists():
-            return BertTokenizer(vocab=str(source / "vocab.txt"))
-        return AutoTokenizer.from_pretrained(resolve_model(name or "bert-base-uncased"))
+    def from_vocabulary(folder: Path) -> Any:
+        return BertTokenizer(vocab=str(folder / "vocab.txt"))
+
+    return load_tokenizer(
+        source, name, vocabulary="vocab.txt", from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER
+    )

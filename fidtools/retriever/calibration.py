@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fidtools.retriever.targets import Floats
+from fidtools.typing import Floats
 
 
 class Calibration(nn.Module):
@@ -27,9 +27,9 @@ class Calibration(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=bias)
 
-    def forward(self, scores: Tensor, *, holders: int = 1) -> Tensor:
-        """S of any shape -> what is judged. Each of `holders` ranks with this gradient takes its part of it."""
-        log_scale = self.log_scale / holders + self.log_scale.detach() * (1 - 1 / holders)
+    def forward(self, scores: Tensor, *, world_size: int = 1) -> Tensor:
+        """S of any shape -> what is judged. Each of `world_size` ranks with this gradient takes its part of it."""
+        log_scale = self.log_scale / world_size + self.log_scale.detach() * (1 - 1 / world_size)
         return scores * log_scale.exp() + self.bias
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
-"""Corpora and question files to `.npy`: blocks tokenised ahead, encoded in length order, written where they belong.
+"""Embedding of corpora and question files to `.npy`, block by block; the next blocks are tokenized in a thread.
 
-What a block's vectors are depends on nothing but the block, so runs that were killed, and any number of ranks, give the
-same bytes on the same kind of machine.
+The vectors of a block depend only on its texts. So resumed runs and any number of ranks write the same bytes, on the
+same kind of machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from fidtools.compute.prefetch import ahead
+from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import barrier, main_rank_first, ranks
 from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.embedding_writer import RowWriter, create_embeddings
@@ -20,12 +20,14 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.logs import log, track
-from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, TokenRows
+from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever
+from fidtools.retriever.tower import TokenIds
 
 BLOCK = 4096
+"""Texts that are encoded together in order of length, and written at once."""
 
 
-class Source(Protocol):
+class TextSource(Protocol):
     """Texts to embed."""
 
     def __len__(self) -> int: ...
@@ -33,11 +35,11 @@ class Source(Protocol):
     def ids(self) -> Iterable[str]:
         """One id per text."""
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
-        """The token ids of texts start … stop-1."""
+    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
+        """The token ids of texts start … stop − 1."""
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """What the vectors are made of, besides rows, dimension and type."""
+        """The entries of `X.json` that tell which encoder and texts the vectors are of."""
 
 
 class PassageSource:
@@ -53,17 +55,17 @@ class PassageSource:
         """The passages' ids."""
         return self.passages.ids()
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
-        """Title and text, formatted as the retriever reads them."""
-        return retriever.passage_rows(self.passages[row] for row in range(start, stop))
+    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
+        """The token ids of passages start … stop − 1, titles included."""
+        return retriever.tokenize_passages(self.passages[row] for row in range(start, stop))
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The encoder's fingerprint and the corpus's hash."""
+        """The passage encoder's fingerprint and the hash of the corpus."""
         return {"of": "passages", "encoder": retriever.fingerprint, "text_sha256": self.passages.text_sha256}
 
 
 class QuestionSource:
-    """Questions, which fit into memory."""
+    """The questions of a file, kept in memory."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
         self.items = [(question.id, question.question) for question in questions]
@@ -75,12 +77,12 @@ class QuestionSource:
         """The questions' ids."""
         return (identifier for identifier, _ in self.items)
 
-    def rows(self, retriever: Retriever, start: int, stop: int) -> TokenRows:
-        """The questions, formatted as the retriever reads them."""
-        return retriever.question_rows(text for _, text in self.items[start:stop])
+    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
+        """The token ids of questions start … stop − 1."""
+        return retriever.tokenize_questions(text for _, text in self.items[start:stop])
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The fingerprints of both sides: the questions' own, and the passages' that they can be compared with."""
+        """The fingerprints of the question encoder and of the passage encoder that it belongs to."""
         return {
             "of": "questions",
             "encoder": retriever.fingerprint,
@@ -88,8 +90,8 @@ class QuestionSource:
         }
 
 
-def open_source(path: PathLike, questions: bool) -> Source:
-    """The passages or the questions of a file. Under `torchrun` the first rank looks through a new corpus first."""
+def open_source(path: PathLike, questions: bool) -> TextSource:
+    """The passages or questions of a file. Under `torchrun` rank 0 indexes a new corpus before the others open it."""
     if questions:
         return QuestionSource(read_questions(path))
     with main_rank_first():
@@ -97,7 +99,7 @@ def open_source(path: PathLike, questions: bool) -> Source:
 
 
 def embed(
-    source: Source,
+    source: TextSource,
     retriever: Retriever,
     path: PathLike,
     *,
@@ -105,21 +107,21 @@ def embed(
     token_budget: int = TOKEN_BUDGET,
     resume: bool = False,
 ) -> float:
-    """Write the vectors of every text to `path` (X.npy, X.ids, X.json); returns this rank's texts per second.
+    """Write the vectors of all texts to `path` (X.npy, X.ids, X.json). Returns this rank's texts per second.
 
-    Needs n × d × 4 (float32) or 2 (float16) bytes of disk, which are checked first. Under `torchrun` every rank
-    encodes its share of the blocks. Raises FidtoolsError when the disk is too small, UsageError when `resume` finds an
-    unfinished run with other settings.
+    Under `torchrun` every rank encodes its share of the blocks. Raises FidtoolsError when the disk has less than the
+    needed n × d × 4 (float32) or × 2 (float16) bytes free, DataError for a text without any token,
+    UsageError when `resume` finds an unfinished run with other settings.
     """
     with _shared_writer(source, retriever, path, dtype, resume) as writer:
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
-    log.info("encoded %d texts in %.1f s, %.1f a second", done, seconds, rate := done / max(seconds, 1e-9))
+    log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
 
 @contextlib.contextmanager
 def _shared_writer(
-    source: Source, retriever: Retriever, path: PathLike, dtype: str, resume: bool
+    source: TextSource, retriever: Retriever, path: PathLike, dtype: str, resume: bool
 ) -> Iterator[RowWriter]:
     """One set of embeddings that all ranks write into: rank 0 creates the files, the others join, rank 0 finishes."""
     if not ranks().is_main:
@@ -128,32 +130,32 @@ def _shared_writer(
             yield writer
         barrier()  # every rank has written
         return
-    meta = source.meta(retriever) | {"precision": str(retriever.dtype).removeprefix("torch.")}
+    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
     with create_embeddings(path, len(source), retriever.dim, dtype, meta, ids=source.ids(), resume=resume) as writer:
         barrier()
         yield writer
         barrier()
 
 
-def _encode_missing(source: Source, retriever: Retriever, writer: RowWriter, token_budget: int) -> tuple[int, float]:
+def _encode_missing(
+    source: TextSource, retriever: Retriever, writer: RowWriter, token_budget: int
+) -> tuple[int, float]:
     def end(start: int) -> int:
         return min(start + BLOCK, len(source))
 
     share = ranks().shard(list(range(0, len(source), BLOCK)))
     mine = [start for start in share if writer.missing(start, end(start))]
-    encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower)[0]
+    encoder = (retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower).encoder
     started, done = time.perf_counter(), 0
 
-    def tokenised() -> Iterator[tuple[int, TokenRows]]:
-        for start in mine:
-            rows = source.rows(retriever, start, end(start))
-            if not all(rows):
-                raise DataError(
-                    "a text without a single token", field="row", value=start + [*map(bool, rows)].index(False)
-                )
-            yield start, rows
+    def tokenize(start: int) -> tuple[int, TokenIds]:
+        token_ids = source.token_ids(retriever, start, end(start))
+        if not all(token_ids):
+            number = start + [*map(bool, token_ids)].index(False)
+            raise DataError("a text without any token", field="row", value=number)
+        return start, token_ids
 
-    for start, rows in track(ahead(tokenised()), "embedding", total=len(mine)):
-        writer.write(start, retriever.encode_rows(rows, encoder, token_budget))
-        done += len(rows)
+    for start, token_ids in track(prefetch(mine, tokenize, depth=2), "embedding", total=len(mine)):
+        writer.write(start, retriever.encode_token_ids(token_ids, encoder, token_budget))
+        done += len(token_ids)
     return done, time.perf_counter() - started

@@ -2,100 +2,98 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fidtools.compute.batching import budget_batches, pad_of, padded
-from fidtools.compute.device import Precision, autocast, choose_device, choose_precision
+from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
+from fidtools.compute.device import Compute
 from fidtools.data.records import Passage
-from fidtools.encoders.word_tokenizer import WordTokenizer
-from fidtools.retriever.model_folder import Tower, load_tower, save_tower
+from fidtools.retriever.fingerprint import passage_fingerprint, question_fingerprint
+from fidtools.retriever.model_folder import load_tower, save_tower
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import TokenIds, Tower, tokenize_passages, tokenize_questions
 
 Vectors = NDArray[np.float32]
-TokenRows = list[list[int]]
 TOKEN_BUDGET = 16384
 CPU_TOKENS = 4096
-"""A CPU's caches hold no more tokens at once: larger batches were measured to be up to 1.5 times slower."""
+"""The most tokens per batch on a CPU. Larger batches exceed its caches and were up to 1.5 times slower."""
 
 
 class Retriever:
-    """Two encoders, usually one and the same (section 3.3), with the settings they were trained with."""
+    """An encoder of questions and one of passages, usually the same one (Izacard & Grave, section 3.3)."""
 
-    def __init__(self, questions: Tower, passages: Tower | None = None, *, precision: Precision = "float32") -> None:
+    def __init__(self, questions: Tower, passages: Tower | None = None, *, compute: Compute | None = None) -> None:
         self.question_tower, self.passage_tower = questions, passages or questions
-        self.settings: RetrieverSettings = questions[2]
-        self.dtype, self.device = choose_precision(precision), choose_device()
+        self.settings: RetrieverSettings = questions.settings
+        self.compute = compute or Compute.float32()
         for encoder in self._encoders:
-            encoder.to(self.device).eval()
+            encoder.to(self.compute.device).eval()
 
     @property
     def _encoders(self) -> list[nn.Module]:
-        towers = {id(tower[0]): tower[0] for tower in (self.question_tower, self.passage_tower)}
+        towers = {id(tower.encoder): tower.encoder for tower in (self.question_tower, self.passage_tower)}
         return list(towers.values())
 
     @property
     def dim(self) -> int:
-        """The length of the vectors."""
-        return int(self.question_tower[0].dim)  # type: ignore[arg-type]
+        """The dimension of the vectors."""
+        return int(self.question_tower.encoder.dim)  # type: ignore[arg-type]
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the passages' vectors: a hash of weights and tokenizer, and the settings for passages."""
-        return fingerprint(self.passage_tower, "passages")
+        """Everything that determines a passage's vector."""
+        return passage_fingerprint(self.passage_tower)
 
     @cached_property
     def question_fingerprint(self) -> dict[str, Any]:
-        """What decides the questions' vectors."""
-        return fingerprint(self.question_tower, "questions")
+        """Everything that determines a question's vector."""
+        return question_fingerprint(self.question_tower)
 
     def encode_questions(self, questions: Sequence[str], *, token_budget: int = TOKEN_BUDGET) -> Vectors:
         """One vector per question, (n, d), in order."""
-        return self.encode_rows(self.question_rows(questions), self.question_tower[0], token_budget)
+        return self.encode_token_ids(self.tokenize_questions(questions), self.question_tower.encoder, token_budget)
 
     def encode_passages(self, passages: Sequence[Passage], *, token_budget: int = TOKEN_BUDGET) -> Vectors:
         """One vector per passage, (n, d), in order."""
-        return self.encode_rows(self.passage_rows(passages), self.passage_tower[0], token_budget)
+        return self.encode_token_ids(self.tokenize_passages(passages), self.passage_tower.encoder, token_budget)
 
-    def question_rows(self, questions: Iterable[str]) -> TokenRows:
+    def tokenize_questions(self, questions: Iterable[str]) -> TokenIds:
         """The token ids of every question."""
-        return question_rows(self.question_tower, questions)
+        return tokenize_questions(self.question_tower, questions)
 
-    def passage_rows(self, passages: Iterable[Passage]) -> TokenRows:
+    def tokenize_passages(self, passages: Iterable[Passage]) -> TokenIds:
         """The token ids of every passage."""
-        return passage_rows(self.passage_tower, passages)
+        return tokenize_passages(self.passage_tower, passages)
 
-    def encode_rows(self, rows: TokenRows, encoder: nn.Module, token_budget: int = TOKEN_BUDGET) -> Vectors:
-        """Vectors (n, d) of tokenised texts: in length order inside, in input order outside."""
-        out = np.empty((len(rows), self.dim), dtype=np.float32)
-        pad_id = pad_of(self.passage_tower[1])
-        if self.device.type == "cpu":
+    def encode_token_ids(self, token_ids: TokenIds, encoder: nn.Module, token_budget: int = TOKEN_BUDGET) -> Vectors:
+        """Vectors (n, d) of tokenized texts, in order. Texts of similar length are encoded together."""
+        out = np.empty((len(token_ids), self.dim), dtype=np.float32)
+        pad_id = padding_id(self.passage_tower.tokenizer)
+        if self.compute.device.type == "cpu":
             token_budget = min(token_budget, CPU_TOKENS)
-        for batch in budget_batches([len(row) for row in rows], token_budget):
-            ids, mask = padded([rows[i] for i in batch], pad_id)
-            with torch.inference_mode(), autocast(self.dtype):
-                vectors = encoder(ids.to(self.device), mask.to(self.device))
-            out[batch] = finish(vectors, self.settings).cpu().numpy()
+        for batch in budget_batches([len(ids) for ids in token_ids], token_budget):
+            ids, mask = pad_sequences([token_ids[i] for i in batch], pad_id)
+            with torch.inference_mode(), self.compute.autocast():
+                vectors = encoder(ids.to(self.compute.device), mask.to(self.compute.device))
+            out[batch] = normalized(vectors, self.settings).cpu().numpy()
         return out
 
     def cast(self) -> Retriever:
-        """For encoding only: keep the weights themselves in the arithmetic's type, which saves casting them each time.
+        """Cast the weights to the compute precision, for inference only: autocast then has nothing to cast per batch.
 
-        Fingerprints remain those of the weights as they were.
+        The fingerprints remain those of the float32 weights.
         """
-        if self.dtype is not torch.float32:
-            _ = self.fingerprint, self.question_fingerprint  # computed once, here
+        if self.compute.dtype is not torch.float32:
+            _ = self.fingerprint, self.question_fingerprint  # computed before the weights are rounded
             for encoder in self._encoders:
-                encoder.to(self.dtype)
+                encoder.to(self.compute.dtype)
         return self
 
     def save(self, folder: Path) -> None:
@@ -107,84 +105,26 @@ class Retriever:
 
 
 def load_retriever(
-    name: str | Path, *, precision: Precision = "float32", dropout: float | None = None, **changes: Any
+    name: str | Path, *, compute: Compute | None = None, dropout: float | None = None, **changes: Any
 ) -> Retriever:
-    """A retriever from its folder, or any model that AutoModel loads as an untouched start, ready to encode.
+    """A retriever for inference, from its folder or from any encoder that AutoModel loads (folder or hub name).
 
-    `changes` are RetrieverSettings fields that replace the folder's. Raises FidtoolsError when it cannot be loaded.
+    `changes` are RetrieverSettings fields that replace the folder's. Raises FidtoolsError when it cannot be loaded,
+    UsageError when a requested length exceeds what the model can read.
     """
-    return load_trainable(name, precision=precision, dropout=dropout, **changes).cast()
+    return load_trainable(name, compute=compute, dropout=dropout, **changes).cast()
 
 
 def load_trainable(
-    name: str | Path, *, precision: Precision = "float32", dropout: float | None = None, **changes: Any
+    name: str | Path, *, compute: Compute | None = None, dropout: float | None = None, **changes: Any
 ) -> Retriever:
-    """The same with its weights in float32 whatever the precision, to be trained on."""
+    """A retriever for training: like `load_retriever`, but its weights stay in float32 at any precision."""
     questions = load_tower(name, dropout=dropout, **changes)
-    apart = Path(name) / "passages"
-    passages = load_tower(apart, dropout=dropout, **changes) if apart.is_dir() else None
-    return Retriever(questions, passages, precision=precision)
+    folder = Path(name) / "passages"
+    passages = load_tower(folder, dropout=dropout, **changes) if folder.is_dir() else None
+    return Retriever(questions, passages, compute=compute)
 
 
-def finish(vectors: torch.Tensor, settings: RetrieverSettings) -> torch.Tensor:
-    """Vectors as they are compared: of length one where the settings say so."""
+def normalized(vectors: torch.Tensor, settings: RetrieverSettings) -> torch.Tensor:
+    """Vectors (n, d) with L2 norm 1 if the settings normalize, else as they are."""
     return nn.functional.normalize(vectors, dim=-1) if settings.normalize else vectors
-
-
-def question_rows(tower: Tower, questions: Iterable[str]) -> TokenRows:
-    """The token ids of every question, prefix included, cut at the settings' length."""
-    _, tokenizer, settings = tower
-    texts = [settings.question_text(question) for question in questions]
-    return _rows(tokenizer, texts, settings.question_maxlength, settings.pad_questions)
-
-
-def passage_rows(tower: Tower, passages: Iterable[Passage]) -> TokenRows:
-    """The token ids of every passage, title and prefixes included, cut at the settings' length."""
-    _, tokenizer, settings = tower
-    texts = [settings.passage_text(passage) for passage in passages]
-    return _rows(tokenizer, texts, settings.passage_maxlength, settings.pad_passages)
-
-
-def _rows(tokenizer: Any, texts: list[str], maxlength: int, pad: bool) -> TokenRows:
-    if not texts:
-        return []
-    if isinstance(tokenizer, WordTokenizer):
-        rows = [tokenizer.tokenize(text, maxlength) for text in texts]
-    else:
-        options = {"truncation": True, "max_length": maxlength, "padding": False}
-        rows = tokenizer(texts, **options, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-    return [row + [pad_of(tokenizer)] * (maxlength - len(row)) for row in rows] if pad else rows
-
-
-def fingerprint(tower: Tower, side: str) -> dict[str, Any]:
-    """A short, comparable description of an encoder as it treats `side` ("passages" or "questions")."""
-    encoder, tokenizer, settings = tower
-    chosen = {"passages": ("passage_format", "passage_maxlength", "pad_passages")}
-    names = chosen.get(side, ("question_format", "question_maxlength", "pad_questions"))
-    return {
-        "weights": _hash_weights(encoder),
-        "tokenizer": _hash_tokenizer(tokenizer),
-        "pooling": settings.pooling,
-        "normalize": settings.normalize,
-        **{name: getattr(settings, name) for name in names},
-    }
-
-
-def _hash_weights(encoder: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(encoder.state_dict().items()):
-        if ".pooler." not in name:
-            digest.update(f"{name} {tuple(value.shape)}".encode())
-            digest.update(value.detach().float().cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def _hash_tokenizer(tokenizer: Any) -> str:
-    if isinstance(tokenizer, WordTokenizer):
-        about: Any = tokenizer.vocabulary
-    elif hasattr(tokenizer, "backend_tokenizer"):
-        about = orjson.loads(tokenizer.backend_tokenizer.to_str())
-        about |= {"truncation": None, "padding": None}  # set by the last call, not a property of the tokenizer
-    else:
-        about = sorted(tokenizer.get_vocab().items())
-    return hashlib.sha256(orjson.dumps(about, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.compute.batching import blocks
+from fidtools.data.batched import batched
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
@@ -18,7 +18,8 @@ from fidtools.errors import DataError, several
 from fidtools.logs import log, track
 from fidtools.metrics.relevance import Labels, relevance
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.targets import Floats, teacher_scores
+from fidtools.retriever.targets import teacher_scores
+from fidtools.typing import Floats
 
 BLOCK = 256
 
@@ -74,7 +75,7 @@ class Examples:
         new = {key: p for key, p in zip(keys, passages, strict=True) if key not in self._numbers}
         for key in new:
             self._numbers[key] = len(self._numbers)
-        self.passages.add(retriever.passage_rows(new.values()))
+        self.passages.add(retriever.tokenize_passages(new.values()))
         return [self._numbers[key] for key in keys]
 
 
@@ -95,7 +96,7 @@ def read_examples(
     examples = Examples()
     faults: list[DataError] = []
     dropped = n_faults = 0
-    for block in blocks(track(read_questions(path), "reading"), BLOCK):
+    for block in batched(track(read_questions(path), "reading"), BLOCK):
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
         for question in block:
             try:
@@ -121,7 +122,7 @@ def _target(question: Question, count: int, teachers: Mapping[str, float]) -> Fl
     if teachers:
         return teacher_scores(question, count, teachers)
     if not question.ctxs:
-        raise question.error("no passages to learn from", "ctxs", question.id)
+        raise question.error("question without passages", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))
 
 
@@ -129,7 +130,7 @@ def _add(
     examples: Examples, kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]], retriever: Retriever
 ) -> None:
     first = len(examples.questions)
-    examples.questions.add(retriever.question_rows(question.question for question, _, _ in kept))
+    examples.questions.add(retriever.tokenize_questions(question.question for question, _, _ in kept))
     chosen = [(question.ctxs or [])[: len(target)] for question, target, _ in kept]
     numbers = iter(examples.number_passages([p for passages in chosen for p in passages], retriever))
     for i, (_, target, relevant) in enumerate(kept):

@@ -1,22 +1,25 @@
-"""One loss over (question, passages, teacher scores), in several forms.
+"""The losses of retriever training, and the registry `LOSSES` of what each needs.
 
-Every function takes the student's scores S and the teacher's G, (questions, passages), with `mask` true where there is
-a passage, and returns one loss per question, (questions,); a training batch's loss is their mean over its questions.
+Every loss takes the student's scores S and the teacher's G, (questions, passages), with `mask` true where there is a
+passage. It returns one value per question, (questions,); the loss of a training batch is the mean over its questions.
 """
 
 from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-LOSSES = ("kl", "mse", "margin", "margin-mse", "bce", "infonce")
-
 
 def similarity(questions: Tensor, passages: Tensor, *, normalized: bool = False) -> Tensor:
-    """S = E(q)ᵀE(p)/√d (section 3.3) of vectors (…, d), broadcast over the rest.
+    """S = E(q)ᵀE(p)/√d (Izacard & Grave, section 3.3) of vectors (…, d), broadcast over the other dimensions.
 
-    Vectors of length one stand for vectors of length √d, as a LayerNorm makes them: S = √d · cos(q, p).
+    Normalized vectors are scored as if their length were √d, as a LayerNorm makes it: S = √d · cos(q, p).
 
     >>> similarity(torch.tensor([[1.0, 2.0, 0.0, 1.0]]), torch.tensor([[2.0, 1.0, 5.0, 0.0]]))
     tensor([2.])
@@ -27,7 +30,7 @@ def similarity(questions: Tensor, passages: Tensor, *, normalized: bool = False)
 
 
 def masked_log_softmax(scores: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
-    """log softmax(scores / temperature) over each question's real passages; 0 on the others."""
+    """log softmax(scores / temperature) over each question's passages, (questions, passages); 0 where there is none."""
     log = functional.log_softmax((scores / temperature).masked_fill(~mask, -torch.inf), dim=-1)
     return log.masked_fill(~mask, 0.0)
 
@@ -43,11 +46,12 @@ def kl(
 ) -> Tensor:
     """Σ_p G̃(p) · (log G̃(p) − log S̃(p)), with G̃ = softmax(G / teacher_temperature), S̃ = softmax(S / temperature).
 
-    Izacard & Grave, section 3.4. `per_passage` divides by the number of passages too, as the reference does (its
-    `KLDivLoss` averages over passages); Adam hardly notices, gradient clipping and weight decay do.
+    Izacard & Grave, section 3.4. `per_passage` also divides by the number of passages, as the reference implementation
+    does (its `KLDivLoss` averages over passages). Adam is nearly invariant to this factor; gradient clipping and weight
+    decay are not.
 
-    >>> kl(torch.zeros(1, 2), torch.tensor([[0.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
-    tensor([0.])
+    >>> kl(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]]))
+    tensor([0.1109])
     """
     log_target = masked_log_softmax(teacher, mask, teacher_temperature)
     log_student = masked_log_softmax(student, mask, temperature)
@@ -56,7 +60,11 @@ def kl(
 
 
 def mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Σ_p (S(p) − G(p))². Izacard & Grave, section 3.4, after Dehghani et al. (2017)."""
+    """Σ_p (S(p) − G(p))². Izacard & Grave, section 3.4, after Dehghani et al. (2017).
+
+    >>> mse(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]]), torch.tensor([[True, True]]))
+    tensor([5.])
+    """
     return ((student - teacher) * mask).square().sum(dim=-1)
 
 
@@ -71,8 +79,11 @@ def _differences(scores: Tensor) -> Tensor:
 def margin(student: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2) -> Tensor:
     """Σ_{p1,p2} max(0, γ − sign(G(p1) − G(p2)) · (S(p1) − S(p2))). Izacard & Grave, section 3.4.
 
-    The sum is over ordered pairs, as printed: a pair counts twice. Pairs that the teacher ties, a passage with itself
-    among them, would only add the constant γ; they are left out.
+    The sum is over ordered pairs, as in the paper, so every pair counts twice. Pairs with equal teacher scores (such as
+    a passage with itself) would only add the constant γ and are left out.
+
+    >>> margin(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[True, True]]))
+    tensor([2.4000])
     """
     order = _differences(teacher).sign()
     violation = functional.relu(gamma - order * _differences(student))
@@ -80,10 +91,14 @@ def margin(student: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2
 
 
 def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Mean over pairs p1 ≠ p2 of ((S(p1) − S(p2)) − (G(p1) − G(p2)))². Hofstätter et al. (2020), over all pairs."""
-    wrong = (_differences(student) - _differences(teacher)).square() * _pairs(mask)
+    """Mean over pairs p1 ≠ p2 of ((S(p1) − S(p2)) − (G(p1) − G(p2)))². Hofstätter et al. (2020), over all pairs.
+
+    >>> margin_mse(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]]))
+    tensor([1.])
+    """
+    error = (_differences(student) - _differences(teacher)).square() * _pairs(mask)
     n = mask.sum(dim=-1)
-    return wrong.sum(dim=(-2, -1)) / (n * (n - 1)).clamp(min=1)
+    return error.sum(dim=(-2, -1)) / (n * (n - 1)).clamp(min=1)
 
 
 def bce(
@@ -91,9 +106,13 @@ def bce(
 ) -> Tensor:
     """Mean over passages of α · H(y, σ(S)) + (1 − α) · T² · H(σ(G/T), σ(S/T)), H the binary cross-entropy.
 
-    Pointwise distillation as in Shakeri, Sethy & Cheng: hard labels y mixed with the soft ones of a teacher that reads
-    both texts together (G are its logits); T² keeps the gradient's size (Hinton et al., 2015). `alpha=1` is training
-    on hard labels alone, `alpha=0` on soft ones alone.
+    Pointwise distillation as in Shakeri, Sethy & Cheng: hard labels y, mixed with the soft labels of a cross-encoder
+    whose logits are G. T² keeps the scale of the gradient (Hinton et al., 2015). `alpha=1` trains on hard labels only,
+    `alpha=0` on soft labels only.
+
+    >>> student, labels = torch.tensor([[0.0, 0.0]]), torch.tensor([[True, False]])
+    >>> bce(student, student, torch.tensor([[True, True]]), labels)
+    tensor([0.6931])
     """
     cross_entropy = functional.binary_cross_entropy_with_logits
     hard = cross_entropy(student, labels.to(student.dtype), reduction="none") if alpha > 0 else 0.0
@@ -105,11 +124,85 @@ def bce(
 
 
 def infonce(scores: Tensor, positive: Tensor, excluded: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """−log softmax(S / T)[positive] over the passages of the whole batch: the supervised comparison.
+    """−log softmax(S / T)[positive] over all passages of the batch: supervised contrastive learning.
 
-    `scores` is (questions, all passages of the batch), `positive` (questions,) the column of each question's positive
-    passage; `excluded` is true on columns that are no negatives of that question: its other positives, the same
-    passage met again. van den Oord et al. (2018); in-batch negatives as in Karpukhin et al. (2020).
+    `scores` is (questions, passages of the batch) and `positive` (questions,) the column of each question's positive
+    passage. `excluded` is true for columns that are not negatives of that question: its other positives, and other
+    copies of the same passage. van den Oord et al. (2018); in-batch negatives as in Karpukhin et al. (2020).
+
+    >>> infonce(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([0]), torch.tensor([[False, False, True]]))
+    tensor([0.6931])
     """
     allowed = (scores / temperature).masked_fill(excluded, -torch.inf)
     return functional.cross_entropy(allowed, positive, reduction="none")
+
+
+def infonce_own_passages(
+    student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, *, temperature: float = 1.0
+) -> Tensor:
+    """InfoNCE of each question's first positive passage among its own passages only; the teacher is not used.
+
+    >>> labels = torch.tensor([[True, True, False]])
+    >>> infonce_own_passages(torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool), labels)
+    tensor([0.6931])
+    """
+    first = labels.int().argmax(dim=1)
+    columns = torch.arange(student.shape[1], device=student.device)
+    excluded = ~mask | (labels & (columns != first[:, None]))
+    return infonce(student, first, excluded, temperature=temperature)
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss and what it needs. `function` takes student, teacher, mask (and labels, if it uses them).
+
+    `pointwise` losses score passages one by one, so that a constant added to all scores matters. A `log_odds` loss also
+    reads scores as log-odds, which an inner product alone cannot express (see `calibration`). An `in_batch` loss
+    compares a question with the passages of the whole batch; its `function` is for evaluation, question by question.
+    """
+
+    function: Callable[..., Tensor]
+    description: str
+    source: str
+    needs_teacher: bool = True
+    needs_labels: bool = False
+    pointwise: bool = False
+    log_odds: bool = False
+    in_batch: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options of the function with their default values."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+LOSSES = {
+    "kl": LossSpec(
+        kl, "KL(G̃ ‖ S̃) of the softmax distributions over a question's passages", "Izacard & Grave, section 3.4"
+    ),
+    "mse": LossSpec(
+        mse, "squared difference of S and G, summed over passages", "Izacard & Grave, section 3.4", pointwise=True
+    ),
+    "margin": LossSpec(margin, "hinge on every pair that the teacher orders", "Izacard & Grave, section 3.4"),
+    "margin-mse": LossSpec(
+        margin_mse, "squared difference of the score differences of every pair", "Hofstätter et al. (2020)"
+    ),
+    "bce": LossSpec(
+        bce,
+        "binary cross-entropy with hard labels (weight α) and the teacher's sigmoid (weight 1 − α)",
+        "Shakeri, Sethy & Cheng",
+        needs_labels=True,
+        pointwise=True,
+        log_odds=True,
+    ),
+    "infonce": LossSpec(
+        infonce_own_passages,
+        "cross-entropy of a positive passage against in-batch negatives",
+        "van den Oord et al. (2018), Karpukhin et al. (2020)",
+        needs_teacher=False,
+        needs_labels=True,
+        in_batch=True,
+    ),
+}
+"""Every loss by the name that `--loss` takes."""

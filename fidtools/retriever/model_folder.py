@@ -1,10 +1,10 @@
-"""A retriever folder: written so that AutoModel (transformers) and SentenceTransformer load it too.
+"""A retriever folder, which AutoModel of transformers and SentenceTransformer load too.
 
 config.json, model.safetensors, tokenizer files   the transformer, as transformers writes it
-retriever.json                                    RetrieverSettings, and what the student is
-projection.safetensors                            the projection of its tokens, where there is one
+retriever.json                                    RetrieverSettings and the kind of the encoder (`student`)
+projection.safetensors                            the projection of the hidden states, if there is one
 modules.json, 1_Pooling/, …                       the same model for sentence-transformers
-passages/                                         the passages' encoder, where only the questions' was trained
+passages/                                         the passage encoder, if only the question encoder was trained
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
@@ -26,41 +25,41 @@ from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.retriever.sentence_transformers import (
-    read_foreign_settings,
+    read_sentence_transformers_settings,
     write_transformer_modules,
     write_word_modules,
 )
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
+from fidtools.retriever.tower import Tower
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
-Tower = tuple[nn.Module, Any, RetrieverSettings]
-"""An encoder, its tokenizer and its settings."""
 
 
 def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any) -> Tower:
-    """The encoder, tokenizer and settings of a folder or a hub name, on the CPU in float32.
+    """The encoder, tokenizer and settings of a folder or hub name, on the CPU in float32.
 
-    `changes` replace settings; a transformer without any starts with the paper's. Raises FidtoolsError when it cannot
-    be loaded, UsageError when a length asked for is beyond what the model can read.
+    `changes` are RetrieverSettings fields that replace the folder's; a transformer without `retriever.json` starts from
+    the default settings. Raises FidtoolsError when it cannot be loaded, UsageError when a requested maximum length
+    exceeds what the model can read.
     """
     path = resolve_model(name)
     folder = Path(path)
-    own = folder / "retriever.json"
-    record = orjson.loads(own.read_bytes()) if own.exists() else {}
+    settings_file = folder / "retriever.json"
+    record = orjson.loads(settings_file.read_bytes()) if settings_file.exists() else {}
     student = record.pop("student", "transformer")
     with loading(name):
         if student == "transformer":
             return _load_transformer(path, _settings(folder, record), dropout, changes)
-        encoder, tokenizer = _load_words(folder, student, dropout or 0.0)
-    settings = replace(parse_settings(record, own), **changes)
+        encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
+    settings = replace(parse_settings(record, settings_file), **changes)
     encoder.pooling = settings.pooling
-    return encoder, tokenizer, settings
+    return Tower(encoder, tokenizer, settings)
 
 
 def _settings(folder: Path, record: dict[str, Any]) -> RetrieverSettings:
     if record:
         return parse_settings(record, folder / "retriever.json")
-    return read_foreign_settings(folder) if (folder / "modules.json").exists() else RetrieverSettings()
+    return read_sentence_transformers_settings(folder) if (folder / "modules.json").exists() else RetrieverSettings()
 
 
 def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | None, changes: dict[str, Any]) -> Tower:
@@ -72,37 +71,37 @@ def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | N
     kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     model, report = kind.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
     if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
-        raise DataError(f"{len(missing)} weights are missing, among them {missing[0]}", path=path)
+        raise DataError(f"{len(missing)} weights are missing, such as {missing[0]}", path=path)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    settings = _within_limits(settings, changes, _longest(tokenizer, config))
+    settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, config))
     encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(Path(path)))
-    return encoder.eval(), tokenizer, settings
+    return Tower(encoder.eval(), tokenizer, settings)
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
     names = [name for name in DROPOUTS if hasattr(config, name)]
     if not names:
-        raise UsageError(f"a {config.model_type} model has no dropout to set")
+        raise UsageError(f"a {config.model_type} model has no dropout setting")
     for name in names:
         setattr(config, name, dropout)
 
 
-def _longest(tokenizer: Any, config: Any) -> int:
-    """How many tokens the model can read. RoBERTa's kin count positions from behind the padding's."""
+def _max_tokens(tokenizer: Any, config: Any) -> int:
+    """The largest number of tokens that the model can read."""
     positions = getattr(config, "max_position_embeddings", None) or 1 << 20
     if config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}:
-        positions -= config.pad_token_id + 1
+        positions -= config.pad_token_id + 1  # their positions start after that of the padding token
     return int(min(positions, tokenizer.model_max_length))
 
 
-def _within_limits(settings: RetrieverSettings, changes: dict[str, Any], longest: int) -> RetrieverSettings:
+def _limit_lengths(settings: RetrieverSettings, changes: dict[str, Any], limit: int) -> RetrieverSettings:
     for name in ("question_maxlength", "passage_maxlength"):
-        asked = changes.get(name)
-        if asked is not None and asked > longest:
-            raise UsageError(f"{name.replace('_', ' ')} {asked}: this model reads at most {longest} tokens")
-        if getattr(settings, name) > longest:
-            log.info("%s: %d, the most that this model reads", name.replace("_", " "), longest)
-            changes = {name: longest} | changes
+        requested = changes.get(name)
+        if requested is not None and requested > limit:
+            raise UsageError(f"{name.replace('_', ' ')} {requested}: this model reads at most {limit} tokens")
+        if getattr(settings, name) > limit:
+            log.info("%s set to %d, the maximum of this model", name.replace("_", " "), limit)
+            changes = {name: limit} | changes
     return replace(settings, **changes)
 
 
@@ -117,7 +116,7 @@ def _load_projection(folder: Path) -> TokenProjection | None:
     return projection
 
 
-def _load_words(folder: Path, student: str, dropout: float) -> tuple[WordEncoder, WordTokenizer]:
+def _load_word_encoder(folder: Path, student: str, dropout: float) -> tuple[WordEncoder, WordTokenizer]:
     words = orjson.loads((folder / "0_WordEmbeddings" / "whitespacetokenizer_config.json").read_bytes())
     vectors = load_file(folder / "0_WordEmbeddings" / "model.safetensors")["emb_layer.weight"]
     if student not in ("lstm", "cnn"):
@@ -143,8 +142,8 @@ def _load_cnn(folder: Path) -> WordCNN:
 
 
 def save_tower(folder: Path, tower: Tower) -> None:
-    """Write a retriever into an existing folder. The bytes depend on the weights and settings only."""
-    encoder, tokenizer, settings = tower
+    """Write a tower into an existing folder. The bytes depend on its weights, tokenizer and settings only."""
+    encoder, tokenizer, settings = tower.encoder, tower.tokenizer, tower.settings
     if isinstance(encoder, WordEncoder):
         student = "lstm" if isinstance(encoder.layers, WordLSTM) else "cnn"
         write_word_modules(folder, encoder, tokenizer, settings)

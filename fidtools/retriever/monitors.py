@@ -1,4 +1,4 @@
-"""How close the student's ranking is to the teacher's on the whole dev set (paper, appendix A.2)."""
+"""Agreement of the student's ranking with the teacher's on the dev set (Izacard & Grave, appendix A.2)."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from numpy.typing import NDArray
 from fidtools.compute.ranks import gather
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever.losses import kl
-from fidtools.retriever.targets import Floats
+from fidtools.typing import Floats, Ints
 
 DEPTHS = (1, 5, 20)
 Scored = tuple[float, Floats, NDArray[np.float32]]
-"""A question's loss, the teacher's scores (n,) and the student's (n,)."""
+"""A question's loss, its teacher scores (n,) and its student scores (n,)."""
 
 
 def monitor(scored: Sequence[Scored], temperature: float = 1.0, teacher_temperature: float = 1.0) -> dict[str, float]:
-    """Means over all ranks' questions: loss, KL, inversions, and for k = 1, 5, 20 overlap@k and cover@k.
+    """Means over the questions of all ranks: loss, KL, inversions, and overlap@k and cover@k for k = 1, 5, 20.
 
-    A question counts for k only when it has more than k passages. Equal scores of the student count against it.
+    Only questions with more than k passages count for k. Ties in the student's scores count as errors.
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
 
-    def note(name: str, values: NDArray[np.float64] | NDArray[np.int64]) -> None:
+    def add(name: str, values: Floats | Ints) -> None:
         sums[name] += float(values.sum())
         counts[name] += len(values)
 
-    note("loss", np.array([loss for loss, _, _ in scored]))
-    for teacher, student in _by_size(scored):
+    add("loss", np.array([loss for loss, _, _ in scored]))
+    for teacher, student in _by_passage_count(scored):
         mask = torch.ones(teacher.shape, dtype=torch.bool)
         scores = torch.from_numpy(student), torch.from_numpy(teacher)
-        note("kl", kl(*scores, mask, temperature=temperature, teacher_temperature=teacher_temperature).numpy())
-        note("inversions", inversions(teacher, student))
+        add("kl", kl(*scores, mask, temperature=temperature, teacher_temperature=teacher_temperature).numpy())
+        add("inversions", inversions(teacher, student))
         for k in DEPTHS:
             if k < teacher.shape[1]:
-                note(f"overlap@{k}", topk_overlap(teacher, student, k))
-                note(f"cover@{k}", cover_depth(teacher, student, k))
+                add(f"overlap@{k}", topk_overlap(teacher, student, k))
+                add(f"cover@{k}", cover_depth(teacher, student, k))
     return _means(sums, counts)
 
 
-def _by_size(scored: Sequence[Scored]) -> list[tuple[Floats, Floats]]:
+def _by_passage_count(scored: Sequence[Scored]) -> list[tuple[Floats, Floats]]:
     groups: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
     for _, teacher, student in scored:
         groups[len(teacher)].append((teacher, student.astype(np.float64)))

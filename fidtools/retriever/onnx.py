@@ -1,4 +1,4 @@
-"""A transformer retriever as an ONNX graph: token ids and mask in, vectors out, checked against the model."""
+"""Export of a transformer retriever to ONNX: token ids and mask in, vectors out, checked against the model."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_of
+from fidtools.compute.batching import padding_id
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.encoding import Retriever, finish, load_retriever
+from fidtools.retriever.encoding import Retriever, load_retriever, normalized
 from fidtools.retriever.settings import RetrieverSettings
 
 OPSET = 18
 TOLERANCE = 1e-4
-ONE_FILE = 400_000_000
-"""The most parameters that go into the graph's own file, which must stay below 2 GB."""
+MAX_EMBEDDED_PARAMETERS = 400_000_000
+"""The most parameters that are stored in the graph's own file, which must stay below 2 GB."""
 
 
-class _Whole(nn.Module):
-    """Encoder, pooling and normalisation in one."""
+class _EncoderWithNormalization(nn.Module):
+    """Encoder, pooling and normalization as one module."""
 
     def __init__(self, encoder: TransformerEncoder, settings: RetrieverSettings) -> None:
         super().__init__()
         self.encoder, self.settings = encoder, settings
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return finish(self.encoder.with_mask(input_ids, attention_mask), self.settings)
+        return normalized(self.encoder.with_mask(input_ids, attention_mask), self.settings)
 
 
-def convert(source: PathLike, target: PathLike) -> None:
-    """Write `model.onnx`, the tokenizer and `retriever.json` of retriever `source` into folder `target`.
+def export_onnx(source: PathLike, target: PathLike) -> None:
+    """Write `model.onnx`, the tokenizer and `retriever.json` of the retriever `source` to the folder `target`.
 
-    Inputs `input_ids`, `attention_mask` (n, l) int64; output `sentence_embedding` (n, d) float32. A retriever whose
-    passages have an encoder of their own gets a second graph, `passages.onnx`. Raises UsageError for students that are
-    no transformers, FidtoolsError when onnxruntime does not give the model's vectors to 1e-4 of their size.
+    The inputs are `input_ids` and `attention_mask`, (n, l) int64; the output is `sentence_embedding`, (n, d) float32. A
+    retriever with a separate passage encoder gets a second graph, `passages.onnx`. Raises UsageError for LSTM and CNN
+    encoders, FidtoolsError when the relative difference of onnxruntime's vectors from the model's exceeds 1e-4.
     """
     if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
         raise MissingExtraError("converting to ONNX", "onnx")
@@ -51,16 +51,17 @@ def convert(source: PathLike, target: PathLike) -> None:
         towers = {"model.onnx": retriever.question_tower}
         if retriever.passage_tower is not retriever.question_tower:
             towers["passages.onnx"] = retriever.passage_tower
-        for name, (encoder, tokenizer, settings) in towers.items():
+        for name, tower in towers.items():
+            encoder = tower.encoder
             if not isinstance(encoder, TransformerEncoder):
-                raise UsageError(f"{source}: only transformers are converted to ONNX, this is a small student")
-            _export(_Whole(encoder, settings).eval(), folder / name)
+                raise UsageError(f"{source}: an LSTM or CNN cannot be exported to ONNX, only transformers can")
+            _export(_EncoderWithNormalization(encoder, tower.settings).eval(), folder / name)
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
-            tokenizer.save_pretrained(folder)
+            tower.tokenizer.save_pretrained(folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
-    log.info("%s: onnxruntime gives the same vectors to %.1g", target, difference)
+    log.info("%s: largest relative difference of onnxruntime's vectors: %.1g", target, difference)
 
 
 def _export(model: nn.Module, path: Path) -> None:
@@ -70,7 +71,7 @@ def _export(model: nn.Module, path: Path) -> None:
     sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=4096)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own deprecated parts
+        warnings.simplefilter("ignore")  # the exporter warns of deprecations in its own code
         torch.onnx.export(
             model,
             (ids, mask),
@@ -79,14 +80,14 @@ def _export(model: nn.Module, path: Path) -> None:
             output_names=["sentence_embedding"],
             dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
             opset_version=OPSET,
-            external_data=sum(p.numel() for p in model.parameters()) > ONE_FILE,
+            external_data=sum(p.numel() for p in model.parameters()) > MAX_EMBEDDED_PARAMETERS,
             dynamo=True,
             verbose=False,
         )
 
 
 def largest_difference(retriever: Retriever, encoder: TransformerEncoder, path: Path) -> float:
-    """How far onnxruntime's vectors are from the model's, at worst, in parts of the largest component."""
+    """The largest difference of onnxruntime's vectors from the model's, relative to the largest component."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -96,9 +97,9 @@ def largest_difference(retriever: Retriever, encoder: TransformerEncoder, path: 
     for texts, tokens in ((1, 3), (3, 9), (5, 31)):
         ids = torch.randint(0, vocabulary, (texts, tokens), generator=generator)
         mask = (torch.arange(tokens) < torch.linspace(2, tokens, texts).round()[:, None]).long()
-        ids = ids.masked_fill(mask == 0, pad_of(retriever.question_tower[1]))
+        ids = ids.masked_fill(mask == 0, padding_id(retriever.question_tower.tokenizer))
         with torch.inference_mode():
-            expected = finish(encoder(ids, mask), retriever.settings).numpy()
+            expected = normalized(encoder(ids, mask), retriever.settings).numpy()
         (found,) = session.run(["sentence_embedding"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
         worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
     return worst

@@ -1,8 +1,8 @@
-"""The files that let sentence-transformers load a retriever folder and give the same vectors, with its own modules.
+"""The files with which sentence-transformers loads a retriever folder, using only its own modules, to the same vectors.
 
-Transformer students: the model at the root, then pooling. A projection with its LayerNorm on every token is written as
-three standard modules: LN(x) = γ·√d·c/|c'| + β, where c is x without its mean (a linear map, folded into the
-projection) and c' is c with the constant √(d·ε) appended, so that its L2 norm is LayerNorm's √(d·(var + ε)).
+A transformer is stored at the root, followed by pooling. A projection with its LayerNorm is written as three standard
+modules: LN(x) = γ·√d·c/|c'| + β. Here c is x minus its mean, a linear map that is folded into the projection, and c' is
+c with the constant √(d·ε) appended, so that its L2 norm is LayerNorm's √(d·(var + ε)).
 """
 
 from __future__ import annotations
@@ -27,39 +27,40 @@ LIBRARY = "sentence_transformers.models"
 NO_ACTIVATION = "torch.nn.modules.linear.Identity"
 
 
-class _Modules:
-    """Collects a folder's modules in order and writes `modules.json`."""
+class _ModuleList:
+    """The modules of a folder in order, as in `modules.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.entries = folder, list[dict[str, Any]]()
 
-    def add(self, name: str, kind: str | None = None, *, root: bool = False) -> Path:
+    def add(self, name: str, *, root: bool = False) -> Path:
+        """The new folder of another module, or the root itself."""
         number = len(self.entries)
         path = "" if root else f"{number}_{name}"
-        self.entries.append({"idx": number, "name": str(number), "path": path, "type": f"{LIBRARY}.{kind or name}"})
+        self.entries.append({"idx": number, "name": str(number), "path": path, "type": f"{LIBRARY}.{name}"})
         (self.folder / path).mkdir(exist_ok=True)
         return self.folder / path
 
-    def finish(self) -> None:
+    def write(self) -> None:
         write_json(self.folder / "modules.json", self.entries)
 
 
 def write_transformer_modules(folder: Path, encoder: TransformerEncoder, settings: RetrieverSettings) -> None:
-    """Describe a transformer student, whose model and tokenizer are already at the root of `folder`."""
-    modules = _Modules(folder)
+    """Write the files of a transformer encoder whose model and tokenizer are already at the root of `folder`."""
+    modules = _ModuleList(folder)
     root = modules.add("Transformer", root=True)
     limits = {"max_seq_length": settings.passage_maxlength, "do_lower_case": False}
     write_json(root / "sentence_bert_config.json", limits)
     if encoder.projection is not None:
         _write_projection(modules, encoder.projection)
-    _finish(modules, encoder.dim, settings)
+    _write_pooling(modules, encoder.dim, settings)
 
 
 def write_word_modules(
     folder: Path, encoder: WordEncoder, tokenizer: WordTokenizer, settings: RetrieverSettings
 ) -> None:
-    """Describe an LSTM or CNN student and write its weights."""
-    modules = _Modules(folder)
+    """Write the files of an LSTM or CNN encoder, weights included."""
+    modules = _ModuleList(folder)
     _write_words(modules.add("WordEmbeddings"), encoder, tokenizer, settings.passage_maxlength)
     layers = encoder.layers
     if isinstance(layers, WordLSTM):
@@ -74,7 +75,7 @@ def write_word_modules(
         path = modules.add("CNN")
         write_json(path / "cnn_config.json", shape | {"kernel_sizes": layers.widths, "stride_sizes": None})
         _save(path, layers.state_dict())
-    _finish(modules, encoder.dim, settings)
+    _write_pooling(modules, encoder.dim, settings)
 
 
 def _write_words(path: Path, encoder: WordEncoder, tokenizer: WordTokenizer, maxlength: int) -> None:
@@ -86,7 +87,7 @@ def _write_words(path: Path, encoder: WordEncoder, tokenizer: WordTokenizer, max
     _save(path, {"emb_layer.weight": encoder.words.weight})
 
 
-def _write_projection(modules: _Modules, projection: TokenProjection) -> None:
+def _write_projection(modules: _ModuleList, projection: TokenProjection) -> None:
     proj, norm = projection.proj, projection.norm
     dim, hidden = proj.out_features, proj.in_features
     weight, bias = proj.weight.double(), proj.bias.double()
@@ -99,7 +100,7 @@ def _write_projection(modules: _Modules, projection: TokenProjection) -> None:
     _write_dense(modules, scaled, norm.bias.double())
 
 
-def _write_dense(modules: _Modules, weight: torch.Tensor, bias: torch.Tensor) -> None:
+def _write_dense(modules: _ModuleList, weight: torch.Tensor, bias: torch.Tensor) -> None:
     path = modules.add("Dense")
     shape = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": True}
     on_tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
@@ -107,14 +108,14 @@ def _write_dense(modules: _Modules, weight: torch.Tensor, bias: torch.Tensor) ->
     _save(path, {"linear.weight": weight.float(), "linear.bias": bias.float()})
 
 
-def _finish(modules: _Modules, dim: int, settings: RetrieverSettings) -> None:
+def _write_pooling(modules: _ModuleList, dim: int, settings: RetrieverSettings) -> None:
     chosen = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
     flags = {f"pooling_mode_{name}": how == settings.pooling for how, name in chosen.items()}
     pooling = {"word_embedding_dimension": dim, "pooling_mode_mean_sqrt_len_tokens": False} | flags
     write_json(modules.add("Pooling") / "config.json", pooling)
     if settings.normalize:
         modules.add("Normalize")
-    modules.finish()
+    modules.write()
     prompts = {"query": settings.question_text(""), "document": settings.passage_format.format(title="", text="")}
     similarity = "cosine" if settings.normalize else "dot"
     about = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": similarity}
@@ -125,29 +126,29 @@ def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path / "model.safetensors")
 
 
-def read_foreign_settings(folder: Path) -> RetrieverSettings:
-    """The settings of a folder that sentence-transformers wrote: its pooling, normalisation, prompts and length.
+def read_sentence_transformers_settings(folder: Path) -> RetrieverSettings:
+    """The pooling, normalization and prompts of a folder that sentence-transformers wrote.
 
-    Raises FidtoolsError when it has modules other than a transformer, pooling and normalisation.
+    Raises FidtoolsError when it has modules other than a transformer, pooling and normalization.
     """
     modules = orjson.loads((folder / "modules.json").read_bytes())
     paths = {entry["type"].rsplit(".", 1)[1]: folder / entry["path"] for entry in modules}
     if unknown := paths.keys() - {"Transformer", "Pooling", "Normalize"}:
-        hint = "a transformer with pooling, and perhaps normalisation, can be loaded"
-        raise FidtoolsError(f"{folder}: has a module of another kind: {', '.join(sorted(unknown))}", hint=hint)
+        hint = "only a transformer with pooling and optional normalization can be loaded"
+        raise FidtoolsError(f"{folder}: unsupported module: {', '.join(sorted(unknown))}", hint=hint)
     if "Pooling" not in paths:
-        raise FidtoolsError(f"{folder}: modules.json names no pooling")
+        raise FidtoolsError(f"{folder}: no pooling module in modules.json")
     about = folder / "config_sentence_transformers.json"
     prompts = (orjson.loads(about.read_bytes()).get("prompts") or {}) if about.exists() else {}
     return RetrieverSettings(
         pooling=_read_pooling(paths["Pooling"] / "config.json"),
         normalize="Normalize" in paths,
-        question_format=_escaped(prompts.get("query")) + "{question}",
-        passage_format=_escaped(prompts.get("document")) + "{title} {text}",
+        question_format=_escape_braces(prompts.get("query")) + "{question}",
+        passage_format=_escape_braces(prompts.get("document")) + "{title} {text}",
     )
 
 
-def _escaped(prompt: str | None) -> str:
+def _escape_braces(prompt: str | None) -> str:
     return (prompt or "").replace("{", "{{").replace("}", "}}")
 
 
@@ -157,5 +158,5 @@ def _read_pooling(path: Path) -> Pooling:
     chosen = config.get("pooling_mode") or [how for how, name in flags.items() if config.get(f"pooling_mode_{name}")]
     names = [chosen] if isinstance(chosen, str) else list(chosen)
     if len(names) != 1 or names[0] not in flags:
-        raise DataError("only cls, mean or max pooling can be loaded", path=path, value=names)
+        raise DataError("unsupported pooling: must be cls, mean or max", path=path, value=names)
     return cast(Pooling, names[0])

@@ -1,4 +1,4 @@
-"""What a retriever is besides its weights: how text is written, cut and pooled. Kept with the model."""
+"""The settings of a retriever, kept in its folder: text formats, lengths and pooling."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PASSAGE_FORMAT = "title: {title} context: {text}"
 
 @dataclass(frozen=True)
 class RetrieverSettings:
-    """The defaults are the paper's (section 3.3, appendix A.2) and FiD's lengths.
+    """The defaults are those of Izacard & Grave (section 3.3, appendix A.2) with FiD's maximum lengths, in tokens.
 
-    `pad` is for checkpoints trained without attention masks: texts are padded to their length limit and the padding is
-    read like words.
+    `pad_questions` and `pad_passages` are for released checkpoints that were trained without attention masks: texts are
+    padded to the maximum length, and the padding is encoded like any token.
     """
 
     pooling: Pooling = "cls"
@@ -32,26 +32,26 @@ class RetrieverSettings:
     pad_passages: bool = False
 
     def question_text(self, question: str) -> str:
-        """The question as the encoder reads it."""
+        """The text of a question for the encoder."""
         return self.question_format.format(question=question)
 
     def passage_text(self, passage: Passage) -> str:
-        """The passage as the encoder reads it; a passage without a title has an empty one."""
+        """The text of a passage for the encoder; a missing title is empty."""
         return self.passage_format.format(title=passage.title, text=passage.text)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as kept in `retriever.json`."""
+        """The settings as in `retriever.json`."""
         return asdict(self)
 
 
 def parse_settings(record: dict[str, Any], path: PathLike) -> RetrieverSettings:
-    """Settings from `retriever.json`. Raises DataError for unknown names and impossible values."""
+    """Settings from the object in `retriever.json`. Raises DataError for unknown names and invalid values."""
     try:
         settings = RetrieverSettings(**record)
         settings.question_text("")
         settings.passage_text(Passage(None, ""))
     except (TypeError, KeyError, IndexError, ValueError) as error:
-        raise DataError(f"not a retriever's settings: {error}", path=path) from error
+        raise DataError(f"invalid retriever settings: {error}", path=path) from error
     if settings.pooling not in POOLINGS:
         raise DataError(f"must be one of {', '.join(POOLINGS)}", path=path, field="pooling", value=settings.pooling)
     for name in ("question_maxlength", "passage_maxlength"):

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from fidtools.compute.device import Precision
-from fidtools.encoders.new_word_encoder import StudentSize, describe_size, start_vectors
+from fidtools.compute.device import Compute
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.vocabulary import StudentSize, new_vocabulary
+from fidtools.encoders.word_encoders import Kind, describe_size, new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 
 
 def start_from(
     name: str,
     *,
-    precision: Precision,
+    compute: Compute,
     dropout: float | None,
     projection: int | None,
     freeze_passages: bool,
@@ -33,8 +35,8 @@ def start_from(
 
     Raises UsageError when it has a projection of another size, or cannot recompute its activations.
     """
-    retriever = load_trainable(name, precision=precision, dropout=dropout, **changes)
-    encoder = retriever.question_tower[0]
+    retriever = load_trainable(name, compute=compute, dropout=dropout, **changes)
+    encoder = retriever.question_tower.encoder
     if projection is not None:
         if freeze_passages:
             raise UsageError("--freeze-passages keeps the passages' vectors, which a new --projection would change")
@@ -42,8 +44,8 @@ def start_from(
     if gradient_checkpointing:
         _recompute(encoder)
     if freeze_passages and retriever.passage_tower is retriever.question_tower:
-        own = (copy.deepcopy(encoder), *retriever.question_tower[1:])
-        retriever = Retriever(own, retriever.passage_tower, precision=precision)
+        own = replace(retriever.question_tower, encoder=copy.deepcopy(encoder))
+        retriever = Retriever(own, retriever.passage_tower, compute=compute)
     return retriever
 
 
@@ -69,18 +71,18 @@ def new_word_student(
     train: str,
     size: StudentSize,
     *,
-    precision: Precision,
+    compute: Compute,
     dropout: float | None,
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained student with the words of `start_vectors`. Without prefixes: its words are its own."""
+    """An untrained student with the words of `new_vocabulary`. Without prefixes: its words are its own."""
     torch.manual_seed(seed)
-    vocabulary, vectors = start_vectors(train, size)
-    encoder = new_student(kind, vectors, size.hidden, dropout=dropout or 0.0)
+    vocabulary, vectors = new_vocabulary(train, size)
+    encoder = new_word_encoder(kind, vectors, size.hidden, dropout=dropout or 0.0)
     encoder.words.requires_grad_(not size.freeze_words)
     log.info("%s student: %s", kind, describe_size(encoder))
     plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
-    tower = (encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
-    encoder.pooling = tower[2].pooling
-    return Retriever(tower, precision=precision)
+    tower = Tower(encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
+    encoder.pooling = tower.settings.pooling
+    return Retriever(tower, compute=compute)

@@ -1,25 +1,26 @@
-"""What the student is to learn: the teachers' scores, mixed, and checked before anything is trained on them."""
+"""Training targets: the scores of one teacher or a mixture of several, checked before training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.logs import log
+from fidtools.typing import Floats
 
-Floats = NDArray[np.float64]
 SCORE = "score"
-FLAT, FAINT = 0.99, 0.9
-"""Share of its passages that a target may effectively hold before it counts as uniform, and before it is warned of:
-a retriever that learns targets of 99.9% forgets how to rank (docs/results-retriever.md)."""
+MAX_UNIFORM_SHARE, WARN_UNIFORM_SHARE = 0.99, 0.9
+"""Largest perplexity of a target, as a share of its passages, before training is refused and before a warning.
+
+Nearly uniform targets make a retriever forget how to rank: see docs/results-retriever.md, where it was 99.9%.
+"""
 
 
 def parse_teacher(text: str) -> dict[str, float]:
-    """The teachers of `attention` or `attention=0.7,bm25=0.3`, with their weights. Raises UsageError."""
+    """The names and weights in `attention` or `attention=0.7,bm25=0.3`. Raises UsageError for anything else."""
     teachers: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))
@@ -33,21 +34,21 @@ def parse_teacher(text: str) -> dict[str, float]:
 
 
 def teacher_scores(question: Question, count: int, teachers: Mapping[str, float]) -> Floats:
-    """G for the first `count` passages, (n,). One teacher's scores as they are; several: their weighted z-scores.
+    """G of the first `count` passages, (n,): one teacher's scores as they are, or the weighted mean of z-scores.
 
-    Raises DataError for a passage that a teacher has not scored, and for `score`s of different origin.
+    Raises DataError for a passage without a teacher's score, and for values of `score` by different tools.
     """
     passages = (question.ctxs or [])[:count]
     if not passages:
-        raise question.error("no passages to learn from", "ctxs", question.id)
-    columns = {name: _column(question, passages, name) for name in teachers}
+        raise question.error("question without passages", "ctxs", question.id)
+    columns = {name: _scores_by(question, passages, name) for name in teachers}
     if len(columns) == 1:
         return next(iter(columns.values()))
-    mixed: Floats = sum((teachers[name] * _standardized(column) for name, column in columns.items()), np.zeros(1))
+    mixed: Floats = sum((teachers[name] * _z_scores(column) for name, column in columns.items()), np.zeros(1))
     return mixed / sum(teachers.values())
 
 
-def _column(question: Question, passages: Sequence[Passage], name: str) -> Floats:
+def _scores_by(question: Question, passages: Sequence[Passage], name: str) -> Floats:
     if name == SCORE:
         _check_origin(question, passages)
     values = [p.score if name == SCORE else p.scores.get(name) for p in passages]
@@ -57,33 +58,33 @@ def _column(question: Question, passages: Sequence[Passage], name: str) -> Float
         raise question.error("missing", field, hint=_missing_hint(passages, name, place))
     column = np.array(values, dtype=np.float64)
     if not np.isfinite(column).all():
-        raise question.error("a target must be finite", f"ctxs[].{name}", values)
+        raise question.error("scores must be finite", f"ctxs[].{name}", values)
     return column
 
 
 def _missing_hint(passages: Sequence[Passage], name: str, place: int) -> str:
     if place > 1:
-        return f"only the first {place} passages are scored: --n-passages {place}, or score them all"
+        return f"only the first {place} passages are scored: use --n-passages {place}, or score all passages"
     known = sorted({key for passage in passages for key in passage.scores}) or ["none"]
-    return f"scores here: {', '.join(known)}; --teacher {SCORE} takes the field `score`, whatever it is"
+    return f"available scores: {', '.join(known)}; --teacher {SCORE} uses the field `score`"
 
 
 def _check_origin(question: Question, passages: Sequence[Passage]) -> None:
-    """`score` must be one and the same tool's for all passages, where their `scores` tell."""
+    """Raise DataError when the passages' `scores` show that their `score` values come from different tools."""
     origins = [{name for name, value in p.scores.items() if value == p.score} for p in passages if p.scores]
     if origins and (len(origins) < len(passages) or not set.intersection(*origins)):
-        hint = "name the teacher: --teacher attention; and score all passages with one tool"
+        hint = "name one teacher, such as --teacher attention, and score all passages with it"
         raise question.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)
 
 
-def _standardized(column: Floats) -> Floats:
-    spread = column.std()
-    centred: Floats = column - column.mean()
-    return centred / spread if spread > 0 else centred
+def _z_scores(scores: Floats) -> Floats:
+    std = scores.std()
+    centred: Floats = scores - scores.mean()
+    return centred / std if std > 0 else centred
 
 
-def effective_number(scores: Floats, temperature: float = 1.0) -> float:
-    """exp of the entropy of softmax(scores / temperature): how many passages the target is spread over."""
+def perplexity(scores: Floats, temperature: float = 1.0) -> float:
+    """exp of the entropy of softmax(scores / temperature): n if it is uniform over n passages, 1 if on a single one."""
     shifted = (scores - scores.max()) / temperature
     weights = np.exp(shifted)
     probabilities = weights / weights.sum()
@@ -92,50 +93,49 @@ def effective_number(scores: Floats, temperature: float = 1.0) -> float:
 
 
 def check_targets(targets: Sequence[Floats], temperature: float | None, path: str) -> None:
-    """Refuse targets that teach nothing or that mix scales; the reference trained on them in silence.
+    """Refuse targets without information and targets on mixed scales; the reference implementation trained on them.
 
-    Raises DataError when nearly all of the questions' targets are uniform, and when in most questions passages share
-    one and the same score, as unscored ones do that were given a default. With a `temperature`, for targets that are a
-    softmax, nearly uniform ones raise FidtoolsError, or are warned of.
+    Raises DataError when most targets are constant, and when in most of them several passages share an extreme score,
+    as happens when passages that were not scored get a default value. `temperature` is that of the softmax, or None for
+    losses without one. It makes nearly uniform targets raise FidtoolsError, or log a warning.
     """
     several = [scores for scores in targets if len(scores) > 1]
     if not several:
-        raise DataError("every question has a single passage: there is no ranking to learn", path=path)
+        raise DataError("every question has a single passage, so there is no ranking to learn", path=path)
     constant = sum(np.ptp(scores) == 0 for scores in several)
     if constant > len(several) / 2:
         raise DataError(
             f"uniform targets: all passages have the same score in {constant} of {len(several)} questions",
             path=path,
-            hint="was the file scored by the teacher? fidtools score-attn writes `attention`",
+            hint="score the passages with a teacher first: fidtools score-attn writes `attention`",
         )
     if (repeated := sum(_has_default(scores) for scores in several)) > len(several) / 2:
         raise DataError(
             f"mixed scales: in {repeated} of {len(several)} questions many passages share one score, others do not",
             path=path,
-            hint="passages that the teacher has not read got a default somewhere: score them all, or --n-passages",
+            hint="passages that were not scored probably got a default: score all passages, or use --n-passages",
         )
-    if temperature is None:
-        return
-    _check_flatness(several, temperature, path)
+    if temperature is not None:
+        _check_perplexity(several, temperature, path)
 
 
-def _check_flatness(targets: Sequence[Floats], temperature: float, path: str) -> None:
-    """Warn of targets that prefer little at this temperature; raise FidtoolsError where that is next to nothing."""
-    share = float(np.median([effective_number(scores, temperature) / len(scores) for scores in targets]))
-    if share <= FAINT:
+def _check_perplexity(targets: Sequence[Floats], temperature: float, path: str) -> None:
+    """Warn of nearly uniform targets at this temperature; raise FidtoolsError where they are practically uniform."""
+    share = float(np.median([perplexity(scores, temperature) / len(scores) for scores in targets]))
+    if share <= WARN_UNIFORM_SHARE:
         return
-    spread = float(np.median([scores.std() for scores in targets]))
-    problem = f"{path}: nearly uniform targets: the median one is spread over {100 * share:.2f}% of its passages"
-    hint = f"the scores differ by {spread:.3g} (standard deviation); try --teacher-temperature {spread:.2g}"
-    if share > FLAT:
+    std = float(np.median([scores.std() for scores in targets]))
+    problem = f"{path}: nearly uniform targets: their median perplexity is {100 * share:.2f}% of the number of passages"
+    hint = f"the standard deviation of the scores is {std:.3g}; try --teacher-temperature {std:.2g}"
+    if share > MAX_UNIFORM_SHARE:
         raise FidtoolsError(problem, hint=hint)
     log.warning("%s\n  %s", problem, hint)
 
 
 def _has_default(scores: Floats) -> bool:
-    """Whether a fifth of the passages, two at least, share one score beyond all others', which differ from each other.
+    """Whether a fifth of the passages, at least two, share the lowest or highest score while all others differ.
 
-    Scores of low precision tie too, but anywhere and more than once.
+    Scores of low precision have ties too, but several and not only at the extremes.
     """
     values, counts = np.unique(scores, return_counts=True)
     if len(values) < 3 or np.count_nonzero(counts > 1) != 1:

@@ -14,7 +14,8 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import Labels, relevance
-from fidtools.retriever.targets import Floats, effective_number, teacher_scores
+from fidtools.retriever.targets import perplexity, teacher_scores
+from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))
 """0.001 … 100, four a decade."""
@@ -76,7 +77,7 @@ def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, t
         found.questions += 1
         found.uniform += len(scores) > 1 and float(np.ptp(scores)) == 0.0
         columns["passages"].append(len(scores))
-        columns["effective"].append(effective_number(scores, temperature))
+        columns["effective"].append(perplexity(scores, temperature))
         lengths = np.array([float(len(passage.text)) for passage in passages])
         _note(columns["length"], _correlation(scores, lengths))
         before = [passage.scores.get("previous", passage.scores.get("bm25")) for passage in passages]

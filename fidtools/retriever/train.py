@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fidtools.compute.device import choose_device
-from fidtools.encoders.new_word_encoder import StudentSize, refuse_words
+from fidtools.compute.device import Compute, choose_device
+from fidtools.encoders.vocabulary import StudentSize, refuse_words
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant
@@ -68,12 +68,13 @@ def _check(loss: Loss, options: Mapping[str, Any]) -> None:
 
 def _start(options: Mapping[str, Any]) -> Retriever:
     texts = {name: value for name in TEXT if (value := options[name]) is not None}
+    compute = Compute.choose(options["precision"])
     if options["student"] is None:
-        names = ["precision", "dropout", "projection", "freeze_passages", "gradient_checkpointing"]
-        return start_from(options["retriever"], **_only(options, names), **texts)
+        names = ["dropout", "projection", "freeze_passages", "gradient_checkpointing"]
+        return start_from(options["retriever"], compute=compute, **_only(options, names), **texts)
     size = StudentSize(**_only(options, [f.name for f in fields(StudentSize)]))
-    choices = _only(options, ["precision", "dropout", "seed"])
-    return new_word_student(options["student"], options["train"], size, **choices, **texts)
+    choices = _only(options, ["dropout", "seed"])
+    return new_word_student(options["student"], options["train"], size, compute=compute, **choices, **texts)
 
 
 def _calibrate(student: Student, examples: Examples) -> None:

@@ -1,4 +1,4 @@
-"""What one update computes: a batch of questions with their passages, the student's scores, the loss."""
+"""What one update computes: a batch of questions with their passages, the student's scores and the loss."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fidtools.compute.batching import budget_batches, pad_of, padded
+from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import choose_device
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
 from fidtools.retriever.calibration import Calibration
-from fidtools.retriever.encoding import Retriever, finish
+from fidtools.retriever.encoding import Retriever, normalized
 from fidtools.retriever.examples import Example, Examples
+from fidtools.retriever.losses import LOSSES, LossSpec
 
-PIECES = 4
-"""A micro-batch is encoded in about so many pieces of texts of similar length."""
+MICRO_BATCHES = 4
+"""Into about how many pieces of texts of similar length a batch at the token budget is divided."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Which of `losses`, with its numbers."""
+    """One of `losses.LOSSES` by name, with values for the options of all of them."""
 
     name: str = "kl"
     temperature: float = 1.0
@@ -37,37 +38,34 @@ class Loss:
     per_passage: bool = False
 
     @property
+    def spec(self) -> LossSpec:
+        """The registry's entry."""
+        return LOSSES[self.name]
+
+    @property
     def needs_teacher(self) -> bool:
-        """Whether the loss uses the teacher's scores."""
-        return self.name != "infonce" and not (self.name == "bce" and self.alpha == 1)
+        """Whether the loss uses the teacher's scores; with `alpha` 1 only hard labels remain."""
+        return self.spec.needs_teacher and not ("alpha" in self.spec.defaults and self.alpha == 1)
 
     @property
     def needs_labels(self) -> bool:
-        """Whether the loss uses hard labels."""
-        return self.name == "infonce" or (self.name == "bce" and self.alpha > 0)
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether passages are judged one by one, so that it matters what is added to all scores."""
-        return self.name in ("bce", "mse")
+        """Whether the loss uses hard labels; with `alpha` 0 only the teacher's remain."""
+        return self.spec.needs_labels and not ("alpha" in self.spec.defaults and self.alpha == 0)
 
     def __call__(self, student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        """One loss per question, (questions,), from (questions, passages)."""
-        if self.name == "kl":
-            options = {"temperature": self.temperature, "teacher_temperature": self.teacher_temperature}
-            return losses.kl(student, teacher, mask, **options, per_passage=self.per_passage)
-        if self.name == "margin":
-            return losses.margin(student, teacher, mask, gamma=self.gamma)
-        if self.name == "bce":
-            return losses.bce(student, teacher, mask, labels, alpha=self.alpha, temperature=self.temperature)
-        return (losses.mse if self.name == "mse" else losses.margin_mse)(student, teacher, mask)
+        """One value per question, (questions,), from (questions, passages)."""
+        options = {name: getattr(self, name) for name in self.spec.defaults}
+        if self.spec.needs_labels:
+            return self.spec.function(student, teacher, mask, labels, **options)
+        return self.spec.function(student, teacher, mask, **options)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some questions with their passages; a passage of several questions is in it once.
+    """Questions with their passages, as token ids; a passage that several questions share is in it once.
 
-    `slots` (q, n) says which of `passages` each place is, `mask` where there is one; teacher and labels alike.
+    `slots` (q, n) holds indices into `passages`. `mask` (q, n) is true where a question has an n-th passage; `teacher`
+    and `labels` have the same shape.
     """
 
     questions: list[list[int]]
@@ -79,7 +77,7 @@ class Batch:
 
 
 def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
-    """The batch of these examples, in order."""
+    """The batch of these examples, in order, on the device of this process."""
     numbers, slots = np.unique(np.concatenate([item.passages for item in items]), return_inverse=True)
     width = max(len(item.passages) for item in items)
     mask = np.zeros((len(items), width), dtype=bool)
@@ -103,21 +101,21 @@ def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
 
 
 class Student(nn.Module):
-    """The two encoders (usually one) and the loss: what the training loop calls."""
+    """The two encoders (usually one), the calibration and the loss: the module that the training loop calls."""
 
     def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
         super().__init__()
-        calibrated = loss.name == "bce" or isinstance(retriever.question_tower[0], WordEncoder)
-        self.calibration = Calibration(bias=loss.pointwise) if calibrated else None
-        self.question_encoder = retriever.question_tower[0]
-        self.passage_encoder = retriever.passage_tower[0]
+        calibrated = loss.spec.log_odds or isinstance(retriever.question_tower.encoder, WordEncoder)
+        self.calibration = Calibration(bias=loss.spec.pointwise) if calibrated else None
+        self.question_encoder = retriever.question_tower.encoder
+        self.passage_encoder = retriever.passage_tower.encoder
         self.retriever, self.loss = retriever, loss
         self.token_budget, self.freeze_passages = token_budget, freeze_passages
         if freeze_passages:
             self.passage_encoder.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Student:
-        """Dropout is on while training, but never in an encoder that is not trained."""
+        """Set training mode, except for a frozen encoder: it stays in evaluation mode, without dropout."""
         super().train(mode)
         if self.freeze_passages:
             self.passage_encoder.eval()
@@ -125,91 +123,90 @@ class Student(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the questions' losses."""
-        if self.loss.name == "infonce":
-            return self._of_all_ranks(batch)
+        if self.loss.spec.in_batch:
+            return self._in_batch_loss(batch)
         questions = self.encode(self.question_encoder, batch.questions)  # (q, d)
         passages = self.encode(self.passage_encoder, batch.passages)  # (p, d)
         scores = self._scores(questions, passages, batch)
         return self.loss(scores, batch.teacher, batch.mask, batch.labels).sum()
 
     def dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One loss per question, (q,), of what `score` gives; InfoNCE among the question's own passages."""
-        if self.loss.name != "infonce":
-            return self.loss(scores, batch.teacher, batch.mask, batch.labels)
-        first = batch.labels.int().argmax(dim=1)
-        others = ~batch.mask | (batch.labels & (torch.arange(scores.shape[1], device=scores.device) != first[:, None]))
-        return losses.infonce(scores, first, others, temperature=self.loss.temperature)
+        """One value per question, (q,), of the scores of `score`; InfoNCE is over the question's own passages."""
+        return self.loss(scores, batch.teacher, batch.mask, batch.labels)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
-        own = nn.functional.embedding(batch.slots, passages)  # (q, n, d); indexing would add up gradients in any order
-        return self._judged(questions.unsqueeze(1), own)  # (q, n)
+        # `embedding` and not indexing: the backward of indexing adds gradients in an order that varies
+        own = nn.functional.embedding(batch.slots, passages)  # (q, n, d)
+        return self._calibrated_scores(questions.unsqueeze(1), own)  # (q, n)
 
-    def _judged(self, questions: Tensor, passages: Tensor, *, holders: int = 1) -> Tensor:
-        """S, on the scale that the loss judges. `holders` is how many ranks have the gradient of these scores."""
+    def _calibrated_scores(self, questions: Tensor, passages: Tensor, *, world_size: int = 1) -> Tensor:
+        """S on the scale of the loss. `world_size` is the number of ranks that backpropagate the same scores."""
         with torch.autocast(questions.device.type, enabled=False):
             scores = losses.similarity(questions, passages, normalized=self.retriever.settings.normalize)
-            return scores if self.calibration is None else self.calibration(scores, holders=holders)
+            return scores if self.calibration is None else self.calibration(scores, world_size=world_size)
 
-    def _of_all_ranks(self, batch: Batch) -> Tensor:
-        """InfoNCE of a batch that every rank has: each encodes its share and takes the others' vectors as given.
+    def _in_batch_loss(self, batch: Batch) -> Tensor:
+        """InfoNCE of a batch that every rank has: each encodes its share and takes the others' vectors as constants.
 
-        So each has the whole loss's gradient for its share, and their sum is one process's. The value is that of this
-        rank's questions alone, so that values add up to the whole loss too.
+        So each rank has the gradient of the total loss for its share, and the gradients sum to those of one process.
+        The value is the loss of this rank's questions only, so that the values sum to the total loss too.
         """
         me = ranks()
-        questions = joined(self.encode(self.question_encoder, me.shard(batch.questions)))
-        passages = joined(self.encode(self.passage_encoder, me.shard(batch.passages)))
-        each = self._infonce(questions, passages, batch)
-        whole = each.sum()
-        return whole - whole.detach() + each.detach()[me.rank :: me.world].sum()
+        questions = all_gather_with_local_grad(self.encode(self.question_encoder, me.shard(batch.questions)))
+        passages = all_gather_with_local_grad(self.encode(self.passage_encoder, me.shard(batch.passages)))
+        losses_of_all = self._infonce(questions, passages, batch)  # (q,)
+        total = losses_of_all.sum()
+        return total - total.detach() + losses_of_all.detach()[me.rank :: me.world].sum()
 
     def _infonce(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
-        """The first relevant passage against all others of the batch, but for the question's other relevant ones."""
-        scores = self._judged(questions.unsqueeze(1), passages.unsqueeze(0), holders=ranks().world)  # (q, p)
+        """Each question's first positive passage against all passages of the batch but its other positives, (q,)."""
+        scores = self._calibrated_scores(
+            questions.unsqueeze(1), passages.unsqueeze(0), world_size=ranks().world
+        )  # (q, p)
         first = batch.labels.int().argmax(dim=1, keepdim=True)
         positive = batch.slots.gather(1, first)  # (q, 1)
-        marks = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
-        excluded = marks.scatter_add(1, batch.slots, batch.labels.int()) > 0
+        counts = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
+        excluded = counts.scatter_add(1, batch.slots, batch.labels.int()) > 0
         excluded.scatter_(1, positive, False)
         return losses.infonce(scores, positive.squeeze(1), excluded, temperature=self.loss.temperature)
 
-    def encode(self, encoder: nn.Module, rows: list[list[int]]) -> Tensor:
-        """Vectors (n, d) of token rows, in pieces of similar length.
+    def encode(self, encoder: nn.Module, token_ids: list[list[int]]) -> Tensor:
+        """Vectors (n, d) of texts, in order, computed in pieces of texts of similar length.
 
-        More tokens than the budget are encoded twice: once to compare all vectors, and again piece by piece when the
-        gradient comes back, with the same dropout. So memory is bounded by a piece, and the result is the plain step's
-        (gradient caching: Gao et al., 2021).
+        If the texts have more tokens than the budget, no activations are kept: each piece is computed again, with the
+        same dropout, when its gradient is needed. Memory is then bounded by one piece, and the gradient is that of the
+        plain step (gradient caching: Gao et al., 2021).
         """
-        if not rows:
+        if not token_ids:
             return torch.zeros(0, self.retriever.dim, device=choose_device())
-        lengths = [len(row) for row in rows]
+        lengths = [len(ids) for ids in token_ids]
         frozen = encoder is self.passage_encoder and self.freeze_passages
-        again = torch.is_grad_enabled() and not frozen and sum(lengths) > self.token_budget
-        pieces = budget_batches(lengths, max(1, self.token_budget // PIECES))
+        recompute = torch.is_grad_enabled() and not frozen and sum(lengths) > self.token_budget
+        pieces = budget_batches(lengths, max(1, self.token_budget // MICRO_BATCHES))
         vectors = []
         for piece in pieces:
-            ids, mask = (t.to(choose_device()) for t in padded([rows[i] for i in piece], self._pad_id))
-            if again:
+            ids, mask = (t.to(choose_device()) for t in pad_sequences([token_ids[i] for i in piece], self._pad_id))
+            if recompute:
                 vectors.append(checkpoint(encoder, ids, mask, use_reentrant=False))
             else:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
                     vectors.append(encoder(ids, mask))
-        back = np.argsort(np.concatenate(pieces))
-        return finish(torch.cat(vectors)[torch.from_numpy(back).to(choose_device())], self.retriever.settings)
+        input_order = torch.from_numpy(np.argsort(np.concatenate(pieces))).to(choose_device())
+        return normalized(torch.cat(vectors)[input_order], self.retriever.settings)
 
     @property
     def _pad_id(self) -> int:
-        return pad_of(self.retriever.question_tower[1])
+        return padding_id(self.retriever.question_tower.tokenizer)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
-        """S of every question's passages, (q, n), on the scale that the loss judges."""
+        """S of every question's passages, (q, n), on the scale of the loss."""
         questions = self.encode(self.question_encoder, batch.questions)
         return self._scores(questions, self.encode(self.passage_encoder, batch.passages), batch)
 
 
-def joined(own: Tensor) -> Tensor:
-    """Every rank's vectors in the order in which `Ranks.share` dealt them out; only `own` (n, d) carry a gradient."""
+def all_gather_with_local_grad(own: Tensor) -> Tensor:
+    """All ranks' vectors in the order that `Ranks.shard` divided; only this rank's `own` (n, d) carry a gradient."""
     me = ranks()
     if me.world == 1:
         return own

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fidtools.compute.device import bf16_units, choose_device
+from fidtools.compute.device import choose_device
+from fidtools.compute.precision import bf16_units
 from fidtools.data.top_k import TopK
 from fidtools.search.block_filter import GROUP_SIZE, BlockFilter
 from fidtools.search.candidates import capacity

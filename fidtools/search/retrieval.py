@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 
 from fidtools.compute.ranks import gather, ranks
+from fidtools.data.batched import batched
 from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
@@ -40,8 +40,8 @@ def retrieve(
 
 def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[list[Question], Array]]:
     """Batches with their vectors (m × d), on every rank; the ranks take turns to encode a batch."""
-    me, remaining = ranks(), batches(questions, BATCH_QUESTIONS)
-    while group := list(islice(remaining, me.world)):
+    me = ranks()
+    for group in batched(batches(questions, BATCH_QUESTIONS), me.world):
         mine = encode([question.question for question in group[me.rank]]) if me.rank < len(group) else None
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
 

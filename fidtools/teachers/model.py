@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_of, padded
-from fidtools.compute.device import choose_device
+from fidtools.compute.batching import pad_sequences, padding_id
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.word_tokenizer import WordTokenizer
@@ -42,6 +42,7 @@ class TeacherSettings:
 class Teacher(Protocol):
     """What training and scoring need of a model of pairs."""
 
+    compute: Compute
     settings: TeacherSettings
     module: nn.Module
 
@@ -61,8 +62,11 @@ class CrossEncoder:
     Saved as transformers writes it, so that sentence-transformers' CrossEncoder loads it too.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, settings: TeacherSettings) -> None:
-        self.module: nn.Module = model.to(choose_device())
+    def __init__(
+        self, model: Any, tokenizer: Any, settings: TeacherSettings, *, compute: Compute | None = None
+    ) -> None:
+        self.compute = compute or Compute.float32()
+        self.module: nn.Module = model.to(self.compute.device)
         for part in self.module.modules():
             if isinstance(part, nn.Linear) and part.out_features == model.config.num_labels:
                 part.register_forward_hook(_in_float32)
@@ -79,12 +83,13 @@ class CrossEncoder:
 
     def logits(self, rows: Sequence[Row]) -> Tensor:
         """One score per pair, (n,)."""
-        device = choose_device()
-        ids, mask = (t.to(device) for t in padded([row[0] for row in rows], pad_of(self.tokenizer)))
+        device = self.compute.device
+        ids, mask = (t.to(device) for t in pad_sequences([row[0] for row in rows], padding_id(self.tokenizer)))
         inputs = {"input_ids": ids, "attention_mask": mask}
         if rows[0][1]:
-            inputs["token_type_ids"] = padded([row[1] for row in rows], 0)[0].to(device)
-        scores: Tensor = self.model(**inputs).logits.float()
+            inputs["token_type_ids"] = pad_sequences([row[1] for row in rows], 0)[0].to(device)
+        with self.compute.autocast():
+            scores: Tensor = self.model(**inputs).logits.float()
         return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
 
     def save(self, folder: Path) -> None:
@@ -97,8 +102,16 @@ class CrossEncoder:
 class CoattentionTeacher:
     """The period-faithful teacher: two texts through one BiLSTM, each attending to the other."""
 
-    def __init__(self, module: Coattention, tokenizer: WordTokenizer, settings: TeacherSettings) -> None:
-        self.module: nn.Module = module.to(choose_device())
+    def __init__(
+        self,
+        module: Coattention,
+        tokenizer: WordTokenizer,
+        settings: TeacherSettings,
+        *,
+        compute: Compute | None = None,
+    ) -> None:
+        self.compute = compute or Compute.float32()
+        self.module: nn.Module = module.to(self.compute.device)
         self.network, self.tokenizer, self.settings = module, tokenizer, settings
 
     def rows(self, questions: Sequence[str], passages: Sequence[str]) -> list[Row]:
@@ -110,8 +123,9 @@ class CoattentionTeacher:
     def logits(self, rows: Sequence[Row]) -> Tensor:
         """One score per pair, (n,)."""
         pad = self.tokenizer.pad_token_id
-        sides = [padded([row[side] for row in rows], pad) for side in (0, 1)]
-        scores: Tensor = self.network(*(t.to(choose_device()) for side in sides for t in side))
+        sides = [pad_sequences([row[side] for row in rows], pad) for side in (0, 1)]
+        with self.compute.autocast():
+            scores: Tensor = self.network(*(t.to(self.compute.device) for side in sides for t in side))
         return scores
 
     def save(self, folder: Path) -> None:
@@ -130,7 +144,7 @@ def _in_float32(head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
         return nn.functional.linear(inputs[0].float(), head.weight, head.bias)
 
 
-def load_teacher(name: str | Path, **changes: Any) -> Teacher:
+def load_teacher(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Teacher:
     """A teacher from its folder, or any model as the start of one: without a head for one score it gets a new one.
 
     `changes` replace settings. Raises FidtoolsError when it cannot be loaded.
@@ -140,7 +154,7 @@ def load_teacher(name: str | Path, **changes: Any) -> Teacher:
     settings = replace(_read_settings(own) if own.exists() else TeacherSettings(), **changes)
     with loading(name):
         if settings.kind == "coattention":
-            return _load_coattention(Path(path), settings)
+            return _load_coattention(Path(path), settings, compute)
         from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
         config = AutoConfig.from_pretrained(path)
@@ -156,7 +170,7 @@ def load_teacher(name: str | Path, **changes: Any) -> Teacher:
         )
         if report["missing_keys"]:
             log.info("%s: a new head, to be trained: %s", name, ", ".join(sorted(report["missing_keys"])))
-        return CrossEncoder(model.eval(), AutoTokenizer.from_pretrained(path), settings)
+        return CrossEncoder(model.eval(), AutoTokenizer.from_pretrained(path), settings, compute=compute)
 
 
 def _read_settings(path: Path) -> TeacherSettings:
@@ -166,10 +180,10 @@ def _read_settings(path: Path) -> TeacherSettings:
         raise DataError(f"not a teacher's settings: {error}", path=path) from error
 
 
-def _load_coattention(folder: Path, settings: TeacherSettings) -> CoattentionTeacher:
+def _load_coattention(folder: Path, settings: TeacherSettings, compute: Compute | None) -> CoattentionTeacher:
     hidden = orjson.loads((folder / "config.json").read_bytes())["hidden"]
     tensors = load_file(folder / "model.safetensors")
     network = Coattention(tensors["words.weight"], hidden)
     network.load_state_dict(tensors)
     vocabulary = orjson.loads((folder / "vocabulary.json").read_bytes())
-    return CoattentionTeacher(network.eval(), WordTokenizer(vocabulary), settings)
+    return CoattentionTeacher(network.eval(), WordTokenizer(vocabulary), settings, compute=compute)

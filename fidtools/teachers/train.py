@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fidtools.encoders.new_word_encoder import StudentSize, refuse_words, start_vectors
+from fidtools.encoders.vocabulary import StudentSize, new_vocabulary, refuse_words
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
@@ -48,7 +48,7 @@ def train_teacher(options: Mapping[str, Any], folder: Path, *, resume: bool) -> 
 
 def _new_coattention(options: Mapping[str, Any], changes: Mapping[str, Any]) -> Teacher:
     size = StudentSize(**{f.name: options[f.name] for f in fields(StudentSize)})
-    vocabulary, vectors = start_vectors(options["train"], size)
+    vocabulary, vectors = new_vocabulary(options["train"], size)
     settings = replace(TeacherSettings(kind="coattention"), **changes)
     network = Coattention(vectors, size.hidden)
     network.words.requires_grad_(not size.freeze_words)

@@ -18,7 +18,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from fidtools.compute.device import Precision, autocast, choose_device, choose_precision, seed_everything
+from fidtools.compute.device import Compute, seed_everything
+from fidtools.compute.precision import Precision, use_eager_attention
 from fidtools.compute.ranks import ranks, sum_over_ranks
 from fidtools.errors import DataError
 from fidtools.logs import log, track
@@ -124,25 +125,13 @@ def train(
     return _Loop(objective, settings, Run(folder, {"settings": asdict(settings)} | record)).run(resume)
 
 
-def spell_out_attention(module: torch.nn.Module) -> None:
-    """Let the transformers in it attend by plain matrix products instead of PyTorch's fused attention.
-
-    On a CPU in bf16 the gradient of the fused one takes two to ten times as long (benchmarks/retriever.md).
-    """
-    from transformers import PreTrainedModel
-
-    for model in module.modules():
-        if isinstance(model, PreTrainedModel) and model.config._attn_implementation == "sdpa":
-            model.set_attn_implementation("eager")
-
-
 class _Loop:
     def __init__(self, objective: Objective, settings: TrainingSettings, run: Run) -> None:
         self.objective, self.settings, self.files = objective, settings, run
-        self.dtype = choose_precision(settings.precision)
-        self.module = objective.module.to(choose_device())
-        if self.dtype is torch.bfloat16 and choose_device().type == "cpu":
-            spell_out_attention(self.module)
+        self.compute = Compute.choose(settings.precision)
+        self.module = objective.module.to(self.compute.device)
+        if self.compute.eager_attention_is_faster:
+            use_eager_attention(self.module)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, settings)
         self.progress = Progress()
@@ -178,7 +167,7 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
         summed = 0.0
         for batch in self.objective.micro_batches(me.shard(draws)):
-            with autocast(self.dtype):
+            with self.compute.autocast():
                 loss = self.module(batch) / normalizer
             loss.backward()
             summed += loss.item()
@@ -215,7 +204,7 @@ class _Loop:
 
     def _evaluate(self) -> None:
         self.module.eval()
-        with torch.inference_mode(), autocast(self.dtype):
+        with torch.inference_mode(), self.compute.autocast():
             metrics = self.objective.evaluate()
         progress = self.progress
         value = metrics.get(self.objective.metric)

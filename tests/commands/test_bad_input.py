@@ -1,4 +1,4 @@
-"""Bad input, tried on every command: one clear message, the right exit code, and nothing half-written."""
+"""Bad input, tried on every command: one clear message, the right exit code, and no incomplete output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from fidtools import cli
+from fidtools.commands import SUMMARIES
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
 READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
@@ -18,8 +19,8 @@ GOOD = {
     "question": "Where was Ada born?",
     "answers": ["Borvik"],
     "ctxs": [
-        {"id": f"p{i}", "title": "t", "text": "Ada came from Borvik.", "score": -i, "scores": {"attention": float(i)}}
-        for i in range(3)
+        {"id": f"p{i}", "title": "t", "text": f"Ada came from {town}.", "score": -i, "scores": {"attention": float(i)}}
+        for i, town in enumerate(["Borvik", "Borvik", "Aros"])
     ],
 }
 PASSAGE = {"id": "p1", "title": "t", "text": "Ada came from Borvik."}
@@ -32,12 +33,29 @@ READS_QUESTIONS: dict[str, Arguments] = {
     "score-likelihood": lambda file, at: ["score-likelihood", file, "--reader", READER],
     "train-reader": lambda file, at: ["train-reader", file, "--reader", READER, "--steps", "1"],
     "train-retriever": lambda file, at: ["train-retriever", file, "--retriever", RETRIEVER, "--steps", "1"],
+    "train-teacher": lambda file, at: ["train-teacher", file, "--teacher", RETRIEVER, "--steps", "1"],
+    "score-cross": lambda file, at: ["score-cross", file, "--teacher", RETRIEVER],
+    "teacher-report": lambda file, at: ["teacher-report", file],
     "embed --questions": lambda file, at: ["embed", "--questions", file, "--retriever", RETRIEVER],
     "retrieve": lambda file, at: ["retrieve", file, *SEARCHED(at)],
     "eval": lambda file, at: ["eval", file],
+    "compare": lambda file, at: ["compare", file, file],
+    "fuse": lambda file, at: ["fuse", file, file],
     "convert": lambda file, at: ["convert", file],
 }
-READS_CONTEXTS = ["read", "score-attn", "score-likelihood", "train-reader", "train-retriever", "eval"]
+READS_CONTEXTS = [
+    "read",
+    "score-attn",
+    "score-likelihood",
+    "score-cross",
+    "train-reader",
+    "train-retriever",
+    "train-teacher",
+    "teacher-report",
+    "eval",
+    "compare",
+    "fuse",
+]
 READS_PASSAGES: dict[str, Arguments] = {
     "bm25 -p": lambda file, at: ["bm25", str(at / "good.jsonl"), "-p", file, "--index", str(at / "new-bm25")],
     "embed": lambda file, at: ["embed", file, "--retriever", RETRIEVER],
@@ -45,6 +63,11 @@ READS_PASSAGES: dict[str, Arguments] = {
     "chunk": lambda file, at: ["chunk", file],
 }
 EVERY = READS_QUESTIONS | READS_PASSAGES
+READS_NO_LINES = {
+    "fetch": "takes a dataset's name; its downloads are tested in tests/datasets",
+    "index": "reads embeddings: test_an_index_of_bad_embeddings",
+    "plan": "reads nothing",
+}
 
 
 def SEARCHED(at: Path) -> list[str]:  # noqa: N802
@@ -61,7 +84,7 @@ def prepared(tmp_path_factory) -> Path:
     """A folder with passages, their embeddings and good questions."""
     folder = tmp_path_factory.mktemp("prepared")
     lines(folder / "passages.jsonl", *[PASSAGE | {"id": f"p{i}"} for i in range(5)])
-    lines(folder / "good.jsonl", GOOD)
+    lines(folder / "good.jsonl", GOOD, GOOD | {"id": "q2"})
     made = ["embed", str(folder / "passages.jsonl"), "--retriever", RETRIEVER, "-o", str(folder / "p.npy"), "-q"]
     assert cli.run(made) == 0
     assert cli.run([*READS_QUESTIONS["bm25"](str(folder / "good.jsonl"), folder), "-o", os.devnull, "-q"]) == 0
@@ -89,6 +112,11 @@ def complaint(prepared, tmp_path, capsys) -> Callable[..., str]:
         return said.err
 
     return run
+
+
+def test_every_command_of_the_program_is_tried_here():
+    tried = {command.split()[0] for command in EVERY} | READS_NO_LINES.keys()
+    assert tried == set(SUMMARIES)
 
 
 @pytest.mark.parametrize("command", EVERY)
@@ -160,3 +188,19 @@ def test_an_output_that_cannot_be_written(command, complaint, prepared, tmp_path
     (tmp_path / "file").write_text("")
     said = complaint(command, good, output=tmp_path / "file" / "out.npy")
     assert "file" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.npy", None, "missing.npy: no such file or directory"),
+        ("empty.npy", b"", "empty.npy"),
+        ("text.npy", b"not numbers", "text.npy"),
+    ],
+)
+def test_an_index_of_bad_embeddings(name, content, said, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert cli.run(["index", str(tmp_path / name), "-o", str(tmp_path / "index"), "-q"]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()

@@ -8,21 +8,21 @@ import threading
 import pytest
 
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.transfer import Patience
-from fidtools.datasets.urls import Source, table
+from fidtools.datasets.transfer import RetryPolicy
+from fidtools.datasets.urls import Download, source_table
 from fidtools.errors import DataError, FidtoolsError
 
 DATA = os.urandom(3_000_000)
 HASH = hashlib.sha256(DATA).hexdigest()
-QUICK = Patience(attempts=3, wait=0.001)
+QUICK = RetryPolicy(attempts=3, wait=0.001)
 
 
-def source(site, name="big.bin", **fields) -> Source:
-    return Source(name, f"{site.url}/{name}", **fields)
+def source(site, name="big.bin", **fields) -> Download:
+    return Download(name, f"{site.url}/{name}", **fields)
 
 
 def store(tmp_path, **options) -> Downloads:
-    return Downloads(tmp_path / "downloads", **({"patience": QUICK} | options))
+    return Downloads(tmp_path / "downloads", **({"retries": QUICK} | options))
 
 
 def names(tmp_path) -> set[str]:
@@ -111,7 +111,7 @@ def test_busy_servers_are_tried_again_and_given_up_with_the_way_out(site, tmp_pa
     with pytest.raises(FidtoolsError) as caught:
         store(tmp_path).fetch([source(site, size=len(DATA), sha256=HASH)])
     message = str(caught.value)
-    assert f"{site.url}/big.bin: the server says 503 Service Unavailable (3 attempts)" in message
+    assert f"{site.url}/big.bin: HTTP status 503 Service Unavailable (3 attempts)" in message
     assert f"put it at {tmp_path}/downloads/big.bin (3,000,000 bytes, SHA-256 {HASH}), and run this again" in message
 
 
@@ -134,7 +134,7 @@ def test_an_optional_file_may_be_gone_and_is_named(site, tmp_path, caplog):
     site.files["small.bin"] = b"small"
     got = store(tmp_path).fetch([source(site, "gone.bin", optional=True), source(site, "small.bin")])
     assert got == {"small.bin"}
-    assert "left out, not to be had: gone.bin" in caplog.messages
+    assert "unavailable, skipped: gone.bin" in caplog.messages
 
 
 def test_two_fetches_of_one_folder_take_turns(site, tmp_path):
@@ -150,14 +150,14 @@ def test_two_fetches_of_one_folder_take_turns(site, tmp_path):
 
 def test_another_size_stops_before_the_bytes_are_fetched(site, tmp_path):
     site.files["big.bin"] = DATA
-    with pytest.raises(FidtoolsError, match=r"the server has 3,000,000 bytes, the file should have 3,000,001"):
+    with pytest.raises(FidtoolsError, match=r"the server has 3,000,000 bytes, expected 3,000,001"):
         store(tmp_path).fetch([source(site, size=3_000_001)])
     assert names(tmp_path) == set()
 
 
 def test_another_hash_leaves_nothing_behind(site, tmp_path):
     site.files["big.bin"] = DATA
-    with pytest.raises(FidtoolsError, match=f"not the file it should be: 3,000,000 bytes with SHA-256 {HASH}"):
+    with pytest.raises(FidtoolsError, match=f"not the expected file: 3,000,000 bytes with SHA-256 {HASH}"):
         store(tmp_path).fetch([source(site, sha256="0" * 64)])
     assert names(tmp_path) == set()
     assert site.asked("big.bin") == [None]
@@ -169,7 +169,7 @@ def test_the_hash_of_the_first_download_holds_ever_after(site, tmp_path):
     (tmp_path / "downloads" / "big.bin").unlink()
     site.files["big.bin"] = DATA[:-1] + b"?"
     with pytest.raises(
-        FidtoolsError, match=r"not the file it .*\n  it was another file the first time; .* its entry in"
+        FidtoolsError, match=r"not the expected file.*\n  the first download was another file; .* its entry in"
     ):
         store(tmp_path).fetch([source(site)])
 
@@ -179,7 +179,7 @@ def test_a_file_that_was_damaged_on_disk_is_noticed(site, tmp_path):
     store(tmp_path).fetch([source(site)])
     (tmp_path / "downloads" / "big.bin").write_bytes(DATA[:-1])
     with pytest.raises(
-        DataError, match=f"not the file it should be: 2,999,999 bytes .* expected 3,000,000 bytes, SHA-256 {HASH}"
+        DataError, match=f"not the expected file: 2,999,999 bytes .* expected 3,000,000 bytes, SHA-256 {HASH}"
     ):
         store(tmp_path).fetch([source(site)])
 
@@ -188,14 +188,14 @@ def test_a_file_put_there_by_hand_is_checked_and_used_without_network(tmp_path):
     downloads = store(tmp_path)
     downloads.folder.mkdir()
     downloads.path("big.bin").write_bytes(DATA)
-    nowhere = Source("big.bin", "http://127.0.0.1:9/big.bin", size=len(DATA), sha256=HASH)
+    nowhere = Download("big.bin", "http://127.0.0.1:9/big.bin", size=len(DATA), sha256=HASH)
     assert downloads.fetch([nowhere]) == {"big.bin"}
     assert json.loads((downloads.folder / "downloads.json").read_text())["big.bin"]["sha256"] == HASH
 
 
 def test_offline_says_which_file_to_put_where(tmp_path):
     with pytest.raises(FidtoolsError, match=r"no connection: .*refused.*\n.*put it at .*/downloads/big.bin"):
-        store(tmp_path).fetch([Source("big.bin", "http://127.0.0.1:9/big.bin")])
+        store(tmp_path).fetch([Download("big.bin", "http://127.0.0.1:9/big.bin")])
 
 
 def test_files_come_at_the_same_time(site, tmp_path):
@@ -215,7 +215,7 @@ def test_files_come_at_the_same_time(site, tmp_path):
 def test_a_mirror_has_every_file_under_its_name(site, tmp_path):
     site.files["mirror/big.bin"] = DATA
     downloads = store(tmp_path, mirror=f"{site.url}/mirror/")
-    downloads.fetch([Source("big.bin", "https://example.org/some/where.bin", sha256=HASH)])
+    downloads.fetch([Download("big.bin", "https://example.org/some/where.bin", sha256=HASH)])
     assert downloads.path("big.bin").read_bytes() == DATA
 
 
@@ -225,7 +225,7 @@ def test_proxy_variables_are_honoured(site, tmp_path, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     site.files["http://data.example/big.bin"] = DATA
-    store(tmp_path).fetch([Source("big.bin", "http://data.example/big.bin")])
+    store(tmp_path).fetch([Download("big.bin", "http://data.example/big.bin")])
     assert site.asked("http://data.example/big.bin") == [None]
 
 
@@ -239,11 +239,11 @@ def test_a_full_disk_is_noticed_before_the_first_byte(site, tmp_path):
 def test_the_table_can_be_corrected_by_a_file(tmp_path):
     corrections = tmp_path / "sources.json"
     corrections.write_text('{"squad-dev-v1.1.json": {"url": "http://elsewhere/dev.json"}}')
-    changed = table(corrections)["squad-dev-v1.1.json"]
+    changed = source_table(corrections)["squad-dev-v1.1.json"]
     assert (changed.url, changed.size) == ("http://elsewhere/dev.json", 4_854_279)
     corrections.write_text('{"squad.json": {"url": "http://elsewhere/dev.json"}}')
-    with pytest.raises(DataError, match=r"sources.json: field 'squad.json': no such source"):
-        table(corrections)
+    with pytest.raises(DataError, match=r"sources.json: field 'squad.json': unknown file"):
+        source_table(corrections)
     corrections.write_text('{"qaps.csv": {"sha": "x"}, "narrativeqa-qaps.csv": {"sha": "x"}}')
     with pytest.raises(DataError):
-        table(corrections)
+        source_table(corrections)

@@ -13,9 +13,9 @@ import pytest
 from fidtools.data.read import read_passages, read_questions
 from fidtools.datasets import catalogue, fever, nq, squad
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.transfer import Patience, file_sha256
-from fidtools.datasets.urls import TABLE, Source, table
-from fidtools.datasets.writer import Card
+from fidtools.datasets.transfer import RetryPolicy, file_sha256
+from fidtools.datasets.urls import TABLE, Download, source_table
+from fidtools.datasets.writer import DatasetInfo
 from fidtools.errors import DataError
 from tests.datasets import published
 
@@ -29,9 +29,9 @@ def mirror(shared, tmp_path_factory):
     return folder
 
 
-def made(name, mirror, tmp_path) -> tuple[Card, dict, list]:
+def made(name, mirror, tmp_path) -> tuple[DatasetInfo, dict, list]:
     """The data set from files that lie in the downloads folder already: its card, questions by split, passages."""
-    sources = table(mirror / "sources.json")
+    sources = source_table(mirror / "sources.json")
     card = catalogue.fetch(name, tmp_path / name, Downloads(mirror), sources)
     questions = {s: list(read_questions(tmp_path / name / f"{s}.jsonl")) for s in ("train", "dev", "test")}
     [corpus] = {*(tmp_path / name).glob("passages.jsonl"), *(tmp_path / name).glob("psgs_w100.tsv")}
@@ -84,10 +84,10 @@ def test_without_the_published_index_one_in_ten_is_for_dev(mirror, tmp_path, cap
     downloads.folder.mkdir()
     for name in ("NQ-open.train.jsonl", "NQ-open.dev.jsonl", "psgs_w100.tsv.gz"):
         downloads.path(name).write_bytes((mirror / name).read_bytes())
-    sources = table(mirror / "sources.json") | {
-        "dataindex.tar.gz": Source("dataindex.tar.gz", "http://127.0.0.1:9/x", optional=True)
+    sources = source_table(mirror / "sources.json") | {
+        "dataindex.tar.gz": Download("dataindex.tar.gz", "http://127.0.0.1:9/x", optional=True)
     }
-    quick = Downloads(downloads.folder, patience=Patience(attempts=1))
+    quick = Downloads(downloads.folder, retries=RetryPolicy(attempts=1))
     catalogue.fetch("nq", tmp_path / "nq", quick, sources)
     dev = list(read_questions(tmp_path / "nq" / "dev.jsonl"))
     assert [q.id for q in dev[:3]] == ["train-9", "train-19", "train-29"]
@@ -99,7 +99,7 @@ def test_an_index_of_another_version_is_refused(mirror, tmp_path):
     for name in ("NQ-open.dev.jsonl", "psgs_w100.tsv.gz", "dataindex.tar.gz"):
         downloads.path(name).write_bytes((mirror / name).read_bytes())
     downloads.path("NQ-open.train.jsonl").write_bytes(published.lines([{"question": "q", "answer": ["a"]}]))
-    sources = {n: Source(n, "http://127.0.0.1:9/x") for n in nq.SOURCES}
+    sources = {n: Download(n, "http://127.0.0.1:9/x") for n in nq.SOURCES}
     with pytest.raises(DataError, match="the index of NQ does not fit the 1 original train questions"):
         catalogue.fetch("nq", tmp_path / "nq", downloads, sources)
     assert not (tmp_path / "nq" / "test.jsonl").exists()
@@ -116,7 +116,7 @@ def test_triviaqa(mirror, tmp_path):
 
 
 def test_entries_of_triviaqa_as_published(shared, tmp_path):
-    from fidtools.datasets.triviaqa import read
+    from fidtools.datasets.triviaqa import read_split
 
     with tarfile.open(shared("data/formats/raw/triviaqa-sample.tgz")) as sample:
         stream = sample.extractfile("qa/web-train.json")
@@ -125,7 +125,7 @@ def test_entries_of_triviaqa_as_published(shared, tmp_path):
     entries["Data"][1]["Answer"]["Value"] = "NEW YORK"
     archive = tmp_path / "t.tar.gz"
     archive.write_bytes(published.tar_gz({"qa/web-train.json": json.dumps(entries).encode()}))
-    first, second, third = read(archive, "web-train.json")
+    first, second, third = read_split(archive, "web-train.json")
     assert (first.id, first.target, first.answers) == (
         "tc_1",
         "Sinclair Lewis",
@@ -138,7 +138,7 @@ def test_narrativeqa_has_the_passages_of_each_story(mirror, shared, tmp_path):
     card, questions, passages = made("narrativeqa", mirror, tmp_path)
     assert sizes(questions) == (7379, 1001, 1193)
     assert (len(passages), card.notes["stories"]) == (5604, 255)
-    assert card.notes["questions left out, their story is not to be had"] == 4522
+    assert card.notes["questions left out, their story is unavailable"] == 4522
     ours = [(p.doc_id, p.text) for p in passages]
     cut_by_others = read_passages(shared("data/fairytaleqa/passages.jsonl.gz"))
     assert sorted(ours) == sorted((p.doc_id, p.text.replace("_", "")) for p in cut_by_others)
@@ -167,7 +167,7 @@ def test_capitals_of_narrativeqa_become_small_letters(tmp_path, mirror):
         *((story, name, "Who?", "x", "") for name in ("valid", "test")),
     ]
     downloads.path("narrativeqa-qaps.csv").write_bytes(published.table(header, rows))
-    sources = {s.name: Source(s.name, s.url) for s in TABLE}
+    sources = {s.name: Download(s.name, s.url) for s in TABLE}
     catalogue.fetch("narrativeqa-summaries", tmp_path / "out", downloads, sources)
     [question] = read_questions(tmp_path / "out" / "train.jsonl")
     assert (question.id, question.question, question.answers) == (
@@ -186,7 +186,7 @@ def test_stories_from_their_own_addresses_leave_out_what_is_gone(site, mirror, t
         for name in stories.namelist()[:100]:
             site.files[f"narrativeqa-story-{name[4:-8]}"] = stories.read(name)
     downloads = Downloads(tmp_path / "downloads", mirror=site.url)
-    card = catalogue.fetch("narrativeqa-web", tmp_path / "out", downloads, table(mirror / "sources.json"))
+    card = catalogue.fetch("narrativeqa-web", tmp_path / "out", downloads, source_table(mirror / "sources.json"))
     assert card.notes["stories"] == 100
     assert 0 < sum(card.questions.values()) < 7379
 
@@ -308,6 +308,6 @@ def test_a_cut_table_of_passages_is_an_error(tmp_path):
     archive, target = tmp_path / "p.tsv.gz", tmp_path / "p.tsv"
     whole = io.BytesIO(gzip.compress(b"id\ttext\ttitle\n" * 1000)).getvalue()
     archive.write_bytes(whole[:-9])
-    with pytest.raises(DataError, match=r"p.tsv.gz: not a whole gzip file"):
+    with pytest.raises(DataError, match=r"p.tsv.gz: truncated or corrupt gzip file"):
         unpack(archive, target)
     assert not target.exists()

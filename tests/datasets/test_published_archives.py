@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 import zipfile
 
 import pytest
 
-from fidtools.datasets.archives import member, members
 from fidtools.errors import DataError
+from fidtools.formats.archives import member, members
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_zip_members_come_by_name_without_what_a_mac_adds(tmp_path):
 
 
 def test_a_member_that_is_not_there(tar):
-    with pytest.raises(DataError, match=r"a.tar.gz: no missing.json in it"), member(tar, "missing.json"):
+    with pytest.raises(DataError, match=r"a.tar.gz: contains no missing.json"), member(tar, "missing.json"):
         pass
 
 
@@ -48,7 +49,19 @@ def test_a_cut_archive_is_an_error(tar, tmp_path, size):
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(tar.read_bytes()[:size])
     with (
-        pytest.raises(DataError, match=r"cut.tar.gz: (not a whole archive|no .* in it)"),
+        pytest.raises(DataError, match=r"cut.tar.gz: (truncated or corrupt archive|contains no )"),
         member(cut, "inside.json") as s,
     ):
         s.read()
+
+
+def test_a_member_cut_while_it_is_read_is_an_error(tmp_path):
+    whole, cut = tmp_path / "whole.tar.gz", tmp_path / "cut.tar.gz"
+    with tarfile.open(whole, "w:gz") as out:
+        info = tarfile.TarInfo("big.json")
+        info.size = 1_000_000
+        out.addfile(info, io.BytesIO(random.Random(0).randbytes(info.size)))
+    cut.write_bytes(whole.read_bytes()[:500_000])
+    with pytest.raises(DataError, match="cut.tar.gz: truncated or corrupt archive"):
+        for _, stream in members(cut, "*.json"):
+            stream.read()

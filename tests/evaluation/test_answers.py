@@ -9,11 +9,12 @@ import pytest
 from fidtools.data.read import read_questions
 from fidtools.formats.lookup import read_all
 from fidtools.metrics.answers import exact_match, f1, normalize_answer, normalize_trivia
+from tests import GOLDEN
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    return json.loads(shared("golden/evaluation.json").read_text())
+def golden():
+    return json.loads((GOLDEN / "evaluation.json").read_text())
 
 
 def test_normal_forms_equal_the_reference(golden):

@@ -6,9 +6,10 @@ import pytest
 
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.completion import Inputs
-from fidtools.evaluation.documents import covering_rank, evidence_sets
+from fidtools.evaluation.evidence import covering_rank, evidence_sets
+from fidtools.evaluation.family import MetricSettings
 from fidtools.evaluation.kilt import r_precision, recall_of_sets
-from fidtools.evaluation.registry import MetricSettings, measures
+from fidtools.evaluation.registry import measures
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
 
@@ -17,7 +18,7 @@ def kilt(shared, number: int) -> dict[str, float]:
     folder = "data/formats/kilt"
     inputs = Inputs(questions=shared(f"{folder}/gold{number}.jsonl"))
     _, questions = inputs.read(shared(f"{folder}/guess{number}_1.jsonl"))
-    found = collect(questions, measures(MetricSettings(profile="kilt"), ["KILT", "EM", "F1"]))
+    found = collect(questions, measures(MetricSettings(profile_name="kilt"), ["KILT", "EM", "F1"]))
     return {name: metric.value for name, metric in found.metrics().items()}
 
 
@@ -88,5 +89,5 @@ def test_every_verifiable_claim_of_the_sample_has_evidence(shared):
 )
 def test_kilt_s_rouge_of_long_answers(prediction, answers, expected):
     question = Question("1", "why?", answers=answers, prediction=prediction)
-    found = collect([question], measures(MetricSettings(profile="kilt"), ["KILT-ROUGE-L"])).metrics()
+    found = collect([question], measures(MetricSettings(profile_name="kilt"), ["KILT-ROUGE-L"])).metrics()
     assert found["KILT-ROUGE-L"].value == pytest.approx(expected, rel=1e-6)

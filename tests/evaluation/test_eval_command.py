@@ -13,10 +13,13 @@ from fidtools.cli import run
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
-from fidtools.evaluation.paired import Runs, compare_runs
-from fidtools.evaluation.registry import MetricSettings, measures
-from fidtools.evaluation.scores import Pooled, Scores, collect
-from fidtools.evaluation.tables import System, tables
+from fidtools.evaluation.family import MetricSettings
+from fidtools.evaluation.measure import Pooled
+from fidtools.evaluation.paired import SystemRuns, compare_runs
+from fidtools.evaluation.registry import measures
+from fidtools.evaluation.scores import Scores, collect
+from fidtools.evaluation.system import System
+from fidtools.evaluation.tables import rich_tables
 
 
 def question(number: int, texts: list[str], **rest: object) -> dict:
@@ -146,20 +149,21 @@ def test_lists_that_are_not_in_order_are_said_and_can_be_sorted(tmp_path, capsys
     (listed,) = document(path, "-m", "R@1", capsys=capsys)["files"]
     (ranked,) = document(path, "-m", "R@1", "--rank-by", "score", capsys=capsys)["files"]
     assert (listed["metrics"]["R@1"]["value"], ranked["metrics"]["R@1"]["value"]) == (0.0, 100.0)
-    assert "not by falling score" in listed["notes"][0]
+    assert "not in descending order of score" in listed["notes"][0]
     assert ranked["notes"] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["-m", "R@x"], 2, "known are R@k, gold-R@k, EM"),
-        (["--k", "0,5"], 2, "whole numbers from 1"),
+        (["-m", "R@x"], 2, "available: R@k, gold-R@k, evidence@k, oracle@k, EM, F1"),
+        (["--k", "0,5"], 2, "must be positive integers"),
         (["--profile", "fever"], 0, ""),
-        (["-m", "evidence@1"], 1, "nothing can be measured\n  the questions have no evidence"),
+        (["-m", "evidence@1"], 1, "no metric can be computed\n  the questions have no evidence"),
         (["--questions", "/dev/null"], 1, "/dev/null"),
         (["--rank-by", "attention"], 1, "no such score"),
-        (["--prediction", "answer_x"], 1, "field 'answer_x': on no line\n  fields with a text are kind"),
+        (["--rank-by", "attention"], 1, "ranked.jsonl:1: field 'scores.attention'"),
+        (["--prediction", "answer_x"], 1, "field 'answer_x': does not occur in the file\n  fields with strings: kind"),
     ],
 )
 def test_what_cannot_be_measured_is_said(ranked, capsys, arguments, code, said):
@@ -191,7 +195,7 @@ def test_compare_tests_and_lists_wins_and_losses(ranked, tmp_path, capsys):
 
 def test_compare_says_why_there_is_nothing_to_compare(ranked, capsys):
     assert run(["compare", str(ranked), str(ranked), "-m", "evidence@1"]) == 1
-    assert "nothing can be measured\n  the questions have no evidence" in capsys.readouterr().err
+    assert "no metric can be computed\n  the questions have no evidence" in capsys.readouterr().err
 
 
 def test_pooled_metrics_are_compared_as_eval_computes_them():
@@ -201,11 +205,15 @@ def test_pooled_metrics_are_compared_as_eval_computes_them():
     def scores(values, statistics):
         pooled = Pooled(np.array(statistics), lambda sums: sums[:, 0] / sums[:, 1])
         return Scores(
-            ["0", "1"], ["", ""], values={"q": np.array(values)}, pooled={"q": pooled}, counted={"q": ("", "")}
+            ["0", "1"],
+            ["", ""],
+            values={"q": np.array(values)},
+            pooled={"q": pooled},
+            units_and_methods={"q": ("", "")},
         )
 
     one, two = (scores(*given) for given in number)
-    ((result,), changes) = compare_runs([Runs("A", [one]), Runs("B", [one, two])], resamples=100)
+    ((result,), changes) = compare_runs([SystemRuns("A", [one]), SystemRuns("B", [one, two])], resamples=100)
     assert (result.a_means, result.b_means) == ([3 / 8], [3 / 8, 6 / 10])
     assert result.comparison.difference == pytest.approx(4.5 / 9 - 3 / 8)
     assert [(change.id, change.a, change.b) for change in changes] == [("1", 1.0, 2.0), ("0", 4.0, 3.5)]
@@ -214,7 +222,7 @@ def test_pooled_metrics_are_compared_as_eval_computes_them():
 def test_compare_refuses_other_questions(ranked, tmp_path, capsys):
     write_lines(tmp_path / "other.jsonl", [question(i, [], prediction="x") for i in range(2)])
     assert run(["compare", str(ranked), str(tmp_path / "other.jsonl")]) == 1
-    assert "1 questions of the first system are not in it" in capsys.readouterr().err
+    assert "lacks 1 questions of the first system" in capsys.readouterr().err
 
 
 def test_on_a_terminal_files_stand_side_by_side_and_the_best_is_bold(ranked, tmp_path):
@@ -222,7 +230,7 @@ def test_on_a_terminal_files_stand_side_by_side_and_the_best_is_bold(ranked, tmp
     rows = [json.loads(line) for line in ranked.read_text().splitlines()]
     write_lines(better, [row | {"prediction": "Paris"} for row in rows])
     scores = [collect(read_questions(f), measures(MetricSettings(), ["EM", "R@1"])) for f in (ranked, better)]
-    (table,) = tables([System.of(str(f), "jsonl", s) for f, s in zip((ranked, better), scores, strict=True)])
+    (table,) = rich_tables([System.of(str(f), "jsonl", s) for f, s in zip((ranked, better), scores, strict=True)])
     screen = Console(width=80, force_terminal=True, color_system="standard", file=StringIO())
     screen.print(table)
     first, second = [line for line in screen.file.getvalue().splitlines() if ".jsonl" in line]

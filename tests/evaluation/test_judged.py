@@ -6,11 +6,12 @@ import pytest
 
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.completion import Inputs
-from fidtools.evaluation.measures import Gold
-from fidtools.evaluation.registry import MetricSettings, measures
+from fidtools.evaluation.family import MetricSettings
+from fidtools.evaluation.gold import Gold
+from fidtools.evaluation.registry import measures
 from fidtools.evaluation.scores import collect
 from fidtools.formats.lookup import read_all
-from fidtools.formats.trec import qrels_by_question
+from fidtools.formats.qrels import qrels_by_question
 
 pytest.importorskip("ir_measures")
 NAMES = {"AP": "map", "Rprec": "Rprec", "Bpref": "bpref", "MRR": "recip_rank", "P@5": "P_5", "P@100": "P_100"}

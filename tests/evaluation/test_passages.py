@@ -14,6 +14,7 @@ from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
 from fidtools.metrics.answer_match import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
+from tests import GOLDEN
 
 
 def slowly(answers: list[str], text: str) -> bool:
@@ -24,8 +25,8 @@ def slowly(answers: list[str], text: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    return json.loads(shared("golden/evaluation.json").read_text())
+def golden():
+    return json.loads((GOLDEN / "evaluation.json").read_text())
 
 
 def test_hits_and_tokens_equal_the_reference(golden):

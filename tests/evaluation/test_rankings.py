@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from fidtools.metrics.rank_correlation import kendall, rank_biased_overlap, spearman
 from fidtools.metrics.rankings import count_inversions, cover_depth, inversions, ranking, topk_overlap
+from tests import GOLDEN
 
 
 def in_gold_order(scores):
@@ -21,9 +22,9 @@ def in_gold_order(scores):
 
 
 @pytest.fixture(scope="module")
-def golden(shared):
-    numbers = json.loads(shared("golden/ranking.json").read_text())
-    return numbers, load_file(shared("golden/ranking.safetensors"))
+def golden():
+    numbers = json.loads((GOLDEN / "ranking.json").read_text())
+    return numbers, load_file(GOLDEN / "ranking.safetensors")
 
 
 def test_monitors_equal_the_reference(golden):

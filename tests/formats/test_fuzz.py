@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidtools.errors import FidtoolsError
-from fidtools.formats.lookup import reading, sniff
+from fidtools.formats.lookup import detect_format, input_format
 from fidtools.formats.registry import FORMATS
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))  # FUZZ_EXAMPLES=100000 for an hour of it
@@ -65,7 +65,7 @@ BYTES = st.one_of(DOCUMENTS, TABLES, st.binary(max_size=60))
 
 def survive(path: Path, name: str | None) -> None:
     with contextlib.suppress(FidtoolsError, OSError):
-        deque(reading(path, name).read(path), maxlen=0)
+        deque(input_format(path, name).read(path), maxlen=0)
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -110,7 +110,7 @@ DAMAGED = (
 @given(data=st.data())
 def test_real_files_with_damage(name, tmp_path, shared, data):
     source = shared(f"data/formats/{name}")
-    told = sniff(source).name
+    told = detect_format(source).name
     content = bytearray(source.read_bytes()[:20_000])
     for _ in range(data.draw(st.integers(0, 4))):
         at = data.draw(st.integers(0, len(content) - 1))

@@ -12,7 +12,7 @@ import pytest
 from fidtools.cli import run
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.errors import DataError
-from fidtools.formats.lookup import sniff
+from fidtools.formats.lookup import detect_format
 from fidtools.formats.pickles import load_pickle
 
 IDS = ["7", "3", "11"]
@@ -40,7 +40,7 @@ def converted(path, tmp_path):
 def test_every_layout_gives_the_same_ids_and_vectors(layout, protocol, tmp_path):
     path = tmp_path / "shard_00"
     path.write_bytes(pickle.dumps(LAYOUTS[layout], protocol=protocol))
-    assert sniff(path).name == "pickled-embeddings"
+    assert detect_format(path).name == "pickled-embeddings"
     ids, vectors = converted(path, tmp_path)
     assert ids == IDS
     np.testing.assert_array_equal(vectors.astype(np.float32), VECTORS)
@@ -62,7 +62,7 @@ def test_pyserini_lines_and_folders_and_flashrag_memmaps(tmp_path):
     (tmp_path / "folder").mkdir()
     faiss.write_index(index, str(tmp_path / "folder" / "index"))
     (tmp_path / "folder" / "docid").write_text("\n".join(IDS) + "\n")
-    assert sniff(tmp_path / "folder").name == "pyserini-index"
+    assert detect_format(tmp_path / "folder").name == "pyserini-index"
     ids, vectors = converted(tmp_path / "folder", tmp_path)
     assert ids == IDS
     np.testing.assert_array_equal(vectors, VECTORS)
@@ -97,7 +97,7 @@ def test_a_pickle_that_would_run_something_is_refused(value, protocol, tmp_path,
     ("value", "said"),
     [
         ((["1"], VECTORS), "1 ids for 3 vectors"),
-        (("1", VECTORS), "the ids are no list"),
+        (("1", VECTORS), "the ids are not a list"),
         ([("1", np.zeros(2)), ("2", np.zeros(3))], "different lengths"),
         ({"a": 1}, "not of embeddings"),
         ([], "not of embeddings"),
@@ -114,5 +114,5 @@ def test_what_is_wrong_with_a_pickle_is_said(value, said, tmp_path, capsys):
 def test_a_pickle_cut_off_is_said(tmp_path):
     path = tmp_path / "cut.pkl"
     path.write_bytes(pickle.dumps((IDS, VECTORS))[:-20])
-    with pytest.raises(DataError, match="not a whole pickle"):
+    with pytest.raises(DataError, match="truncated or corrupt pickle"):
         load_pickle(path)

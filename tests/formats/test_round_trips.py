@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from fidtools.cli import run
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.formats import distillation as students
-from fidtools.formats import writers
-from fidtools.formats.lookup import named, read_all, sniff
-from fidtools.formats.trec import Judgement
+from fidtools.formats import distillation, fid
+from fidtools.formats.lookup import detect_format, format_named, read_all
+from fidtools.formats.qrels import Judgement
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 FLAT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8)
@@ -43,9 +42,9 @@ MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 
 def back(name: str, records: list, path):
-    known = named(name)
+    known = format_named(name)
     known.write(iter(records), path)
-    return list(read_all(path, known.holds, name))
+    return list(read_all(path, known.kind, name))
 
 
 @MANY
@@ -103,14 +102,14 @@ def test_a_run_written_again_is_the_same_file(tmp_path):
 def test_judgements(name, tmp_path):
     judgements = [Judgement("1", "a", 2), Judgement("1", "b", 0), Judgement("x", "c:1", 1)]
     assert back(name, judgements, tmp_path / "qrels") == judgements
-    assert sniff(tmp_path / "qrels").name == name
+    assert detect_format(tmp_path / "qrels").name == name
 
 
 def test_answers_of_fid_s_output_file(tmp_path):
     questions = [Question("0", "", prediction="a\tb"), Question("x", "", prediction="")]
     assert back("fid-output", questions, tmp_path / "final_output.txt") == questions
     with pytest.raises(DataError, match="line break"):
-        writers.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
+        fid.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
     assert not (tmp_path / "other.txt").exists()
 
 
@@ -134,7 +133,7 @@ def test_tevatron_s_positive_is_the_best_scored_one_without_gold(tmp_path):
 
 
 def test_a_line_for_sentence_transformers_by_hand(tmp_path):
-    students.write_sentence_transformers([scored(1.0, 3.0, 2.0)], tmp_path / "distil.jsonl")
+    distillation.write_sentence_transformers([scored(1.0, 3.0, 2.0)], tmp_path / "distil.jsonl")
     assert orjson.loads((tmp_path / "distil.jsonl").read_bytes()) == {
         "query": "Who?",
         "positive": "Title 1 text 1",
@@ -146,11 +145,11 @@ def test_a_line_for_sentence_transformers_by_hand(tmp_path):
 
 def test_columns_for_sentence_transformers_must_be_as_many_on_every_line(tmp_path):
     with pytest.raises(DataError, match="1 passages, 2 in the questions before"):
-        students.write_sentence_transformers([scored(1.0, 2.0), scored(1.0)], tmp_path / "distil.jsonl")
+        distillation.write_sentence_transformers([scored(1.0, 2.0), scored(1.0)], tmp_path / "distil.jsonl")
 
 
 def test_a_folder_for_pylate(tmp_path):
-    students.write_pylate([scored(1.0, 3.0), scored(2.0)], tmp_path / "pylate")
+    distillation.write_pylate([scored(1.0, 3.0), scored(2.0)], tmp_path / "pylate")
     read = {p.name: [json.loads(line) for line in p.open()] for p in (tmp_path / "pylate").iterdir()}
     assert read["train.jsonl"][0] == {"query_id": "q", "document_ids": ["p1", "p0"], "scores": [3.0, 1.0]}
     assert [d["document_id"] for d in read["documents.jsonl"]] == ["p1", "p0"]
@@ -158,15 +157,15 @@ def test_a_folder_for_pylate(tmp_path):
 
 
 def test_a_beir_folder_comes_back_with_its_judgements(tmp_path):
-    named("beir").write([scored(1.0, 2.0)], tmp_path / "beir")
-    assert sniff(tmp_path / "beir").name == "beir"
+    format_named("beir").write([scored(1.0, 2.0)], tmp_path / "beir")
+    assert detect_format(tmp_path / "beir").name == "beir"
     (found,) = read_all(tmp_path / "beir", "questions")
     assert (found.id, found.question, found.extra) == ("q", "Who?", {"gold": {"p0": 1}})
     assert [p.id for p in read_all(tmp_path / "beir" / "corpus.jsonl", "passages")] == ["p0", "p1"]
 
 
 def test_what_a_run_cannot_hold_is_said(tmp_path, capsys):
-    writers.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-run", "-o", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err
     for name in ("answers", "question", "gold", "ctxs.text", "ctxs.title"):
@@ -179,10 +178,10 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
     question = scored(1.0, 2.0, 3.0)
     for value, passage in zip((9.0, 8.0, 7.0), question.ctxs, strict=True):
         passage.scores = {"attention": value}
-    writers.write_jsonl([question, scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([question, scored(1.0)], tmp_path / "in.jsonl")
     arguments = ["convert", str(tmp_path / "in.jsonl"), "--to", "sentence-transformers", "--top", "2"]
     assert run([*arguments, "--score", "attention"]) == 1  # the second question has no such score
-    writers.write_jsonl([question], tmp_path / "in.jsonl")
+    fid.write_jsonl([question], tmp_path / "in.jsonl")
     capsys.readouterr()
     assert run([*arguments, "--score", "attention"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == [9.0, 8.0]
@@ -192,21 +191,21 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
     ("arguments", "code", "said"),
     [
         (["--to", "nonsense"], 2, "unknown format 'nonsense'"),
-        (["--to", "psgs"], 2, "questions are written as"),
-        (["--to", "triviaqa"], 2, "cannot be written"),
+        (["--to", "psgs"], 2, "formats for questions: "),
+        (["--to", "triviaqa"], 2, "cannot be written as triviaqa"),
         (["--from", "pylate"], 2, "can only be written"),
-        (["--from", "squad"], 1, "nothing in it"),
+        (["--from", "squad"], 1, "contains no questions"),
     ],
 )
 def test_impossible_conversions_are_said(tmp_path, capsys, arguments, code, said):
-    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), *arguments, "-o", str(tmp_path / "out")]) == code
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_formats_are_named_and_listed(tmp_path, capsys):
-    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     assert run(["convert", "--sniff", str(tmp_path / "in.jsonl")]) == 0
     assert capsys.readouterr().out.split("\t")[1:3] == ["jsonl", "questions"]
     assert run(["convert", "--list"]) == 0
@@ -219,7 +218,7 @@ def test_tevatron_s_lines_all_have_a_positive_and_those_without_are_said(tmp_pat
     other.extra["gold"] = ["elsewhere"]
     path = tmp_path / "train.jsonl"
     assert back("tevatron", [other, scored(1.0, 2.0)], path) == [scored(1.0, 2.0)]
-    assert "1 questions without a gold passage among their passages were left out" in caplog.text
+    assert "skipped 1 questions without a gold passage among their passages" in caplog.text
 
 
 def test_tevatron_s_lines_without_a_positive_are_told_and_read(tmp_path):
@@ -228,16 +227,36 @@ def test_tevatron_s_lines_without_a_positive_are_told_and_read(tmp_path):
         '{"query_id": "1", "query": "Who?", "positive_passages": [],'
         ' "negative_passages": [{"docid": "a", "title": "T", "text": "x"}]}\n'
     )
-    assert sniff(path).name == "tevatron"
+    assert detect_format(path).name == "tevatron"
     (found,) = read_all(path, "questions")
     assert ([p.id for p in found.ctxs], found.extra["gold"]) == (["a"], [])
 
 
 def test_every_file_is_named_even_after_one_of_no_format(tmp_path, capsys):
-    writers.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
+    fid.write_jsonl([scored(1.0)], tmp_path / "in.jsonl")
     (tmp_path / "odd").write_text("a b c d e f g\n")
     names = [str(tmp_path / name) for name in ("odd", "in.jsonl")]
     assert run(["convert", "--sniff", *names]) == 1
     said = capsys.readouterr()
     assert said.out.split("\t")[:2] == [names[1], "jsonl"]
-    assert f"{names[0]}: none of the known formats" in said.err
+    assert f"{names[0]}: format not recognized" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--to", "trec-run"], "field 'ctxs.score': missing in a passage of question q"),
+        (["--to", "tevatron"], "field 'ctxs.id': missing in a passage of question q"),
+        (["--to", "sentence-transformers"], "field 'ctxs.score': missing in a passage of question q"),
+        (["--to", "fid-output"], "field 'prediction': missing in question q"),
+        (["--to", "jsonl", "--score", "bm25"], "field 'scores.bm25': a passage of question q has no such score"),
+    ],
+)
+def test_what_cannot_be_written_is_reported_with_file_and_line(tmp_path, capsys, arguments, problem):
+    source = tmp_path / "in.jsonl"
+    lines = [scored(1.0), Question("q", "Who?", ctxs=[Passage(None, "text")])]
+    lines[0].prediction, lines[0].ctxs[0].scores = "A", {"bm25": 1.0}
+    fid.write_jsonl(lines, source)
+    assert run(["convert", str(source), *arguments, "-o", str(tmp_path / "out")]) == 1
+    assert f"{source}:2: {problem}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

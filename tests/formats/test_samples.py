@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fidtools.formats.lookup import read_all, sniff
-from fidtools.formats.registry import FORMATS
+from fidtools.formats.lookup import detect_format, read_all
 
 DUMMY, STORY = "hf-dummy/narrativeqa-default", "narrativeqa_full_text.zip_"
 MASTER = f"{DUMMY}/master.zip_narrativeqa-master_"
@@ -76,8 +75,8 @@ def sample(shared):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_told_and_read_whole(name, sample):
     path = sample(name)
-    found = sniff(path)
-    assert (found.name, sum(1 for _ in read_all(path, found.holds))) == SAMPLES[name]
+    found = detect_format(path)
+    assert (found.name, sum(1 for _ in read_all(path, found.kind))) == SAMPLES[name]
 
 
 def test_no_sample_is_forgotten(shared):
@@ -156,13 +155,6 @@ def test_a_run_is_read_in_trec_eval_s_order(sample):
 def test_a_story_with_a_mark_of_byte_order_and_carriage_returns(sample):
     story = f"{DUMMY}/{STORY}0029bdbe75423337b551e42bb31f9a102785376f.content"
     assert first(sample(story), "passages").text.startswith("Title: Percival Keene\n")
-
-
-def test_the_page_on_formats_lists_them_all():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
-    listed = {name.strip("`"): (holds, about) for name, holds, _, about in rows}
-    assert listed == {f.name: (f.holds, f.about) for f in FORMATS.values()}
 
 
 def test_the_places_of_answers_are_kept(sample):

@@ -1,96 +1,16 @@
-"""Tiny random readers of every kind, over a tokenizer with one token a word."""
+"""A tiny reader, and questions whose passages differ in number and length."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from fidtools.data.records import Passage, Question
-from fidtools.reader.model import Reader, reader_from_model
-
-SPECIAL = ["<pad>", "</s>", "<s>", "<unk>"]
-WORDS = "question: title: context: who what founded wrote is the of town river book red blue green by in alba bora cedo"
-VOCABULARY = SPECIAL + WORDS.split() + [f"w{i}" for i in range(60)]
-
-
-def word_tokenizer(vocabulary: Sequence[str] = VOCABULARY) -> PreTrainedTokenizerFast:
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", bos_token="<s>", unk_token="<unk>"
-    )
-
-
-def tokenizer_of(kind: str) -> Any:
-    """ByT5 reads bytes and needs no vocabulary."""
-    from transformers import ByT5Tokenizer
-
-    return ByT5Tokenizer() if kind == "byt5" else word_tokenizer()
-
-
-def t5_config(kind: Any, **changes: Any) -> Any:
-    sizes = {"d_model": 16, "d_kv": 6, "d_ff": 32, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2}
-    return kind(
-        **{"vocab_size": len(VOCABULARY), "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
-        | sizes
-        | changes
-    )
-
-
-def tiny_model(kind: str) -> Any:
-    """A random model of a kind. Weights are larger than at a usual start, so that different inputs matter."""
-    import transformers as hf
-
-    torch.manual_seed(0)
-    n = len(VOCABULARY)
-    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-    bart = {"vocab_size": n, "d_model": 16, "encoder_layers": 2, "decoder_layers": 3, "max_position_embeddings": 64}
-    bart |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
-    bart |= {**ids, "decoder_start_token_id": 1, "forced_eos_token_id": None, "init_std": 0.3}
-    gemma = {"vocab_size": n, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 4}
-    gemma |= {"num_key_value_heads": 2, "intermediate_size": 32, **ids}
-    bert = hf.BertConfig(vocab_size=n, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
-    gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
-    build: dict[str, Callable[[], Any]] = {
-        "t5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config)),
-        "flan-t5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config, **gated)),
-        "byt5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config, vocab_size=384, **gated)),
-        "mt5": lambda: hf.MT5ForConditionalGeneration(t5_config(hf.MT5Config)),
-        "umt5": lambda: hf.UMT5ForConditionalGeneration(t5_config(hf.UMT5Config)),
-        "bart": lambda: hf.BartForConditionalGeneration(hf.BartConfig(**bart)),
-        "mbart": lambda: hf.MBartForConditionalGeneration(hf.MBartConfig(**bart)),
-        "t5gemma": lambda: hf.T5GemmaForConditionalGeneration(
-            hf.T5GemmaConfig(
-                encoder=hf.T5GemmaModuleConfig(**gemma),
-                decoder=hf.T5GemmaModuleConfig(**gemma, is_decoder=True, cross_attention_hidden_size=16),
-                vocab_size=n,
-                initializer_range=0.3,
-                **ids,
-            )
-        ),
-        "encoder-decoder": lambda: hf.EncoderDecoderModel(
-            hf.EncoderDecoderConfig.from_encoder_decoder_configs(
-                bert, bert, decoder_start_token_id=2, pad_token_id=0, eos_token_id=1
-            )
-        ),
-    }
-    model = build[kind]()
-    if kind == "t5gemma":
-        model.config.decoder_start_token_id = 2
-    return model.eval()
-
-
-def tiny_reader(kind: str = "t5") -> Reader:
-    reader = reader_from_model(tiny_model(kind), tokenizer_of(kind))
-    reader.fusion.eval()
-    return reader
+from fidtools.reader.model import Reader
+from tests.models import tiny_reader
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.data.records import Passage, Question
 from fidtools.errors import FidtoolsError
-from fidtools.reader.aggregation import NAMES, fused_scores, passage_scores
-from fidtools.reader.attention import Layer, tap
-from fidtools.reader.decoding import GenerationSettings, answer_questions
+from fidtools.reader.aggregations import AGGREGATIONS
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention import LayerAttention
+from fidtools.reader.attention_scores import aggregate, attention_scores, fused_scores, score_questions
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.model import Reader, reader_from_model
-from fidtools.reader.scoring import attention_scores, scored
-
-from .conftest import t5_config, tiny_model, word_tokenizer
+from fidtools.reader.recorder import install_recorder
+from tests.models import t5_config, tiny_model, word_tokenizer
 
 mean = statistics.fmean
 
@@ -55,7 +56,7 @@ def slow_scores(alpha: list[Any], norms: list[Any], lengths: list[int]) -> dict[
     """Table 6, rows 0 to 5, and the value-norm score, spelled out."""
     layers, heads, outputs = range(len(alpha)), range(len(alpha[0])), range(len(alpha[0][0]))
     weights = torch.tensor([[alpha[k][h][0] for h in heads] for k in layers], dtype=torch.float64).softmax(-1)
-    slow: dict[str, list[float]] = {name: [] for name in NAMES}
+    slow: dict[str, list[float]] = {name: [] for name in AGGREGATIONS}
     start = 0
     for length in lengths:
         tokens = range(start, start + length)
@@ -70,7 +71,7 @@ def slow_scores(alpha: list[Any], norms: list[Any], lengths: list[int]) -> dict[
             mean(max(a[k][h][0][j] for h in heads) for j in tokens for k in layers),
             mean(float(weights[k][h][j]) * norms[k][h][j] for k in layers for h in heads for j in tokens),
         ]
-        for name, value in zip(NAMES, rows, strict=True):
+        for name, value in zip(AGGREGATIONS, rows, strict=True):
             slow[name].append(value)
     return slow
 
@@ -88,7 +89,7 @@ def test_every_aggregation_is_the_slow_loop(decoder_layers: int) -> None:
     with torch.inference_mode():
         slow = slow_scores(*captured_alpha(reader, passages, output), lengths)
         (fused,) = reader.fusion.fuse([passages])
-        fast = fused_scores(reader.fusion, fused, lengths, NAMES, output)
+        fast = fused_scores(reader.fusion, fused, lengths, AGGREGATIONS, output)
     assert fast.keys() == slow.keys()
     for name, values in slow.items():
         assert fast[name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
@@ -101,8 +102,8 @@ def test_aggregations_by_hand() -> None:
     scores[0, 0, 0] = torch.tensor([1.0, 3.0, 0.0])
     scores[1, 1, 0] = torch.tensor([0.0, 8.0, 4.0])
     scores[0, 0, 1] = torch.tensor([16.0, 0.0, 0.0])
-    layers = [Layer(layer[None], torch.ones(1, 2, 3, 1)) for layer in scores]
-    found = passage_scores(layers, [2, 1], NAMES[:6])
+    layers = [LayerAttention(layer[None], torch.ones(1, 2, 3, 1)) for layer in scores]
+    found = aggregate(layers, [2, 1], AGGREGATIONS[:6])
     assert found == {
         "attention": [12 / 8, 4 / 4],
         "attention-max-token": [(3 + 8) / 4, 4 / 4],
@@ -114,9 +115,9 @@ def test_aggregations_by_hand() -> None:
 
 
 def test_scores_of_a_question_do_not_depend_on_its_neighbours(reader: Reader, questions: list[Question]) -> None:
-    together = attention_scores(reader, questions, NAMES)
+    together = attention_scores(reader, questions, AGGREGATIONS)
     reader.fusion.token_budget = 1
-    alone = [attention_scores(reader, [question], NAMES)[0] for question in questions]
+    alone = [attention_scores(reader, [question], AGGREGATIONS)[0] for question in questions]
     for one, other in zip(together, alone, strict=True):
         assert one.keys() == other.keys()
         for name, values in one.items():
@@ -125,7 +126,7 @@ def test_scores_of_a_question_do_not_depend_on_its_neighbours(reader: Reader, qu
 
 def test_a_question_without_passages_has_no_scores(reader: Reader) -> None:
     questions = [Question("q", "who", ctxs=[])]
-    (question,) = scored(reader, questions, reader.tokens(questions), ["attention"])
+    (question,) = score_questions(reader, questions, reader.tokens(questions), ["attention"])
     assert question.ctxs == []
 
 
@@ -171,19 +172,19 @@ def test_merged_attention_is_refused_in_one_sentence() -> None:
     vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     vision |= {"image_size": 28, "patch_size": 14}
     config = hf.T5Gemma2Config(encoder={"text_config": text, "vision_config": vision}, decoder=text)
-    taps = tap(hf.T5Gemma2ForConditionalGeneration(config))
+    recorder = install_recorder(hf.T5Gemma2ForConditionalGeneration(config))
     with pytest.raises(FidtoolsError, match="attends to input and output in one softmax"):
-        taps.check()
+        recorder.check()
 
 
 @pytest.mark.parametrize("kind", ["t5", "bart", "mbart", "umt5", "mt5", "t5gemma", "encoder-decoder"])
 def test_the_attention_interface_is_what_we_build_on(kind: str) -> None:
     """Fails when a release of transformers no longer routes cross-attention through its attention interface."""
-    taps = tap(tiny_model(kind))
+    recorder = install_recorder(tiny_model(kind))
     config = tiny_model(kind).config
     layers = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None)
     layers = layers or config.decoder.num_hidden_layers
-    assert len(taps.cross) == layers
+    assert len(recorder.cross) == layers
 
 
 def test_the_first_step_is_one_decoder_step(reader: Reader, questions: list[Question]) -> None:

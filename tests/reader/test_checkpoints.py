@@ -14,7 +14,7 @@ import torch
 from fidtools.cli import run
 
 CONFIGS: dict[str, dict[str, Any]] = {"reader": {"model_type": "t5"}, "retriever": {"indexing_dimension": 8}}
-REFUSED = {"reader": "not a file of tensors only", "retriever": "holds more than tensors, and is not opened"}
+REFUSED = "not a file of tensors only; refused for safety"
 
 
 class Malicious:
@@ -33,7 +33,7 @@ def refuses(kind: str, source: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(["convert", kind, str(source), "-o", str(source.parent / "new")]) == 1
     assert not (source.parent / "new").exists()
     said = capsys.readouterr().err
-    assert said.startswith(f"fidtools: {source / 'pytorch_model.bin'}: {REFUSED[kind]}")
+    assert said.startswith(f"fidtools: {source / 'pytorch_model.bin'}: {REFUSED}")
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -59,3 +59,38 @@ def test_a_bare_pickle_is_refused(kind: str, tmp_path: Path, capsys: pytest.Capt
     (source / "pytorch_model.bin").write_bytes(pickle.dumps(Malicious(made), protocol=2))
     refuses(kind, source, capsys)
     assert not made.exists()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize(
+    ("config", "weights", "message"),
+    [
+        ("{", None, "config.json: malformed JSON"),
+        ("[]", None, "config.json: expected a JSON object (got list)"),
+        (None, None, "released: no weights: neither model.safetensors nor pytorch_model.bin"),
+        (None, torch.zeros(2), "pytorch_model.bin: expected a dictionary of tensors (got Tensor)"),
+    ],
+)
+def test_other_folders_are_refused(
+    kind: str, config: str | None, weights: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "released"
+    source.mkdir()
+    (source / "config.json").write_text(config or json.dumps(CONFIGS[kind]))
+    if weights is not None:
+        torch.save(weights, source / "pytorch_model.bin")
+    assert run(["convert", kind, str(source), "-o", str(tmp_path / "new")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_truncated_checkpoint_is_refused(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "released"
+    source.mkdir()
+    (source / "config.json").write_text(json.dumps(CONFIGS[kind]))
+    torch.save({"shared.weight": torch.zeros(200)}, source / "pytorch_model.bin")
+    whole = (source / "pytorch_model.bin").read_bytes()
+    (source / "pytorch_model.bin").write_bytes(whole[: len(whole) // 2])
+    assert run(["convert", kind, str(source), "-o", str(tmp_path / "new")]) == 1
+    assert "pytorch_model.bin: truncated or corrupt checkpoint" in capsys.readouterr().err

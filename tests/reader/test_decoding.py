@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from fidtools.data.records import Passage, Question
-from fidtools.reader.decoding import GenerationSettings, answer_questions, in_groups
-from fidtools.reader.fusion import Batch, micro_batches
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention_scores import attention_scores
+from fidtools.reader.decoding import GenerationSettings
+from fidtools.reader.fusion import Batch, passage_batches
+from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
-from fidtools.reader.scoring import attention_scores
 
 
 def log_probability(reader: Reader, question: Question, tokens: list[int]) -> float:
@@ -68,13 +70,13 @@ def test_a_question_without_passages_is_read_alone(reader: Reader) -> None:
 def test_groups_hold_so_many_questions_or_passages() -> None:
     passages = [Passage("p", "text")]
     questions = [Question(str(i), "who", ctxs=passages * n) for i, n in enumerate([3, 3, 5, 1, 0, 9, 1])]
-    by_passages = [[q.id for q in group] for group in in_groups(questions, 4, most_questions=9, most_passages=6)]
+    by_passages = [[q.id for q in group] for group in in_groups(questions, 4, max_questions=9, max_passages=6)]
     assert by_passages == [["0", "1"], ["2", "3", "4"], ["5", "6"]]
-    assert [len(g) for g in in_groups(questions, 4, most_questions=3, most_passages=99)] == [3, 3, 1]
+    assert [len(g) for g in in_groups(questions, 4, max_questions=3, max_passages=99)] == [3, 3, 1]
 
 
-def test_micro_batches_hold_like_lengths_within_the_budget() -> None:
+def test_passage_batches_hold_like_lengths_within_the_budget() -> None:
     lengths = [5, 100, 97, 40, 33, 38, 300, 6]
-    batches = list(micro_batches(lengths, token_budget=210))
+    batches = passage_batches(lengths, token_budget=210)
     assert batches == [[6], [1, 2], [3, 5, 4], [7, 0]]
     assert sorted(i for batch in batches for i in batch) == list(range(8))

@@ -10,15 +10,23 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.compute.device import Compute
 from fidtools.data.records import Question
-from fidtools.reader.aggregation import NAMES
-from fidtools.reader.decoding import GenerationSettings, answer_questions
+from fidtools.reader.aggregations import AGGREGATIONS
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention_scores import attention_scores
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
-from fidtools.reader.model import Reader, cast_products, load_reader, set_dropout, set_plain_generation
-from fidtools.reader.scoring import attention_scores
-
-from .conftest import tiny_reader
+from fidtools.reader.model import (
+    Reader,
+    cast_linear_weights,
+    load_inference_reader,
+    load_reader,
+    set_dropout,
+    set_plain_generation,
+)
+from tests.models import tiny_reader
 
 KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
 
@@ -107,9 +115,9 @@ def test_answers_are_those_of_padded_inputs(any_reader: Reader, questions: list[
 
 
 def test_every_passage_gets_every_score(any_reader: Reader, questions: list[Question]) -> None:
-    for question, scores in zip(questions, attention_scores(any_reader, questions, NAMES), strict=True):
+    for question, scores in zip(questions, attention_scores(any_reader, questions, AGGREGATIONS), strict=True):
         passages = question.ctxs or []
-        assert set(scores) == (set(NAMES) if passages else set())
+        assert set(scores) == (set(AGGREGATIONS) if passages else set())
         assert all(len(values) == len(passages) for values in scores.values())
         assert len(passages) < 2 or len(set(scores["attention"])) == len(passages)
 
@@ -142,7 +150,7 @@ def test_likelihood_is_the_loss_of_reading_the_passage_alone(any_reader: Reader,
 
 def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Question]) -> None:
     exact = attention_scores(any_reader, questions)
-    cast_products(any_reader.fusion.model, torch.bfloat16)
+    cast_linear_weights(any_reader.fusion.model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = attention_scores(any_reader, questions)
         assert len(answer_questions(any_reader, questions, GenerationSettings(beams=2, max_tokens=3))) == len(questions)
@@ -150,6 +158,19 @@ def test_bf16_gives_nearly_the_same_scores(any_reader: Reader, questions: list[Q
     size = max(abs(value) for row in values for value in row)
     for row, near in zip(values, [scores["attention"] for scores in rounded if scores], strict=True):
         assert near == pytest.approx(row, abs=0.03 * size)
+
+
+def test_a_bf16_reader_needs_no_autocast_of_its_caller(tmp_path: Path, questions: list[Question]) -> None:
+    """The weights of its products are bf16, so a method without autocast would fail on float32 inputs."""
+    tiny_reader("t5").save(tmp_path)
+    reader = load_inference_reader(tmp_path, 1000, Compute.choose("bf16"))
+    inside = load_inference_reader(tmp_path, 1000, Compute.choose("bf16"))
+    settings = GenerationSettings(beams=2, max_tokens=3)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = attention_scores(inside, questions), answer_questions(inside, questions, settings)
+        likely = likelihoods(inside, questions[0], [40, 41, 1], "leave-one-out")
+    assert (attention_scores(reader, questions), answer_questions(reader, questions, settings)) == expected
+    assert likelihoods(reader, questions[0], [40, 41, 1], "leave-one-out") == likely
 
 
 def test_byt5_reads_and_writes_bytes(questions: list[Question]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,34 +16,34 @@ from torch import Tensor
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.record_parsing import parse_question
 from fidtools.data.records import Location, Question
-from fidtools.reader.aggregation import FIRST, fused_scores
-from fidtools.reader.attention import cross_bias, one_directional_buckets, recording
-from fidtools.reader.decoding import GenerationSettings, answer_fused, answer_questions
+from fidtools.reader.aggregations import DEFAULT_AGGREGATION
+from fidtools.reader.answering import answer_questions
+from fidtools.reader.attention_scores import attention_scores, fused_scores
+from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.fusion import Batch
-from fidtools.reader.model import Reader, cast_products, load_reader
+from fidtools.reader.model import Reader, cast_linear_weights, load_reader
+from fidtools.reader.position_bias import cross_attention_bias, one_directional_buckets
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
-from fidtools.reader.scoring import attention_scores
-from fidtools.released.readers import CROSS_BIAS, convert, plain_names, released_reader
+from fidtools.released.readers import CROSS_BIAS, convert_reader, load_released_reader, rename_tensors
+from tests import GOLDEN
+from tests.models import SPECIAL, word_tokenizer
 
-from .conftest import SPECIAL, word_tokenizer
-
-Shared = Callable[[str], Path]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 @pytest.fixture
-def tiny(shared: Shared, tmp_path: Path) -> Reader:
+def tiny(tmp_path: Path) -> Reader:
     """The golden reader, read from the reference's own key names."""
-    shutil.copyfile(shared("golden/fid_tiny_config.json"), tmp_path / "config.json")
-    shutil.copyfile(shared("golden/fid_tiny_reference.safetensors"), tmp_path / "model.safetensors")
-    reader = released_reader(tmp_path, word_tokenizer([*SPECIAL, *(f"t{i}" for i in range(4, 200))]))
+    shutil.copyfile(GOLDEN / "fid_tiny_config.json", tmp_path / "config.json")
+    shutil.copyfile(GOLDEN / "fid_tiny_reference.safetensors", tmp_path / "model.safetensors")
+    reader = load_released_reader(tmp_path, word_tokenizer([*SPECIAL, *(f"t{i}" for i in range(4, 200))]))
     reader.fusion.eval()
     return reader
 
 
 @pytest.fixture
-def io(shared: Shared) -> dict[str, Tensor]:
-    return load_file(shared("golden/fid_tiny_io.safetensors"))
+def io() -> dict[str, Tensor]:
+    return load_file(GOLDEN / "fid_tiny_io.safetensors")
 
 
 def unpadded(ids: Tensor, mask: Tensor) -> list[list[list[int]]]:
@@ -71,7 +70,7 @@ def test_loss_and_logits(tiny: Reader, io: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients(tiny: Reader, io: dict[str, Tensor], shared: Shared, checkpointing: bool) -> None:
+def test_gradients(tiny: Reader, io: dict[str, Tensor], checkpointing: bool) -> None:
     tiny.fusion.train()
     for module in tiny.fusion.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -82,7 +81,7 @@ def test_gradients(tiny: Reader, io: dict[str, Tensor], shared: Shared, checkpoi
     batch = golden_batch(io)
     (tiny.fusion(batch) / sum(len(target) for target in batch.targets)).backward()
 
-    theirs = load_file(shared("golden/fid_tiny_grads.safetensors"))
+    theirs = load_file(GOLDEN / "fid_tiny_grads.safetensors")
     ours = {name: parameter.grad for name, parameter in tiny.fusion.model.named_parameters()}
     assert tiny.fusion.bias is not None
     ours[CROSS_BIAS] = tiny.fusion.bias.weight.grad
@@ -105,74 +104,74 @@ def test_first_step_scores(tiny: Reader, io: dict[str, Tensor]) -> None:
     with torch.inference_mode():
         for index, passages in enumerate(unpadded(io["input_ids"], mask)):
             (fused,) = tiny.fusion.fuse([passages])
-            with recording(tiny.fusion.taps) as layers:
+            with tiny.fusion.recorder.recording() as layers:
                 tiny.fusion.decode([fused], torch.tensor([[0]]))
             raw = torch.cat([layer.scores for layer in layers])[:, :, 0].transpose(0, 1)  # (heads, layers, tokens)
             theirs = io["crossattention_raw"][index][..., mask[index].flatten()]
             torch.testing.assert_close(raw, theirs, **CLOSE)
 
-            scores = torch.tensor(fused_scores(tiny.fusion, fused, [len(p) for p in passages])[FIRST])
+            scores = torch.tensor(fused_scores(tiny.fusion, fused, [len(p) for p in passages])[DEFAULT_AGGREGATION])
             expected = io["crossattention_scores"][index]
             torch.testing.assert_close(scores, expected[~expected.isnan()], **CLOSE)
 
 
-def test_position_buckets(shared: Shared) -> None:
-    golden = load_file(shared("golden/t5_position_buckets.safetensors"))
+def test_position_buckets() -> None:
+    golden = load_file(GOLDEN / "t5_position_buckets.safetensors")
     distance = (-golden["relative_position"]).clamp(min=0)
     assert torch.equal(one_directional_buckets(distance, 32), golden["bucket_unidirectional"])
 
 
 def test_bias_of_a_cached_step_is_a_row_of_the_whole(tiny: Reader) -> None:
     assert tiny.fusion.bias is not None
-    whole = cross_bias(tiny.fusion.bias, 0, 6, 9)
-    assert torch.equal(cross_bias(tiny.fusion.bias, 4, 1, 9), whole[:, :, 4:5])
+    whole = cross_attention_bias(tiny.fusion.bias, 0, 6, 9)
+    assert torch.equal(cross_attention_bias(tiny.fusion.bias, 4, 1, 9), whole[:, :, 4:5])
 
 
 @pytest.fixture
-def released(shared: Shared, tmp_path: Path) -> Reader:
+def released(tmp_path: Path) -> Reader:
     """The end-to-end reader after `convert` and loading, as a user has it."""
     source, target = tmp_path / "released", tmp_path / "reader"
     source.mkdir()
-    shutil.copyfile(shared("golden/e2e/reader/config.json"), source / "config.json")
-    torch.save(load_file(shared("golden/e2e/reader/model.safetensors")), source / "pytorch_model.bin")
-    convert(source, target, shared("golden/e2e/t5_tokenizer"))
+    shutil.copyfile(GOLDEN / "e2e/reader/config.json", source / "config.json")
+    torch.save(load_file(GOLDEN / "e2e/reader/model.safetensors"), source / "pytorch_model.bin")
+    convert_reader(source, target, GOLDEN / "e2e/t5_tokenizer")
     reader = load_reader(target, text_maxlength=120, n_context=5)
     reader.fusion.eval()
     return reader
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_end_to_end(released: Reader, shared: Shared, split: str) -> None:
-    questions = list(read_questions(shared(f"golden/e2e/{split}.json")))
-    lines = shared(f"golden/e2e/expected_{split}_answers.txt").read_text().splitlines()
+def test_end_to_end(released: Reader, split: str) -> None:
+    questions = list(read_questions(GOLDEN / f"e2e/{split}.json"))
+    lines = (GOLDEN / f"e2e/expected_{split}_answers.txt").read_text().splitlines()
     answers = answer_questions(released, questions, GenerationSettings(max_tokens=50))
     assert [f"{q.id}\t{a.text}" for q, (a, *_) in zip(questions, answers, strict=True)] == lines
 
-    expected = json.loads(shared(f"golden/e2e/expected_{split}_scores.json").read_bytes())
+    expected = json.loads((GOLDEN / f"e2e/expected_{split}_scores.json").read_bytes())
     for scores, theirs in zip(attention_scores(released, questions), expected, strict=True):
-        assert scores[FIRST] == pytest.approx(theirs["scores"], rel=1e-4)
+        assert scores[DEFAULT_AGGREGATION] == pytest.approx(theirs["scores"], rel=1e-4)
 
 
-def golden_questions(shared: Shared) -> list[Question]:
-    examples = json.loads(shared("golden/dataset.json").read_bytes())["input"]
+def golden_questions() -> list[Question]:
+    examples = json.loads((GOLDEN / "dataset.json").read_bytes())["input"]
     return [parse_question(e, Location("dataset.json", i)) for i, e in enumerate(examples, 1)]
 
 
-def test_input_strings(shared: Shared) -> None:
-    golden = json.loads(shared("golden/dataset.json").read_bytes())
+def test_input_strings() -> None:
+    golden = json.loads((GOLDEN / "dataset.json").read_bytes())
     view = next(v for v in golden["views"] if v["n_context"] == 3)
-    for question, item in zip(golden_questions(shared), view["items"], strict=True):
+    for question, item in zip(golden_questions(), view["items"], strict=True):
         question.sort_ctxs()
         theirs = [f"{item['question']} {passage}" for passage in item["passages"]]
         assert input_texts(question, question.ctxs or [], ReaderSettings()) == theirs
 
 
-def test_tokens(shared: Shared) -> None:
+def test_tokens() -> None:
     from transformers import T5Tokenizer
 
-    tokenizer = T5Tokenizer.from_pretrained(shared("golden/e2e/t5_tokenizer"))
-    questions = [q for i, q in enumerate(golden_questions(shared)) if i != 3]
-    for case in json.loads(shared("golden/dataset.json").read_bytes())["t5_tokenized"]:
+    tokenizer = T5Tokenizer.from_pretrained(GOLDEN / "e2e/t5_tokenizer")
+    questions = [q for i, q in enumerate(golden_questions()) if i != 3]
+    for case in json.loads((GOLDEN / "dataset.json").read_bytes())["t5_tokenized"]:
         if "passage_ids" not in case:
             continue
         settings = ReaderSettings(text_maxlength=case["text_maxlength"])
@@ -185,11 +184,11 @@ def test_tokens(shared: Shared) -> None:
             assert [input_tokens(tokenizer, input_texts(question, passages, settings), settings)] == theirs
 
 
-def test_a_target_keeps_its_end(shared: Shared) -> None:
+def test_a_target_keeps_its_end() -> None:
     """The reference cuts `</s>` off a long target; here it always ends it."""
     from transformers import T5Tokenizer
 
-    tokenizer = T5Tokenizer.from_pretrained(shared("golden/e2e/t5_tokenizer"))
+    tokenizer = T5Tokenizer.from_pretrained(GOLDEN / "e2e/t5_tokenizer")
     long, short = (target_tokens(tokenizer, "only answer", ReaderSettings(answer_maxlength=n), 1) for n in (50, 4))
     assert long == [3, 24, 15, 7, 3, 126, 4, 31, 11, 8, 1]
     assert short == [3, 24, 15, 1]
@@ -200,21 +199,21 @@ def test_reference_names() -> None:
         "encoder.encoder.block.3.module.layer.0.SelfAttention.q.weight",
         "decoder.block.1.layer.2.layer_norm.weight",
     ]
-    plain = plain_names({name: torch.zeros(1) for name in names})
+    plain = rename_tensors({name: torch.zeros(1) for name in names})
     assert list(plain) == ["encoder.block.3.layer.0.SelfAttention.q.weight", names[1]]
 
 
-def test_bf16_ranks_passages_as_float32_does(released: Reader, shared: Shared) -> None:
+def test_bf16_ranks_passages_as_float32_does(released: Reader) -> None:
     """A trained reader, forty passages a question: Spearman's rho of at least 0.99 for every question."""
-    draw, corpus = random.Random(0), list(read_passages(shared("golden/e2e/passages.tsv")))
-    questions = list(read_questions(shared("golden/e2e/dev.json")))
+    draw, corpus = random.Random(0), list(read_passages(GOLDEN / "e2e/passages.tsv"))
+    questions = list(read_questions(GOLDEN / "e2e/dev.json"))
     for question in questions:
         question.ctxs = [*(question.ctxs or []), *draw.sample(corpus, 35)]
     released.settings = replace(released.settings, n_context=None)
     exact = attention_scores(released, questions)
-    cast_products(released.fusion.model, torch.bfloat16)
+    cast_linear_weights(released.fusion.model, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = attention_scores(released, questions)
     for ours, theirs in zip(rounded, exact, strict=True):
-        ranks = torch.stack([torch.tensor(s[FIRST]).argsort().argsort().double() for s in (ours, theirs)])
+        ranks = torch.stack([torch.tensor(s[DEFAULT_AGGREGATION]).argsort().argsort().double() for s in (ours, theirs)])
         assert float(torch.corrcoef(ranks)[0, 1]) >= 0.99

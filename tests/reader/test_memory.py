@@ -11,8 +11,7 @@ import transformers as hf
 
 from benchmarks.reader_memory import Account, Live, training_account, without_content
 from fidtools.reader.fusion import Fusion
-
-from .conftest import t5_config
+from tests.models import t5_config
 
 LENGTH = 16
 

@@ -16,7 +16,7 @@ from fidtools.data.embeddings import read_embeddings
 from fidtools.data.records import Passage
 from fidtools.retriever import embedding
 from fidtools.retriever.encoding import load_retriever
-from tests.retriever.conftest import WORDS
+from tests.models import WORDS
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 FIDTOOLS = str(Path(sys.executable).with_name("fidtools"))
@@ -77,12 +77,12 @@ from fidtools.retriever.encoding import Retriever
 from fidtools.cli import main
 embedding.BLOCK = 8
 blocks = []
-def encode(self, rows, encoder, budget, plain=Retriever.encode_rows):
+def encode(self, token_ids, encoder, budget, plain=Retriever.encode_token_ids):
     blocks.append(1)
     if len(blocks) == int(os.environ["LAST"]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return plain(self, rows, encoder, budget)
-Retriever.encode_rows = encode
+    return plain(self, token_ids, encoder, budget)
+Retriever.encode_token_ids = encode
 main(sys.argv[1:])
 """
     (tmp_path / "run.py").write_text(script)

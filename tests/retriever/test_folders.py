@@ -10,16 +10,18 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from fidtools.compute.device import Compute
 from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import Kind, new_student
+from fidtools.encoders.word_encoders import Kind, new_word_encoder
 from fidtools.encoders.word_tokenizer import WordTokenizer, build_vocabulary
 from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import Retriever, load_retriever
 from fidtools.retriever.settings import RetrieverSettings
-from tests.retriever.conftest import WORDS
+from fidtools.retriever.tower import Tower
+from tests.models import WORDS
 
 QUESTIONS = ["w1 w2", "w3", "w4 w5 w6 w7 unknown w8"]
 PASSAGES = [Passage("1", "w1 w2 w3", "w9"), Passage("2", "w5", ""), Passage("3", "w6 {w7} w8 " * 9, "w1 w1")]
@@ -33,7 +35,7 @@ def saved(retriever: Retriever, folder: Path) -> Path:
 
 def projected(plain: Path, **changes: Any) -> Retriever:
     retriever = load_retriever(plain, **changes)
-    encoder = retriever.question_tower[0]
+    encoder = retriever.question_tower.encoder
     assert isinstance(encoder, TransformerEncoder)
     torch.manual_seed(1)
     encoder.projection = TokenProjection(encoder.dim, 10)
@@ -70,10 +72,10 @@ def test_sentence_transformers_loads_the_small_students(tmp_path: Path, kind: Ki
     vocabulary = build_vocabulary([" ".join(WORDS)])
     vectors = torch.randn(len(vocabulary), 8)
     vectors[0] = 0  # padding
-    encoder = new_student(kind, vectors, 6)
+    encoder = new_word_encoder(kind, vectors, 6)
     encoder.pooling = pooling  # type: ignore[assignment]
     settings = RetrieverSettings(pooling=pooling, question_format="{question}", passage_format="{title} {text}")  # type: ignore[arg-type]
-    retriever = Retriever((encoder, WordTokenizer(vocabulary), settings))
+    retriever = Retriever(Tower(encoder, WordTokenizer(vocabulary), settings))
     folder = saved(retriever, tmp_path / "r")
     questions, passages = sentence_vectors(folder, retriever)
     np.testing.assert_allclose(questions, retriever.encode_questions(QUESTIONS), rtol=1e-5, atol=1e-5)
@@ -112,7 +114,7 @@ def test_the_fingerprint_tells_what_changes_the_passages_vectors(plain_model: Pa
     for change in ({"pooling": "mean"}, {"passage_maxlength": 7}, {"passage_format": "{title} {text}"}):
         assert load_retriever(plain_model, **change).fingerprint != first.fingerprint
     with torch.no_grad():
-        next(first.question_tower[0].parameters())[0, 0] += 1e-4
+        next(first.question_tower.encoder.parameters())[0, 0] += 1e-4
     assert Retriever(first.question_tower).fingerprint != load_retriever(plain_model).fingerprint
 
 
@@ -136,8 +138,8 @@ def test_no_vector_depends_on_what_else_is_encoded(plain_model: Path) -> None:
 
 def test_lengths_are_honoured(plain_model: Path) -> None:
     retriever = load_retriever(plain_model, passage_maxlength=6, question_maxlength=4)
-    assert [len(row) for row in retriever.passage_rows(PASSAGES)] == [6, 6, 6]
-    assert [len(row) for row in retriever.question_rows(QUESTIONS)] == [4, 4, 4]
+    assert [len(row) for row in retriever.tokenize_passages(PASSAGES)] == [6, 6, 6]
+    assert [len(row) for row in retriever.tokenize_questions(QUESTIONS)] == [4, 4, 4]
     assert load_retriever(plain_model).settings.passage_maxlength == 64  # the paper's 200 is more than this model reads
     with pytest.raises(UsageError, match="passage maxlength 65: this model reads at most 64 tokens"):
         load_retriever(plain_model, passage_maxlength=65)
@@ -145,7 +147,7 @@ def test_lengths_are_honoured(plain_model: Path) -> None:
 
 def test_dropout_is_honoured(plain_model: Path) -> None:
     retriever = load_retriever(plain_model, dropout=0.25)
-    rates = {module.p for module in retriever.question_tower[0].modules() if isinstance(module, torch.nn.Dropout)}
+    rates = {module.p for module in retriever.question_tower.encoder.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.25}
 
 
@@ -191,7 +193,7 @@ def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
 
 
 def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:
-    exact, fast = load_retriever(plain_model), load_retriever(plain_model, precision="bf16")
+    exact, fast = load_retriever(plain_model), load_retriever(plain_model, compute=Compute.choose("bf16"))
     a, b = exact.encode_passages(PASSAGES), fast.encode_passages(PASSAGES)
     assert a.dtype == b.dtype == np.float32
     assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()

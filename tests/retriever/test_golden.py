@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,12 +15,12 @@ from torch import Tensor
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
 from fidtools.encoders.transformer import TransformerEncoder
-from fidtools.released.retrievers import convert, encoder_from_tensors
+from fidtools.released.retrievers import convert_retriever, encoder_from_tensors
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.settings import RetrieverSettings
+from tests import GOLDEN
 
-Shared = Callable[[str], Path]
 VARIANTS = [
     "proj_mean",
     "proj_cls",
@@ -33,12 +32,12 @@ VARIANTS = [
 ]
 
 
-def tiny(shared: Shared, variant: str) -> tuple[TransformerEncoder, dict[str, Any], dict[str, Tensor]]:
-    configs = json.loads(shared("golden/retriever_tiny_config.json").read_text())
+def tiny(variant: str) -> tuple[TransformerEncoder, dict[str, Any], dict[str, Tensor]]:
+    configs = orjson.loads((GOLDEN / "retriever_tiny_config.json").read_bytes())
     config = configs["base"] | configs["variants"][variant]
-    tensors = load_file(shared("golden/retriever_tiny.safetensors"))
+    tensors = load_file(GOLDEN / "retriever_tiny.safetensors")
     encoder = encoder_from_tensors(config, tensors, "golden")
-    return encoder, configs["variants"][variant], load_file(shared("golden/retriever_io.safetensors"))
+    return encoder, configs["variants"][variant], load_file(GOLDEN / "retriever_io.safetensors")
 
 
 def forward(
@@ -59,8 +58,8 @@ def forward(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_vectors_scores_and_loss_are_the_reference_s(shared: Shared, variant: str) -> None:
-    encoder, config, io = tiny(shared, variant)
+def test_vectors_scores_and_loss_are_the_reference_s(variant: str) -> None:
+    encoder, config, io = tiny(variant)
     names = ("question", "passage", "score", "loss")
     for name, found in zip(names, forward(encoder, config, io), strict=True):
         np.testing.assert_allclose(
@@ -69,19 +68,19 @@ def test_vectors_scores_and_loss_are_the_reference_s(shared: Shared, variant: st
 
 
 @pytest.mark.parametrize("variant", ["proj_mean", "noproj_cls"])
-def test_gradients_are_the_reference_s(shared: Shared, variant: str) -> None:
-    encoder, config, io = tiny(shared, variant)
+def test_gradients_are_the_reference_s(variant: str) -> None:
+    encoder, config, io = tiny(variant)
     forward(encoder, config, io)[3].backward()
-    expected = load_file(shared(f"golden/retriever_grads_{variant}.safetensors"))
+    expected = load_file(GOLDEN / f"retriever_grads_{variant}.safetensors")
     own = {name.removeprefix("projection."): p.grad for name, p in encoder.named_parameters() if p.grad is not None}
     assert own.keys() == expected.keys()
     for name, gradient in expected.items():
         np.testing.assert_allclose(own[name], gradient, rtol=1e-4, atol=1e-7, err_msg=name)
 
 
-def test_eight_updates_give_the_reference_s_losses_and_weights(shared: Shared) -> None:
-    trace = json.loads(shared("golden/optim.json").read_text())["traces"]["retriever_adamw_linear"]
-    encoder, config, io = tiny(shared, "proj_mean")
+def test_eight_updates_give_the_reference_s_losses_and_weights() -> None:
+    trace = orjson.loads((GOLDEN / "optim.json").read_bytes())["traces"]["retriever_adamw_linear"]
+    encoder, config, io = tiny("proj_mean")
     options = trace["opt"]
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, weight_decay=options["weight_decay"])
@@ -100,9 +99,9 @@ def test_eight_updates_give_the_reference_s_losses_and_weights(shared: Shared) -
             assert parameter.norm().item() == pytest.approx(expected, rel=1e-4), name
 
 
-def test_a_converted_checkpoint_embeds_as_the_reference_does(shared: Shared, tmp_path: Path) -> None:
-    folder = shared("golden/e2e/retriever").parent
-    convert(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
+def test_a_converted_checkpoint_embeds_as_the_reference_does(tmp_path: Path) -> None:
+    folder = GOLDEN / "e2e"
+    convert_retriever(folder / "retriever", tmp_path / "r", tokenizer=str(folder / "bert_tokenizer"))
     retriever = load_retriever(tmp_path / "r")
     passages = list(read_passages(folder / "passages.tsv"))
     expected = load_file(folder / "expected_passage_embeddings.safetensors")
@@ -110,8 +109,8 @@ def test_a_converted_checkpoint_embeds_as_the_reference_does(shared: Shared, tmp
     np.testing.assert_allclose(retriever.encode_passages(passages), expected["embeddings"], rtol=1e-5, atol=2e-6)
 
 
-def test_texts_are_written_as_the_reference_does(shared: Shared) -> None:
-    golden = json.loads(shared("golden/dataset.json").read_text())
+def test_texts_are_written_as_the_reference_does() -> None:
+    golden = orjson.loads((GOLDEN / "dataset.json").read_bytes())
     calls = golden["retriever_collator_calls"]
     text = golden["text_collator_calls"][0]["texts"]
     settings = RetrieverSettings()

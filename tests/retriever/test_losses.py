@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import doctest
 import math
+import runpy
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from fidtools.commands.train_retriever import command
 from fidtools.retriever import losses
+from fidtools.retriever.update import Loss
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 TWO = torch.ones(2, 2, dtype=torch.bool)
 
 
@@ -173,3 +180,64 @@ def test_what_lies_behind_the_mask_changes_nothing() -> None:
         form = getattr(losses, name)
         loud = form(student.masked_fill(~mask, 1e4), teacher.masked_fill(~mask, -1e4), mask)
         assert torch.equal(loud, form(student.masked_fill(~mask, 0), teacher.masked_fill(~mask, 0), mask)), name
+
+
+def test_infonce_of_own_passages_leaves_out_other_positives_and_padding() -> None:
+    student = torch.tensor([[math.log(2), 5.0, 0.0, 9.0]])
+    mask, labels = torch.tensor([[True, True, True, False]]), torch.tensor([[True, True, False, False]])
+    found = losses.infonce_own_passages(student, student, mask, labels)
+    assert found.tolist() == pytest.approx([-math.log(2 / 3)])
+
+
+def test_the_examples_in_docstrings_hold() -> None:
+    assert all(">>>" in (spec.function.__doc__ or "") for spec in losses.LOSSES.values())
+    assert doctest.testmod(losses).failed == 0
+
+
+def test_the_command_offers_the_registered_losses_with_their_defaults() -> None:
+    (option,) = (parameter for parameter in command.params if parameter.name == "loss")
+    assert list(option.type.choices) == list(losses.LOSSES)  # type: ignore[attr-defined]
+    given = command.make_context("train-retriever", ["train.jsonl", "--retriever", "start", "-o", "folder"]).params
+    own = {field.name: field.default for field in fields(Loss)}
+    for spec in losses.LOSSES.values():
+        for name, value in spec.defaults.items():
+            assert given[name] == own[name] == value, name
+
+
+@pytest.mark.parametrize(
+    ("loss", "teacher", "labels"),
+    [
+        (Loss("kl"), True, False),
+        (Loss("kl", alpha=1.0), True, False),
+        (Loss("mse"), True, False),
+        (Loss("margin"), True, False),
+        (Loss("margin-mse"), True, False),
+        (Loss("bce"), True, True),
+        (Loss("bce", alpha=1.0), False, True),
+        (Loss("bce", alpha=0.0), True, False),
+        (Loss("infonce"), False, True),
+    ],
+)
+def test_what_a_loss_needs(loss: Loss, teacher: bool, labels: bool) -> None:
+    assert (loss.needs_teacher, loss.needs_labels) == (teacher, labels)
+
+
+def test_options_reach_the_function() -> None:
+    student, teacher = torch.randn(2, 2, 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[True, False], [False, True]])
+    chosen = {"temperature": 2.0, "teacher_temperature": 3.0, "gamma": 0.7, "alpha": 0.25, "per_passage": True}
+    expected = {
+        "kl": losses.kl(student, teacher, TWO, temperature=2.0, teacher_temperature=3.0, per_passage=True),
+        "mse": losses.mse(student, teacher, TWO),
+        "margin": losses.margin(student, teacher, TWO, gamma=0.7),
+        "margin-mse": losses.margin_mse(student, teacher, TWO),
+        "bce": losses.bce(student, teacher, TWO, labels, alpha=0.25, temperature=2.0),
+        "infonce": losses.infonce_own_passages(student, teacher, TWO, labels, temperature=2.0),
+    }
+    for name in losses.LOSSES:
+        assert torch.equal(Loss(name, **chosen)(student, teacher, TWO, labels), expected[name]), name  # type: ignore[arg-type]
+
+
+def test_the_table_in_the_docs_is_that_of_the_registry() -> None:
+    made = runpy.run_path(str(DOCS / "make_losses.py"))["page"]()
+    assert (DOCS / "retriever.md").read_text(encoding="utf-8") == made, "run: python docs/make_losses.py"

@@ -14,7 +14,7 @@ from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.targets import check_targets, effective_number, parse_teacher, teacher_scores
+from fidtools.retriever.targets import check_targets, parse_teacher, perplexity, teacher_scores
 
 HERE = Location("train.jsonl", 7)
 
@@ -51,7 +51,7 @@ def test_a_missing_score_stops_and_says_where() -> None:
         teacher_scores(asked, 3, {"attention": 1.0})
     assert str(caught.value) == (
         "train.jsonl:7: field 'ctxs[2].scores.attention': missing\n"
-        "  only the first 2 passages are scored: --n-passages 2, or score them all"
+        "  only the first 2 passages are scored: use --n-passages 2, or score all passages"
     )
 
 
@@ -98,11 +98,11 @@ def test_ties_of_low_precision_are_no_defaults() -> None:
     check_targets([np.round(draw.normal(size=10), 1) for _ in range(30)], 1.0, "t")
 
 
-def test_the_effective_number_of_passages() -> None:
-    assert effective_number(np.zeros(7)) == pytest.approx(7)
-    assert effective_number(np.array([100.0, 0, 0])) == pytest.approx(1)
-    assert effective_number(np.log([0.5, 0.25, 0.25])) == pytest.approx(2**1.5)
-    assert effective_number(2 * np.log([0.5, 0.25, 0.25]), 2.0) == pytest.approx(2**1.5)
+def test_the_perplexity_of_a_target() -> None:
+    assert perplexity(np.zeros(7)) == pytest.approx(7)
+    assert perplexity(np.array([100.0, 0, 0])) == pytest.approx(1)
+    assert perplexity(np.log([0.5, 0.25, 0.25])) == pytest.approx(2**1.5)
+    assert perplexity(2 * np.log([0.5, 0.25, 0.25]), 2.0) == pytest.approx(2**1.5)
 
 
 def test_examples_keep_what_the_file_says(plain_model: Path, questions: Callable[..., Path]) -> None:
@@ -114,9 +114,9 @@ def test_examples_keep_what_the_file_says(plain_model: Path, questions: Callable
         assert item.teacher.tolist() == [ctx["scores"]["attention"] for ctx in line["ctxs"][:3]]
         assert item.labels is not None
         assert item.labels.tolist() == [False, False, True]
-        assert [examples.questions[item.question]] == retriever.question_rows([line["question"]])
+        assert [examples.questions[item.question]] == retriever.tokenize_questions([line["question"]])
         texts = [Passage(None, ctx["text"], ctx["title"]) for ctx in line["ctxs"][:3]]
-        assert [examples.passages[int(number)] for number in item.passages] == retriever.passage_rows(texts)
+        assert [examples.passages[int(number)] for number in item.passages] == retriever.tokenize_passages(texts)
 
 
 def test_the_same_passage_met_again_is_kept_once(plain_model: Path, tmp_path: Path) -> None:

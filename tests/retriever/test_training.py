@@ -266,11 +266,11 @@ def test_given_word_vectors_are_kept_and_trained_only_when_asked(questions: Writ
     fit(questions(), tmp_path / "free", *student)
     fit(questions(), tmp_path / "kept", *student, "--freeze-words")
     kept, free = (load_retriever(tmp_path / name) for name in ("kept", "free"))
-    words = kept.question_tower[1].vocabulary
+    words = kept.question_tower.tokenizer.vocabulary
     assert "unseen" in words
-    vectors = kept.question_tower[0].words.weight.numpy(force=True)
+    vectors = kept.question_tower.encoder.words.weight.numpy(force=True)
     np.testing.assert_array_equal(vectors[1:], [given[word] for word in words[1:]])
-    trained = free.question_tower[0].words.weight.numpy(force=True)
+    trained = free.question_tower.encoder.words.weight.numpy(force=True)
     changed = {word for word, a, b in zip(words, trained, vectors, strict=True) if (a != b).any()}
     assert changed
     assert "unseen" not in changed

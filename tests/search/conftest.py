@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from fidtools import cli
 from fidtools.data.jsonl import write_lines
+from tests.models import WORDS, bert_folder
 
 torch.set_num_threads(1)
-WORDS = [f"w{i}" for i in range(60)]
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,6 @@ class World:
         return [str(part) for part in (*fixed, "--pooling", "mean", "--precision", "float32", "-q", *more)]
 
 
-def tiny_model(folder: Path, seed: int) -> Path:
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    vocabulary = {word: i for i, word in enumerate([*special, "question", "title", "context", ":", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    ends = [("[CLS]", 2), ("[SEP]", 3)]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.3, **sizes)
-    BertModel(config).save_pretrained(folder)
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder, draw = tmp_path_factory.mktemp("world"), random.Random(0)
@@ -61,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         folder / "q.jsonl", [{"id": f"q{i}", "question": t, "doc_id": f"d{i % 7}"} for i, t in enumerate(asked)]
     )
     made = World(
-        folder, tiny_model(folder / "bert", 0), folder / "passages.jsonl", folder / "p.npy", folder / "q.jsonl"
+        folder, bert_folder(folder / "bert", layers=1), folder / "passages.jsonl", folder / "p.npy", folder / "q.jsonl"
     )
     embed(made, made.passages, made.embeddings)
     embed(made, made.questions, folder / "q.npy", "--questions")

@@ -14,8 +14,9 @@ import pytest
 from fidtools import cli
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Question
+from tests.models import WORDS, bert_folder
 
-from .conftest import WORDS, World, embed, tiny_model
+from .conftest import World, embed
 
 PROGRAM = [sys.executable, "-c", "from fidtools.cli import main; main()"]
 
@@ -85,7 +86,7 @@ def test_passages_of_another_corpus(world: World, tmp_path: Path, capsys: pytest
 
 
 def test_another_encoder_unless_forced(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = tiny_model(tmp_path / "other", 1)
+    other = bert_folder(tmp_path / "other", layers=1, seed=1)
     arguments = world.arguments("--embeddings", world.embeddings, "-o", tmp_path / "out.jsonl")
     arguments[arguments.index("--retriever") + 1] = str(other)
     said = message(capsys, arguments)

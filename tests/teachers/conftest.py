@@ -1,5 +1,9 @@
-"""The tiny model and questions of the retriever's tests."""
+"""The tiny encoder and scored questions of the teachers' tests."""
 
-from tests.retriever.conftest import plain_model, questions
+import torch
+
+from tests.scored_questions import plain_model, questions
 
 __all__ = ["plain_model", "questions"]
+
+torch.set_num_threads(1)  # these models are too small for two

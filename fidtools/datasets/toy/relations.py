@@ -1,9 +1,11 @@
-"""What a toy world can say about a person: relations, each with its own wordings.
+"""The relations of the toy world: the kinds of facts about a person, each with its own wordings.
 
 A passage *states* a fact in one of four wordings. A question *asks* for it in one of three other wordings, and
 shares no content word with any statement of its relation. The third list holds an *aside* for each question
-wording: a sentence that says nothing, in the question's words. Put beside the wrong fact it misleads BM25.
+wording: a sentence in the question's words without a fact. Beside the wrong fact, it misleads BM25.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 

@@ -1,15 +1,17 @@
 """A toy world: people, one passage per fact, and questions that BM25 answers badly.
 
-Everything follows from the seed. The people of the train, dev and test questions are different people, so no fact
-is shared; a model has to read and to match, knowing the answers of the training questions does not help.
+The seed determines everything. The train, dev and test questions are about different people and share no fact, so a
+model must learn to read and to match; memorizing the answers of the training questions does not help.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .relations import CLOSERS, RELATIONS, SOURCES, Relation
-from .vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
+from fidtools.datasets.toy.relations import CLOSERS, RELATIONS, SOURCES, Relation
+from fidtools.datasets.toy.vocabulary import FIRST_NAMES, LAST_NAMES, VALUES
 
 PEOPLE = {"train": 150, "dev": 25, "test": 45, "none": 100}
 HINT_SHARE = 0.35

@@ -1,0 +1,153 @@
+# shellcheck shell=bash
+# What the scripts of bin/ and examples/ share: they source this file. It works with bash 3.2 (macOS).
+#
+# Sourcing it sets `here`, the root of the checkout, and puts .venv first on the PATH.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+[[ ! -d $here/.venv/bin ]] || PATH=$here/.venv/bin:$PATH
+: "${DRY_RUN:=0}"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# absolute PATH: the absolute path, which need not exist (`realpath` is not on every system)
+absolute() { python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$1"; }
+
+# need_fidtools: make .venv when there is no fidtools yet
+need_fidtools() {
+  if command -v fidtools >/dev/null; then return; fi
+  say "There is no .venv yet: bin/setup installs fidtools into it. This takes a few minutes, once."
+  "$here/bin/setup"
+  PATH=$here/.venv/bin:$PATH
+}
+
+# quoted WORD…: the words as one would type them in a shell
+quoted() {
+  local word line=
+  for word in "$@"; do
+    [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word=$(printf '%q' "$word")
+    line="$line$word "
+  done
+  printf '%s' "${line% }"
+}
+
+# --- Settings -----------------------------------------------------------------------------------------------------
+#
+# A setting that holds options of a command is an array, so that a value may have blanks in it:
+#
+#   given READER_OPTIONS || READER_OPTIONS=(--dropout 0 --question-prefix "my question:")
+#
+# The environment cannot hold arrays. There it is one string, split into words as a shell would split it:
+#
+#   READER_OPTIONS='--dropout 0 --question-prefix "my question:"' bin/iterate.sh toy 2
+#
+# Arrays that may be empty are expanded as ${a[@]+"${a[@]}"}: bash before 4.4 takes an empty array for an unset one.
+
+# is_array NAME
+is_array() { [[ $(declare -p "$1" 2>/dev/null) == "declare -a"* ]]; }
+
+# given NAME: whether the setting has a value: an array, also an empty one, or a string that is not empty
+given() { is_array "$1" || [[ -n ${!1-} ]]; }
+
+# split_words STRING: its words, each ended by a NUL, then the word `end`. Quotes and backslashes group words; nothing is
+# expanded and nothing is run.
+split_words() {
+  python3 -c '
+import os, shlex, sys
+try:
+    words = shlex.split(sys.argv[1])
+except ValueError as error:
+    sys.exit(f"cannot split {sys.argv[1]!r} into words: {str(error).lower()}")
+sys.stdout.buffer.write(b"".join(os.fsencode(word) + b"\0" for word in [*words, "end"]))' "$1"
+}
+
+# read_options NAME…: turn settings that are strings into arrays, and unset empty strings
+read_options() {
+  local name word words last
+  for name in "$@"; do
+    if is_array "$name"; then continue; fi
+    if ! given "$name"; then unset "$name"; continue; fi
+    words=() last=
+    while IFS= read -r -d '' word; do words+=("$word") last=$word; done < <(split_words "${!name}")
+    [[ $last == end ]] || { say "setting $name: not a list of options"; exit 2; }
+    unset "$name" "words[${#words[@]}-1]"
+    # bash 3.2 has no other way to assign an array by name; only the name is evaluated, never the words
+    eval "$name=(\${words[@]+\"\${words[@]}\"})"
+  done
+}
+
+# setting NAME: the line NAME=VALUE that a run keeps in settings.txt; options are quoted where they need it
+setting() {
+  local words
+  if is_array "$1"; then
+    eval "words=(\${$1[@]+\"\${$1[@]}\"})"
+    printf '%s=%s\n' "$1" "$(quoted ${words[@]+"${words[@]}"})"
+  else
+    printf '%s=%s\n' "$1" "${!1-}"
+  fi
+}
+
+# --- Stages -------------------------------------------------------------------------------------------------------
+
+stage_log=stages.jsonl   # where `stage` keeps the time of each stage, relative to the folder it works in
+
+# launch: set `compute`, the command for what computes: fidtools, on as many processes as LAUNCH starts
+launch() {
+  read_options LAUNCH
+  compute=(fidtools)
+  if given LAUNCH && [[ ${#LAUNCH[@]} -gt 0 ]]; then compute=("${LAUNCH[@]}" --no-python fidtools); fi
+}
+
+# stage OUTPUT COMMAND…: run the command with `-o OUTPUT`, unless the output exists already
+stage() {
+  local out=$1 shown began status=0; shift
+  shown=$(quoted "$@" -o "$out")
+  if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$shown"; return; fi
+  if [[ -e $out ]]; then say "have $out"; return; fi
+  say "\$ $shown"
+  mkdir -p "$(dirname "$out")"
+  began=${EPOCHREALTIME:-$(date +%s)}   # whole seconds before bash 5
+  "$@" -o "$out" || status=$?
+  log_stage "$out" "$shown" "${began/,/.}" "$status"
+  return "$status"
+}
+
+# log_stage OUTPUT COMMAND BEGAN STATUS: print how long it took, and append a line about it to $stage_log
+log_stage() {
+  python3 -c '
+import json, sys, time
+from datetime import datetime, timedelta, timezone
+
+log, stage, command, began, status = sys.argv[1:]
+seconds = time.time() - float(began)
+started = datetime.fromtimestamp(float(began), timezone.utc).isoformat(timespec="seconds")
+line = {"stage": stage, "command": command, "seconds": round(seconds, 1), "started": started, "status": int(status)}
+with open(log, "a", encoding="utf-8") as lines:
+    lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+took = f"{seconds:.1f} s" if seconds < 60 else f"{timedelta(seconds=round(seconds))} h"
+print(f"  {stage} took {took}" if status == "0" else f"  {stage} failed after {took}", file=sys.stderr)' "$stage_log" "$@"
+}
+
+# --- Stages that several scripts run, with the settings of bin/iterate.sh --------------------------------------------
+
+# train_retriever OUTPUT TRAIN DEV START SEED TEACHER [OPTION…]
+train_retriever() {
+  local out=$1 train=$2 dev=$3 start=$4 seed=$5 teacher=$6; shift 6
+  stage "$out" "${compute[@]}" train-retriever "$train" --dev "$dev" --retriever "$start" --teacher "$teacher" \
+    --n-passages "$RETRIEVER_PASSAGES" --steps "$RETRIEVER_STEPS" --batch "$RETRIEVER_BATCH" --lr "$RETRIEVER_LR" \
+    --eval-every "$RETRIEVER_EVAL_EVERY" --seed "$seed" --precision "$PRECISION" --resume \
+    ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"} "$@"
+}
+
+# embed_passages OUTPUT RETRIEVER
+embed_passages() {
+  stage "$1" "${compute[@]}" embed "$PASSAGES" --retriever "$2" --precision "$PRECISION" --resume \
+    ${EMBED_OPTIONS[@]+"${EMBED_OPTIONS[@]}"}
+}
+
+# retrieve_passages OUTPUT QUESTIONS RETRIEVER EMBEDDINGS
+retrieve_passages() {
+  stage "$1" "${compute[@]}" retrieve "$2" --retriever "$3" --embeddings "$4" -p "$PASSAGES" -k "$K" \
+    --precision "$PRECISION" ${RETRIEVE_OPTIONS[@]+"${RETRIEVE_OPTIONS[@]}"}
+}
+
+# evaluate OUTPUT FILE
+evaluate() { stage "$1" fidtools eval "$2" --k "$EVAL_K" --json ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"}; }

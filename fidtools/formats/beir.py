@@ -1,0 +1,131 @@
+"""BEIR's folders and their parts, and the `contents` corpora of Pyserini and FlashRAG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fidtools.data.files import PathLike, atomic_folder, open_output
+from fidtools.data.jsonl import read_json, write_lines
+from fidtools.data.read import read_passages
+from fidtools.data.record_parsing import parse_passage
+from fidtools.data.records import Location, Passage, Question
+from fidtools.formats.detection import keys, without_keys
+from fidtools.formats.format import Format
+from fidtools.formats.head import Head
+from fidtools.formats.json_records import Record, adapted, omit
+from fidtools.formats.qrels import BEIR_QRELS, qrels_by_question, read_beir_qrels
+from fidtools.formats.writing import required, write_rows
+
+
+def read_beir_queries(path: PathLike) -> Iterator[Question]:
+    """BEIR's queries.jsonl: `_id` and `text`."""
+    yield from adapted(lambda record: {**omit(record, "text"), "question": record["text"]})(path)
+
+
+def write_queries(questions: Iterable[Question], path: PathLike) -> None:
+    """BEIR's queries.jsonl: `_id`, `text`."""
+    write_lines(path, ({"_id": question.id, "text": question.question} for question in questions))
+
+
+def read_beir_folder(path: PathLike) -> Iterator[Question]:
+    """The queries of a BEIR folder. With qrels/test.tsv, only the queries it judges, its grades as `gold`."""
+    judged = Path(path) / "qrels" / "test.tsv"
+    grades = qrels_by_question(read_beir_qrels(judged), judged) if judged.is_file() else None
+    for question in read_beir_queries(Path(path) / "queries.jsonl"):
+        if grades is None:
+            yield question
+        elif question.id in grades:
+            question.extra["gold"] = grades[question.id]
+            yield question
+
+
+def write_beir(questions: Iterable[Question], path: PathLike) -> None:
+    """A BEIR folder: `queries.jsonl`, `corpus.jsonl` (every passage of `ctxs` once), `qrels/test.tsv` (from `gold`)."""
+    seen: set[str] = set()
+    with atomic_folder(path) as folder:
+        (folder / "qrels").mkdir()
+        with (
+            open_output(folder / "queries.jsonl") as queries,
+            open_output(folder / "corpus.jsonl") as corpus,
+            open_output(folder / "qrels" / "test.tsv") as qrels,
+        ):
+            write_rows([BEIR_QRELS], qrels)
+            for question in questions:
+                queries.line({"_id": question.id, "text": question.question})
+                for name in question.extra.get("gold") or ():
+                    qrels.write(f"{question.id}\t{name}\t1\n".encode())
+                for passage in question.ctxs or ():
+                    if (identifier := required(passage, "id", question)) not in seen:
+                        corpus.line(beir_document(passage))
+                        seen.add(identifier)
+
+
+def write_beir_corpus(passages: Iterable[Passage], path: PathLike) -> None:
+    """BEIR's corpus.jsonl: `_id`, `title`, `text`, and all other fields."""
+    write_lines(path, map(beir_document, passages))
+
+
+def beir_document(passage: Passage) -> Record:
+    """A passage as a line of BEIR's corpus.jsonl."""
+    document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
+    return {"_id": passage.id, "title": passage.title, "text": passage.text, **document, **passage.extra}
+
+
+def read_contents(path: PathLike) -> Iterator[Passage]:
+    """Pyserini's and FlashRAG's `{"id", "contents"}`: the first tab or line break, if any, ends the title."""
+    for number, record in read_json(path):
+        where = Location(path, number)
+        contents = record.get("contents")
+        if not isinstance(contents, str):
+            raise where.error("must be a string", "contents", contents)
+        cut = min((at for at in (contents.find("\t"), contents.find("\n")) if at >= 0), default=None)
+        title, text = ("", contents) if cut is None else (contents[:cut], contents[cut + 1 :])
+        yield parse_passage({"title": title.strip('"'), **omit(record, "contents"), "text": text}, where)
+
+
+def write_contents(passages: Iterable[Passage], path: PathLike) -> None:
+    """Pyserini's and FlashRAG's `{"id", "contents"}`, a line break between title and text."""
+    write_lines(path, ({"id": p.id, "contents": f"{p.title}\n{p.text}"} | p.extra for p in passages))
+
+
+def _is_beir_folder(head: Head) -> bool:
+    return (head.path / "queries.jsonl").is_file() and (head.path / "corpus.jsonl").is_file()
+
+
+FORMATS = (
+    Format(
+        "beir",
+        "questions",
+        "a BEIR folder: queries with qrels/test.tsv as gold",
+        detect=_is_beir_folder,
+        read=read_beir_folder,
+        write=write_beir,
+        fields_kept=frozenset({"id", "question", "gold", "ctxs.id", "ctxs.title", "ctxs.text"}),
+    ),
+    Format(
+        "beir-queries",
+        "questions",
+        "BEIR's queries.jsonl",
+        detect=without_keys(keys("_id", "text"), "title"),
+        read=read_beir_queries,
+        write=write_queries,
+        fields_kept=frozenset({"id", "question"}),
+    ),
+    Format(
+        "beir-corpus",
+        "passages",
+        "BEIR's corpus.jsonl",
+        detect=keys("_id", "title", "text"),
+        read=read_passages,
+        write=write_beir_corpus,
+    ),
+    Format(
+        "contents",
+        "passages",
+        "Pyserini's and FlashRAG's corpus",
+        detect=keys("id", "contents"),
+        read=read_contents,
+        write=write_contents,
+    ),
+)

@@ -1,0 +1,120 @@
+"""The files of Dense Passage Retrieval."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from fidtools.data.dpr_tsv import read_passage_table
+from fidtools.data.files import PathLike, open_output
+from fidtools.data.read import read_questions
+from fidtools.data.records import Location, Passage, Question
+from fidtools.formats.detection import any_of, columns, header, keys
+from fidtools.formats.format import Format
+from fidtools.formats.json_records import Record, adapted, omit
+from fidtools.formats.parsing import read_rows, require_text
+from fidtools.formats.writing import write_json_list, write_rows
+from fidtools.metrics.answer_match import AnswerMatcher
+
+
+def write_dpr(questions: Iterable[Question], path: PathLike) -> None:
+    """DPR's retriever results: scores as strings, `has_answer` (from the answer match) on every passage."""
+    write_json_list(map(_dpr_question, questions), path)
+
+
+def _dpr_question(question: Question) -> Record:
+    passages = question.ctxs or []
+    hits = AnswerMatcher(question.answers or ()).hits([passage.text for passage in passages])
+    ctxs = [_dpr_passage(passage, hit) for passage, hit in zip(passages, hits, strict=True)]
+    return {**question.to_json(), "answers": question.answers or [], "ctxs": ctxs}
+
+
+def _dpr_passage(passage: Passage, hit: bool) -> Record:
+    rest = omit(passage.extra, "hasanswer", "has_answer")
+    score = {} if passage.score is None else {"score": repr(passage.score)}
+    scores = {"scores": passage.scores} if passage.scores else {}
+    document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
+    head = {"id": passage.id, "title": passage.title, "text": passage.text}
+    return {**head, **document, **score, **scores, "has_answer": hit, **rest}
+
+
+def dpr_train(record: Record) -> Record:
+    """DPR's training JSON: positives first, then hard and other negatives; `gold` lists the positives' ids."""
+    positive, hard, other = (record.get(f"{kind}_ctxs") or [] for kind in ("positive", "hard_negative", "negative"))
+    ctxs = [_passage_of_dpr(ctx) for ctx in (*positive, *hard, *other)]
+    rest = omit(record, "positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
+    return {**rest, "ctxs": ctxs, "gold": [c["id"] for c in ctxs[: len(positive)] if "id" in c]}
+
+
+def _passage_of_dpr(ctx: Record) -> Record:
+    name = next((name for name in ("passage_id", "psg_id", "id") if ctx.get(name) is not None), None)
+    return ctx if name is None else {**omit(ctx, name), "id": str(ctx[name])}
+
+
+def read_dpr_qa(path: PathLike) -> Iterator[Question]:
+    """DPR's question file: question and a Python list of answers, tab-separated with CSV quoting, no header."""
+    for number, row in read_rows(path, "\t"):
+        where = Location(path, number)
+        if len(row) != 2:
+            raise where.error(f"expected 2 columns, found {len(row)}", "row", row)
+        text, answers = require_text(row[0], "question", where), _answers(row[1], where)
+        yield Question(id=str(number - 1), question=text, answers=answers, location=where)
+
+
+def _answers(cell: str, where: Location) -> list[str]:
+    try:
+        answers = ast.literal_eval(cell.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise where.error("must be a list of strings in Python syntax", "answers", cell) from error
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise where.error("must be a list of strings", "answers", cell)
+    return answers
+
+
+def write_psgs(passages: Iterable[Passage], path: PathLike) -> None:
+    """DPR's psgs_w100.tsv: `id text title` under a header, tab-separated with CSV quoting."""
+    rows: Iterable[tuple[Any, ...]] = ((p.id, p.text, p.title) for p in passages)
+    with open_output(path) as out:
+        write_rows(chain([("id", "text", "title")], rows), out)
+
+
+def _is_passage_row(row: list[str]) -> bool:
+    """A row of psgs_w100.tsv without its header: a number and a text of several words."""
+    return row[0].isdigit() and " " in row[1]
+
+
+FORMATS = (
+    Format(
+        "dpr",
+        "questions",
+        "DPR's retriever results",
+        detect=keys("question", "ctxs.item.has_answer"),
+        read=read_questions,
+        write=write_dpr,
+    ),
+    Format(
+        "dpr-train",
+        "questions",
+        "DPR's training JSON",
+        detect=keys("question", "positive_ctxs"),
+        read=adapted(dpr_train),
+    ),
+    Format(
+        "dpr-qa",
+        "questions",
+        "DPR's question file: question, list of answers",
+        detect=columns(2, lambda row: row[1].lstrip('" ').startswith("["), "\t"),
+        read=read_dpr_qa,
+    ),
+    Format(
+        "psgs",
+        "passages",
+        "DPR's psgs_w100.tsv: id, text, title",
+        detect=any_of(header("id", "text", "title", separator="\t"), columns(3, _is_passage_row, "\t")),
+        read=read_passage_table,
+        write=write_psgs,
+        fields_kept=frozenset({"id", "title", "text"}),
+    ),
+)

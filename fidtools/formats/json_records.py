@@ -1,0 +1,46 @@
+"""Readers of other systems' JSON records: an adapter renames their fields to ours; all other fields are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fidtools.data.files import PathLike
+from fidtools.data.jsonl import read_json
+from fidtools.data.record_parsing import parse_question
+from fidtools.data.records import Location, Question
+from fidtools.errors import DataError
+
+Record = dict[str, Any]
+Adapter = Callable[[Record], Record]
+
+
+def adapted(adapt: Adapter) -> Callable[[PathLike], Iterator[Question]]:
+    """A reader of JSON lines (or of one JSON list) whose records `adapt` brings into our form."""
+
+    def read(path: PathLike) -> Iterator[Question]:
+        for number, record in read_json(path):
+            yield parse_adapted(adapt, record, Location(path, number))
+
+    return read
+
+
+def parse_adapted(adapt: Adapter, record: Record, where: Location) -> Question:
+    """One record as a Question. Raises DataError for a record that does not have the format's fields."""
+    try:
+        ours = adapt(record)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        problem = f"does not have the fields of this format: {type(error).__name__} {error}"
+        hint = "name the file's format with --from"
+        raise DataError(problem, path=where.path, line=where.line, value=record, hint=hint) from error
+    return parse_question(ours, where)
+
+
+def omit(record: Record, *names: str) -> Record:
+    """The record without these fields."""
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The values in order, each once."""
+    return list(dict.fromkeys(values))

@@ -1,0 +1,109 @@
+"""Relevance judgements (qrels) of TREC and BEIR, and the output of trec_eval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from fidtools.data.files import PathLike, open_output
+from fidtools.data.records import Location
+from fidtools.errors import DataError
+from fidtools.formats.detection import columns, header, is_number
+from fidtools.formats.format import Format
+from fidtools.formats.head import Head
+from fidtools.formats.parsing import read_columns, read_records, require_integer
+from fidtools.formats.writing import is_one_word, write_rows
+
+BEIR_QRELS = ("query-id", "corpus-id", "score")
+TREC_EVAL_SUMMARY = {"runid", "num_q", "num_ret", "num_rel", "map"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How relevant a passage is to a question."""
+
+    question: str
+    passage: str
+    grade: int
+
+
+@dataclass(frozen=True)
+class MeasureValue:
+    """One line of trec_eval's output: a measure's value for a question, or for "all"."""
+
+    measure: str
+    question: str
+    value: str
+
+
+def read_qrels(path: PathLike) -> Iterator[Judgement]:
+    """`qid iteration docid grade`, separated by tabs or spaces."""
+    for cells, where in read_columns(path, 4):
+        yield Judgement(cells[0], cells[2], require_integer(cells[3], "grade", where))
+
+
+def write_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
+    """TREC's qrels: `qid 0 docid grade`. Raises DataError for an id with white space."""
+    with open_output(path) as out:
+        for judgement in judgements:
+            for name, text in (("qid", judgement.question), ("docid", judgement.passage)):
+                if not is_one_word(text):
+                    raise DataError("must be one word in this format", field=name, value=text)
+            out.write(f"{judgement.question} 0 {judgement.passage} {judgement.grade}\n".encode())
+
+
+def read_beir_qrels(path: PathLike) -> Iterator[Judgement]:
+    """BEIR's qrels: `query-id corpus-id score`, tab-separated under a header."""
+    for number, row in read_records(path, "\t", BEIR_QRELS):
+        question, passage, grade = (row[name] for name in BEIR_QRELS)
+        yield Judgement(question, passage, require_integer(grade, "score", Location(path, number)))
+
+
+def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
+    """BEIR's qrels: `query-id corpus-id score` under a header."""
+    rows = ((j.question, j.passage, str(j.grade)) for j in judgements)
+    with open_output(path) as out:
+        write_rows(chain([BEIR_QRELS], rows), out)
+
+
+def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, dict[str, int]]:
+    """Grades by passage id by question id. Raises DataError when the records of `path` are no judgements."""
+    grades: dict[str, dict[str, int]] = {}
+    for judgement in judgements:
+        if not isinstance(judgement, Judgement):
+            raise DataError("contains no relevance judgements", path=path, hint="fidtools convert --sniff FILE")
+        grades.setdefault(judgement.question, {})[judgement.passage] = judgement.grade
+    return grades
+
+
+def read_trec_eval(path: PathLike) -> Iterator[MeasureValue]:
+    """The output of trec_eval: `measure qid value`."""
+    for cells, _ in read_columns(path, 3):
+        yield MeasureValue(*cells)
+
+
+def _is_trec_eval(head: Head) -> bool:
+    """Three columns, the first of which begins with one of trec_eval's summary measures."""
+    return columns(3, lambda row: True)(head) and head.lines[0].split()[0] in TREC_EVAL_SUMMARY
+
+
+FORMATS = (
+    Format(
+        "beir-qrels",
+        "qrels",
+        "BEIR's qrels",
+        detect=header(*BEIR_QRELS, separator="\t"),
+        read=read_beir_qrels,
+        write=write_beir_qrels,
+    ),
+    Format(
+        "trec-qrels",
+        "qrels",
+        "TREC's qrels",
+        detect=columns(4, lambda row: is_number(row[3])),
+        read=read_qrels,
+        write=write_qrels,
+    ),
+    Format("trec-eval", "measures", "trec_eval's output", detect=_is_trec_eval, read=read_trec_eval),
+)

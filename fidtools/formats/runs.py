@@ -1,0 +1,155 @@
+"""Rankings in plain columns: TREC's runs, and those of Tevatron and MS MARCO."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from fidtools.data.files import PathLike, open_output
+from fidtools.data.records import Location, Passage, Question
+from fidtools.formats.detection import columns, is_number, is_rank
+from fidtools.formats.format import Format
+from fidtools.formats.parsing import read_columns, require_integer
+from fidtools.formats.writing import is_one_word, required
+
+RUN_FIELDS = frozenset({"id", "ctxs.id", "ctxs.score"})
+
+
+class Hit(NamedTuple):
+    """One line of a run: a passage ranked for a question."""
+
+    question: str
+    passage: Passage
+    where: Location
+
+
+def read_run(path: PathLike) -> Iterator[Question]:
+    """`qid Q0 docid rank score tag`, in trec_eval's order: descending score, equal scores by descending docid.
+
+    The run's tag is the question's `tag`.
+    """
+
+    def tagged(cells: list[str], where: Location) -> Hit:
+        hit = _scored_hit(cells[0], cells[2], cells[4], where)
+        hit.passage.extra["tag"] = cells[5]
+        return hit
+
+    for question in _by_score(_grouped(path, 6, tagged)):
+        for passage in question.ctxs or []:
+            question.extra["tag"] = passage.extra.pop("tag")
+        yield question
+
+
+def read_tevatron_run(path: PathLike) -> Iterator[Question]:
+    """`qid docid score`, separated by tabs or spaces; in the order of a TREC run."""
+    return _by_score(_grouped(path, 3, lambda cells, where: _scored_hit(cells[0], cells[1], cells[2], where)))
+
+
+def read_msmarco_run(path: PathLike) -> Iterator[Question]:
+    """`qid docid rank`, in the order of the ranks; there are no scores, and none are invented."""
+
+    def ranked(cells: list[str], where: Location) -> Hit:
+        rank = require_integer(cells[2], "rank", where)
+        return Hit(cells[0], Passage(id=cells[1], text="", extra={"rank": rank}), where)
+
+    for question in _grouped(path, 3, ranked):
+        (question.ctxs or []).sort(key=lambda passage: passage.extra["rank"])
+        yield question
+
+
+def _by_score(questions: Iterator[Question]) -> Iterator[Question]:
+    for question in questions:
+        passages = question.ctxs or []
+        passages.sort(key=lambda passage: passage.id or "", reverse=True)
+        passages.sort(key=lambda passage: passage.score or 0.0, reverse=True)
+        yield question
+
+
+def _scored_hit(question: str, passage: str, score: str, where: Location) -> Hit:
+    try:
+        value = float(score)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise where.error("must be a number", "score", score)
+    return Hit(question, Passage(id=passage, text="", score=value), where)
+
+
+def _grouped(path: PathLike, width: int, parse: Callable[[list[str], Location], Hit]) -> Iterator[Question]:
+    """Consecutive hits of one question as a Question, so that only one question is held in memory."""
+    seen: set[str] = set()
+    hits = (parse(cells, where) for cells, where in read_columns(path, width))
+    for name, group in groupby(hits, key=lambda hit: hit.question):
+        ranking = list(group)
+        where = ranking[0].where
+        if name in seen:
+            hint = "the lines of a question must be consecutive: sort -s -k1,1 FILE"
+            raise where.error("lines of one question are not consecutive", "qid", name, hint)
+        seen.add(name)
+        yield Question(id=name, question="", ctxs=[hit.passage for hit in ranking], location=where)
+
+
+def write_run(questions: Iterable[Question], path: PathLike) -> None:
+    """A TREC run: `qid Q0 docid rank score tag`, by descending score; the tag is the question's `tag`, or "fidtools".
+
+    Raises DataError for a missing id or score, and for an id or tag with white space.
+    """
+    with open_output(path) as out:
+        for question, rank, passage in _ranked(questions):
+            tag = _one_word(str(question.extra.get("tag", "fidtools")), "tag", question)
+            out.write(f"{question.id} Q0 {passage.id} {rank} {passage.score!r} {tag}\n".encode())
+
+
+def write_tevatron_run(questions: Iterable[Question], path: PathLike) -> None:
+    """Tevatron's run: `qid TAB docid TAB score`. Raises DataError for a missing id or score."""
+    with open_output(path) as out:
+        for question, _, passage in _ranked(questions):
+            out.write(f"{question.id}\t{passage.id}\t{passage.score!r}\n".encode())
+
+
+def _ranked(questions: Iterable[Question]) -> Iterator[tuple[Question, int, Passage]]:
+    """Every passage of every question with its rank by score, from 1."""
+    for question in questions:
+        _one_word(question.id, "id", question)
+        for passage in question.ctxs or []:
+            required(passage, "score", question)
+            _one_word(required(passage, "id", question), "ctxs.id", question)
+        question.sort_ctxs()
+        yield from ((question, rank, passage) for rank, passage in enumerate(question.ctxs or [], 1))
+
+
+def _one_word(text: str, name: str, question: Question) -> str:
+    if not is_one_word(text):
+        raise question.error("must be one word in this format", name, text)
+    return text
+
+
+FORMATS = (
+    Format(
+        "trec-run",
+        "questions",
+        "a TREC run",
+        detect=columns(6, lambda row: is_number(row[4])),
+        read=read_run,
+        write=write_run,
+        fields_kept=RUN_FIELDS | {"tag"},
+    ),
+    Format(
+        "msmarco-run",
+        "questions",
+        "qid, docid, rank",
+        detect=columns(3, lambda row: is_rank(row[2])),
+        read=read_msmarco_run,
+    ),
+    Format(
+        "tevatron-run",
+        "questions",
+        "qid, docid, score",
+        detect=columns(3, lambda row: is_number(row[2])),
+        read=read_tevatron_run,
+        write=write_tevatron_run,
+        fields_kept=RUN_FIELDS,
+    ),
+)

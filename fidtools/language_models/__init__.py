@@ -1,0 +1,1 @@
+"""Causal language models as teachers: the likelihood of an answer or of a question, given a passage."""

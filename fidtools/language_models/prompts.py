@@ -1,0 +1,145 @@
+"""Prompts of causal language models: templates with named fields, cut to a length, as token ids.
+
+A prompt ends where the text begins whose likelihood is wanted (the target). Both are tokenised together, so that the
+tokens at their border are the ones a model sees in running text.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fidtools.data.records import Passage, Question
+from fidtools.errors import UsageError
+
+Target = Literal["answer", "question"]
+FIELDS = {"answer": ("title", "text", "question"), "question": ("title", "text")}
+NEEDED = {"answer": ("text", "question"), "question": ("text",)}
+ANSWER_PROMPT = "Title: {title}\n{text}\n\nQuestion: {question}\nAnswer:"
+QUESTION_PROMPT = "Passage: {title} {text}\nPlease write a question based on this passage.\nQuestion:"
+DEFAULT_PROMPTS = {"answer": ANSWER_PROMPT, "question": QUESTION_PROMPT}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a language model reads in front of the target.
+
+    `of` names the target: the answer, or the question (Sachan et al., ART, section 2.2). `chat` puts the template
+    through the model's own chat template. `text_maxlength` is the most tokens of a passage's text that are read.
+    """
+
+    of: Target = "answer"
+    template: str = ANSWER_PROMPT
+    chat: bool = False
+    text_maxlength: int = 250
+
+    def __post_init__(self) -> None:
+        check_template(self.template, self.of)
+
+    def fill(self, passage: Passage, text: str, question: str) -> str:
+        """The prompt of a passage whose text is `text`."""
+        values = {"title": passage.title, "text": text, "question": question}
+        return self.template.format(**{name: values[name] for name in FIELDS[self.of]})
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings that determine a score, for the record kept with it."""
+        return {
+            "of": self.of,
+            "prompt": self.template,
+            "chat": self.chat,
+            "text_maxlength": self.text_maxlength,
+        }
+
+
+def check_template(template: str, of: Target) -> None:
+    """Raise UsageError for a template with fields other than the target's, or without the ones it needs."""
+    hint = f"fields are {', '.join('{' + name + '}' for name in FIELDS[of])}; a literal brace is doubled: {{{{ or }}}}"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(f"--prompt: malformed template: {error}", hint=hint) from error
+    names = [name for _, name, _, _ in parts if name is not None]
+    plain = all(not spec and not conversion for _, name, spec, conversion in parts if name is not None)
+    if unknown := [name for name in names if name not in FIELDS[of]]:
+        raise UsageError(f"--prompt: unknown field {{{unknown[0]}}}", hint=hint)
+    if not plain:
+        raise UsageError("--prompt: fields take neither a format nor a conversion", hint=hint)
+    if missing := [name for name in NEEDED[of] if name not in names]:
+        raise UsageError(f"--prompt: the field {{{missing[0]}}} is missing", hint=hint)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One prompt with its target: token ids (n,), and where the target's tokens begin."""
+
+    ids: list[int]
+    start: int
+
+    @property
+    def target(self) -> list[int]:
+        """The target's token ids."""
+        return self.ids[self.start :]
+
+
+class PromptTokenizer:
+    """Turns passages, questions and targets into token ids for one model, at most `most_tokens` each."""
+
+    def __init__(self, tokenizer: Any, prompt: Prompt, most_tokens: int) -> None:
+        self.tokenizer, self.prompt, self.most_tokens = tokenizer, prompt, most_tokens
+        if prompt.chat and not getattr(tokenizer, "chat_template", None):
+            raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
+        self._prefix = [] if prompt.chat else _leading_special_tokens(tokenizer)
+        self.cut = 0
+
+    def encode(self, question: Question, passages: Sequence[Passage], target: str) -> list[Encoded]:
+        """The tokens of every passage's prompt followed by the target.
+
+        Passages' texts are cut to `text_maxlength` tokens, and further where prompt and target would not fit into the
+        model; questions and targets are never cut. Counts the passages cut in `cut`. Raises DataError when the target
+        and the prompt of a passage without text are too long for the model.
+        """
+        texts = self._cut_texts([passage.text for passage in passages])
+        return [self._encode_one(question, p, text, target) for p, text in zip(passages, texts, strict=True)]
+
+    def _cut_texts(self, texts: Sequence[str]) -> list[str]:
+        found = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True) if texts else None
+        cut = []
+        for text, offsets in zip(texts, found["offset_mapping"] if found else [], strict=True):
+            if len(offsets) > self.prompt.text_maxlength:
+                self.cut += 1
+                text = text[: offsets[self.prompt.text_maxlength - 1][1]]
+            cut.append(text)
+        return cut
+
+    def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> Encoded:
+        encoded = self._tokenize(self.prompt.fill(passage, text, question.question), target)
+        first = True
+        while (excess := len(encoded.ids) - self.most_tokens) > 0:
+            if not text:
+                problem = f"takes {len(encoded.ids)} tokens with its prompt, more than the model's {self.most_tokens}"
+                raise question.error(problem, "question", question.question)
+            if first:
+                self.cut += 1
+            first = False
+            offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+            text = text[: offsets[-excess - 1][1]] if excess < len(offsets) else ""
+            encoded = self._tokenize(self.prompt.fill(passage, text, question.question), target)
+        return encoded
+
+    def _tokenize(self, prompt: str, target: str) -> Encoded:
+        if self.prompt.chat:
+            message = [{"role": "user", "content": prompt}]
+            prompt = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            target = target.strip()
+        found = self.tokenizer(prompt + target, add_special_tokens=False, return_offsets_mapping=True)
+        border = len(prompt)
+        start = next((i for i, (_, end) in enumerate(found["offset_mapping"]) if end > border), len(found["input_ids"]))
+        return Encoded([*self._prefix, *found["input_ids"]], len(self._prefix) + start)
+
+
+def _leading_special_tokens(tokenizer: Any) -> list[int]:
+    """The special tokens that the tokenizer puts in front of a text (a beginning-of-sequence token, or none)."""
+    with_special, without = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
+    return with_special[: with_special.index(without[0])] if without else []

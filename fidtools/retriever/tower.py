@@ -1,0 +1,51 @@
+"""One side of a retriever: an encoder with its tokenizer and settings, and the token ids of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from fidtools.compute.batching import padding_id
+from fidtools.data.records import Passage
+from fidtools.encoders.word_tokenizer import WordTokenizer
+from fidtools.retriever.settings import RetrieverSettings
+
+TokenIds = list[list[int]]
+"""The token ids of several texts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tower:
+    """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings."""
+
+    encoder: nn.Module
+    tokenizer: Any
+    settings: RetrieverSettings
+
+
+def tokenize_questions(tower: Tower, questions: Iterable[str]) -> TokenIds:
+    """The token ids of every question, formatted and truncated as the tower's settings say."""
+    settings = tower.settings
+    texts = [settings.question_text(question) for question in questions]
+    return _tokenize(tower.tokenizer, texts, settings.question_maxlength, settings.pad_questions)
+
+
+def tokenize_passages(tower: Tower, passages: Iterable[Passage]) -> TokenIds:
+    """The token ids of every passage, formatted and truncated as the tower's settings say."""
+    settings = tower.settings
+    texts = [settings.passage_text(passage) for passage in passages]
+    return _tokenize(tower.tokenizer, texts, settings.passage_maxlength, settings.pad_passages)
+
+
+def _tokenize(tokenizer: Any, texts: list[str], maxlength: int, pad: bool) -> TokenIds:
+    if not texts:
+        return []  # a transformers tokenizer refuses an empty batch
+    if isinstance(tokenizer, WordTokenizer):
+        token_ids = [tokenizer.tokenize(text, maxlength) for text in texts]
+    else:
+        options = {"truncation": True, "max_length": maxlength, "padding": False}
+        token_ids = tokenizer(texts, **options, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+    return [ids + [padding_id(tokenizer)] * (maxlength - len(ids)) for ids in token_ids] if pad else token_ids
