@@ -23,10 +23,10 @@ import faiss
 import numpy as np
 import torch
 
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_writer import create_embeddings
 from fidtools.search.exact import fastest_product, search
-from fidtools.search.faiss_index import build_index
-from fidtools.search.faiss_recipes import recipe
+from fidtools.search.faiss_build import build_index
+from fidtools.search.index_specs import index_spec
 from fidtools.search.rescoring import exact_scores
 from fidtools.search.vectors import FileVectors
 
@@ -101,12 +101,12 @@ def indexes(options: argparse.Namespace, table: np.ndarray, folder: Path) -> Non
     asked = near(table, options.questions)
     for name, vectors in (("passages", table), ("questions", asked)):
         ids = (str(row) for row in range(len(vectors)))
-        with EmbeddingWriter(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
+        with create_embeddings(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
             for start in range(0, len(vectors), BLOCK):
                 out.write(start, vectors[start : start + BLOCK])
     print(f"{options.rows:,} × {options.dim}, k = {options.k}, {options.questions} questions, one at a time")
     for kind in ("flat", "fp16", "sq8", "hnsw", "ivf", "ivfpq"):
-        chosen = recipe(kind, options.rows, options.dim)
+        chosen = index_spec(kind, options.rows, options.dim)
         place = folder / kind
         cpu = time.process_time()
         meta = build_index(folder / "passages.npy", place, chosen, questions=folder / "questions.npy", k=options.k)

@@ -1,14 +1,16 @@
-"""What can go wrong, as data. `cli.main` is the one place where an error becomes a message and an exit code."""
+"""Errors as data. `cli.run` is the one place where an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
-SHOWN = 80
+T = TypeVar("T")
+SHOWN_CHARACTERS = 80  # of a value in a message
 
 
-def shorten(value: object, width: int = SHOWN) -> str:
+def shorten(value: object, width: int = SHOWN_CHARACTERS) -> str:
     """`value` as one printable line of at most `width` characters."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -16,7 +18,7 @@ def shorten(value: object, width: int = SHOWN) -> str:
 
 
 class FidtoolsError(Exception):
-    """Base of every error a user can cause. `exit_code` is the process's."""
+    """Base class of every error that a user can cause; `exit_code` is the exit code of the process."""
 
     exit_code = 1
 
@@ -36,7 +38,7 @@ class UsageError(FidtoolsError):
 
 
 class DataError(FidtoolsError):
-    """A file holds something the tool cannot use. Says where: file, line, field, value."""
+    """A file contains something that a command cannot use; the message names file, line, field and value."""
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class DataError(FidtoolsError):
 
 
 class MismatchError(DataError):
-    """Two artefacts do not belong together (other encoder, other corpus, truncated file)."""
+    """Two files do not belong together (another encoder, another corpus, a truncated file)."""
 
 
 class MissingExtraError(FidtoolsError):
@@ -71,12 +73,31 @@ class MissingExtraError(FidtoolsError):
 
 
 def show_path(path: str | Path) -> str:
-    """How a path is named in messages: `-` is standard input."""
+    """The path as messages name it: `-` is `<stdin>`."""
     return "<stdin>" if str(path) == "-" else str(path)
 
 
 def several(errors: Iterable[DataError], total: int, shown: int = 5) -> FidtoolsError:
-    """One error out of many of a kind, so that they are reported together."""
+    """One error for many of the same kind: the first `shown` of `total`, and how many more there are."""
     lines = [str(e) for _, e in zip(range(shown), errors, strict=False)]
     rest = total - len(lines)
     return FidtoolsError("\n".join(lines) + (f"\n… and {rest} more" if rest > 0 else ""))
+
+
+def nonempty(items: Iterable[T], what: str, path: str | Path) -> Iterator[T]:
+    """`items` as they are. Raises DataError when there is none: the file `path` should hold `what`."""
+    empty = True
+    for item in items:
+        empty = False
+        yield item
+    if empty:
+        raise DataError(f"no {what}: the file is empty", path=path)
+
+
+def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
+    """The first setting that differs between two runs, inside of nested ones: `encoder.dim was 8, is now 16`."""
+    name = next(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+    old, new = before.get(name), now.get(name)
+    if isinstance(old, dict) and isinstance(new, dict):
+        return describe_difference(old, new, f"{prefix}{name}.")
+    return f"{prefix}{name} was {shorten(old)}, is now {shorten(new)}"

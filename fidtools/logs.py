@@ -1,4 +1,4 @@
-"""What a command says on stderr while it works: messages, and progress when stderr is a terminal."""
+"""Logging: messages on stderr, and a progress bar when stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger("fidtools")
 
 
 def set_verbosity(level: int) -> None:
-    """-1 (-q) shows warnings only, 0 the normal messages, 1 (-v) and above the details."""
+    """Show warnings only at -1 (-q), normal messages at 0, details from 1 (-v) on, errors only below -1 (-qq)."""
     log.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(level, logging.DEBUG if level > 0 else logging.ERROR))
     if not log.handlers:
         handler = logging.StreamHandler()
@@ -22,7 +22,10 @@ def set_verbosity(level: int) -> None:
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """`items` as they are, with a bar, rate and time left on stderr when it is a terminal and -q was not given."""
+    """Yield `items` unchanged, with a progress bar on stderr when it is a terminal and -q was not given.
+
+    `what` labels the bar; `total` is the number of items, where it is known.
+    """
     if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
         yield from items
         return

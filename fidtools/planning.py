@@ -1,4 +1,4 @@
-"""What an iteration takes on this machine: disk, memory and time of every stage, from rates measured in seconds."""
+"""Estimates of the disk space, memory and time of every stage of an iteration, from rates measured on this machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PASSAGE = 650  # bytes of a passage of 100 words in DPR's Wikipedia
-JSON = 110  # bytes that a line of JSON adds to a passage: names, id, scores
-LOOKED_UP = 40  # bytes per passage in `<passages>.rows/`, held while it is made
-BM25 = 200  # bytes of index per passage of 100 words, measured at 300,000 and 1.2 million
-BM25_HEAP = 0.4e9
-TRAINING = 3  # forward, and twice that backward
-PATIENCE = 2.0  # seconds for each of the five rates
+PASSAGE_BYTES = 650  # a passage of 100 words in DPR's Wikipedia
+JSON_BYTES = 110  # added to a passage by a line of JSON: names, id, scores
+ROWS_BYTES = 40  # per passage in `<passages>.rows/`, and in memory while it is made
+BM25_BYTES = 200  # of the index per passage of 100 words, measured at 300,000 and 1.2 million passages
+BM25_HEAP_BYTES = 0.4e9
+TRAINING_FACTOR = 3  # cost of an update in forward passes: the backward pass costs two
+SECONDS_PER_RATE = 2.0  # of measuring, for each of the five rates
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is planned: sizes of the corpus and of the models, and how training is set."""
+    """The planned iteration: sizes of the corpus and of the models, and the length of training.
+
+    `tokens` are per passage, `memory` is the limit of exact search in bytes.
+    """
 
     passages: int
     questions: int
@@ -40,8 +43,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one process does per second. `encoder`: tokens through an encoder of BERT's shape with the planned width and
-    depth; `search`: multiplications of exact search; `bm25`: passages indexed; disk in bytes."""
+    """What one process does per second.
+
+    `encoder`: tokens through an encoder of BERT's shape with the planned width and depth. `search`: multiplications of
+    exact search. `bm25`: passages indexed. `disk_write`, `disk_read`: bytes.
+    """
 
     encoder: float
     search: float
@@ -52,7 +58,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Stage:
-    """One command: seconds, bytes left on disk, bytes of memory beyond the models (per process)."""
+    """One command: seconds, bytes written to disk, and bytes of memory per process without the models."""
 
     name: str
     seconds: float
@@ -61,38 +67,40 @@ class Stage:
 
 
 def stages(work: Work, rates: Rates) -> list[Stage]:
-    """An iteration, stage by stage. Encoding, search and training divide among the ranks; the reader is taken to be as
-    large as the retriever, so scale its rows by the ratio of their sizes."""
-    from fidtools.search.retrieval import BATCH
+    """The stages of an iteration. Encoding, search and training are divided among the ranks.
+
+    The reader is assumed to be as large as the retriever: scale its stages by the ratio of their sizes.
+    """
+    from fidtools.search.retrieval import BATCH_QUESTIONS
 
     n, m, tokens = work.passages, work.questions, work.tokens / (rates.encoder * work.ranks)
-    text, lists = n * (PASSAGE + JSON), m * work.k * (PASSAGE + JSON)
+    text, lists = n * (PASSAGE_BYTES + JSON_BYTES), m * work.k * (PASSAGE_BYTES + JSON_BYTES)
     vectors = n * work.dim * work.dtype_bytes
     read = min(work.k, work.n_context)
-    batches = -(-m // BATCH)
+    batches = -(-m // BATCH_QUESTIONS)
     searched = max(n * m * work.dim / rates.search, batches * vectors / rates.disk_read) / work.ranks
     return [
-        Stage("passages", text / rates.disk_read, text + n * LOOKED_UP, n * LOOKED_UP),
-        Stage("bm25 (index)", n / rates.bm25, n * BM25, BM25_HEAP),
-        Stage("train-reader", TRAINING * work.reader_examples * work.n_context * tokens, 0, 0),
+        Stage("passages", text / rates.disk_read, text + n * ROWS_BYTES, n * ROWS_BYTES),
+        Stage("bm25 (index)", n / rates.bm25, n * BM25_BYTES, BM25_HEAP_BYTES),
+        Stage("train-reader", TRAINING_FACTOR * work.reader_examples * work.n_context * tokens, 0, 0),
         Stage("score-attn", m * read * tokens, lists, 0),
-        Stage("train-retriever", TRAINING * work.retriever_examples * read * tokens, 0, 0),
+        Stage("train-retriever", TRAINING_FACTOR * work.retriever_examples * read * tokens, 0, 0),
         Stage("embed", max(n * tokens, vectors / rates.disk_write), vectors, 0),
         Stage("retrieve", searched, lists, work.memory + 8 * n),
     ]
 
 
 def calibrate(work: Work, folder: Path) -> Rates:
-    """Measure the rates, in about ten seconds; `folder` is on the disk that the data will lie on."""
+    """Measure the rates, in about ten seconds; `folder` is on the disk that the data will be on."""
     write, read = _disk_rates(folder)
     return Rates(_encoder_rate(work), _search_rate(work.dim), _bm25_rate(folder), write, read)
 
 
 def rate(work: Callable[[], float]) -> float:
-    """Units per second of a function that returns how many it has done. The first call only warms up."""
+    """Units per second of a function that returns how many it has done. The first call, a warm-up, is not timed."""
     work()
     started, done = time.perf_counter(), 0.0
-    while (elapsed := time.perf_counter() - started) < PATIENCE or not done:
+    while (elapsed := time.perf_counter() - started) < SECONDS_PER_RATE or not done:
         done += work()
     return done / elapsed
 
@@ -138,7 +146,7 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
 
 
 def _search_rate(dim: int, questions: int = 1024, passages: int = 1 << 16) -> float:
-    """Of so many passages that the first of them, from which the search learns its bound, do not weigh."""
+    """Multiplications per second, over enough passages that the start, where the threshold is low, hardly counts."""
     import numpy as np
 
     from fidtools.search.exact import search

@@ -1,9 +1,9 @@
-"""Options that several commands share, each with one meaning."""
+"""Options that several commands share, each with one meaning in all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -12,48 +12,65 @@ from fidtools.logs import set_verbosity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-questions = click.argument("questions", type=click.Path(), default="-")
-output = click.option(
-    "-o", "--output", type=click.Path(), default="-", show_default="stdout", help="Where to write; .gz compresses."
+
+class Option(Protocol):
+    """A decorator that adds an option or an argument to a command."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+questions: Option = click.argument("questions", type=click.Path(), default="-")
+output: Option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default="-",
+    show_default="stdout",
+    help="Output file; a name ending in .gz is compressed.",
 )
-passages = click.option(
+passages: Option = click.option(
     "-p",
     "--passages",
     required=True,
     type=click.Path(),
-    help="The corpus: JSON lines with id, title, text, or DPR's .tsv.",
+    help="Corpus: JSON lines with id, title, text, or DPR's .tsv.",
 )
-reader = click.option("--reader", required=True, type=click.Path(), help="A reader folder, or a model name on the hub.")
-retriever = click.option(
-    "--retriever", required=True, type=click.Path(), help="A retriever folder, or a model name on the hub."
+reader: Option = click.option(
+    "--reader", required=True, type=click.Path(), help="Reader: a folder, or a model name on the Hugging Face hub."
 )
-top_k = click.option(
+retriever: Option = click.option(
+    "--retriever",
+    required=True,
+    type=click.Path(),
+    help="Retriever: a folder, or a model name on the Hugging Face hub.",
+)
+top_k: Option = click.option(
     "-k", "--k", "k", type=click.IntRange(min=1), default=100, show_default=True, help="Passages per question."
 )
-n_context = click.option(
-    "--n-context", type=click.IntRange(min=1), help="Passages read per question, from the top.  [default: the reader's]"
+n_context: Option = click.option(
+    "--n-context", type=click.IntRange(min=1), help="Passages read per question, best first.  [default: the reader's]"
 )
-within = click.option(
-    "--within", type=click.Choice(["doc_id"]), help="Search only the passages that share this field with the question."
+within: Option = click.option(
+    "--within", type=click.Choice(["doc_id"]), help="Search only passages with the question's value of this field."
 )
-precision = click.option(
+precision: Option = click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
-    help="auto: bf16 where the hardware has units for it.",
+    help="auto: bf16 where the hardware computes it natively, else float32.",
 )
 TOKEN_BUDGET = 16384
 """Tokens in one encoder call, unless the command line says otherwise."""
-token_budget = click.option(
+token_budget: Option = click.option(
     "--token-budget",
     type=click.IntRange(min=1),
     default=TOKEN_BUDGET,
     show_default=True,
-    help="Tokens in one encoder call; bounds memory, changes no result.",
+    help="Tokens per encoder call: limits memory, does not change results.",
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-resume = click.option(
+seed: Option = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+resume: Option = click.option(
     "--resume", is_flag=True, help="Continue an interrupted run; start from scratch where there is none."
 )
 
@@ -65,12 +82,14 @@ def _verbosity(ctx: click.Context, param: click.Parameter, value: int) -> int:
     return value
 
 
-_verbose = click.option("-v", "--verbose", count=True, expose_value=False, callback=_verbosity, help="Say more.")
-_quiet = click.option(
-    "-q", "--quiet", count=True, expose_value=False, callback=_verbosity, help="Say less, no progress."
+_verbose: Option = click.option(
+    "-v", "--verbose", count=True, expose_value=False, callback=_verbosity, help="More log output (repeatable)."
+)
+_quiet: Option = click.option(
+    "-q", "--quiet", count=True, expose_value=False, callback=_verbosity, help="Less output, no progress bar."
 )
 
 
 def verbosity(function: F) -> F:
-    """-v and -q: every command has them."""
+    """Add -v and -q, which every command has."""
     return _verbose(_quiet(function))

@@ -1,12 +1,15 @@
-"""fidtools bm25: passages ranked by the words they share with a question."""
+"""fidtools bm25: rank passages by the words that they share with a question."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
+
+if TYPE_CHECKING:
+    from fidtools.sparse.engine import AnalyzerName, EngineName
 
 
 @click.command("bm25")
@@ -20,18 +23,18 @@ from fidtools.commands import _options as options
     type=click.Choice(["tantivy", "lucene"]),
     default="tantivy",
     show_default=True,
-    help="lucene is the paper's and needs `pip install 'fidtools[lucene]'`.",
+    help="lucene is the paper's; it needs `pip install 'fidtools[lucene]'`.",
 )
 @click.option(
     "--analyzer",
     type=click.Choice(["english", "standard", "spacy"]),
     default="english",
     show_default=True,
-    help="english: stems; standard: words in lower case; spacy: spaCy's tokens in lower case, as in the paper.",
+    help="english: stemmed words; standard: lowercased words; spacy: spaCy's tokens, lowercased, as in the paper.",
 )
-@click.option("--k1", type=click.FloatRange(min=0), default=1.2, show_default=True, help="BM25's k1 (lucene only).")
-@click.option("--b", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="BM25's b (lucene only).")
-@click.option("--index", "folder", type=click.Path(), help="Where the index lies.  [default: <passages>.bm25-<engine>]")
+@click.option("--k1", type=click.FloatRange(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
+@click.option("--b", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="b of BM25 (lucene only).")
+@click.option("--index", "folder", type=click.Path(), help="Index folder.  [default: <passages>.bm25-<engine>]")
 @options.verbosity
 def command(
     questions: str,
@@ -39,20 +42,20 @@ def command(
     output: str,
     k: int,
     within: str | None,
-    engine: Any,
-    analyzer: Any,
+    engine: EngineName,
+    analyzer: AnalyzerName,
     k1: float,
     b: float,
     folder: str | None,
 ) -> None:
     """Rank the passages of a corpus for QUESTIONS by BM25 over title and text.
 
-    The index is built the first time, kept, and used again as long as the passages are the same. Equal scores are
-    listed in the order of the passages.
+    The index is built on the first run and reused as long as the passages are unchanged. Equal scores are listed in the
+    order of the passages.
 
     \b
       fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl
-      fidtools bm25 questions.jsonl -p stories.jsonl --within doc_id | fidtools eval
+      fidtools bm25 dev.jsonl -p stories.jsonl --within doc_id | fidtools eval
     """
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines

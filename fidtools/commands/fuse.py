@@ -1,13 +1,16 @@
-"""fidtools fuse: several rankings as one."""
+"""fidtools fuse: combine several rankings into one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
 from fidtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from fidtools.search.rank_fusion import Method
 
 
 @click.command("fuse")
@@ -19,31 +22,43 @@ from fidtools.errors import UsageError
     type=click.Choice(["rrf", "scores"]),
     default="rrf",
     show_default=True,
-    help="rrf: reciprocal ranks; scores: each list's scores stretched to 0 … 1.",
+    help="rrf: reciprocal rank fusion; scores: sum of each list's scores, min-max normalised to 0 … 1.",
 )
-@click.option("--weight", "weights", type=float, multiple=True, help="Of a file, once for each.  [default: 1 each]")
 @click.option(
-    "--constant", type=click.IntRange(min=0), default=60, show_default=True, help="rrf adds 1 / (constant + rank)."
+    "--weight",
+    "weights",
+    type=float,
+    multiple=True,
+    help="Weight of a file; give one per file, in order.  [default: 1 each]",
+)
+@click.option(
+    "--constant",
+    type=click.IntRange(min=0),
+    default=60,
+    show_default=True,
+    help="With rrf, a passage gets 1 / (constant + rank).",
 )
 @options.verbosity
 def command(
-    rankings: tuple[str, ...], output: str, k: int, method: Any, weights: tuple[float, ...], constant: int
+    rankings: tuple[str, ...], output: str, k: int, method: Method, weights: tuple[float, ...], constant: int
 ) -> None:
-    """Fuse two or more RANKINGS of the same questions, in the same order, into one.
+    """Combine two or more RANKINGS of the same questions, in the same order, into one.
 
-    A passage is the same where its id is. The sum is kept as `fused`, beside the scores that the passage had. One of
+    Passages with the same id are the same passage. The sum becomes the score `fused`; the other scores are kept. One of
     the files may be `-`.
 
     \b
       fidtools fuse bm25.jsonl dense.jsonl -o both.jsonl
-      fidtools retrieve … | fidtools fuse bm25.jsonl - --method scores --weight 0.3 --weight 0.7 | fidtools eval
+      fidtools retrieve … | fidtools fuse bm25.jsonl - --weight 1 --weight 2
     """
     if len(rankings) < 2:
-        raise UsageError("there is nothing to fuse in a single file")
+        raise UsageError("give at least two rankings")
     if weights and len(weights) != len(rankings):
-        raise UsageError(f"{len(weights)} times --weight for {len(rankings)} files", hint="give one for each, in order")
+        raise UsageError(
+            f"{len(weights)} values of --weight for {len(rankings)} files", hint="give one per file, in order"
+        )
     if rankings.count("-") > 1:
-        raise UsageError("standard input can be only one of the files")
+        raise UsageError("only one of the files can be standard input")
     from fidtools.data.jsonl import write_lines
     from fidtools.logs import track
     from fidtools.search.rank_fusion import fuse

@@ -1,31 +1,47 @@
-"""fidtools plan: what an iteration takes here."""
+"""fidtools plan: estimate what an iteration takes on this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fidtools.commands import _options as options
 
+if TYPE_CHECKING:
+    from fidtools.data.files import Output
+    from fidtools.planning import Rates, Stage
+
+BYTES = {"float32": 4, "float16": 2}
 count = click.IntRange(min=1)
 
 
 @click.command("plan")
-@click.option("--passages", type=count, default=21_015_324, show_default=True, help="Passages of the corpus.")
+@click.option("--passages", type=count, default=21_015_324, show_default=True, help="Passages in the corpus.")
 @click.option("--questions", type=count, default=79_168, show_default=True, help="Questions to retrieve for.")
-@click.option("--dim", type=count, default=768, show_default=True, help="Length of the vectors; width of the models.")
+@click.option("--dim", type=count, default=768, show_default=True, help="Vector length, and hidden size of the models.")
 @click.option("--layers", type=count, default=12, show_default=True, help="Layers of the models' encoders.")
-@click.option("--tokens", type=count, default=200, show_default=True, help="Tokens of a passage.")
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--tokens", type=count, default=200, show_default=True, help="Tokens per passage.")
+@click.option(
+    "--dtype", type=click.Choice(list(BYTES)), default="float32", show_default=True, help="Type of the embeddings."
+)
 @options.top_k
-@click.option("--n-context", type=count, default=100, show_default=True, help="Passages the reader reads.")
-@click.option("--steps", type=count, default=10_000, show_default=True, help="Of each training.")
-@click.option("--batch", type=count, default=64, show_default=True, help="Questions in a step.")
-@click.option("--max-memory", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="Of search, in GB.")
-@click.option("--ranks", type=count, default=1, show_default=True, help="Processes such as this one, under torchrun.")
-@click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where the data will lie.  [default: .]")
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON per stage: seconds and bytes.")
+@click.option("--n-context", type=count, default=100, show_default=True, help="Passages that the reader reads.")
+@click.option("--steps", type=count, default=10_000, show_default=True, help="Training steps, of reader and retriever.")
+@click.option("--batch", type=count, default=64, show_default=True, help="Questions per training step.")
+@click.option(
+    "--max-memory",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="Memory limit of exact search, in GB.",
+)
+@click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=".", help="Folder on the disk to measure.  [default: .]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON lines, one per stage, in seconds and bytes.")
 @options.output
 @options.verbosity
 def command(
@@ -45,19 +61,16 @@ def command(
     as_json: bool,
     output: str,
 ) -> None:
-    """Say what an iteration will take on this machine: disk, memory and time of every stage.
+    """Estimate disk space, memory and time of every stage of an iteration on this machine.
 
-    Rates are measured first, in about ten seconds: an encoder of this width, exact search, BM25 and the disk. Memory is
-    beyond the models'. Nothing else is touched.
+    First the rates of an encoder of this size, exact search, BM25 and the disk are measured, in about ten seconds.
+    Memory is without the models. Nothing else is run or written.
 
     \b
       fidtools plan --passages 21000000 --dim 768 --questions 79168
-      fidtools plan --passages 2000000 --dim 384 --layers 6 --dtype float16 --ranks 8 --json
+      fidtools plan --passages 2000000 --dim 384 --layers 6 --ranks 8 --json
     """
-    from dataclasses import asdict
-
     from fidtools.data.files import open_output
-    from fidtools.logs import log
     from fidtools.planning import Work, calibrate, stages
 
     work = Work(
@@ -68,25 +81,39 @@ def command(
         k=k,
         n_context=n_context,
         tokens=tokens,
-        dtype_bytes=4 if dtype == "float32" else 2,
+        dtype_bytes=BYTES[dtype],
         reader_examples=steps * batch,
         retriever_examples=steps * batch,
         memory=max_memory * 1e9,
         ranks=ranks,
     )
     rates = calibrate(work, folder)
-    log.info("measured, for one process:")
-    log.info("  encoder %.3g tokens/s, search %.3g products/s, BM25 %.3g passages/s", *list(asdict(rates).values())[:3])
-    log.info("  disk %.3g MB/s written, %.3g MB/s read", rates.disk_write / 1e6, rates.disk_read / 1e6)
+    _log_rates(rates)
     with open_output(output) as out:
-        if as_json:
-            for stage in stages(work, rates):
-                out.line(asdict(stage))
-            return
-        out.write(b"stage                 time     disk GB   memory GB\n")
-        for stage in stages(work, rates):
-            numbers = f"{stage.disk / 1e9:10.2f}  {stage.memory / 1e9:10.2f}"
-            out.write(f"{stage.name:16} {_duration(stage.seconds):>9} {numbers}\n".encode())
+        _write(out, stages(work, rates), as_json)
+
+
+def _log_rates(rates: Rates) -> None:
+    from fidtools.logs import log
+
+    log.info("measured, for one process:")
+    log.info(
+        "  encoder %.3g tokens/s, search %.3g products/s, BM25 %.3g passages/s", rates.encoder, rates.search, rates.bm25
+    )
+    log.info("  disk %.3g MB/s written, %.3g MB/s read", rates.disk_write / 1e6, rates.disk_read / 1e6)
+
+
+def _write(out: Output, stages: list[Stage], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        for stage in stages:
+            out.line(asdict(stage))
+        return
+    out.write(b"stage                 time     disk GB   memory GB\n")
+    for stage in stages:
+        numbers = f"{stage.disk / 1e9:10.2f}  {stage.memory / 1e9:10.2f}"
+        out.write(f"{stage.name:16} {_duration(stage.seconds):>9} {numbers}\n".encode())
 
 
 def _duration(seconds: float) -> str:

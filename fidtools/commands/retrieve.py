@@ -1,9 +1,9 @@
-"""fidtools retrieve: passages ranked by a retriever."""
+"""fidtools retrieve: rank passages by a retriever."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,22 +11,40 @@ from fidtools.commands import _options as options
 from fidtools.compute.precision import Precision
 from fidtools.errors import UsageError
 
+if TYPE_CHECKING:
+    from fidtools.data.corpus import Corpus
+    from fidtools.search.backends import SearchIndex
+
 
 @click.command("retrieve")
 @options.questions
 @options.retriever
-@click.option("--embeddings", type=click.Path(path_type=Path), help="X.npy of the passages, from `fidtools embed`.")
-@click.option("--index", type=click.Path(path_type=Path), help="Or a folder from `fidtools index`.")
-@click.option("--index-parameters", metavar="TEXT", help="Such as nprobe=64.  [default: the index's]")
+@click.option(
+    "--embeddings", type=click.Path(path_type=Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+)
+@click.option(
+    "--index", type=click.Path(path_type=Path), help="Instead of --embeddings: a folder from `fidtools index`."
+)
+@click.option(
+    "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
+)
 @options.passages
 @options.output
 @options.top_k
 @options.within
 @click.option(
-    "--max-memory", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="Of the search, in GB."
+    "--max-memory",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="Memory limit of exact search, in GB.",
 )
-@click.option("--force", is_flag=True, help="Search although embeddings, passages and retriever do not match.")
-@click.option("--pooling", type=click.Choice(["cls", "mean", "max"]), help="For a plain model, as it was embedded.")
+@click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match.")
+@click.option(
+    "--pooling",
+    type=click.Choice(["cls", "mean", "max"]),
+    help="As given to `fidtools embed`.  [default: the retriever's; cls for a plain model]",
+)
 @options.precision
 @options.verbosity
 def command(
@@ -46,18 +64,19 @@ def command(
 ) -> None:
     """Rank the passages of a corpus for QUESTIONS by a retriever's vectors.
 
-    With --embeddings the search is exact: nothing of the corpus is held in memory, and no index is built; the vectors
-    are read from disk for many questions at once. Under torchrun each rank searches a part of them. --index searches a
-    FAISS index: for few questions at a time, in one process.
+    With --embeddings the search is exact. No index is built and the corpus is not held in memory: the vectors are read
+    from disk for many questions at once. Under torchrun each rank searches a part of them. With --index a FAISS
+    index is searched: for few questions at a time, in one process.
 
     \b
-      fidtools retrieve dev.jsonl --retriever retriever --embeddings passages.npy -p passages.jsonl -o ranked.jsonl
-      fidtools retrieve … --within doc_id -k 20 | fidtools score-attn --reader reader | fidtools eval
+      fidtools retrieve dev.jsonl --retriever retriever --embeddings p.npy \\
+        -p passages.jsonl -o ranked.jsonl
+      fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """
     if (embeddings is None) == (index is None):
-        raise UsageError("give either --embeddings (exact search) or --index (of `fidtools index`)")
+        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
     if index is not None and within is not None:
-        raise UsageError("--within searches exactly", hint="give --embeddings instead of --index")
+        raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
     from fidtools.compute.device import Compute
     from fidtools.compute.ranks import main_rank_first, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
@@ -65,7 +84,6 @@ def command(
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.retriever.encoding import load_retriever
-    from fidtools.search.backends import ExactIndex, SearchIndex
     from fidtools.search.retrieval import retrieve
 
     refuse_shared_stdin(questions)
@@ -74,12 +92,27 @@ def command(
     model = load_retriever(retriever, compute=Compute.choose(precision), **changes)
     with main_rank_first():
         texts = open_passages(passages)
-    corpus: SearchIndex
-    if embeddings is not None:
-        corpus = ExactIndex(embeddings, texts, model.fingerprint, force=force, memory=int(max_memory * 1e9))
-    else:
-        from fidtools.search.faiss_index import FaissIndex
-
-        corpus = FaissIndex(Path(str(index)), texts, model.fingerprint, force=force, parameters=index_parameters)
+    corpus = (
+        _exact_index(embeddings, texts, model.fingerprint, force, max_memory)
+        if embeddings is not None
+        else _faiss_index(index, texts, model.fingerprint, force, index_parameters)
+    )
     ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
+
+
+def _exact_index(
+    embeddings: Path, passages: Corpus, encoder: dict[str, Any], force: bool, max_memory_gb: float
+) -> SearchIndex:
+    from fidtools.search.backends import ExactIndex
+
+    return ExactIndex(embeddings, passages, encoder, force=force, memory=int(max_memory_gb * 1e9))
+
+
+def _faiss_index(
+    folder: Path | None, passages: Corpus, encoder: dict[str, Any], force: bool, parameters: str | None
+) -> SearchIndex:
+    from fidtools.search.faiss_index import FaissIndex
+
+    assert folder is not None, "checked: without --embeddings there is --index"
+    return FaissIndex(folder, passages, encoder, force=force, parameters=parameters)

@@ -1,4 +1,4 @@
-"""Documents into passages: runs of a fixed number of words, as in the paper (section 4.2: 100, not overlapping)."""
+"""Split documents into passages of a fixed number of words, as in the paper (section 4.2: 100, not overlapping)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ _HEADING = re.compile(r"\A\s*#\s+(?P<title>.+?)\s*#*\s*$", re.MULTILINE)
 def chunk(
     documents: Iterable[Passage], words: int = 100, stride: int | None = None, by: TokenizerName = "whitespace"
 ) -> Iterator[Passage]:
-    """The passages of each document, in order: `words` words from every `stride`-th (default: no overlap).
+    """The passages of each document, in order: `words` words, starting at every `stride`-th (default: no overlap).
 
-    A document is a Passage whose text may be long. Passage 3 of document `d` is `d-3` (from 0), its `doc_id` is the
-    document's own `doc_id`, else its id; title and other fields are repeated; white space becomes single spaces. The
-    last passage may be shorter. Raises DataError for a repeated document id, UsageError when `stride` would skip words.
+    A document is a Passage whose text may be long. Passage 3 of document `d` has the id `d-3` (from 0); its `doc_id` is
+    the document's own `doc_id`, else its id. Title and other fields are repeated, white space becomes single spaces.
+    The last passage may be shorter. Raises DataError for a repeated document id, UsageError when `stride` would skip
+    words.
     """
     step = stride or words
     if step > words:
-        raise UsageError(f"--stride {step} is more than --words {words}: words in between would be lost")
+        raise UsageError(f"--stride {step} is greater than --words {words}: the words in between would be lost")
     spans, seen = tokenizer(by), set[int]()
     for document in documents:
         if (key := text_hash(str(document.id))) in seen:
-            raise DataError("two documents have it", field="id", value=document.id)
+            raise DataError("two documents have this id", field="id", value=document.id)
         seen.add(key)
         found = list(spans(document.text))
         for number, start in enumerate(_starts(len(found), words, step)):
@@ -45,16 +46,16 @@ def chunk(
 
 
 def _starts(total: int, words: int, step: int) -> Iterable[int]:
-    """Where passages begin; none begins whose words the one before it holds already."""
+    """Where passages start; none starts whose words the one before it contains already."""
     return range(0, max(total - words + step, 1) if total else 0, step)
 
 
 def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
-    """The documents of folders of .txt and .md files (searched below, by name), of such files, of JSONL and of tables.
+    """The documents of folders of .txt and .md files (recursively, by name), of such files, of JSONL and of DPR tables.
 
-    A text file's id is its path below the given folder without the suffix; its title is a first heading `# …` of
-    Markdown (then not in the text), else the file's name. Raises DataError for a folder without text files and for text
-    that is not UTF-8.
+    A text file's id is its path in the given folder without the suffix. Its title is the first Markdown heading `# …`
+    (which is then left out of the text), else the file's name. Raises DataError for a folder without text files and
+    for text that is not UTF-8.
     """
     for path in paths:
         if Path(path).is_dir():
@@ -68,7 +69,7 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
 def _folder(folder: Path) -> Iterator[Passage]:
     files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
     if not files:
-        raise DataError(f"no {' or '.join(SUFFIXES)} files in it", path=folder)
+        raise DataError(f"the folder contains no {' or '.join(SUFFIXES)} files", path=folder)
     return (_text_file(path, folder) for path in files)
 
 

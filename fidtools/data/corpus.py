@@ -1,7 +1,7 @@
 """A corpus of passages, read by row, by id or by document without holding it in memory.
 
-The first opening scans the file once, checks every passage, and keeps where each begins in `<passages>.rows/`; later
-openings take that as long as the file's size and time stamp are the same.
+The first opening reads the whole file, checks every passage, and keeps where each begins in `<passages>.rows/`; later
+openings use that folder as long as the file's size and modification time are the same.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fidtools.data.corpus_rows import RowFiles, Scan, parse_record, text_hash
+from fidtools.data.corpus_rows import RowFiles, parse_row, split_lines, text_hash
+from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
+from fidtools.data.locks import exclusive
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
@@ -27,36 +29,41 @@ _temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
 
 
 class Corpus:
-    """Passages of a corpus by row (`passages[3]`), by id (`row_of`) and by document (`rows_within`).
+    """Passages of a corpus by row (`passages[3]`, from 0), by id (`row_of`) and by document (`rows_within`).
 
-    `ids_sha256` is the hash of the ids, a line each (as in an .ids file); `text_sha256` covers all that a passage says.
+    `ids_sha256` is the hash of the ids, one a line (as in an .ids file); `text_sha256` covers id, title, text and
+    doc_id of all passages.
     """
 
     def __init__(self, path: PathLike, files: RowFiles) -> None:
         self.path = path
         meta = files.meta()
-        self.rows: int = meta["rows"]
+        self._count: int = meta["rows"]
         self.ids_sha256: str = meta["ids_sha256"]
         self.text_sha256: str = meta["text_sha256"]
         self.has_doc_ids: bool = meta["has_doc_ids"]
         self._columns: list[int] | None = meta["columns"]
-        self._offsets = files.load("offsets")
+        self._offsets, self._ids = files.load("offsets"), files.map_ids()
         self._id_hashes, self._id_rows = files.load("id_hashes"), files.load("id_rows")
         if self.has_doc_ids:
             self._doc_hashes, self._doc_rows = files.load("doc_hashes"), files.load("doc_rows")
         self._file = open(files.copy if files.copy.exists() else path, "rb", buffering=0)  # noqa: SIM115
 
     def __len__(self) -> int:
-        return self.rows
+        return self._count
 
     def __getitem__(self, row: int) -> Passage:
-        row = range(self.rows)[row]
+        row = range(self._count)[row]
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
         raw = os.pread(self._file.fileno(), stop - start, start)
-        return parse_record(raw, self._columns, Location(self.path, row + 1))
+        return parse_row(raw, self._columns, Location(self.path, row + 1))
 
     def __iter__(self) -> Iterator[Passage]:
-        return (self[row] for row in range(self.rows))
+        return (self[row] for row in range(self._count))
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all passages in order, without reading the passages."""
+        return split_lines(self._ids)
 
     def row_of(self, identifier: str) -> int | None:
         """The row of the passage with that id, or None."""
@@ -66,12 +73,12 @@ class Corpus:
         return next((row for row in rows if self[row].id == identifier), None)
 
     def rows_within(self, doc_id: str) -> Array:
-        """The rows of one document's passages, rising. Empty when there is no such document.
+        """The rows of one document's passages, ascending. Empty when there is no such document.
 
         Raises DataError when no passage has a doc_id.
         """
         if not self.has_doc_ids:
-            raise DataError("no passage has it", path=self.path, field="doc_id", hint="--within needs it")
+            raise DataError("no passage has this field", path=self.path, field="doc_id", hint="--within needs it")
         wanted = text_hash(doc_id)
         low, high = (int(np.searchsorted(self._doc_hashes, wanted, side)) for side in ("left", "right"))
         return np.asarray(self._doc_rows[low:high])
@@ -88,34 +95,37 @@ def open_passages(path: PathLike) -> Corpus:
     source = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     files = RowFiles(Path(f"{path}.rows"))
     if not files.is_valid(source) and not is_writable(files.folder.parent):
-        log.info("%s cannot be written to, so its passages are looked through every time", files.folder.parent)
+        log.info("%s is not writable; the index of its passages is rebuilt on every run", files.folder.parent)
         name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
         files = RowFiles(Path(_temporary.name) / name)
     return _open_in(files, path, source)
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files may be put there. A folder that nobody may write to is left alone even by the superuser."""
+    """Whether files may be created there. A folder without any write permission is respected even by the superuser."""
     return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
 def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> Corpus:
     if not files.is_valid(source):
-        with atomic_folder(files.folder) as folder:
-            _build(RowFiles(folder), path, source)
+        files.folder.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(files.folder, "reading the passages"):
+            if not files.is_valid(source):  # another process may have built it while this one waited
+                with atomic_folder(files.folder) as folder:
+                    _build(RowFiles(folder), path, source)
     return Corpus(path, files)
 
 
 def _build(files: RowFiles, path: PathLike, source: dict[str, int]) -> None:
-    """Scan what can be read from the middle; copy the rest (.gz, one big list, standard input) to plain lines first."""
-    if _needs_copy(path):
+    """Fill the folder. What has no byte offsets (.gz, a JSON list, standard input) is copied to plain lines first."""
+    if _cannot_seek(path):
         write_lines(files.copy, (passage.to_json() for passage in read_passages(path)))
-        Scan(path, files.copy).save(files, source)
+        scan_corpus(path, files.copy, files, source)
     else:
-        Scan(path, Path(path)).save(files, source)
+        scan_corpus(path, Path(path), files, source)
 
 
-def _needs_copy(path: PathLike) -> bool:
+def _cannot_seek(path: PathLike) -> bool:
     if str(path) == STANDARD or str(path).endswith(".gz"):
         return True
     with open_input(path) as stream:

@@ -1,64 +1,37 @@
 """Embeddings on disk: `X.npy` (n × d), `X.ids` (line i names row i), `X.json` (encoder, rows, dim, dtype, ids' hash).
 
-A set of shards (`X.00000.npy`, `X.00001.npy`, …, each a triple of its own) is read under the name `X.npy`.
+A set of shards (`X.00000.npy`, `X.00001.npy`, …, each with its own .ids and .json) is read under the name `X.npy`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fidtools.data.embedding_layout import DTYPES, EmbeddingFiles
 from fidtools.data.files import PathLike
-from fidtools.errors import DataError, MismatchError, UsageError
+from fidtools.data.jsonl import read_json_object
+from fidtools.errors import DataError, MismatchError
 from fidtools.typing import Array
 
-DTYPES = ("float32", "float16")
-
-
-@dataclass(frozen=True)
-class EmbeddingFiles:
-    """Where the parts of one set of embeddings lie, finished and while they are being written."""
-
-    vectors: Path
-    ids: Path
-    meta: Path
-
-    @classmethod
-    def at(cls, path: PathLike) -> EmbeddingFiles:
-        """The triple of `X.npy`. Raises UsageError for a path that does not end in .npy."""
-        if Path(path).suffix != ".npy":
-            raise UsageError(f"embeddings are kept in a .npy file, not in {path}")
-        vectors = Path(path)
-        return cls(vectors, vectors.with_suffix(".ids"), vectors.with_suffix(".json"))
-
-    def partial(self) -> EmbeddingFiles:
-        """The same parts before they are finished."""
-        return EmbeddingFiles(*(p.with_name(f".{p.name}.partial") for p in (self.vectors, self.ids, self.meta)))
-
-    @property
-    def done(self) -> Path:
-        """One byte per row, 1 once the row is written."""
-        return self.vectors.with_name(f".{self.vectors.name}.done")
-
-    def remove(self) -> None:
-        """Delete whatever parts are there."""
-        for path in (self.vectors, self.ids, self.meta):
-            path.unlink(missing_ok=True)
+IDS_BLOCK_BYTES = 1 << 24
 
 
 class IdList(Sequence[str]):
-    """The lines of an .ids file, read when asked for."""
+    """The lines of an .ids file, decoded when asked for; `sha256` is of the whole file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         raw: Array = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
-        ends = [np.flatnonzero(raw[i : i + (1 << 24)] == 10) + i + 1 for i in range(0, len(raw), 1 << 24)]
+        ends = [
+            np.flatnonzero(raw[start : start + IDS_BLOCK_BYTES] == ord("\n")) + start + 1
+            for start in range(0, len(raw), IDS_BLOCK_BYTES)
+        ]
         self._bounds = np.concatenate([np.zeros(1, np.int64), *ends])
         self._raw = raw
         self.sha256 = hashlib.sha256(raw.data).hexdigest()
@@ -94,37 +67,25 @@ class Embeddings:
 
 
 def read_embeddings(path: PathLike) -> Embeddings:
-    """Open the triple of `X.npy`, none of it in memory.
+    """Open the three files of `X.npy` without loading them into memory.
 
-    Raises MismatchError, naming both sides, when the vectors are truncated or the parts do not belong together.
+    Raises MismatchError, naming both sides, when the vectors are truncated or the files do not belong together.
     """
     files = EmbeddingFiles.at(path)
     vectors = _map_vectors(files.vectors)
-    meta = _read_meta(files.meta)
+    meta = read_json_object(files.meta)
     ids = IdList(files.ids)
     _match(files, "rows", vectors.shape[0], meta.get("rows"))
     _match(files, "dim", vectors.shape[1], meta.get("dim"))
     if len(ids) != vectors.shape[0] or ids.sha256 != meta.get("ids_sha256"):
-        hint = "write the embeddings again"
-        raise MismatchError(
-            f"its {len(ids)} ids are not those that {files.meta} was written with", path=files.ids, hint=hint
-        )
+        hint = "embed again"
+        raise MismatchError(f"its {len(ids)} ids do not match the hash in {files.meta}", path=files.ids, hint=hint)
     return Embeddings(files.vectors, vectors, ids, meta)
 
 
 def _match(files: EmbeddingFiles, name: str, found: int, stated: object) -> None:
     if found != stated:
         raise MismatchError(f"{found} {name}, but {files.meta} says {stated}", path=files.vectors)
-
-
-def _read_meta(path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"malformed JSON: {error}", path=path) from error
-    if not isinstance(meta, dict):
-        raise DataError("expected a JSON object", path=path, value=meta)
-    return meta
 
 
 def _map_vectors(path: Path) -> Array:
@@ -134,10 +95,10 @@ def _map_vectors(path: Path) -> Array:
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise MismatchError(f"not a whole .npy file ({size} bytes): {error}", path=path) from error
+        raise MismatchError(f"truncated or corrupt .npy file ({size} bytes): {error}", path=path) from error
     if vectors.ndim != 2 or str(vectors.dtype) not in DTYPES:
         raise DataError(
-            f"expected a float32 or float16 table of two dimensions, found {vectors.dtype} {vectors.shape}", path=path
+            f"expected a two-dimensional float32 or float16 array, found {vectors.dtype} {vectors.shape}", path=path
         )
     return vectors
 
@@ -157,15 +118,3 @@ def shards(path: PathLike) -> list[Path]:
         if part.name != (expected := f"{whole.stem}.{number:05d}.npy"):
             raise MismatchError(f"the shard {expected} is missing", path=whole)
     return found
-
-
-def shard_path(path: PathLike, number: int) -> Path:
-    """Where shard `number` of `X.npy` lies."""
-    whole = EmbeddingFiles.at(path).vectors
-    return whole.with_name(f"{whole.stem}.{number:05d}.npy")
-
-
-def blocks(vectors: Array, rows: int) -> Iterator[tuple[int, Array]]:
-    """Successive blocks of at most `rows` rows, with the number of their first."""
-    for start in range(0, len(vectors), rows):
-        yield start, vectors[start : start + rows]

@@ -1,12 +1,18 @@
-"""Files in and out: compression by suffix, `-` for the standard streams, outputs that appear complete or not at all."""
+"""Input and output files: .gz by suffix, `-` for the standard streams, outputs that appear complete or not at all.
+
+An output is written under a temporary name of its own process and then renamed, so that several processes with one
+output do not mix. What a killed process leaves is removed by the next one that writes the same output.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -14,12 +20,11 @@ from typing import IO, Any, cast
 
 import orjson
 
+from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.errors import DataError
+
 PathLike = str | Path
-
-
 STANDARD = "-"
-
-
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -40,8 +45,18 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
             yield raw
 
 
+@contextlib.contextmanager
+def open_data(path: PathLike) -> Iterator[BufferedReader]:
+    """`open_input`, with a DataError when the file turns out to be a truncated or corrupt .gz while it is read."""
+    try:
+        with open_input(path) as stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"truncated or corrupt gzip file: {error}", path=path) from error
+
+
 class Output:
-    """Where a command writes its lines. Each line is handed over at once, so that pipes flow."""
+    """Where a command writes its lines. With `flush`, each is passed on at once, so that the next program can start."""
 
     def __init__(self, stream: IO[bytes], flush: bool) -> None:
         self._stream, self._flush = stream, flush
@@ -61,7 +76,8 @@ class Output:
 def open_output(path: PathLike) -> Iterator[Output]:
     """An output that appears under `path` only when the block ends well; `-` is standard output.
 
-    A temporary file is written beside `path` and renamed; .gz output is deterministic (no time stamp).
+    A temporary file is written beside `path` and renamed; .gz output is deterministic (no time stamp). Processes that
+    write to one path do not mix: the last to end wins.
     """
     if str(path) == STANDARD:
         yield Output(sys.stdout.buffer, flush=True)
@@ -75,52 +91,85 @@ def open_output(path: PathLike) -> Iterator[Output]:
 
 
 def is_special(path: Path) -> bool:
-    """Whether `path` is a device or pipe (`/dev/null`, `>(…)`), which is written to and never renamed over."""
+    """Whether `path` is a device or pipe (`/dev/null`, `>(…)`), which is written to and never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """A path beside `path` to write a file at; renamed to `path` when the block ends well, else removed."""
+    """A path beside `path` to write a file at; renamed to `path` when the block ends well, else removed.
+
+    Every process writes a file of its own; the last to end wins.
+    """
     target = Path(path)
     if is_special(target):
         yield target
         return
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(target))
-    partial = target.with_name(f".{target.name}.partial")
+    clear_abandoned(target)
+    partial, lock = own_name(target)
     try:
         yield partial
+        sync(partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+        os.close(lock)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: PathLike) -> Iterator[Path]:
     """A folder beside `path` to fill; renamed to `path` when the block ends well, else removed.
 
-    A folder already under `path` is replaced; a file there raises NotADirectoryError.
+    A folder already under `path` is replaced; a file there raises NotADirectoryError. Every process fills a folder of
+    its own; the last to end wins.
     """
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
+    clear_abandoned(target)
+    partial, lock = own_name(target, folder=True)
     try:
-        partial.mkdir()
         yield partial
+        _sync_all(partial)
+        (partial / FOLDER_LOCK).unlink(missing_ok=True)
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
 
 
 def replace_folder(new: Path, target: Path) -> None:
     """Put the finished folder `new` in the place of `target`, which may exist."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(new, target)
-    shutil.rmtree(old, ignore_errors=True)
+    _sync_all(new)
+    old = name_beside(target, "old")
+    while True:
+        if target.exists():
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, old)
+        try:
+            os.rename(new, target)
+            break
+        except OSError as error:  # another process put its folder there in between: replace that one
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+    for replaced in names_beside(target, "old"):
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            sync(path)
+
+
+def sync(file: Path) -> None:
+    """Flush a file to the disk: after a crash of the machine, no empty one may stand under the final name."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Shared by all rankings: batches of questions without earlier passages, and the document of a question."""
+"""Shared by BM25 and dense retrieval: batches of questions to be ranked, and the document of a question."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fidtools.data.records import Question
 
 
 def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
-    """Lists of at most `size` questions to be ranked, in order, without the passages of an earlier ranking."""
+    """Lists of at most `size` questions, in order, without the passages of an earlier ranking."""
     return batched((replace(question, ctxs=None) for question in questions), size)
 
 
 def document_of(question: Question, passages: Corpus) -> str:
     """The question's `doc_id`. Raises DataError when it is missing or no passage has it."""
     if question.doc_id is None:
-        raise question.error(f"question {question.id} has none", "doc_id", hint="--within doc_id needs it")
+        raise question.error(f"missing in question {question.id}", "doc_id", hint="--within doc_id needs it")
     if not len(passages.rows_within(question.doc_id)):
-        problem = f"no passage of {passages.path} has that of question {question.id}"
+        problem = f"no passage of {passages.path} has the doc_id of question {question.id}"
         raise question.error(problem, "doc_id", question.doc_id)
     return question.doc_id

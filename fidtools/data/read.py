@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Location, Passage, Question, parse_passage, parse_question
-from fidtools.errors import DataError
-
-T = TypeVar("T")
+from fidtools.data.record_parsing import parse_corpus_passage, parse_question
+from fidtools.data.records import Location, Passage, Question
+from fidtools.errors import nonempty
 
 
 def read_questions(path: PathLike) -> Iterator[Question]:
@@ -19,33 +17,18 @@ def read_questions(path: PathLike) -> Iterator[Question]:
 
     Raises DataError with file, line and field; a file without any question raises it too.
     """
-    yield from _records(path, parse_question, "questions")
+    for line, record in nonempty(read_json(path), "questions", path):
+        yield parse_question(record, Location(path, line))
 
 
 def read_passages(path: PathLike) -> Iterator[Passage]:
     """The passages of a JSON-lines file or a DPR table (`id text title`, .tsv), one at a time, in order.
 
-    Every passage must have an id; uniqueness is checked where a whole corpus is read (`fidtools.data.corpus`).
+    Every passage must have an id. That ids are unique is checked where a whole corpus is read
+    (`fidtools.data.corpus`). Raises DataError with file, line and field; a file without any passage raises it too.
     """
     if str(path).removesuffix(".gz").endswith(".tsv"):
         yield from read_passage_table(path)
         return
-    for line, record in _nonempty(read_json(path), path, "passages"):
-        passage = parse_passage(record, where := Location(path, line))
-        if passage.id is None:
-            raise where.error("missing", "id", hint="every passage of a corpus needs an id of its own")
-        yield passage
-
-
-def _records(path: PathLike, parse: Callable[[dict[str, Any], Location], T], what: str) -> Iterator[T]:
-    for line, record in _nonempty(read_json(path), path, what):
-        yield parse(record, Location(path, line))
-
-
-def _nonempty(items: Iterator[T], path: PathLike, what: str) -> Iterator[T]:
-    empty = True
-    for item in items:
-        empty = False
-        yield item
-    if empty:
-        raise DataError(f"no {what} in it: the file is empty", path=path)
+    for line, record in nonempty(read_json(path), "passages", path):
+        yield parse_corpus_passage(record, Location(path, line))

@@ -4,26 +4,19 @@
      "ctxs": [{"id": "p9", "title": "…", "text": "…", "score": 11.2, "scores": {"bm25": 11.2, "attention": 2.31}}],
      "prediction": "…"}
 
-Field names are FiD's and DPR's; the other spellings below are read, one form is written. Fields not named here pass
-through untouched. A score is never invented: `score` is absent until a tool has ranked the passages.
+Field names are FiD's and DPR's; `fidtools.data.record_parsing` accepts other spellings, one form is written. Fields not
+named here are kept unchanged. A score is never invented: `score` is absent until a tool has ranked the passages.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.errors import DataError
 
-CTXS = ("ctxs", "contexts", "context", "passages")
-ANSWERS = ("answers", "answer", "golden_answers", "ground_truth", "possible_answers")
-PASSAGE_ID = ("id", "docid", "passage_id", "_id", "pid")
-TEXT = ("text", "contents", "content")
-QUESTION = ("question", "query", "claim", "input")
-PREVIOUS = "previous"
+PREVIOUS = "previous"  # the name of a score that had none when another tool ranks the passages again
 
 
 @dataclass(slots=True)
@@ -150,111 +143,3 @@ class Question:
 
 def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def parse_question(record: dict[str, Any], where: Location) -> Question:
-    """A Question from one JSON object. The id falls back to the line number, from 0 as in FiD's files.
-
-    Raises DataError when the question is missing or a field has the wrong type.
-    """
-    rest = dict(record)
-    _, text = _take(rest, QUESTION)
-    if not isinstance(text, str) or not text.strip():
-        problem = "missing" if text is None else "must be a text that is not empty"
-        raise where.error(problem, "question", text, hint=f"fields here: {', '.join(record)}"[:200])
-    ctxs = _take(rest, CTXS)
-    return Question(
-        id=_identifier(_take(rest, ("id", "_id", "qid", "question_id")), where) or str(where.line - 1),
-        question=text,
-        answers=_answers(_take(rest, ANSWERS), where),
-        target=_optional_text(rest, "target", where),
-        doc_id=_identifier(("doc_id", rest.pop("doc_id", None)), where),
-        ctxs=None if ctxs[1] is None else _passages(*ctxs, where),
-        prediction=_optional_text(rest, "prediction", where),
-        extra=rest,
-        location=where,
-    )
-
-
-def parse_passage(record: dict[str, Any], where: Location, prefix: str = "") -> Passage:
-    """A Passage from one JSON object (`prefix` names its place inside a question for messages)."""
-    rest = dict(record)
-    name, text = _take(rest, TEXT)
-    if not isinstance(text, str):
-        raise where.error("missing" if text is None else "must be a text", f"{prefix}text", text)
-    title = rest.pop("title", None)
-    if name == "contents" and title is None:  # Pyserini and FlashRAG: title, line break, text
-        title, _, text = text.rpartition("\n") if text.count("\n") == 1 else ("", "", text)
-    if not isinstance(title, str | None):
-        raise where.error("must be a text", f"{prefix}title", title)
-    scores = rest.pop("scores", None) or {}
-    if not isinstance(scores, dict):
-        raise where.error("must be an object of numbers", f"{prefix}scores", scores)
-    return Passage(
-        id=_identifier(_take(rest, PASSAGE_ID), where, prefix),
-        text=text,
-        title=title or "",
-        doc_id=_identifier(("doc_id", rest.pop("doc_id", None)), where, prefix),
-        score=_number(rest.pop("score", None), f"{prefix}score", where),
-        scores={k: _required_number(v, f"{prefix}scores.{k}", where) for k, v in scores.items()},
-        extra=rest,
-    )
-
-
-def _take(rest: dict[str, Any], names: Iterable[str]) -> tuple[str, Any]:
-    """Remove and return the first of `names` that is there and not null, with the name it had."""
-    for name in names:
-        if rest.get(name) is not None:
-            return name, rest.pop(name)
-    return next(iter(names)), None
-
-
-def _identifier(named: tuple[str, Any], where: Location, prefix: str = "") -> str | None:
-    name, value = named
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise where.error("must be a text or a whole number", prefix + name, value)
-
-
-def _optional_text(rest: dict[str, Any], name: str, where: Location) -> str | None:
-    value = rest.pop(name, None)
-    if not isinstance(value, str | None):
-        raise where.error("must be a text", name, value)
-    return value
-
-
-def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
-    name, value = named
-    if isinstance(value, str):
-        return [value]
-    if value is not None and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-        raise where.error("must be a list of texts", name, value)
-    return value
-
-
-def _passages(name: str, value: Any, where: Location) -> list[Passage]:
-    if not isinstance(value, list):
-        raise where.error("must be a list of passages", name, value)
-    found = []
-    for position, item in enumerate(value):
-        if not isinstance(item, dict):
-            raise where.error("must be a list of objects", f"{name}[{position}]", item)
-        found.append(parse_passage(item, where, f"{name}[{position}]."))
-    return found
-
-
-def _number(value: Any, name: str, where: Location) -> float | None:
-    return None if value is None else _required_number(value, name, where)
-
-
-def _required_number(value: Any, name: str, where: Location) -> float:
-    """Scores are written as strings by FiD and DPR. NaN is refused: it has no place in a ranking."""
-    try:
-        number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if math.isnan(number):
-        raise where.error("must be a number", name, value)
-    return number

@@ -1,4 +1,4 @@
-"""Words of a text, as spans of characters: by white space, or by spaCy's English rules (as the paper did for BM25)."""
+"""The words of a text as spans of characters: by white space, or by spaCy's English rules (the paper's for BM25)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fidtools.errors import MissingExtraError
 Spans = Iterator[tuple[int, int]]
 TokenizerName = Literal["whitespace", "spacy"]
 _WORD = re.compile(r"\S+")
-LONGEST = 1 << 30  # spaCy's default limit of a million characters is for its parser, not its tokenizer
+MAX_CHARACTERS = 1 << 30  # spaCy's default, a million, protects its parser, which is not used here
 
 
 def whitespace_spans(text: str) -> Spans:
-    """Start and end of every run of characters without white space."""
+    """Start and end of every maximal run of characters without white space."""
     return (match.span() for match in _WORD.finditer(text))
 
 
 def spacy_spans() -> Callable[[str], Spans]:
-    """A function giving start and end of every spaCy token that is not white space.
+    """A function that returns start and end of every spaCy token that is not white space.
 
     Raises MissingExtraError when spaCy is not installed.
     """
@@ -29,7 +29,7 @@ def spacy_spans() -> Callable[[str], Spans]:
     except ImportError as error:
         raise MissingExtraError("the spaCy tokenizer", "spacy") from error
     language = spacy.blank("en")
-    language.max_length = LONGEST
+    language.max_length = MAX_CHARACTERS
 
     def spans(text: str) -> Spans:
         document = language.make_doc(text)

@@ -8,7 +8,8 @@ from pathlib import Path
 from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.read import read_passages
-from fidtools.data.records import Location, Passage, Question, parse_passage
+from fidtools.data.record_parsing import parse_passage
+from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError
@@ -112,7 +112,7 @@ def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: 
         raise DataError("contains no embeddings", path=source)
     meta = {"source": str(source), "format": old.name}
     dtype = "float16" if first[1].dtype == "float16" else "float32"
-    with EmbeddingWriter(target, None, first[1].shape[1], dtype, meta) as writer:
+    with stream_embeddings(target, first[1].shape[1], dtype, meta) as writer:
         writer.append(*first)
         for ids, rows in blocks:
             writer.append(ids, rows)

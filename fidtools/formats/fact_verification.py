@@ -7,7 +7,8 @@ from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Location, Passage, parse_passage
+from fidtools.data.record_parsing import parse_passage
+from fidtools.data.records import Location, Passage
 from fidtools.formats.detection import any_of, keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head

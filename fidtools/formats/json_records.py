@@ -7,7 +7,8 @@ from typing import Any
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Location, Question, parse_question
+from fidtools.data.record_parsing import parse_question
+from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 
 Record = dict[str, Any]

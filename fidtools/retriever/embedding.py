@@ -6,14 +6,15 @@ same kind of machine.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from fidtools.compute.prefetch import prefetch
-from fidtools.compute.ranks import barrier, ranks
+from fidtools.compute.ranks import barrier, main_rank_first, ranks
 from fidtools.data.corpus import Corpus, open_passages
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_writer import RowWriter, create_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
@@ -52,7 +53,7 @@ class PassageSource:
 
     def ids(self) -> Iterable[str]:
         """The passages' ids."""
-        return (str(passage.id) for passage in self.passages)
+        return self.passages.ids()
 
     def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
         """The token ids of passages start … stop − 1, titles included."""
@@ -93,12 +94,8 @@ def open_source(path: PathLike, questions: bool) -> TextSource:
     """The passages or questions of a file. Under `torchrun` rank 0 indexes a new corpus before the others open it."""
     if questions:
         return QuestionSource(read_questions(path))
-    if not ranks().is_main:
-        barrier()
-    passages = PassageSource(open_passages(path))
-    if ranks().is_main:
-        barrier()
-    return passages
+    with main_rank_first():
+        return PassageSource(open_passages(path))
 
 
 def embed(
@@ -113,29 +110,35 @@ def embed(
     """Write the vectors of all texts to `path` (X.npy, X.ids, X.json). Returns this rank's texts per second.
 
     Under `torchrun` every rank encodes its share of the blocks. Raises FidtoolsError when the disk has less than the
-    needed n × d × 4 (float32) or × 2 (float16) bytes free, DataError for a text without any token.
+    needed n × d × 4 (float32) or × 2 (float16) bytes free, DataError for a text without any token,
+    UsageError when `resume` finds an unfinished run with other settings.
     """
-    me = ranks()
-    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
-    if not me.is_main:
-        barrier()
-    ids = source.ids() if me.is_main else None
-    with EmbeddingWriter(
-        path, len(source), retriever.dim, dtype, meta, ids=ids, resume=resume, join=not me.is_main
-    ) as writer:
-        if me.is_main:
-            barrier()
+    with _shared_writer(source, retriever, path, dtype, resume) as writer:
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
-        if me.is_main:
-            barrier()
-    if not me.is_main:
-        barrier()
     log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
 
+@contextlib.contextmanager
+def _shared_writer(
+    source: TextSource, retriever: Retriever, path: PathLike, dtype: str, resume: bool
+) -> Iterator[RowWriter]:
+    """One set of embeddings that all ranks write into: rank 0 creates the files, the others join, rank 0 finishes."""
+    if not ranks().is_main:
+        barrier()  # the files are there
+        with RowWriter(path, retriever.dim, dtype) as writer:
+            yield writer
+        barrier()  # every rank has written
+        return
+    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
+    with create_embeddings(path, len(source), retriever.dim, dtype, meta, ids=source.ids(), resume=resume) as writer:
+        barrier()
+        yield writer
+        barrier()
+
+
 def _encode_missing(
-    source: TextSource, retriever: Retriever, writer: EmbeddingWriter, token_budget: int
+    source: TextSource, retriever: Retriever, writer: RowWriter, token_budget: int
 ) -> tuple[int, float]:
     def end(start: int) -> int:
         return min(start + BLOCK, len(source))

@@ -1,4 +1,4 @@
-"""A corpus to search: embeddings checked against the passages and the encoder they are searched with."""
+"""A corpus to search: embeddings, checked against the passages and the encoder that they are searched with."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Protocol
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, read_embeddings, shards
+from fidtools.data.top_k import TopK
 from fidtools.errors import MismatchError
 from fidtools.logs import log
-from fidtools.search.exact import DEFAULT_MEMORY, search
-from fidtools.search.ranked import Ranked, merged
-from fidtools.search.vectors import FileVectors, Selected, Sliced, Stacked, Vectors
+from fidtools.search.exact import DEFAULT_MEMORY_BYTES, search
+from fidtools.search.vectors import ConcatenatedVectors, FileVectors, SelectedVectors, SlicedVectors, Vectors
 from fidtools.typing import Array
 
-Encoder = dict[str, Any]
+Fingerprint = dict[str, Any]  # of an encoder, as the retriever and the embeddings' .json record it
 
 
 class SearchIndex(Protocol):
@@ -24,79 +24,81 @@ class SearchIndex(Protocol):
 
     passages: Corpus
 
-    def search(self, asked: Array, k: int) -> Ranked:
+    def search(self, asked: Array, k: int) -> TopK:
         """The `k` passages with the greatest inner product for each question (m × d). Row −1 means none."""
         ...
 
-    def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[Ranked]:
-        """The same among the passages of each question's document: one line of rows and scores for each."""
+    def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:
+        """The same among the passages of each question's document: a result of one line for each."""
         ...
 
 
 class ExactIndex:
-    """Embeddings (one file or shards), compared one by one. Under `torchrun` each rank searches a part of them."""
+    """Embeddings (one file or shards), searched exhaustively. Under `torchrun` each rank searches a part of them."""
 
     def __init__(
         self,
         path: Path,
         passages: Corpus,
-        encoder: Encoder,
+        encoder: Fingerprint,
         *,
         force: bool = False,
-        memory: int = DEFAULT_MEMORY,
+        memory: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
         parts = [read_embeddings(part) for part in shards(path)]
-        complain(_mismatches(path, parts, passages, encoder), force)
+        raise_or_warn(_mismatches(path, parts, passages, encoder), force)
         self.passages, self.memory = passages, memory
-        self.vectors: Vectors = Stacked([FileVectors(part.path) for part in parts])
+        self.vectors: Vectors = ConcatenatedVectors([FileVectors(part.path) for part in parts])
 
-    def search(self, asked: Array, k: int) -> Ranked:
+    def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`."""
         me, rows = ranks(), self.vectors.shape[0]
         start, stop = (rows * edge // me.world for edge in (me.rank, me.rank + 1))
-        mine = search(asked, Sliced(self.vectors, start, stop), k, memory=self.memory)
-        return merged(gather(Ranked(mine.rows + start, mine.scores)), k)
+        mine = search(asked, SlicedVectors(self.vectors, start, stop), k, memory=self.memory)
+        return TopK.merge(gather(TopK(mine.rows + start, mine.scores)), k)
 
-    def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[Ranked]:
+    def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:
         """See `SearchIndex`; all questions of one document are searched together."""
         documents: dict[str, list[int]] = {}
         for place, doc_id in enumerate(doc_ids):
             documents.setdefault(doc_id, []).append(place)
-        mine: dict[int, Ranked] = {}
+        mine: dict[int, TopK] = {}
         for doc_id, places in ranks().shard(list(documents.items())):
             rows = self.passages.rows_within(doc_id)
-            found = search(asked[places], Selected(self.vectors, rows), k, memory=self.memory)
-            for line, place in enumerate(places):
-                mine[place] = Ranked(rows[found.rows[line : line + 1]], found.scores[line : line + 1])
+            found = search(asked[places], SelectedVectors(self.vectors, rows), k, memory=self.memory)
+            for number, place in enumerate(places):
+                mine[place] = TopK(rows[found.question(number).rows], found.question(number).scores)
         together = {place: found for part in gather(mine) for place, found in part.items()}
         return [together[place] for place in range(len(doc_ids))]
 
 
-def complain(problems: Iterable[MismatchError], force: bool) -> None:
-    """Raise the first problem, or with `force` warn of all."""
+def raise_or_warn(problems: Iterable[MismatchError], force: bool) -> None:
+    """Raise the first problem; with `force`, warn of all of them instead."""
     for problem in problems:
         if not force:
             raise problem
-        log.warning("%s (--force: used all the same)", problem.problem)
+        log.warning("%s (ignored because of --force)", problem.problem)
 
 
-def _mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Encoder) -> Iterator[MismatchError]:
+def _mismatches(
+    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint
+) -> Iterator[MismatchError]:
     rows = sum(part.rows for part in parts)
     same_ids = parts[0].meta["ids_sha256"] == passages.ids_sha256 if len(parts) == 1 else _same_ids(parts, passages)
-    yield from other_passages(path, rows, same_ids, passages)
+    yield from passage_mismatches(path, rows, same_ids, passages)
     for part in parts:
-        yield from other_encoder(part.path, part.meta.get("encoder"), encoder)
+        yield from encoder_mismatches(part.path, part.meta.get("encoder"), encoder)
 
 
-def other_passages(path: Path, rows: int, same_ids: bool, passages: Corpus) -> Iterator[MismatchError]:
-    """Whether `path` is of another corpus than `passages`."""
+def passage_mismatches(path: Path, rows: int, same_ids: bool, passages: Corpus) -> Iterator[MismatchError]:
+    """An error when `path` belongs to another corpus than `passages`."""
     if rows != len(passages) or not same_ids:
         problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}"
-        yield MismatchError(problem, path=path, hint="embed those passages, or name the ones that were embedded")
+        yield MismatchError(problem, path=path, hint="embed these passages, or give the passages that were embedded")
 
 
-def other_encoder(path: Path, made_by: Encoder | None, encoder: Encoder) -> Iterator[MismatchError]:
-    """Whether `path` was written by another encoder; unknown (None) for vectors that came from elsewhere."""
+def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint) -> Iterator[MismatchError]:
+    """An error when `path` was written by another encoder. Vectors from elsewhere have none on record (None)."""
     if made_by is not None and made_by != encoder:
         names = [name for name in encoder if encoder[name] != made_by.get(name)]
         problem = f"written by another encoder than --retriever: they differ in {', '.join(names)}"
@@ -105,4 +107,4 @@ def other_encoder(path: Path, made_by: Encoder | None, encoder: Encoder) -> Iter
 
 def _same_ids(parts: Sequence[Embeddings], passages: Corpus) -> bool:
     ids = (identifier for part in parts for identifier in part.ids)
-    return all(identifier == passage.id for identifier, passage in zip(ids, passages, strict=False))
+    return all(ours == theirs for ours, theirs in zip(ids, passages.ids(), strict=False))

@@ -9,8 +9,8 @@ the matrix product returns, Cauchy-Schwarz gives
                      + 2⁻⁸·|s̃|                              rounding the result (bf16 only)
                      + 2⁻²²·|q|·|x|                         rounding x - c, and the final score to float32
 
-All but the third line (which depends on s̃) is `slack`; with the largest norms of a block it holds for every passage in
-it, with a passage's own norms it is tight even beside a passage a thousand times as long.
+All but the third line, which depends on s̃, is the `margin`. With the largest norms of a block it holds for every
+passage in it; with a passage's own norms it is tight even beside a passage a thousand times as long.
 """
 
 from __future__ import annotations
@@ -26,98 +26,113 @@ from fidtools.errors import DataError
 from fidtools.typing import Array
 
 Product = Literal["bf16", "float32"]
-SUMMING = 2.0**-22  # four times float32's rounding: accelerators add less carefully than IEEE asks
-BF16_ROUNDING = 2.0**-8
-WIDE = 16  # questions from which on a matrix product is worth oneDNN's preparations
-LARGEST_NORM = 1e18  # so that no product of two norms overflows
+SUMMATION_ERROR = 2.0**-22  # relative; four times float32's rounding: accelerators add less carefully than IEEE asks
+BF16_ROUNDING = 2.0**-8  # relative; bf16 keeps 8 bits of a number
+NORM_ROUNDING = 1 + 1e-5  # norms are computed in float32 too; enlarged by this they are upper bounds
+UNDERFLOW = 1e-35  # absolute; products of tiny numbers may be rounded to zero
+MIN_QUESTIONS_ONEDNN = 16  # for fewer, oneDNN's preparations cost more than its product saves
+MAX_NORM = 1e18  # the product of two norms must not overflow float32, which ends at 3.4e38
 
 
 @dataclass(frozen=True)
-class Factors:
-    """Questions made ready for one kind of product: m × d in its precision, and the norms the bound needs (m each)."""
+class RoundedQuestions:
+    """Questions in the precision of a product (m × d), and what the error bound needs of them (m each).
+
+    `norm` is at least |q|, `lost` at least |q - q̃|; `result_rounding` is the relative error of a product's result.
+    """
 
     values: Tensor
     norm: Tensor
     lost: Tensor
-    rounding: float
+    result_rounding: float
 
     @classmethod
-    def of(cls, questions: Tensor, product: Product) -> Factors:
+    def of(cls, questions: Tensor, product: Product) -> RoundedQuestions:
         """From float32 questions (m × d)."""
         values = questions.bfloat16() if product == "bf16" else questions
         lost = torch.linalg.vector_norm(questions - values.float(), dim=1)
         norm = torch.linalg.vector_norm(questions, dim=1)
-        return cls(values, norm * (1 + 1e-5), lost * (1 + 1e-5), BF16_ROUNDING if product == "bf16" else 0.0)
+        return cls(values, norm * NORM_ROUNDING, lost * NORM_ROUNDING, BF16_ROUNDING if product == "bf16" else 0.0)
 
-    def slack(self, sizes: Sizes) -> Tensor:
-        """The part of the error bound that does not depend on the score, for every question with every size (m × …)."""
-        return self._slack(self.norm[:, None], self.lost[:, None], sizes)
+    def margin(self, passages: PassageNorms) -> Tensor:
+        """The part of the error bound that does not depend on the score, for every question and passage (m × …)."""
+        return self._margin(self.norm[:, None], self.lost[:, None], passages)
 
-    def slack_of(self, question: Tensor, sizes: Sizes) -> Tensor:
-        """The same for pairs of a question and a passage (one line of each)."""
-        return self._slack(self.norm[question], self.lost[question], sizes)
+    def margin_of_pairs(self, question: Tensor, passages: PassageNorms) -> Tensor:
+        """The same for pairs of a question and a passage, given as tensors of one length."""
+        return self._margin(self.norm[question], self.lost[question], passages)
 
-    def _slack(self, norm: Tensor, lost: Tensor, sizes: Sizes) -> Tensor:
-        summing = self.values.shape[1] * SUMMING
-        by_norm = sizes.lost + summing * sizes.norm + SUMMING * sizes.whole
-        return norm * by_norm + lost * ((1 + summing) * sizes.norm) + 1e-35
+    def _margin(self, norm: Tensor, lost: Tensor, passages: PassageNorms) -> Tensor:
+        summing = self.values.shape[1] * SUMMATION_ERROR
+        # |q̃| ≤ |q| + |q - q̃|, which distributes the term of the summation over both lines.
+        by_norm = passages.lost + summing * passages.rounded + SUMMATION_ERROR * passages.original
+        return norm * by_norm + lost * ((1 + summing) * passages.rounded) + UNDERFLOW
 
-    def least(self, bound: Tensor, slack: Tensor) -> Tensor:
-        """No product below this can reach `bound` with its error (m each): s where s + slack + rounding·|s| = bound."""
-        rest = bound - slack
-        solved = torch.where(rest > 0, rest / (1 + self.rounding), rest / (1 - self.rounding))
-        return solved - 1e-6 * (bound.abs() + slack)
+    def lowest_possible(self, threshold: Tensor, margin: Tensor) -> Tensor:
+        """The product below which no true score can reach `threshold` (all m).
+
+        That is s where s + margin + result_rounding·|s| = threshold. The sign of s is the sign of threshold - margin,
+        which gives the two cases. The last term covers the rounding of this computation itself.
+        """
+        rest = threshold - margin
+        solved = torch.where(rest > 0, rest / (1 + self.result_rounding), rest / (1 - self.result_rounding))
+        return solved - 1e-6 * (threshold.abs() + margin)
 
 
-class Sizes(NamedTuple):
-    """What the bound needs of passages: |x̃| at least, |x - c - x̃|, and |x|."""
+class PassageNorms(NamedTuple):
+    """What the error bound needs of passages: upper bounds on |x̃|, |x - c - x̃| and |x|."""
 
-    norm: Tensor
+    rounded: Tensor
     lost: Tensor
-    whole: Tensor
+    original: Tensor
 
-    def largest(self) -> Sizes:
-        """One size that holds for all (1)."""
-        return Sizes(*(part.max()[None] for part in self))
+    def largest(self) -> PassageNorms:
+        """One set of norms that holds for all passages (1)."""
+        return PassageNorms(*(part.max()[None] for part in self))
 
-    def largest_of_groups(self, size: int) -> Sizes:
-        """For each group of `size` passages, those with the same remainder, what holds for all of it (B / size)."""
-        return Sizes(*(part.view(size, -1).amax(0) for part in self))
+    def largest_of_groups(self, size: int) -> PassageNorms:
+        """For each group of `size` passages, as in `group_maxima`, norms that hold for all of it (B / size)."""
+        return PassageNorms(*(part.view(size, -1).amax(0) for part in self))
 
-    def of(self, columns: Tensor) -> Sizes:
+    def of(self, columns: Tensor) -> PassageNorms:
         """Those of some passages, in the shape of `columns`."""
-        return Sizes(*(part[columns] for part in self))
+        return PassageNorms(*(part[columns] for part in self))
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive passages made ready (B × d, B a multiple of what the filter needs), with their sizes (B)."""
+class PassageBlock:
+    """Consecutive passages ready to multiply (B × d, padded with zeros to B), with their norms (B).
+
+    `start` is the row of the first, `rows` the number of passages without the padding.
+    """
 
     start: int
     rows: int
     values: Tensor
-    sizes: Sizes
+    norms: PassageNorms
 
 
-def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> Block:
-    """A block of passages as read from disk (B × d, float32 or float16), on the center's device.
+def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> PassageBlock:
+    """A block of passages as read from disk (float32 or float16), on the device of `center` (d).
 
-    Raises DataError naming the row when a vector holds NaN, infinity or numbers too large to multiply.
+    Padded to a multiple of `multiple` passages. Raises DataError naming the row when a vector holds NaN, infinity or
+    numbers too large to multiply.
     """
-    whole = torch.from_numpy(stored).to(center.device).float()
-    whole_norms = torch.linalg.vector_norm(whole, dim=1)
-    check_finite(whole_norms, "row", start)
+    original = torch.from_numpy(stored).to(center.device).float()
+    original_norms = torch.linalg.vector_norm(original, dim=1)
+    check_finite(original_norms, "row", start)
     if product == "bf16":
-        shifted = whole - center
+        # Rounding loses a share of what is rounded, so the common part of all passages is taken off before.
+        shifted = original - center
         values = shifted.bfloat16()
         lost = torch.linalg.vector_norm(shifted - values.float(), dim=1)
-        norm = torch.linalg.vector_norm(shifted, dim=1) + lost
+        rounded = torch.linalg.vector_norm(shifted, dim=1) + lost  # |x̃| ≤ |x - c| + |x - c - x̃|
     else:
-        values, norm, lost = whole, whole_norms, torch.zeros_like(whole_norms)
-    grown = 1 + 1e-5  # the norms themselves are rounded
+        values, rounded, lost = original, original_norms, torch.zeros_like(original_norms)
     padding = -len(values) % multiple
-    sizes = Sizes(*(torch.nn.functional.pad(part * grown, (0, padding)) for part in (norm, lost, whole_norms)))
-    return Block(start, len(stored), torch.nn.functional.pad(values, (0, 0, 0, padding)), sizes)
+    pad = torch.nn.functional.pad
+    norms = PassageNorms(*(pad(part * NORM_ROUNDING, (0, padding)) for part in (rounded, lost, original_norms)))
+    return PassageBlock(start, len(stored), pad(values, (0, 0, 0, padding)), norms)
 
 
 def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
@@ -126,7 +141,8 @@ def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
     Float32 on a CPU goes through oneDNN, which is twice as fast as MKL on AMD's processors.
     """
     linear = _onednn_linear()
-    if passages.dtype is torch.float32 and passages.device.type == "cpu" and len(questions) >= WIDE and linear:
+    on_cpu = passages.dtype is torch.float32 and passages.device.type == "cpu"
+    if on_cpu and len(questions) >= MIN_QUESTIONS_ONEDNN and linear:
         product: Tensor = linear(questions, passages, None, "none", [], "")
         return product
     return torch.mm(questions, passages.T, out=buffer[: len(questions) * len(passages)].view(len(questions), -1))
@@ -140,23 +156,24 @@ def _onednn_linear() -> Any:
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-def largest_of_groups(scores: Tensor, size: int, least: Tensor | None = None) -> Tensor:
+def group_maxima(scores: Tensor, size: int, lowest: Tensor | None = None) -> Tensor:
     """The largest score of every group of `size` passages (m × B / size), in float32.
 
-    Passage i belongs to group i mod (B / size), so that maxima are taken of whole rows. With `least` (m), which says
-    from where on scores matter, a group that is all below it may get any of its scores: where no `least` is negative,
-    scores are then compared as integers of their bits, which order non-negative floats, in a fraction of the time.
+    Passage i belongs to group i mod (B / size), so that the maxima are elementwise ones of `size` contiguous stretches,
+    which vectorise. With `lowest` (m), the score from which on scores matter, a group that is all below it may get any
+    of its scores: where no `lowest` is negative, scores are then compared as the integers of their bits. Those order
+    non-negative floats as the floats themselves, and are compared in a fraction of the time.
     """
     grouped = scores.view(len(scores), size, -1)
-    if least is None or bool((least <= 0).any()):
+    if lowest is None or bool((lowest <= 0).any()):
         return grouped.amax(1).float()
-    whole = torch.int16 if scores.dtype is torch.bfloat16 else torch.int32
-    return grouped.view(whole).amax(1).view(scores.dtype).float()
+    integers = torch.int16 if scores.dtype is torch.bfloat16 else torch.int32
+    return grouped.view(integers).amax(1).view(scores.dtype).float()
 
 
 def check_finite(norms: Tensor, what: str, first: int = 0) -> None:
     """Raise DataError for the first vector whose norm is not a number below 10¹⁸."""
-    bad = (~(norms < LARGEST_NORM)).nonzero()[:, 0]
+    bad = (~(norms < MAX_NORM)).nonzero()[:, 0]  # a comparison with NaN is false, so NaN is found too
     if len(bad):
-        problem = "NaN, infinite or huge numbers in a vector cannot be searched"
+        problem = "vectors with NaN, infinite or huge numbers cannot be searched"
         raise DataError(problem, field=what, value=first + int(bad[0]))

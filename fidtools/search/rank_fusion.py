@@ -1,4 +1,4 @@
-"""Several rankings of the same questions as one."""
+"""Fuse several rankings of the same questions into one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fidtools.data.records import Passage, Question
 from fidtools.errors import MismatchError
 
 Method = Literal["rrf", "scores"]
-RANK_CONSTANT = 60  # of Cormack, Clarke and Büttcher (2009)
-SAME = "the files must hold the same questions in the same order"
+RANK_CONSTANT = 60  # from Cormack, Clarke and Büttcher (2009)
+SAME_QUESTIONS = "the files must hold the same questions in the same order"
 
 
 def fuse(
@@ -24,43 +24,46 @@ def fuse(
     weights: Sequence[float] | None = None,
     constant: int = RANK_CONSTANT,
 ) -> Iterator[Question]:
-    """Each question with the `k` best passages of all its lists, scored as `fused`, the files read in step.
+    """Each question with the `k` best passages of all its lists, scored as `fused`; the files are read in parallel.
 
     `rrf`: the sum of weight / (constant + rank), rank from 1. `scores`: the sum of weight · score, the scores of each
-    list stretched to 0 … 1 (1 when they are all equal). A passage that a list lacks gets nothing from it; equal ones
-    stay in the order in which they were met. Everything else is the first file's. Raises MismatchError where the files
-    do not hold the same questions, or a list cannot be fused.
+    list min-max normalised to 0 … 1 (1 when they are all equal). A list adds nothing to a passage that it does not
+    contain. Passages with equal sums stay in the order in which they were read. All other fields come from the first
+    file. Raises MismatchError where the files do not hold the same questions, or a list cannot be fused.
     """
     shares = weights or [1.0] * len(paths)
     for number, group in enumerate(_in_step(paths), 1):
-        lists = [_parts(question, path, number, method, constant) for question, path in zip(group, paths, strict=True)]
+        lists = [
+            _contributions(question, path, number, method, constant)
+            for question, path in zip(group, paths, strict=True)
+        ]
         yield _fused(group[0], lists, shares, k)
 
 
 def _in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
-    """The questions that stand at the same place in every file."""
+    """The questions at the same position in every file."""
     for group in zip_longest(*(read_questions(path) for path in paths)):
         for path, question in zip(paths, group, strict=True):
             if question is None:
-                raise MismatchError("ends before the other files", path=path, hint=SAME)
+                raise MismatchError("ends before the other files", path=path, hint=SAME_QUESTIONS)
             if group[0] is not None and question.id != group[0].id:
                 problem = f"question {question.id} where {paths[0]} has {group[0].id}"
-                raise MismatchError(problem, path=path, hint=SAME)
+                raise MismatchError(problem, path=path, hint=SAME_QUESTIONS)
         yield group
 
 
-def _parts(
+def _contributions(
     question: Question, path: PathLike, number: int, method: Method, constant: int
 ) -> Iterable[tuple[Passage, float]]:
-    """The passages of one list with what each contributes before its weight."""
+    """The passages of one list, each with what it adds to its sum before weighting."""
     ctxs = question.ctxs or []
     if any(passage.id is None for passage in ctxs):
-        raise MismatchError("passages without id cannot be fused", path=path, line=number, field="ctxs")
+        raise MismatchError("a passage without id cannot be fused", path=path, line=number, field="ctxs")
     if method == "rrf":
         return ((passage, 1 / (constant + rank)) for rank, passage in enumerate(ctxs, 1))
     scores = [passage.score for passage in ctxs if passage.score is not None]
     if len(scores) < len(ctxs):
-        hint = "--method rrf needs ranks only"
+        hint = "--method rrf needs no scores"
         raise MismatchError("a passage without score", path=path, line=number, field="ctxs", hint=hint)
     low, width = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
     return ((p, (s - low) / width if width else 1.0) for p, s in zip(ctxs, scores, strict=True))
@@ -69,14 +72,14 @@ def _parts(
 def _fused(
     question: Question, lists: Sequence[Iterable[tuple[Passage, float]]], weights: Sequence[float], k: int
 ) -> Question:
-    """The passages of all lists by falling sum; a passage keeps the scores that the lists gave it."""
+    """The passages of all lists by descending sum; a passage keeps the scores of all lists."""
     passages: dict[str | None, Passage] = {}
     sums: dict[str | None, float] = {}
-    for parts, weight in zip(lists, weights, strict=True):
-        for passage, part in parts:
+    for contributions, weight in zip(lists, weights, strict=True):
+        for passage, value in contributions:
             known = passages.setdefault(passage.id, passage)
             known.scores = passage.scores | known.scores
-            sums[passage.id] = sums.get(passage.id, 0.0) + weight * part
+            sums[passage.id] = sums.get(passage.id, 0.0) + weight * value
     question.ctxs = sorted(passages.values(), key=lambda passage: -sums[passage.id])[:k]
     for passage in question.ctxs:
         passage.set_score("fused", sums[passage.id])

@@ -1,4 +1,4 @@
-"""Questions with the passages that a retriever ranks highest."""
+"""Rank passages for questions by the vectors of a retriever."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from fidtools.data.batched import batched
 from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
+from fidtools.data.top_k import TopK
 from fidtools.search.backends import SearchIndex
-from fidtools.search.ranked import Ranked
 from fidtools.typing import Array
 
 Encode = Callable[[Sequence[str]], Array]
-BATCH = 16384  # questions encoded and searched together: the vectors are read once for each batch
+BATCH_QUESTIONS = 16384  # encoded and searched together: all vectors are read once for each batch
 
 
 def retrieve(
     questions: Iterable[Question], encode: Encode, corpus: SearchIndex, k: int, *, within: bool = False
 ) -> Iterator[Question]:
-    """Each question with its `k` best passages as `ctxs`, a batch in memory at a time.
+    """Each question with its `k` best passages as `ctxs`; one batch is in memory at a time.
 
-    The score is E(q)ᵀE(p)/√d (paper, section 3.3), under the name `dense`. `within` searches the passages of the
+    The score is E(q)ᵀE(p)/√d (paper, section 3.3), under the name `dense`. `within` searches only the passages of the
     question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Under `torchrun`
     the ranks share the work, and rank 0 alone yields.
     """
@@ -30,8 +30,8 @@ def retrieve(
         if within:
             found = corpus.search_within(asked, [document_of(question, corpus.passages) for question in batch], k)
         else:
-            whole = corpus.search(asked, k)
-            found = [Ranked(whole.rows[i : i + 1], whole.scores[i : i + 1]) for i in range(len(batch))]
+            together = corpus.search(asked, k)
+            found = [together.question(number) for number in range(len(batch))]
         if ranks().is_main:
             for question, ranked in zip(batch, found, strict=True):
                 question.ctxs = list(_scored(corpus.passages, ranked, asked.shape[1]))
@@ -39,16 +39,16 @@ def retrieve(
 
 
 def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[list[Question], Array]]:
-    """Batches with their vectors (m × d), on every rank; each rank encodes one batch in turn."""
+    """Batches with their vectors (m × d), on every rank; the ranks take turns to encode a batch."""
     me = ranks()
-    for group in batched(batches(questions, BATCH), me.world):
+    for group in batched(batches(questions, BATCH_QUESTIONS), me.world):
         mine = encode([question.question for question in group[me.rank]]) if me.rank < len(group) else None
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
 
 
-def _scored(passages: Corpus, ranked: Ranked, dim: int) -> Iterator[Passage]:
+def _scored(passages: Corpus, ranked: TopK, dim: int) -> Iterator[Passage]:
     for row, score in zip(ranked.rows[0].tolist(), ranked.scores[0].tolist(), strict=True):
-        if row >= 0:  # an index may find fewer than k
+        if row >= 0:  # −1: an index may find fewer than k
             passage = passages[row]
             passage.set_score("dense", score / dim**0.5)
             yield passage

@@ -1,4 +1,4 @@
-"""Vectors to search among, read by position: from files without mapping them, or from an array."""
+"""Vectors to search, read by position: from files without mapping them, or from an array."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from fidtools.typing import Array
 
-DENSE = 8  # rows wanted at least once in so many are read with all that lies between
+MAX_SPAN_FACTOR = 8  # rows that lie this close on average are read in one go, with all that is between them
 
 
 class Vectors(Protocol):
-    """n vectors of d numbers."""
+    """n vectors of d numbers; a row is the number of a vector, from 0."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -27,12 +27,12 @@ class Vectors(Protocol):
         ...
 
     def take(self, rows: Array) -> Array:
-        """The given rows, which must rise (m × d)."""
+        """The given rows, which must ascend (m × d)."""
         ...
 
 
-def blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
-    """All rows, `size` at a time: the number of the first, and the rows as they are stored."""
+def vector_blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
+    """All vectors, `size` at a time: the row of the first, and the vectors as they are stored."""
     rows = vectors.shape[0]
     for start in range(0, rows, size):
         yield start, vectors.read(start, min(start + size, rows))
@@ -55,13 +55,13 @@ class ArrayVectors:
 
 
 class FileVectors:
-    """The rows of one .npy file, read into buffers, so that memory is what the caller holds and no more."""
+    """The rows of one .npy file, read into buffers, so that memory is what the caller holds and nothing else."""
 
     def __init__(self, path: str | Path) -> None:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-        self.shape = (int(table.shape[0]), int(table.shape[1]))
-        self._dtype, self._start = table.dtype, table.offset
-        self._row_bytes = self.shape[1] * table.dtype.itemsize
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.shape = (int(mapped.shape[0]), int(mapped.shape[1]))
+        self._dtype, self._start = mapped.dtype, mapped.offset
+        self._row_bytes = self.shape[1] * mapped.dtype.itemsize
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - lives as long as the object
 
     def read(self, start: int, stop: int) -> Array:
@@ -72,7 +72,7 @@ class FileVectors:
 
     def take(self, rows: Array) -> Array:
         """See `Vectors`."""
-        if len(rows) * DENSE > int(rows[-1]) - int(rows[0]):
+        if len(rows) * MAX_SPAN_FACTOR > int(rows[-1]) - int(rows[0]):
             near: Array = self.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
             return near
         found = np.empty((len(rows), self.shape[1]), self._dtype)
@@ -85,11 +85,11 @@ class FileVectors:
         while view:
             done = os.preadv(self._file.fileno(), [view], offset)
             if not done:
-                raise EOFError(f"{self._file.name} was cut short while it was being searched")
+                raise EOFError(f"{self._file.name} was truncated while it was being searched")
             view, offset = view[done:], offset + done
 
 
-class Stacked:
+class ConcatenatedVectors:
     """Several sets of vectors one after the other (the shards of one set of embeddings)."""
 
     def __init__(self, parts: Sequence[Vectors]) -> None:
@@ -117,8 +117,8 @@ class Stacked:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-class Selected:
-    """Some rows of other vectors, in rising order, as vectors of their own."""
+class SelectedVectors:
+    """Some rows of other vectors, ascending, as vectors of their own."""
 
     def __init__(self, vectors: Vectors, rows: Array) -> None:
         self._vectors, self.rows = vectors, rows
@@ -133,7 +133,7 @@ class Selected:
         return self._vectors.take(self.rows[rows])
 
 
-class Sliced:
+class SlicedVectors:
     """Consecutive rows of other vectors, as vectors of their own."""
 
     def __init__(self, vectors: Vectors, start: int, stop: int) -> None:

@@ -1,1 +1,1 @@
-"""BM25: two engines behind one Protocol, an index that is built once and kept, and the ranking of questions."""
+"""BM25: two engines with one interface, an index that is built once and reused, and the ranking of questions."""

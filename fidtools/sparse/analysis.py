@@ -1,4 +1,4 @@
-"""Words for the index: what both engines take from a text before they count."""
+"""Preparation of a text for the analyzer of either engine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fidtools.data.words import spacy_spans
 from fidtools.sparse.engine import AnalyzerName
 
 
-def prepared(analyzer: AnalyzerName) -> Callable[[str], str]:
-    """The function that a text goes through before the engine's own analyzer.
+def text_preparation(analyzer: AnalyzerName) -> Callable[[str], str]:
+    """The function to apply to a text before the engine's own analyzer.
 
-    `spacy`: spaCy's tokens in lower case with spaces between, which the engine splits at white space (the paper's
-    set-up); the other analyzers take the text as it is.
+    `spacy`: spaCy's tokens in lower case, joined by spaces, at which the engine splits (the paper's setting). The other
+    analyzers read the text unchanged.
     """
     if analyzer != "spacy":
         return lambda text: text

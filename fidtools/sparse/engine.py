@@ -1,4 +1,4 @@
-"""What a BM25 engine is, and what an index was made with."""
+"""The interface of BM25 engines, and the settings of an index."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import UsageError
-from fidtools.typing import Array
 
 EngineName = Literal["tantivy", "lucene"]
 AnalyzerName = Literal["english", "standard", "spacy"]
@@ -19,25 +17,12 @@ K1, B = 1.2, 0.75
 
 
 @dataclass(frozen=True)
-class Hits:
-    """Rows of the passages found, best first (ties by row), with their scores."""
-
-    rows: Array
-    scores: Array
-
-    @classmethod
-    def best(cls, rows: Array, scores: Array, k: int) -> Hits:
-        """The `k` best of some candidates, by falling score and rising row."""
-        order = np.lexsort((rows, -scores))[:k]
-        return cls(rows[order], scores[order])
-
-
-@dataclass(frozen=True)
 class BM25Settings:
-    """What determines a BM25 index and its scores.
+    """The settings that determine a BM25 index and its scores.
 
-    BM25 sums idf · tf / (tf + k1 · (1 - b + b · length / mean length)) over the words of a question, with
-    idf = ln(1 + (N - df + ½) / (df + ½)): Lucene's form.
+    The score is the sum of idf · tf / (tf + k1 · (1 - b + b · length / mean length)) over the words of a question, with
+    idf = ln(1 + (N - df + ½) / (df + ½)), which is Lucene's formula. Raises UsageError for k1 or b that the engine does
+    not support.
     """
 
     engine: EngineName = "tantivy"
@@ -47,31 +32,33 @@ class BM25Settings:
 
     def __post_init__(self) -> None:
         if self.engine == "tantivy" and (self.k1, self.b) != (K1, B):
-            hint = "--engine lucene takes any (pip install 'fidtools[lucene]')"
+            hint = "--engine lucene supports other values (pip install 'fidtools[lucene]')"
             raise UsageError(f"tantivy's k1 = {K1} and b = {B} are fixed", hint=hint)
 
     def index_part(self) -> dict[str, Any]:
-        """What is baked into an index: k1 and b are applied when searching."""
+        """The settings that an index is built with; k1 and b only apply when it is searched."""
         return {name: value for name, value in asdict(self).items() if name in ("engine", "analyzer")}
 
 
 class Engine(Protocol):
-    """An index opened for searching."""
+    """An index opened for search."""
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
-        """The `k` best passages for each text (of its document only, with `doc_ids`); those without any word in common
-        with it are left out."""
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
+        """The `k` best passages for each text, with `doc_ids` only those of its document.
+
+        Passages that have no word in common with the text are left out, so there may be fewer.
+        """
         ...
 
 
 class Builder(Protocol):
-    """How an engine makes an index in a folder."""
+    """The function of an engine that builds an index."""
 
     def __call__(self, folder: Path, passages: Iterable[Passage], settings: BM25Settings) -> None:
-        """Index the passages in their order: passage i is row i."""
+        """Index the passages in the new folder `folder`, in their order: passage i is row i."""
         ...
 
 
 def indexed_text(passage: Passage) -> str:
-    """What is searched of a passage: its title, then its text."""
+    """The part of a passage that is searched: its title, then its text."""
     return f"{passage.title} {passage.text}" if passage.title else passage.text

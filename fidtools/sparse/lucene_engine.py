@@ -1,4 +1,4 @@
-"""BM25 by Lucene, the paper's engine, in a Java machine inside this process."""
+"""BM25 by Lucene, the paper's engine, in a Java virtual machine inside this process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import DataError
-from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import AnalyzerName, BM25Settings, Hits, indexed_text
+from fidtools.sparse.analysis import text_preparation
+from fidtools.sparse.engine import AnalyzerName, BM25Settings, indexed_text
 from fidtools.sparse.jvm import java_class
 
-BUFFER = 256.0  # megabytes that the build holds before it writes a segment
+BUFFER_MB = 256.0  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
 LUCENE = "org.apache.lucene"
 ANALYZERS = {
@@ -27,9 +28,10 @@ ANALYZERS = {
 
 
 def lucene_analyzer(name: AnalyzerName) -> Any:
-    """`english`: words without 's, lower case, English stop words left out, Porter stems (Anserini's default).
+    """Lucene's analyzer of that name.
 
-    `standard`: words in lower case. `spacy`: what stands between spaces.
+    `english`: words without 's, lower case, without English stop words, Porter stems (Anserini's default). `standard`:
+    words in lower case. `spacy`: split at spaces.
     """
     return java_class(f"{LUCENE}.analysis.{ANALYZERS[name]}")()
 
@@ -37,16 +39,16 @@ def lucene_analyzer(name: AnalyzerName) -> Any:
 def build_lucene(folder: Path, passages: Iterable[Passage], settings: BM25Settings) -> None:
     """Index the passages in `folder`; memory is bounded by Lucene's buffer.
 
-    One thread adds them in order and only neighbouring segments are merged, so that passage i is document i for Lucene,
-    and equal scores come in the order of the passages.
+    One thread adds them in order and only neighbouring segments are merged, so that passage i is Lucene's document i,
+    and equal scores are listed in the order of the passages.
     """
     config = java_class(f"{LUCENE}.index.IndexWriterConfig")(lucene_analyzer(settings.analyzer))
-    config.setRAMBufferSizeMB(BUFFER)
+    config.setRAMBufferSizeMB(BUFFER_MB)
     config.setMergePolicy(java_class(f"{LUCENE}.index.LogByteSizeMergePolicy")())
     writer = java_class(f"{LUCENE}.index.IndexWriter")(_directory(folder), config)
     words, doc_id = _words_field(), _doc_id_field()
     whole, part = _document(words, doc_id), _document(words)
-    prepare = prepared(settings.analyzer)
+    prepare = text_preparation(settings.analyzer)
     for passage in passages:
         words.setStringValue(prepare(indexed_text(passage)))
         if passage.doc_id is not None:
@@ -80,24 +82,24 @@ def _document(*fields: Any) -> Any:
 
 
 class LuceneEngine:
-    """A Lucene index opened by mapping."""
+    """A memory-mapped Lucene index."""
 
     def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
         self._searcher = _searcher(folder, rows)
         searcher = java_class(f"{LUCENE}.search.IndexSearcher")
-        searcher.setMaxClauseCount(2**31 - 1)  # a question may have any number of words
+        searcher.setMaxClauseCount(2**31 - 1)  # the default, 1024, refuses long questions
         self._searcher.setSimilarity(
             java_class(f"{LUCENE}.search.similarities.BM25Similarity")(settings.k1, settings.b)
         )
         self._queries = java_class(f"{LUCENE}.util.QueryBuilder")(lucene_analyzer(settings.analyzer))
-        self._prepare = prepared(settings.analyzer)
+        self._prepare = text_preparation(settings.analyzer)
         self._term, self._term_query, self._boolean_query, self._occur = (
             java_class(f"{LUCENE}.{name}")
             for name in ("index.Term", "search.TermQuery", "search.BooleanQuery$Builder", "search.BooleanClause$Occur")
         )
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
-        """See `Engine`; questions are spread over the cores."""
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
+        """See `Engine`; questions are distributed over the cores."""
         documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
         asked = list(zip(texts, documents, strict=True))
         shares = [asked[i::THREADS] for i in range(THREADS)]
@@ -105,8 +107,8 @@ class LuceneEngine:
             found = list(threads.map(lambda share: self._search(share, k), shares))
         return [found[i % THREADS][i // THREADS] for i in range(len(asked))]
 
-    def _search(self, asked: Sequence[tuple[str, str | None]], k: int) -> list[Hits]:
-        """The hits of one thread's questions."""
+    def _search(self, asked: Sequence[tuple[str, str | None]], k: int) -> list[TopK]:
+        """The results of one thread's questions."""
         import jnius
 
         try:
@@ -114,14 +116,14 @@ class LuceneEngine:
         finally:
             jnius.detach()
 
-    def _hits(self, text: str, doc_id: str | None, k: int) -> Hits:
+    def _hits(self, text: str, doc_id: str | None, k: int) -> TopK:
         query = self._queries.createBooleanQuery("words", self._prepare(text))
-        if query is None:  # not a single word
-            return Hits(np.empty(0, np.int64), np.empty(0))
+        if query is None:  # the analyzer found no word
+            return TopK.empty(0)
         if doc_id is not None:
             query = self._within(query, doc_id)
         found = [(hit.doc, hit.score) for hit in self._searcher.search(query, k).scoreDocs]
-        return Hits(np.array([doc for doc, _ in found], np.int64), np.array([score for _, score in found], np.float64))
+        return TopK(np.array([doc for doc, _ in found], np.int64), np.array([score for _, score in found], np.float64))
 
     def _within(self, query: Any, doc_id: str) -> Any:
         builder = self._boolean_query()
@@ -137,7 +139,7 @@ def _searcher(folder: Path, rows: int) -> Any:
     try:
         reader = java_class(f"{LUCENE}.index.DirectoryReader").open(_directory(folder))
     except jnius.JavaException as error:
-        raise DataError(f"not an index that Lucene can open: {error.innermessage}", path=folder) from error
+        raise DataError(f"Lucene cannot open this index: {error.innermessage}", path=folder) from error
     if reader.maxDoc() != rows:
-        raise DataError(f"holds {reader.maxDoc()} passages instead of {rows}", path=folder)
+        raise DataError(f"contains {reader.maxDoc()} passages instead of {rows}", path=folder)
     return searcher(jnius.cast(f"{LUCENE}.index.IndexReader", reader))

@@ -1,4 +1,4 @@
-"""Questions ranked by a BM25 engine."""
+"""Rank passages for questions by a BM25 engine."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Iterable, Iterator
 from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
-from fidtools.sparse.engine import Engine, Hits
+from fidtools.data.top_k import TopK
+from fidtools.sparse.engine import Engine
 
-BATCH = 256  # questions searched together
+BATCH_QUESTIONS = 256  # searched together
 
 
 def rank(
     questions: Iterable[Question], engine: Engine, passages: Corpus, k: int = 100, within: bool = False
 ) -> Iterator[Question]:
-    """Each question with its `k` best passages as `ctxs`, scored as `bm25`; a batch in memory at a time.
+    """Each question with its `k` best passages as `ctxs`, scored as `bm25`; one batch is in memory at a time.
 
-    A passage without any word of the question is not listed, so there may be fewer. `within` ranks only the passages of
-    the question's document; raises DataError for a question whose `doc_id` is missing or names no passage.
+    Passages that have no word in common with the question are not listed, so there may be fewer. `within` ranks only
+    the passages of the question's document; raises DataError for a question whose `doc_id` is missing or that no
+    passage has.
     """
-    for batch in batches(questions, BATCH):
+    for batch in batches(questions, BATCH_QUESTIONS):
         documents = [document_of(question, passages) for question in batch] if within else None
         hits = engine.search([question.question for question in batch], k, documents)
         for question, found in zip(batch, hits, strict=True):
@@ -28,7 +30,7 @@ def rank(
             yield question
 
 
-def _scored(passages: Corpus, hits: Hits) -> Iterator[Passage]:
+def _scored(passages: Corpus, hits: TopK) -> Iterator[Passage]:
     for row, score in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
         passage = passages[row]
         passage.set_score("bm25", score)

@@ -1,11 +1,9 @@
-"""BM25 indexes on disk: built once, kept beside the passages, checked against them, used again."""
+"""BM25 indexes on disk: built once, stored beside the passages, checked against them, and reused."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
+from fidtools.data.locks import exclusive
 from fidtools.errors import FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
@@ -23,52 +22,50 @@ PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 @dataclass(frozen=True)
 class IndexFolder:
-    """`index/` is the engine's own, `meta.json` says what it was made of. The folder appears when it is whole."""
+    """`index/` holds the engine's files, `meta.json` what it was built from. The folder appears when it is complete."""
 
     path: Path
 
     @property
     def index(self) -> Path:
-        """Where the engine keeps its files."""
+        """The folder of the engine's files."""
         return self.path / "index"
 
     def meta(self) -> dict[str, Any] | None:
-        """What the index was made of; None where there is no index."""
+        """What the index was built from; None where there is no index."""
         try:
             found: dict[str, Any] = json.loads((self.path / "meta.json").read_bytes())
         except (FileNotFoundError, ValueError):
             return None
         return found
 
-    def remove_unfinished(self) -> None:
-        """Delete what builds left behind whose process is gone."""
-        for left in self.path.parent.glob(f".{self.path.name}.*.partial"):
-            process = re.fullmatch(r".*\.(\d+)\.partial", left.name)
-            if process and not Path(f"/proc/{process[1]}").exists() and Path("/proc").exists():
-                log.info("%s: removing what an interrupted build left", self.path)
-                shutil.rmtree(left, ignore_errors=True)
+    def is_built_from(self, expected: dict[str, Any]) -> bool:
+        """Whether there is an index here, built from these passages with these settings."""
+        found = self.meta()
+        return found is not None and not _difference(found, expected)
 
 
 def default_folder(passages: PathLike, settings: BM25Settings) -> Path:
-    """Where the index lies unless the user says otherwise: `<passages>.bm25-<engine>`."""
+    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`."""
     return Path(f"{passages}.bm25-{settings.engine}")
 
 
 def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None = None) -> Engine:
-    """The index of these passages, built if need be.
+    """The index of these passages, built where there is none.
 
-    The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed; one that the user named
-    is not: MismatchError says what differs.
+    The default folder (see `default_folder`) is rebuilt when passages or analyzer have changed. One that the user named
+    is not: MismatchError says what differs. Of several processes that need a new index, one builds it and the others
+    wait.
     """
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
-    place.remove_unfinished()
-    expected, found = _expected(passages, settings), place.meta()
-    if found is None or (different := _difference(found, expected)):
-        if found is not None:
-            _may_rebuild(place, different, named=folder is not None)
-        _refuse_foreign(place)
-        _build(place, passages, settings, expected)
-    return _open(place, passages, settings)
+    expected = _expected(passages, settings)
+    if place.is_built_from(expected):
+        return _open(place, passages, settings)
+    _refuse_or_announce(place, expected, named=folder is not None)
+    with exclusive(place.path, "building this index"):
+        if not place.is_built_from(expected):  # another process may have built it while this one waited
+            _build(place, passages, settings, expected)
+        return _open(place, passages, settings)
 
 
 def _expected(passages: Corpus, settings: BM25Settings) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def _expected(passages: Corpus, settings: BM25Settings) -> dict[str, Any]:
     return settings.index_part() | {
         "format": FORMAT,
         "engine_version": version,
-        "rows": passages.rows,
+        "rows": len(passages),
         "text_sha256": passages.text_sha256,
     }
 
@@ -90,25 +87,27 @@ def _short(value: object) -> str:
     return str(value)[:12]
 
 
-def _may_rebuild(place: IndexFolder, different: str, named: bool) -> None:
-    if named:
-        hint = "name another folder with --index, or remove this one"
-        raise MismatchError(f"this index was made of something else: {different}", path=place.path, hint=hint)
-    log.info("%s: was made of something else (%s); building it anew", place.path, different)
-
-
-def _refuse_foreign(place: IndexFolder) -> None:
-    if place.path.is_dir() and place.meta() is None and any(place.path.iterdir()):
-        raise FidtoolsError(f"{place.path} holds something that is no BM25 index of fidtools", hint="name a new folder")
+def _refuse_or_announce(place: IndexFolder, expected: dict[str, Any], named: bool) -> None:
+    """Raise the error for a folder that must not be replaced, and log why one is rebuilt."""
+    if (found := place.meta()) is not None:
+        different = _difference(found, expected)
+        if named:
+            hint = "name another folder with --index, or remove this one"
+            raise MismatchError(
+                f"this index was built from other passages or settings: {different}", path=place.path, hint=hint
+            )
+        log.info("%s: was built from other passages or settings (%s); rebuilding it", place.path, different)
+    elif place.path.is_dir() and any(place.path.iterdir()):
+        raise FidtoolsError(f"{place.path} is not a BM25 index of fidtools", hint="name a new folder with --index")
+    if not is_writable(place.path.absolute().parent):
+        raise PermissionError(13, "Permission denied (choose the place of the index with --index)", str(place.path))
 
 
 def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:
-    log.info("building the BM25 index %s of %s passages", place.path, f"{passages.rows:,}")
-    if not is_writable(place.path.absolute().parent):
-        raise PermissionError(13, "Permission denied (say where the index shall lie with --index)", str(place.path))
+    log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
     with atomic_folder(place.path) as partial:
         build = _builder(settings)
-        build(partial / "index", track(passages, "indexing", passages.rows), settings)
+        build(partial / "index", track(passages, "indexing", len(passages)), settings)
         write_json(partial / "meta.json", meta)
 
 
@@ -126,7 +125,7 @@ def _open(place: IndexFolder, passages: Corpus, settings: BM25Settings) -> Engin
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import TantivyEngine
 
-        return TantivyEngine(place.index, settings, passages.rows)
+        return TantivyEngine(place.index, settings, len(passages))
     from fidtools.sparse.lucene_engine import LuceneEngine
 
-    return LuceneEngine(place.index, settings, passages.rows)
+    return LuceneEngine(place.index, settings, len(passages))

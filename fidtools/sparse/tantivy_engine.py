@@ -1,4 +1,4 @@
-"""BM25 by tantivy: embedded, no JVM. Scores are Lucene's (tantivy's own, divided by k1 + 1)."""
+"""BM25 by tantivy, which needs no Java. Scores are Lucene's: tantivy's own, divided by k1 + 1."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import numpy as np
 import tantivy
 
 from fidtools.data.records import Passage
+from fidtools.data.top_k import TopK
 from fidtools.errors import DataError
-from fidtools.sparse.analysis import prepared
-from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, Hits, indexed_text
+from fidtools.sparse.analysis import text_preparation
+from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
 
-HEAP = 256 << 20  # bytes; what the build holds before it writes a segment
+HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
-SPARE = 16  # hits asked for beyond k, to see whether the k-th is tied with others
-DECIMALS = 4  # the same words summed in another order differ by less
+EXTRA_HITS = 16  # requested beyond k, to see whether the k-th is tied with others
+SCORE_DECIMALS = 4  # the same terms summed in another order differ by less
 
 
 def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
-    """`english`: words of letters and digits, lower case, accents folded, Porter2 stems, stop words kept.
+    """tantivy's analyzer of that name.
 
-    `standard`: words in lower case. `spacy`: what stands between spaces.
+    `english`: words of letters and digits, lower case, without accents, Porter2 stems, with stop words. `standard`:
+    words in lower case. `spacy`: split at spaces.
     """
     simple = tantivy.Tokenizer.whitespace() if name == "spacy" else tantivy.Tokenizer.simple()
     builder = tantivy.TextAnalyzerBuilder(simple)
@@ -49,8 +51,8 @@ def build_tantivy(folder: Path, passages: Iterable[Passage], settings: BM25Setti
     folder.mkdir()
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("words", tantivy_analyzer(settings.analyzer))
-    prepare = prepared(settings.analyzer)
-    writer = index.writer(heap_size=HEAP, num_threads=THREADS)
+    prepare = text_preparation(settings.analyzer)
+    writer = index.writer(heap_size=HEAP_BYTES, num_threads=THREADS)
     for row, passage in enumerate(passages):
         document = tantivy.Document()
         document.add_integer("row", row)
@@ -63,32 +65,32 @@ def build_tantivy(folder: Path, passages: Iterable[Passage], settings: BM25Setti
 
 
 class TantivyEngine:
-    """A tantivy index opened by mapping."""
+    """A memory-mapped tantivy index."""
 
     def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
         try:
             self._schema, self._index = _schema(), tantivy.Index.open(str(folder))
         except ValueError as error:
-            raise DataError(f"not an index that tantivy can open: {error}", path=folder) from error
-        self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), prepared(settings.analyzer)
+            raise DataError(f"tantivy cannot open this index: {error}", path=folder) from error
+        self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), text_preparation(settings.analyzer)
         self._searcher = self._index.searcher()
         if self._searcher.num_docs != rows:
-            raise DataError(f"holds {self._searcher.num_docs} passages instead of {rows}", path=folder)
+            raise DataError(f"contains {self._searcher.num_docs} passages instead of {rows}", path=folder)
 
-    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[Hits]:
-        """See `Engine`; questions are spread over the cores."""
+    def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
+        """See `Engine`; questions are distributed over the cores."""
         documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(lambda text, doc_id: self._hits(text, doc_id, k), texts, documents))
 
-    def _hits(self, text: str, doc_id: str | None, k: int) -> Hits:
+    def _hits(self, text: str, doc_id: str | None, k: int) -> TopK:
         words = self._analyzer.analyze(self._prepare(text))
         if not words:
-            return Hits(np.empty(0, np.int64), np.empty(0))
+            return TopK.empty(0)
         found = self._found(self._query(words, doc_id), k)
         rows = self._searcher.fast_field_values("row", [address for _, address in found])
-        scores = np.round(np.array([score for score, _ in found]) / (K1 + 1), DECIMALS)
-        return Hits.best(np.array(rows, np.int64), scores, k)
+        scores = np.round(np.array([score for score, _ in found]) / (K1 + 1), SCORE_DECIMALS)
+        return TopK.of(np.array(rows, np.int64), scores, k)
 
     def _query(self, words: list[str], doc_id: str | None) -> Any:
         should = [(tantivy.Occur.Should, self._term("words", word)) for word in words]
@@ -104,10 +106,10 @@ class TantivyEngine:
         )
 
     def _found(self, query: Any, k: int) -> list[Any]:
-        """The k best hits and all that are tied with the k-th, since tantivy breaks ties by its own numbers."""
-        limit = k + SPARE
+        """The k best hits and all that are tied with the k-th, since tantivy breaks ties by its own numbering."""
+        limit = k + EXTRA_HITS
         while True:
             found: list[Any] = self._searcher.search(query, limit=limit, count=False).hits
-            if len(found) < limit or found[k - 1][0] - found[-1][0] > 10**-DECIMALS:
+            if len(found) < limit or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
                 return found
             limit *= 4

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from fidtools.cli import run
-from fidtools.data.embeddings import EmbeddingFiles
+from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.errors import DataError
 from fidtools.formats.lookup import detect_format
 from fidtools.formats.pickles import load_pickle

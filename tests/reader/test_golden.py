@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fidtools.data.read import read_passages, read_questions
-from fidtools.data.records import Location, Question, parse_question
+from fidtools.data.record_parsing import parse_question
+from fidtools.data.records import Location, Question
 from fidtools.reader.aggregations import DEFAULT_AGGREGATION
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores, fused_scores

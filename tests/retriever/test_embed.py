@@ -90,6 +90,8 @@ main(sys.argv[1:])
     killed = subprocess.run([sys.executable, tmp_path / "run.py", *cut], check=False, env=ONE_THREAD | {"LAST": "4"})
     assert killed.returncode == -9
     assert not (tmp_path / "cut.npy").exists()
+    assert run([*cut, "--resume", "--dtype", "float16"]) == 2
+    assert "the unfinished run used other settings: dtype was float32, is now float16" in capsys.readouterr().err
     assert run([*cut, "--resume", "-v"]) == 0
     assert "encoded 26 texts" in capsys.readouterr().err  # the first three blocks of eight were there
     assert (tmp_path / "cut.npy").read_bytes() == expected

@@ -8,7 +8,7 @@ import torch
 
 from fidtools.errors import DataError
 from fidtools.search.exact import search
-from fidtools.search.vectors import ArrayVectors, FileVectors, Selected, Stacked
+from fidtools.search.vectors import ArrayVectors, ConcatenatedVectors, FileVectors, SelectedVectors
 
 RNG = np.random.default_rng
 
@@ -99,13 +99,13 @@ def test_files_shards_and_selections(tmp_path, dtype):
     passages, questions = normal(500, 16).astype(dtype), normal(5, 16, seed=9)
     np.save(tmp_path / "a.npy", passages[:201])
     np.save(tmp_path / "b.npy", passages[201:])
-    stacked = Stacked([FileVectors(tmp_path / "a.npy"), FileVectors(tmp_path / "b.npy")])
+    stacked = ConcatenatedVectors([FileVectors(tmp_path / "a.npy"), FileVectors(tmp_path / "b.npy")])
     rows, scores = brute_force(questions, passages, 20)
     found = search(questions, stacked, 20)
     np.testing.assert_array_equal(found.rows, rows)
     np.testing.assert_array_equal(found.scores, scores)
     some = np.arange(150, 260)
-    inside = search(questions, Selected(stacked, some), 20)
+    inside = search(questions, SelectedVectors(stacked, some), 20)
     np.testing.assert_array_equal(inside.rows, brute_force(questions, passages[some], 20)[0])
 
 

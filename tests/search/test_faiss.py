@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from fidtools import cli
-from fidtools.data.embedding_writer import EmbeddingWriter
+from fidtools.data.embedding_writer import create_embeddings
 from fidtools.data.read import read_questions
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
 from fidtools.search import faiss_index
-from fidtools.search.faiss_index import build_index
-from fidtools.search.faiss_recipes import Recipe, recipe
+from fidtools.search.faiss_build import build_index
+from fidtools.search.index_specs import IndexSpec, index_spec
 
 from .conftest import World
 
@@ -26,7 +26,9 @@ ENCODER = {"weights": "same"}
 
 def embeddings(path: Path, vectors: np.ndarray, **meta: object) -> Path:
     ids = [f"i{row}" for row in range(len(vectors))]
-    with EmbeddingWriter(path, len(vectors), vectors.shape[1], "float32", {"encoder": ENCODER} | meta, ids=ids) as out:
+    with create_embeddings(
+        path, len(vectors), vectors.shape[1], "float32", {"encoder": ENCODER} | meta, ids=ids
+    ) as out:
         out.write(0, vectors)
     return path
 
@@ -47,7 +49,7 @@ def test_recall_against_exact_search(tmp_path: Path, kind: str) -> None:
     vectors = clustered(6000)
     path = embeddings(tmp_path / "p.npy", vectors)
     asked = embeddings(tmp_path / "q.npy", vectors[::60] + 0.1)
-    chosen = recipe(kind, 6000, 32)  # type: ignore[arg-type]
+    chosen = index_spec(kind, 6000, 32)  # type: ignore[arg-type]
     meta = build_index(path, tmp_path / "index", chosen, questions=asked, k=20)
     assert meta["recall"] == {"k": 20, "questions": 100, "value": pytest.approx(meta["recall"]["value"])}
     assert meta["recall"]["value"] >= BARS[kind]
@@ -60,7 +62,7 @@ def test_recall_is_by_inner_product_and_counts_misses(tmp_path: Path) -> None:
     path = embeddings(tmp_path / "p.npy", vectors := clustered(3000))
     asked = embeddings(tmp_path / "q.npy", vectors[::30])
     few, all_lists = (
-        build_index(path, tmp_path / "index", Recipe("IVF32,Flat", f"nprobe={n}"), questions=asked, k=50)
+        build_index(path, tmp_path / "index", IndexSpec("IVF32,Flat", f"nprobe={n}"), questions=asked, k=50)
         for n in (1, 32)
     )
     assert all_lists["recall"]["value"] == 1.0
@@ -72,7 +74,7 @@ def test_the_training_sample_is_random(tmp_path: Path) -> None:
     import faiss
 
     path = embeddings(tmp_path / "p.npy", clustered(4000))
-    build_index(path, tmp_path / "index", Recipe("IVF10,Flat", "nprobe=1", training_rows=400))
+    build_index(path, tmp_path / "index", IndexSpec("IVF10,Flat", "nprobe=1", training_rows=400))
     index = faiss.read_index(str(tmp_path / "index" / "vectors.faiss"))
     sizes = [index.invlists.list_size(i) for i in range(10)]
     assert sum(sizes) == 4000
@@ -82,7 +84,7 @@ def test_the_training_sample_is_random(tmp_path: Path) -> None:
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     path = embeddings(tmp_path / "p.npy", clustered(3000))
     for name in ("a", "b"):
-        build_index(path, tmp_path / name, recipe("ivf", 3000, 32))
+        build_index(path, tmp_path / name, index_spec("ivf", 3000, 32))
     assert (tmp_path / "a" / "vectors.faiss").read_bytes() == (tmp_path / "b" / "vectors.faiss").read_bytes()
 
 
@@ -90,23 +92,23 @@ def test_questions_of_another_encoder_are_refused(tmp_path: Path) -> None:
     path = embeddings(tmp_path / "p.npy", clustered(200))
     asked = embeddings(tmp_path / "q.npy", clustered(20), encoder={"weights": "other"})
     with pytest.raises(MismatchError, match="not embedded by the retriever"):
-        build_index(path, tmp_path / "index", Recipe("Flat"), questions=asked)
+        build_index(path, tmp_path / "index", IndexSpec("Flat"), questions=asked)
     assert not (tmp_path / "index").exists()
 
 
-def test_unknown_recipes(tmp_path: Path) -> None:
+def test_unknown_indexes(tmp_path: Path) -> None:
     path = embeddings(tmp_path / "p.npy", clustered(200))
-    with pytest.raises(UsageError, match="no index of 32 numbers called Nonsense7"):
-        build_index(path, tmp_path / "index", Recipe("Nonsense7"))
-    with pytest.raises(UsageError, match="no parameters nprobe=3"):
-        build_index(path, tmp_path / "index", Recipe("Flat", "nprobe=3"))
+    with pytest.raises(UsageError, match="FAISS cannot make the index Nonsense7 of vectors of length 32"):
+        build_index(path, tmp_path / "index", IndexSpec("Nonsense7"))
+    with pytest.raises(UsageError, match="does not accept the parameters nprobe=3"):
+        build_index(path, tmp_path / "index", IndexSpec("Flat", "nprobe=3"))
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss_index.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
     path = embeddings(tmp_path / "p.npy", clustered(200))
-    with pytest.raises(FidtoolsError, match="FAISS sees no GPU"):
-        build_index(path, tmp_path / "index", Recipe("Flat"), gpu=True)
+    with pytest.raises(FidtoolsError, match="FAISS finds no GPU"):
+        build_index(path, tmp_path / "index", IndexSpec("Flat"), gpu=True)
 
 
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +149,7 @@ def test_a_list_that_is_too_short_gives_fewer_passages(world: World, tmp_path: P
 def test_an_index_of_other_passages_or_encoder(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build_index(embeddings(tmp_path / "p.npy", clustered(150, 16)), tmp_path / "i", Recipe("Flat"))
+    build_index(embeddings(tmp_path / "p.npy", clustered(150, 16)), tmp_path / "i", IndexSpec("Flat"))
     assert cli.run(world.arguments("--index", tmp_path / "i")) == 1
     assert f"{tmp_path / 'i'}: its 150 rows are not the 150 passages of" in capsys.readouterr().err
     assert cli.run(["index", str(world.embeddings), "--type", "flat", "-o", str(tmp_path / "i"), "-q"]) == 0

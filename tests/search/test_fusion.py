@@ -102,4 +102,4 @@ def test_the_command(two: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [[p.id for p in q.ctxs or []] for q in read_questions(output)] == [["x", "z"], ["x", "y"], []]
     assert cli.run(["fuse", two[0]]) == 2
     assert cli.run(["fuse", *two, "--weight", "1"]) == 2
-    assert "1 times --weight for 2 files" in capsys.readouterr().err
+    assert "1 values of --weight for 2 files" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_ranks_share_what_can_be_shared() -> None:
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    monkeypatch.setattr(planning, "PATIENCE", 0.0)
+    monkeypatch.setattr(planning, "SECONDS_PER_RATE", 0.0)
     sizes = ["--passages", "1000", "--questions", "10", "--dim", "64", "--layers", "2", "-q"]
     assert cli.run(["plan", *sizes, "--json"]) == 0
     lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]

@@ -102,11 +102,11 @@ def test_truncated_vectors(world: World, tmp_path: Path, capsys: pytest.CaptureF
         shutil.copy(world.folder / f"p.{suffix}", tmp_path / f"p.{suffix}")
     (tmp_path / "p.npy").write_bytes(world.embeddings.read_bytes()[:-64])
     said = message(capsys, world.arguments("--embeddings", tmp_path / "p.npy"))
-    assert said.startswith(f"fidtools: {tmp_path / 'p.npy'}: not a whole .npy file")
+    assert said.startswith(f"fidtools: {tmp_path / 'p.npy'}: truncated or corrupt .npy file")
 
 
 def test_within_needs_a_known_document(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for doc_id, problem in ((None, "question a has none"), ("d9", r"no passage of")):
+    for doc_id, problem in ((None, "missing in question a"), ("d9", r"no passage of")):
         line = {"id": "a", "question": WORDS[0]} | ({"doc_id": doc_id} if doc_id else {})
         (tmp_path / "q.jsonl").write_bytes(orjson.dumps(line))
         arguments = world.arguments("--embeddings", world.embeddings, "--within", "doc_id")
@@ -117,7 +117,7 @@ def test_within_needs_a_known_document(world: World, tmp_path: Path, capsys: pyt
 def test_exactly_one_of_embeddings_and_index(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     both = ["--embeddings", world.embeddings, "--index", world.folder]
     for given in ([], both):
-        assert "either --embeddings (exact search) or --index" in message(capsys, world.arguments(*given), 2)
+        assert "exactly one of --embeddings (exact search) or --index" in message(capsys, world.arguments(*given), 2)
 
 
 def test_the_first_line_is_enough(world: World) -> None:

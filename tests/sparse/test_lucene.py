@@ -72,7 +72,7 @@ def test_an_index_that_is_damaged_is_named(tmp_path: Path) -> None:
     search(passages, "red")
     for part in (tmp_path / "p.jsonl.bm25-lucene" / "index").iterdir():
         part.unlink()
-    with pytest.raises(DataError, match="not an index that Lucene can open"):
+    with pytest.raises(DataError, match="Lucene cannot open this index"):
         search(passages, "red")
 
 

@@ -83,7 +83,7 @@ def test_within_a_document(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS, ["x", "y", "x", "y", "x"])
     everywhere = dict(search(path, "red fox"))
     assert search(path, "red fox", doc_id="x") == [(i, everywhere[i]) for i in ("p0", "p2")]
-    with pytest.raises(DataError, match=r"field 'doc_id': no passage of .* has that of question q \(got z\)"):
+    with pytest.raises(DataError, match=r"field 'doc_id': no passage of .* has the doc_id of question q \(got z\)"):
         search(path, "red", doc_id="z")
 
 
@@ -99,11 +99,13 @@ def test_the_index_is_kept_and_follows_its_passages(tmp_path: Path) -> None:
 
 def test_a_named_index_of_other_passages_is_refused(tmp_path: Path) -> None:
     open_index(open_passages(corpus(tmp_path, WORDS)), BM25Settings(), tmp_path / "named")
-    with pytest.raises(MismatchError, match=r"named: this index was made of something else: rows 5 instead of 6"):
+    with pytest.raises(
+        MismatchError, match=r"named: this index was built from other passages or settings: rows 5 instead of 6"
+    ):
         open_index(open_passages(corpus(tmp_path, ["red", *WORDS])), BM25Settings(), tmp_path / "named")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(FidtoolsError, match="no BM25 index"):
+    with pytest.raises(FidtoolsError, match="not a BM25 index"):
         open_index(open_passages(corpus(tmp_path, WORDS)), BM25Settings(), tmp_path / "mine")
 
 
@@ -134,7 +136,7 @@ def test_an_index_that_lost_passages_is_named(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS)
     search(path, "red")
     shutil.rmtree(tmp_path / "p.jsonl.bm25-tantivy" / "index")
-    with pytest.raises(DataError, match="not an index that tantivy can open"):
+    with pytest.raises(DataError, match="tantivy cannot open this index"):
         search(path, "red")
 
 

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from fidtools.data.read import read_passages, read_questions
-from fidtools.data.records import Location, parse_passage, parse_question
+from fidtools.data.record_parsing import parse_passage, parse_question
+from fidtools.data.records import Location
 from fidtools.errors import DataError
 
 HERE = Location("q.jsonl", 7)
@@ -45,15 +46,15 @@ def test_foreign_spellings_become_ours(foreign, ours):
     ("record", "message"),
     [
         ({"id": "x"}, r"q.jsonl:7: field 'question': missing"),
-        ({"question": "  "}, r"field 'question': must be a text that is not empty"),
-        ({"question": ["q"]}, r"field 'question': must be a text"),
-        ({"question": "q", "answers": [1]}, r"field 'answers': must be a list of texts \(got \[1\]\)"),
+        ({"question": "  "}, r"field 'question': must be a non-empty string"),
+        ({"question": ["q"]}, r"field 'question': must be a non-empty string"),
+        ({"question": "q", "answers": [1]}, r"field 'answers': must be a list of strings \(got \[1\]\)"),
         ({"question": "q", "ctxs": {}}, r"field 'ctxs': must be a list of passages"),
         ({"question": "q", "ctxs": [{"id": "1"}]}, r"field 'ctxs\[0\].text': missing"),
         ({"question": "q", "ctxs": [{"text": "t", "score": "high"}]}, r"field 'ctxs\[0\].score': must be a number"),
         ({"question": "q", "ctxs": [{"text": "t", "score": "nan"}]}, r"must be a number \(got nan\)"),
         ({"question": "q", "ctxs": [{"text": "t", "scores": {"bm25": True}}]}, r"field 'ctxs\[0\].scores.bm25'"),
-        ({"question": "q", "id": 1.5}, r"field 'id': must be a text or a whole number"),
+        ({"question": "q", "id": 1.5}, r"field 'id': must be a string or an integer"),
     ],
 )
 def test_what_is_refused_says_file_line_and_field(record, message):
@@ -99,7 +100,7 @@ def test_dpr_tables_are_read_with_quotes_and_line_breaks(tmp_path):
     [
         ("id\ttext\ttitle\n1\tonly\n", r"w.tsv:2: expected 3 columns, found 2"),
         ('1\t"open\tT\n2\tx\tU\n', r"w.tsv: malformed table"),
-        ("id\ttext\ttitle\n", r"w.tsv: no passages in it"),
+        ("id\ttext\ttitle\n", r"w.tsv: no passages: the file is empty"),
     ],
 )
 def test_malformed_tables_say_where(tmp_path, table, message):

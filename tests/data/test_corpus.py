@@ -56,6 +56,7 @@ def test_every_form_is_read_from_the_middle(tmp_path: Path, write: Callable[[Pat
         (p["id"], p["title"], p["text"]) for p in (PASSAGES[2], PASSAGES[0], PASSAGES[1])
     ]
     assert [passages.row_of(i) for i in ("c", "a", "nobody")] == [2, 0, None]
+    assert list(passages.ids()) == ["a", "b", "c"]
 
 
 def test_the_same_corpus_has_the_same_hashes_in_every_form(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_rows_within_a_document(tmp_path: Path) -> None:
     assert passages.rows_within("d2").tolist() == [0, 2]
     assert passages.rows_within("d1").tolist() == [1]
     assert passages.rows_within("d3").tolist() == []
-    with pytest.raises(DataError, match=r"p\.tsv: field 'doc_id': no passage has it"):
+    with pytest.raises(DataError, match=r"p\.tsv: field 'doc_id': no passage has this field"):
         open_passages(as_table(tmp_path / "p.jsonl")).rows_within("d2")
 
 
@@ -100,8 +101,8 @@ BAD = {
     ),
     "malformed": (LINE % "a" * 1 + "{\n", r"p\.jsonl:2: malformed JSON"),
     "no id": ('{"text": "t"}\n', r"p\.jsonl:1: field 'id': missing"),
-    "line break": (LINE % "a\\nb", r"p\.jsonl:1: field 'id': must not hold a line break"),
-    "empty": ("", r"p\.jsonl: no passages in it"),
+    "line break": (LINE % "a\\nb", r"p\.jsonl:1: field 'id': must not contain a line break"),
+    "empty": ("", r"p\.jsonl: no passages: the file is empty"),
 }
 
 

@@ -57,7 +57,7 @@ def test_every_word_is_in_a_passage_and_no_passage_is_inside_another(text: list[
 
 
 def test_two_documents_of_one_id_are_refused() -> None:
-    with pytest.raises(DataError, match=r"field 'id': two documents have it \(got d\)"):
+    with pytest.raises(DataError, match=r"field 'id': two documents have this id \(got d\)"):
         list(chunk([DOCUMENT, DOCUMENT]))
 
 
@@ -81,7 +81,7 @@ def test_text_files_below_a_folder(tmp_path: Path) -> None:
 
 
 def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.txt or \.md files in it"):
+    with pytest.raises(DataError, match=r"the folder contains no \.txt or \.md files"):
         list(read_documents([tmp_path]))
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"x\.txt: not UTF-8"):

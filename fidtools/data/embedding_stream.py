@@ -1,0 +1,48 @@
+"""Writing embeddings whose number is not known: vectors are appended as they come; nothing to resume."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, checked_dtype
+from fidtools.data.files import PathLike
+from fidtools.data.locks import exclusive
+from fidtools.data.vector_file import VectorFile
+from fidtools.typing import Array
+
+
+class StreamWriter:
+    """Appends vectors with their ids."""
+
+    def __init__(self, vectors: VectorFile, ids: IdsFile) -> None:
+        self._vectors, self._ids = vectors, ids
+
+    def append(self, ids: Sequence[str], vectors: Array) -> None:
+        """Add rows at the end: `vectors` is m × d, with m ids."""
+        self._vectors.write(self._ids.count, vectors)
+        for identifier in ids:
+            self._ids.write(identifier)
+
+
+@contextlib.contextmanager
+def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]) -> Iterator[StreamWriter]:
+    """Embeddings to append to, which appear as `X.npy`, `X.ids`, `X.json` when the block ends well.
+
+    Raises FidtoolsError when another process is writing the same file.
+    """
+    files, kind = EmbeddingFiles.at(path), checked_dtype(dtype)
+    files.refuse_folder()
+    partial = files.partial()
+    with exclusive(files.vectors, "writing it", wait=False):
+        try:
+            VectorFile.create(partial.vectors, 0, dim, kind)
+            vectors = VectorFile(partial.vectors, dim, kind, files.vectors)
+            with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
+                yield StreamWriter(vectors, ids)
+                vectors.set_rows(ids.count)
+            shape = {"rows": ids.count, "dim": dim, "dtype": str(kind)}
+            files.publish(meta | shape | {"ids_sha256": ids.sha256.hexdigest()})
+        finally:
+            partial.remove()
