@@ -90,19 +90,19 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except FidtoolsError as error:
-        return _complain(str(error), error.exit_code)
+        return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+        return _report("interrupted", INTERRUPTED)
     except BrokenPipeError:
         return _broken_pipe()
     except OSError as error:
-        return _complain(_system_message(error), 1)
+        return _report(_system_message(error), 1)
     except Exception as error:
         if _is_out_of_memory(error):
             return _report(str(_out_of_memory(error)), 1)
         if FULL not in str(error):
             raise
-        return _complain(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
     return 0
 
 
@@ -125,7 +125,7 @@ def _broken_pipe() -> int:
     return BROKEN_PIPE
 
 
-def _complain(message: str, code: int) -> int:
+def _report(message: str, code: int) -> int:
     print(f"fidtools: {message}", file=sys.stderr)
     return code
 

@@ -34,9 +34,9 @@ def padded_length(length: int, multiple: int) -> int:
     return max(1, -(-length // multiple)) * multiple
 
 
-def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, both (n, longest), padded on the right with `pad_id`."""
-    longest = max(len(sequence) for sequence in sequences)
+def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, both (n, width), padded on the right; `width` is by default the longest length."""
+    longest = width or max(len(sequence) for sequence in sequences)
     ids = np.full((len(sequences), longest), pad_id, dtype=np.int64)
     mask = np.zeros((len(sequences), longest), dtype=np.int64)
     for i, sequence in enumerate(sequences):

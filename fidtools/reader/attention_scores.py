@@ -91,9 +91,10 @@ def aggregate(layers: Sequence[LayerAttention], lengths: Sequence[int], names: S
     """
     alpha = torch.cat([layer.scores for layer in layers]).permute(2, 3, 0, 1)  # (i, j, layers, heads)
     parts = torch.split(alpha, list(lengths), dim=1)
-    scores = {name: [float(TABLE_6[name](part)) for part in parts] for name in names if name in TABLE_6}
+    # stacked before they are read, since each single number read from a GPU would wait for it
+    scores = {name: torch.stack([TABLE_6[name](part) for part in parts]).tolist() for name in names if name in TABLE_6}
     if VALUE_NORM in names:
         norms = torch.cat([layer.values.float().norm(dim=-1) for layer in layers])  # (layers, heads, j)
         weighted = torch.split(alpha[0].softmax(0) * norms.permute(2, 0, 1), list(lengths))
-        scores[VALUE_NORM] = [float(part.mean()) for part in weighted]
+        scores[VALUE_NORM] = torch.stack([part.mean() for part in weighted]).tolist()
     return scores

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.compute.batching import budget_batches, padded_length
+from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
 from fidtools.reader.recorder import install_recorder
 
@@ -70,9 +70,7 @@ class Fusion(nn.Module):
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
         width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
-        ids = torch.tensor([[*p, *[self.pad] * (width - len(p))] for p in passages], device=self.device)
-        lengths = torch.tensor([len(p) for p in passages], device=self.device)
-        mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()  # (passages, width)
+        ids, mask = (t.to(self.device) for t in pad_sequences(passages, self.pad, width))  # (passages, width) each
         encoder = self.model.get_encoder()
         if self.checkpoint_encoder and self.training:
             states = checkpoint(_states, encoder, ids, mask, use_reentrant=False)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.reader.conftest import tiny_reader
-from tests.retriever.conftest import plain_model, write_questions
+from tests.models import tiny_reader
+from tests.scored_questions import plain_model, write_questions
 
 __all__ = ["plain_model"]
 COMMANDS = Path(__file__).parents[1] / "reader" / "run_commands.py"
