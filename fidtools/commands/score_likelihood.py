@@ -133,7 +133,10 @@ def _score_with_language_model(
         scorer.score(group)
         return [question.to_json() for question in group]
 
-    stream_groups(questions, output, load, groups, score, "scoring")
+    def report(scorer: LikelihoodScorer) -> None:
+        scorer.tokenizer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
+
+    stream_groups(questions, output, load, groups, score, "scoring", report)
 
 
 def _score_questions_with_reader(
