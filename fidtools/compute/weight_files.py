@@ -14,12 +14,17 @@ BYTES_PER_TENSOR = 64
 
 
 def count_weights(folder: Path) -> tuple[int, int]:
-    """The number of tensors and of their elements in a folder's files; for pickles, upper bounds from their size."""
+    """The number of tensors and of their elements in a folder's files; for pickles, upper bounds from their size.
+
+    Raises ValueError when there are none.
+    """
     files = sorted(folder.glob("*.safetensors"))
     if files:
         shapes = [shape for file in files for shape in _shapes(file)]
         return len(shapes), sum(math.prod(shape) for shape in shapes)
     size = sum(file.stat().st_size for file in folder.glob("*.bin"))
+    if size == 0:
+        raise ValueError("no weights in it: neither model.safetensors nor pytorch_model.bin")
     return size // BYTES_PER_TENSOR, size
 
 

@@ -162,13 +162,17 @@ def reader_from_model(
     *,
     compute: Compute | None = None,
 ) -> Reader:
-    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model."""
+    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model.
+
+    Lengths are clamped to what the model has positions for.
+    """
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
     reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
     if reader.fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
+    reader.settings = _within_positions(reader, {})
     return reader
 
 
