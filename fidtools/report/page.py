@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.report.blocks import Block, pack
-from fidtools.report.wording import FILTERS
+from fidtools.report.wording import FILTERS, TESTS
 
 FOLDER = Path(__file__).parent / "page"
 VENDORED = ("vendor/d3.min.js", "vendor/plot.min.js")
@@ -33,6 +33,7 @@ def render(numbers: dict[str, Any], blocks: Sequence[Block], assets: str | None 
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
+    environment.tests |= TESTS
     scripts = [_read(name) for name in VENDORED] + ['"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS)]
     policy = " ".join([*(_hash(script) for script in scripts), *([FROM_DISK] if assets else [])])
     return environment.get_template("report.html").render(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+LEARNED = ("dev_em", "em", "accuracy", "overlap@5", "loss")
 
 
 def number(value: float | None, unit: str = "", digits: int | None = None) -> str:
@@ -60,10 +63,19 @@ def reason(code: str, before: int | None, after: int | None, read: int | None) -
     return "No passage that is read holds the answer, neither before nor after: it was a guess."
 
 
+def learning_metric(rows: Sequence[dict[str, Any]]) -> str:
+    """Of the models' evaluations, the metric to draw by step."""
+    names = [name for row in rows for line in row["evaluations"] for name in line if name != "step"]
+    return next((name for name in LEARNED if name in names), names[0] if names else "")
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
     "points": points,
     "span": span,
     "probability": probability,
     "duration": duration,
+    "learning_metric": learning_metric,
 }
+TESTS: dict[str, Callable[..., bool]] = {"in_first": lambda name: name != "F1" and not name.startswith("gold-R@")}
+"""What stands in the first table of metrics; the others are in the second."""
