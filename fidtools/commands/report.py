@@ -50,7 +50,7 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 @click.option(
     "--attention", type=click.IntRange(min=0), default=0, show_default=True, help="Questions to show attention maps of."
 )
-@click.option("--reader", type=click.Path(), help="Reader for --attention.  [default: the last iteration's]")
+@click.option("--reader", type=click.Path(), help="Reader for --attention.  [default: each iteration's own]")
 @click.option(
     "--attention-passages",
     type=click.IntRange(min=1),

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from fidtools.reader.model import Reader
 
 TOKEN_BUDGET = 16384
-FLOOR = -15.9375
-"""The least log of a weight that a byte tells apart, in steps of 1/16: e^-15.9 is one part in eight million."""
+LEAST = 1e-4
+"""Smaller weights are 0 on the page: invisible beside those that matter, and they would be most of its size."""
 
 
-def attention_blocks(path: Path, rows: dict[str, int], reader: str, shown: int) -> Iterator[Block]:
-    """A block "a<row>" for each of the questions of a file whose ids are in `rows`: the attention of `reader`.
+def attention_blocks(path: Path, rows: dict[str, int], prefix: str, reader: str, shown: int) -> Iterator[Block]:
+    """A block "<prefix><row>" for each of the questions of a file whose ids are in `rows`: the attention of `reader`.
 
     Weights are softmaxed over all passages that are read; those of the first `shown` are kept. Raises DataError and
     UsageError as loading a reader does, FidtoolsError when its cross-attention cannot be told apart.
@@ -39,7 +39,7 @@ def attention_blocks(path: Path, rows: dict[str, int], reader: str, shown: int) 
     for question in track(_wanted(path, rows), "attention", len(rows)):
         if question.ctxs:
             with autocast(dtype):
-                yield attention_block(model, question, f"a{rows[question.id]}", shown)
+                yield attention_block(model, question, f"{prefix}{rows[question.id]}", shown)
 
 
 def _wanted(path: Path, rows: dict[str, int]) -> Iterable[Question]:
@@ -55,15 +55,14 @@ def _wanted(path: Path, rows: dict[str, int]) -> Iterable[Question]:
 def attention_block(reader: Reader, question: Question, name: str, shown: int) -> Block:
     """One question: its tokens and scores as JSON, then one byte a weight, (passages' tokens, layers, heads).
 
-    A byte b is the weight exp((b − 255) / 16), 0 below e^-15.9. "scores" are the means over layers and heads before
-    the softmax; a passage's mean of them is the teacher's score (`attention`).
+    A byte b is the weight exp((b − 255) / 16), 0 is less than `LEAST`. "scores" are the means over layers and heads
+    before the softmax; a passage's mean of them is the teacher's score (`attention`).
     """
     ids = reader.passages(question)
     alpha = recorded_scores(reader, ids)
     weights = alpha.softmax(0)
     lengths = [len(tokens) for tokens in ids]
     kept = sum(lengths[:shown])
-    logs = np.log(np.maximum(weights.numpy(), 1e-30))
     header = {
         "layers": alpha.shape[1],
         "heads": alpha.shape[2],
@@ -72,7 +71,7 @@ def attention_block(reader: Reader, question: Question, name: str, shown: int) -
         "scores": [part.round(3).tolist() for part in parted(alpha.mean((1, 2)).numpy(), lengths)[:shown]],
         "shares": [round(float(part.sum()), 5) for part in parted(weights.mean((1, 2)).numpy(), lengths)],
     }
-    return pack(name, header, log_bytes(logs[:kept]).tobytes())
+    return pack(name, header, weight_bytes(weights.numpy()[:kept]).tobytes())
 
 
 def parted(values: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[np.float32]]:
@@ -92,10 +91,10 @@ def recorded_scores(reader: Reader, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.cat([layer.scores for layer in layers])[:, :, 0].permute(2, 0, 1).float().cpu()
 
 
-def log_bytes(logs: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Logs of weights as bytes: 255 is 0 (a weight of 1), 0 is `FLOOR` and less."""
-    clipped = np.clip(logs, FLOOR, 0.0)
-    return np.round(255 + 16 * clipped).astype(np.uint8)
+def weight_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Weights as bytes on a scale of logs: 255 is 1, one less is a factor e^(1/16), 0 is less than `LEAST`."""
+    logs = np.log(np.maximum(weights, LEAST))
+    return np.where(weights < LEAST, 0, np.round(255 + 16 * logs)).astype(np.uint8)
 
 
 def token_texts(reader: Reader, question: Question, ids: Sequence[Sequence[int]]) -> list[list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fidtools.errors import FidtoolsError, UsageError
@@ -19,6 +18,8 @@ from fidtools.report.questions import BUDGET, question_blocks
 from fidtools.report.sources import Sources
 from fidtools.report.systems import System, Texts, measure_system, refuse_huge, sample_ids
 from fidtools.report.teacher import teacher_sections
+
+MOST_ATTENTION = BUDGET // 2
 
 
 @dataclass(frozen=True)
@@ -90,29 +91,33 @@ def _run_sections(sources: Sources) -> dict[str, Any]:
 def _attention(
     systems: Sequence[System], codes: Sequence[str], choices: Choices, numbers: dict[str, Any]
 ) -> list[Block]:
-    """Attention on the most telling questions of the last iteration."""
+    """Attention on the most telling questions: of the given reader, or in each iteration of its own one."""
     numbers["attention"] = None
     if not choices.attention:
         return []
-    at = max((i for i, system in enumerate(systems) if not system.source.baseline), default=len(systems) - 1)
-    system = systems[at]
-    reader = choices.reader or _own_reader(system)
-    order = interest_order(codes) or list(range(len(system.rows)))
-    rows = {system.rows[row].id: row for row in order[: choices.attention]}
-    blocks = list(attention_blocks(system.source.path, rows, reader, choices.attention_passages))
+    readers = _readers(systems, choices.reader)
+    order = interest_order(codes) or list(range(len(systems[0].rows)))
+    rows = {systems[0].rows[row].id: row for row in order[: choices.attention]}
+    blocks = [
+        block
+        for at, reader in readers.items()
+        for block in attention_blocks(systems[at].source.path, rows, f"a{at}-", reader, choices.attention_passages)
+    ]
     size = sum(block.size for block in blocks)
-    if size > BUDGET // 2 and not choices.assets:
-        fitting = max(1, len(blocks) * BUDGET // 2 // size)
-        hint = f"--attention {fitting} fits; or less of each (--attention-passages), or --assets FOLDER"
-        raise FidtoolsError(
-            f"the attention on {len(blocks)} questions takes {size / 1e6:.0f} MB of the page", hint=hint
-        )
-    numbers["attention"] = {"system": at, "rows": sorted(rows.values()), "reader": reader}
+    if size > MOST_ATTENTION and not choices.assets:
+        fitting = max(1, len(rows) * MOST_ATTENTION // size)
+        hint = f"--attention {fitting} fits; or give fewer --attention-passages, or --assets FOLDER"
+        raise FidtoolsError(f"the attention on {len(rows)} questions takes {size / 1e6:.0f} MB of the page", hint=hint)
+    numbers["attention"] = {"rows": sorted(rows.values()), "readers": {str(at): name for at, name in readers.items()}}
     return blocks
 
 
-def _own_reader(system: System) -> str:
-    folder: Path | None = system.source.folder
-    if folder is None or not (folder / "reader").is_dir():
+def _readers(systems: Sequence[System], reader: str | None) -> dict[int, str]:
+    """The reader of each system that has one: `reader` of all but the baselines, else the iterations' own."""
+    ours = {at: system.source.folder for at, system in enumerate(systems) if not system.source.baseline}
+    if reader is not None:
+        return dict.fromkeys(ours, reader)
+    own = {at: str(folder / "reader") for at, folder in ours.items() if folder and (folder / "reader").is_dir()}
+    if not own:
         raise UsageError("--attention needs a reader: give one with --reader")
-    return str(folder / "reader")
+    return own

@@ -32,10 +32,10 @@ function shades(map, heat) {
 }
 
 function heatText(map, passage, heat) {
-  heat.shades ??= shades(map, heat);
+  if (!heat.shades.has(map)) heat.shades.set(map, shades(map, heat));
   const text = make("p", { dir: "auto" });
   map.tokens[passage].forEach((token, at) => {
-    const { value, shade } = heat.shades[passage][at];
+    const { value, shade } = heat.shades.get(map)[passage][at];
     const span = make("span", { className: "token", title: heat.kind === "score" ? value.toFixed(2) : `${(100 * value).toFixed(2)} %` }, token);
     span.style.setProperty("--w", Math.sqrt(shade).toFixed(3));
     text.append(span);
@@ -44,8 +44,8 @@ function heatText(map, passage, heat) {
 }
 
 function attentionControls(view, redraw) {
-  const { map } = view;
-  const change = (values) => { view.heat = { ...(view.heat ?? { kind: "weight", layer: ALL, head: ALL }), ...values, shades: null }; redraw(); };
+  const [map] = view.maps.values();
+  const change = (values) => { view.heat = { ...(view.heat ?? { kind: "weight", layer: ALL, head: ALL }), ...values, shades: new Map() }; redraw(); };
   const choice = (name, count, chosen, set) => make("label", {}, `${name} `, make("select", { "aria-label": name, onchange: (event) => set(Number(event.target.value)) },
     ...[ALL, ...Array(count).keys()].map((at) => make("option", { value: `${at}`, selected: at === chosen }, at === ALL ? "all" : `${at + 1}`))));
   const on = make("label", {}, make("input", { type: "checkbox", checked: view.heat !== null, onchange: (event) => { if (event.target.checked) change({}); else { view.heat = null; redraw(); } } }), " attention");

@@ -2,7 +2,9 @@
 
 const colour = (at) => `var(--s${at % 8})`;
 const ruled = { stroke: "currentColor", strokeOpacity: 0.35 };
-const LETTERS = { fontSize: "12px" };
+// 12 px letters, and room for the label below the numbers of the horizontal axis.
+const LETTERED = { style: { fontSize: "12px" }, marginBottom: 46 };
+const below = { labelOffset: 40 };
 const tipped = { fill: "var(--surface)", stroke: "var(--line)", fontSize: 12 };
 
 const DRAWINGS = {
@@ -12,8 +14,8 @@ const DRAWINGS = {
       system.recall[prefix].map(([k, value, low, high]) => ({ k, value, low, high, name: system.name, at, baseline: system.baseline })));
     const last = Math.max(...points.map((point) => point.k));
     return Plot.plot({
-      width, height: Math.min(360, Math.max(240, width * 0.55)), marginLeft: 44, marginRight: 12, style: LETTERS,
-      x: { type: "log", label: "k (passages)", ticks: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].filter((k) => k <= last), tickFormat: (k) => `${k}` },
+      width, height: Math.min(360, Math.max(240, width * 0.55)), marginLeft: 44, marginRight: 12, ...LETTERED,
+      x: { ...below, type: "log", label: "k (passages)", ticks: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].filter((k) => k <= last), tickFormat: (k) => `${k}` },
       y: { domain: [0, 100], label: `${prefix}k, %`, grid: true, ticks: 5 },
       ariaLabel: "Recall at every k of every system",
       marks: [
@@ -29,8 +31,8 @@ const DRAWINGS = {
     const rows = numbers.training.filter((row) => row.model === model);
     const points = rows.flatMap((row) => row.curve.map(([step, loss]) => ({ step, loss, name: row.iteration, at: Number(row.iteration) })));
     return Plot.plot({
-      width, height: 240, marginLeft: 44, style: LETTERS, ariaLabel: `Loss of every ${model} by step`,
-      x: { label: "step", ticks: 5, tickFormat: "~s" },
+      width, height: 240, marginLeft: 44, ...LETTERED, ariaLabel: `Loss of every ${model} by step`,
+      x: { ...below, label: "step", ticks: 5, tickFormat: "~s" },
       y: { label: "loss", grid: true, ticks: 5, zero: true },
       marks: [
         Plot.ruleY([0], ruled),
@@ -44,8 +46,8 @@ const DRAWINGS = {
     const rows = numbers.training.filter((row) => row.model === model);
     const points = rows.flatMap((row) => row.evaluations.filter((line) => Number.isFinite(line[metric])).map((line) => ({ step: line.step, value: line[metric], name: row.iteration, at: Number(row.iteration) })));
     return Plot.plot({
-      width, height: 180, marginLeft: 40, style: LETTERS, ariaLabel: `${metric} of every ${model} by step`,
-      x: { label: "step", ticks: 5, tickFormat: "~s" },
+      width, height: 180, marginLeft: 40, ...LETTERED, ariaLabel: `${metric} of every ${model} by step`,
+      x: { ...below, label: "step", ticks: 5, tickFormat: "~s" },
       y: { label: metric, grid: true, ticks: 4 },
       marks: [
         Plot.line(points, { x: "step", y: "value", z: "name", stroke: (d) => colour(d.at), strokeWidth: 1.8 }),
@@ -60,8 +62,8 @@ const DRAWINGS = {
     const names = new Map(stages.map((stage) => [stage.key, stage.stage]));
     const long = Math.max(...stages.map((stage) => stage.seconds)) > 600;
     return Plot.plot({
-      width, height: 40 + 20 * stages.length, marginLeft: Math.min(width * 0.4, 150), style: LETTERS, ariaLabel: "Time of every stage",
-      x: { label: long ? "minutes" : "seconds", grid: true, ticks: 5 },
+      width, height: 66 + 20 * stages.length, marginLeft: Math.min(width * 0.4, 150), ...LETTERED, ariaLabel: "Time of every stage",
+      x: { ...below, label: long ? "minutes" : "seconds", grid: true, ticks: 5 },
       y: { label: null, tickFormat: (key) => names.get(key), domain: stages.map((stage) => stage.key) },
       marks: [
         Plot.barX(stages, { x: long ? "minutes" : "seconds", y: "key", fill: (d) => colour(parseInt(d.stage, 10) || 0) }),
@@ -74,8 +76,8 @@ const DRAWINGS = {
     const { scatter, earlier, teacher: name } = numbers.teacher[teacher];
     const points = scatter.map(([x, y, answer]) => ({ x, y, answer })).sort((a, b) => a.answer - b.answer);
     return Plot.plot({
-      width, height: 260, marginLeft: 40, style: LETTERS, ariaLabel: `Scores of ${name} against ${earlier}`,
-      x: { label: earlier, ticks: 5 }, y: { label: name, ticks: 5, grid: true },
+      width, height: 260, marginLeft: 40, ...LETTERED, ariaLabel: `Scores of ${name} against ${earlier}`,
+      x: { ...below, label: earlier, ticks: 5 }, y: { label: name, ticks: 5, grid: true },
       marks: [
         Plot.ruleX([0], ruled), Plot.ruleY([0], ruled),
         Plot.dot(points, { x: "x", y: "y", r: 2.2, stroke: (d) => (d.answer ? "var(--good)" : "var(--s0)"), fill: (d) => (d.answer ? "var(--good)" : "none"), strokeOpacity: 0.6, fillOpacity: 0.5 }),
@@ -90,8 +92,8 @@ const DRAWINGS = {
 function groups(rows, label, width) {
   const points = rows.map((row) => ({ ...row, middle: (row.from + row.to) / 2, low: row.interval?.[0] ?? row.mean, high: row.interval?.[1] ?? row.mean }));
   return Plot.plot({
-    width, height: 260, marginLeft: 44, style: LETTERS, ariaLabel: `Teacher's score by ${label}`,
-    x: { label, ticks: 5 }, y: { label: "teacher's score (z)", ticks: 5, grid: true },
+    width, height: 260, marginLeft: 44, ...LETTERED, ariaLabel: `Teacher's score by ${label}`,
+    x: { ...below, label, ticks: 5 }, y: { label: "teacher's score (z)", ticks: 5, grid: true },
     marks: [
       Plot.ruleY([0], ruled),
       Plot.ruleX(points, { x: "middle", y1: "low", y2: "high", stroke: "var(--accent)", strokeWidth: 1.5 }),

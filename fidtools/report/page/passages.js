@@ -1,6 +1,6 @@
 // A question's passages in every system, side by side.
 
-const ANSWER = 1, GOLD = 2, FIRST_SHOWN = 5;
+const ANSWER = 1, GOLD = 2, FIRST_SHOWN = 5, MUCH_ATTENTION = 0.05;
 const WORD = "[\\p{L}\\p{N}\\p{M}]";
 
 // A pattern for the answers' tokens as the answer match finds them: one after the other, whole words, decomposed.
@@ -37,18 +37,26 @@ async function openPassages(report, row) {
   if (block < 0) return make("p", { className: "hint" }, "The passages of this question are left out, to keep the page small: --assets FOLDER keeps all.");
   const detail = (await openBlock(`q${block}`)).value[row];
   const texts = await textsOf(detail.systems.flat().map(([text]) => text), report.index.text_starts);
-  const map = report.numbers.attention?.rows.includes(row) ? await openBlock(`a${row}`) : null;
-  const view = { report, row, detail, texts, map: map && attentionMap(map), pattern: answerPattern(detail.words), all: false, heat: null };
+  const maps = await openMaps(report, row);
+  const view = { report, row, detail, texts, maps, pattern: answerPattern(detail.words), all: false, heat: null };
   const place = make("div");
   const draw = () => place.replaceChildren(...passageColumns(view, draw));
   draw();
   return place;
 }
 
+// The attention maps of a question, by system.
+async function openMaps({ numbers: { attention } }, row) {
+  if (!attention?.rows.includes(row)) return new Map();
+  const systems = Object.keys(attention.readers).map(Number);
+  const found = await Promise.all(systems.map((at) => openBlock(`a${at}-${row}`).then((block) => [at, attentionMap(block)], () => null)));
+  return new Map(found.filter(Boolean));
+}
+
 function passageColumns(view, redraw) {
   const more = view.detail.systems.some((passages) => passages.length > FIRST_SHOWN);
   const toggle = more && make("button", { className: "quiet", type: "button", onclick: () => { view.all = !view.all; redraw(); } }, view.all ? "Fewer passages" : "All passages");
-  const bar = make("div", { className: "bar" }, toggle, ...(view.map ? attentionControls(view, redraw) : []));
+  const bar = make("div", { className: "bar" }, toggle, ...(view.maps.size ? attentionControls(view, redraw) : []));
   const columns = make("div", { className: "columns", tabIndex: 0, role: "group", "aria-label": "Passages of every system" });
   columns.append(...view.detail.systems.map((_, at) => passageColumn(view, at)));
   return [bar, columns];
@@ -62,8 +70,8 @@ function passageColumn(view, at) {
   column.append(make("h4", {}, make("span", { className: `swatch s${at % 8}` }), system.name,
     make("span", { className: "said", dir: "auto" }, said === null ? "no answer" : `“${said}”`, sure === null ? "" : ` (probability ${sure.toFixed(2)})`)));
   const before = at > 0 ? new Map(detail.systems[at - 1].map(([text], rank) => [text, rank + 1])) : null;
-  const passages = detail.systems[at];
-  const shown = passages.map((passage, rank) => view.all || rank < FIRST_SHOWN || (passage[1] & (ANSWER | GOLD)) > 0 || view.heat !== null && at === report.numbers.attention.system && rank < view.map.tokens.length);
+  const passages = detail.systems[at], map = view.heat && view.maps.get(at);
+  const shown = passages.map((passage, rank) => view.all || rank < FIRST_SHOWN || (passage[1] & (ANSWER | GOLD)) > 0 || (map?.shares[rank] ?? 0) > MUCH_ATTENTION);
   let hidden = 0;
   const gap = () => { if (hidden) column.append(make("p", { className: "gap" }, `… ${hidden} more …`)); hidden = 0; };
   passages.forEach((passage, rank) => {
@@ -83,9 +91,9 @@ function passageCard(view, at, rank, before) {
   const move = before && make("span", { className: "move" }, from === undefined ? "new" : from === rank + 1 ? "same" : from > rank + 1 ? `↑ from ${from}` : `↓ from ${from}`);
   const header = make("header", {}, make("b", {}, `${rank + 1}`), make("span", { className: "name", dir: "auto" }, title || id), move,
     flags & ANSWER ? make("span", { className: "tag answer" }, "answer") : null, flags & GOLD ? make("span", { className: "tag gold" }, "gold") : null);
-  const heat = view.heat && at === view.report.numbers.attention.system && rank < view.map.tokens.length;
-  const body = heat ? heatText(view.map, rank, view.heat) : make("p", { dir: "auto" }, ...marked(text, view.pattern));
+  const map = view.heat && view.maps.get(at), heat = map && rank < map.tokens.length;
+  const body = heat ? heatText(map, rank, view.heat) : make("p", { dir: "auto" }, ...marked(text, view.pattern));
   const values = Object.entries(scores).map(([name, value]) => `${name} ${value}`);
-  if (heat) values.push(`${(100 * view.map.shares[rank]).toFixed(1)} % of the attention`);
+  if (map && rank < map.shares.length) values.push(`${(100 * map.shares[rank]).toFixed(1)} % of the attention`);
   return make("article", { className: flags & ANSWER ? "passage answer" : "passage" }, header, body, make("p", { className: "scores" }, [...values, id].filter(Boolean).join(" · ")));
 }
