@@ -102,8 +102,8 @@ def count_outcomes(codes: str) -> dict[str, Any]:
 
 def varied(codes: str, count: int) -> list[int]:
     """At most `count` lost questions, of every cause in turn, the most frequent cause first."""
-    by_cause = sorted(([row for row, code in enumerate(codes) if code == cause] for cause in CAUSES), key=len)
-    turns = zip_longest(*reversed(by_cause))
+    rows = [[row for row, code in enumerate(codes) if code == cause] for cause in CAUSES]
+    turns = zip_longest(*sorted(rows, key=len, reverse=True))
     return list(islice((row for turn in turns for row in turn if row is not None), count))
 
 

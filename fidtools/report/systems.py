@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.data.jsonl import read_json
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.evaluation.completion import Inputs
@@ -182,5 +181,5 @@ def too_many(path: Path, count: str) -> FidtoolsError:
 
 def sample_ids(path: Path, count: int) -> frozenset[str]:
     """The ids of `count` questions of a file: those with the smallest hashes, the same in every file of a run."""
-    ids = (str(record.get("id", line - 1)) for line, record in track(read_json(path), "sampling"))
+    ids = (question.id for question in track(Inputs().read(path)[1], "sampling"))
     return frozenset(heapq.nsmallest(count, ids, key=lambda name: hashlib.sha256(name.encode()).digest()))
