@@ -16,13 +16,13 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
-COLOURS = 96
+COLOURS = 256
 
 
 def save(page: Page, name: str) -> None:
     """Keep what is on the screen, in few colours: a small file."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(HERE / name, optimize=True)
+    picture.quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE).save(HERE / name, optimize=True)
 
 
 def open_question(page: Page) -> None:

@@ -1,8 +1,8 @@
 """What became of each question between two systems, and whether its passages or its reader are the reason.
 
 A question is won when system B's value of the headline metric is higher than A's, lost when it is lower. Where the
-metric judges answers, the cause is told from the first passage with an answer: among the passages that a reader reads,
-or not.
+metric judges answers, the cause is told from the first passage with an answer: is it among those that the reader of the
+worse system reads, only among those of the better one's, or of neither's?
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from fidtools.report.systems import System
 BOTH, NEITHER, UNMEASURED = "=", ".", "?"
 PASSAGES, READER, GUESS = "P", "R", "G"
 CAUSES = {
-    PASSAGES: "passages",  # an answer is among those read in one of the two only
-    READER: "reader",  # an answer is among those read in both
-    GUESS: "guess",  # in neither: the right answer was not read anywhere
+    PASSAGES: "passages",  # only the better system reads a passage with an answer
+    READER: "reader",  # the worse system reads one, and says something else
+    GUESS: "guess",  # neither does
 }
 """A lost question's code is its cause in upper case, a won one's in lower case."""
 
@@ -79,8 +79,8 @@ def _code(a: Judged, b: Judged, row: int) -> str:
         return UNMEASURED
     if before == after:
         return BOTH if after > 0 else NEITHER
-    read = a.reads_answer(row), b.reads_answer(row)
-    cause = PASSAGES if read[0] != read[1] else READER if all(read) else GUESS
+    worse, better = (b, a) if after < before else (a, b)
+    cause = READER if worse.reads_answer(row) else PASSAGES if better.reads_answer(row) else GUESS
     return cause if after < before else cause.lower()
 
 

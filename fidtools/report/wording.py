@@ -59,7 +59,8 @@ def reason(code: str, before: int | None, after: int | None, read: int | None) -
         fell = f"fell from rank {before} to {after}" if after else f"was at rank {before} and is not retrieved any more"
         return f"The first passage with an answer {fell}" + (f"; only the first {read} are read." if after else ".")
     if code == "R":
-        return f"An answer stands at rank {after} (before: {before}), but the reader gives another one."
+        earlier = f"rank {before}" if before else "not retrieved"
+        return f"An answer stands at rank {after} (before: {earlier}), but the reader gives another one."
     return "No passage that is read holds the answer, neither before nor after: it was a guess."
 
 

@@ -64,9 +64,10 @@ def test_a_row_opens_to_its_passages_side_by_side(opened):
     found = opened()
     page = found.page
     page.get_by_role("button", name="Question lost-passages?").click()
+    page.wait_for_selector(".column")
     columns = page.locator(".column")
     assert columns.count() == 2
-    assert columns.nth(0).locator("h4").inner_text() == "BM25\n“Paris” (probability 0.61)"
+    assert columns.nth(0).locator("h3").inner_text() == "BM25\n“Paris” (probability 0.61)"
     assert columns.nth(0).locator(".passage").count() == 3
     assert columns.nth(0).locator(".passage.answer mark").all_inner_texts() == ["Paris"]
     assert columns.nth(0).locator(".passage.answer header b").inner_text() == "2"
@@ -83,7 +84,7 @@ def test_nothing_is_loaded_from_elsewhere_and_data_stays_text(opened):
     page = found.page
     for button in page.locator("tr.row .toggle").all():
         button.click()
-    page.wait_for_selector(".passage")
+    page.locator(".columns").nth(5).wait_for()
     assert [url for url in found.requests if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in found.requests if url.startswith("file:")]) == 1
     assert page.title() == "myrun – fidtools report"
@@ -222,6 +223,7 @@ def test_attention_by_layer_and_head(opened, run_folder):
     page.get_by_label("what to show").select_option("score")
     assert not tokens.first.get_attribute("title").endswith("%")
     page.get_by_role("button", name="Question both?").click()
+    page.locator(".columns").nth(1).wait_for()
     assert page.get_by_label("attention", exact=True).count() == 1
     assert found.errors == []
 

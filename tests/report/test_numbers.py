@@ -55,7 +55,7 @@ def test_what_became_of_every_question_and_why(run_folder):
     reasons = {lost["id"]: lost["reason"] for lost in change["examples_lost"]}
     assert reasons == {
         "lost-passages": "The first passage with an answer fell from rank 2 to 3; only the first 2 are read.",
-        "lost-reader": "An answer stands at rank 2 (before: 1), but the reader gives another one.",
+        "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another one.",
         "lost-guess": "No passage that is read holds the answer, neither before nor after: it was a guess.",
     }
 
@@ -149,6 +149,9 @@ def test_outcomes_by_hand():
     assert codes == "=.?Pp"
     assert count_outcomes(codes)["unmeasured"] == 1
     assert interest_order([codes]) == [3, 4, 1, 0, 2]
+    seen_too_late = Judged(np.array([0.0]), [1], 2)
+    assert outcome_codes(Judged(np.array([100.0]), [None], 2), seen_too_late) == "R"
+    assert outcome_codes(seen_too_late, Judged(np.array([100.0]), [None], 2)) == "r"
     assert varied("RPPGP.", 4) == [1, 0, 3, 2]
 
 

@@ -110,6 +110,7 @@ function drawCharts(numbers) {
     if (place.drawnAt === width) continue;
     place.drawnAt = width;
     const chart = DRAWINGS[place.dataset.chart](numbers, width, place.dataset);
+    for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");  // the chart has a name
     chart.setAttribute("role", "img");
     place.replaceChildren(chart);
   }

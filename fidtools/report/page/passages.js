@@ -34,7 +34,7 @@ async function textsOf(numbers, starts) {
 
 async function openPassages(report, row) {
   const block = report.index.where[row];
-  if (block < 0) return make("p", { className: "hint" }, "The passages of this question are left out, to keep the page small: --assets FOLDER keeps all.");
+  if (block < 0) return make("p", { className: "hint" }, `Only the passages of ${report.index.where.filter((place) => place >= 0).length} of ${report.index.where.length} questions are in this file, the most telling ones, to keep it small. fidtools report --assets FOLDER keeps all.`);
   const detail = (await openBlock(`q${block}`)).value[row];
   const texts = await textsOf(detail.systems.flat().map(([text]) => text), report.index.text_starts);
   const maps = await openMaps(report, row);
@@ -67,7 +67,7 @@ function passageColumn(view, at) {
   const system = report.numbers.systems[at], columns = report.index.systems[at];
   const column = make("div", { className: "column" });
   const said = columns.predictions[row], sure = columns.probabilities[row];
-  column.append(make("h4", {}, make("span", { className: `swatch s${at % 8}` }), system.name,
+  column.append(make("h3", {}, make("span", { className: `swatch s${at % 8}` }), system.name,
     make("span", { className: "said", dir: "auto" }, said === null ? "no answer" : `“${said}”`, sure === null ? "" : ` (probability ${sure.toFixed(2)})`)));
   const before = at > 0 ? new Map(detail.systems[at - 1].map(([text], rank) => [text, rank + 1])) : null;
   const passages = detail.systems[at], map = view.heat && view.maps.get(at);
