@@ -14,7 +14,7 @@ from fidtools.report.learning import teacher_temperatures, training_sections
 from fidtools.report.numbers import aligned, comparisons, headline_metrics, main_metric, outcomes, summary
 from fidtools.report.outcomes import interest_order
 from fidtools.report.provenance import provenance
-from fidtools.report.questions import BUDGET, question_blocks
+from fidtools.report.question_blocks import BUDGET, question_blocks
 from fidtools.report.sources import Sources
 from fidtools.report.systems import System, Texts, measure_system, refuse_huge, sample_ids
 from fidtools.report.teacher import teacher_sections

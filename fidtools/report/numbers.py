@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Any
 
-from fidtools.errors import UsageError
+from fidtools.errors import FidtoolsError, UsageError
 from fidtools.evaluation.paired import Runs, compare_runs
 from fidtools.evaluation.scores import Metric, Scores
 from fidtools.report.outcomes import CAUSES, Judged, count_outcomes, judged, n_context, outcome_codes, varied
@@ -34,7 +34,7 @@ def headline_metrics(scores: Scores) -> list[str]:
 def main_metric(systems: Sequence[System], wanted: str | None) -> str:
     """The metric that questions are won and lost by: `wanted`, else one that judges answers, else R@20 or nearest.
 
-    Raises UsageError when not every system has it.
+    Raises UsageError when not every system has it, FidtoolsError when nothing was measured in all.
     """
     shared = [name for name in systems[0].scores.values if all(name in s.scores.values for s in systems)]
     if wanted is not None and wanted not in shared:
@@ -45,7 +45,7 @@ def main_metric(systems: Sequence[System], wanted: str | None) -> str:
     found = next((name for name in order if name in shared), None)
     if found is None:
         reasons = {reason for system in systems for reason in system.scores.not_computed.values()}
-        raise UsageError("nothing can be measured on these files", hint="; ".join(sorted(reasons)) or None)
+        raise FidtoolsError("nothing can be measured on these files", hint="; ".join(sorted(reasons)) or None)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from fidtools.report.blocks import Block, pack
 from fidtools.report.wording import FILTERS, TESTS
 
-FOLDER = Path(__file__).parent / "page"
+FOLDER = Path(__file__).parent / "template"
 VENDORED = ("vendor/d3.min.js", "vendor/plot.min.js")
 SCRIPTS = ("blocks.js", "charts.js", "passages.js", "attention.js", "questions.js", "start.js")
 FROM_DISK = "'self' file:"

@@ -9,7 +9,7 @@ import pytest
 from fidtools.evaluation.registry import MetricSettings
 from fidtools.report.blocks import pack, unpack, write_assets
 from fidtools.report.numbers import outcomes
-from fidtools.report.questions import ANSWER, question_blocks
+from fidtools.report.question_blocks import ANSWER, question_blocks
 from fidtools.report.sources import find_sources
 from fidtools.report.systems import Texts, measure_system
 
@@ -58,7 +58,7 @@ def test_every_text_is_there_once_and_the_most_telling_questions_come_first(meas
 
 def test_beyond_the_budget_questions_keep_their_row_without_passages(measured, monkeypatch):
     systems, texts = measured
-    monkeypatch.setattr("fidtools.report.questions.QUESTIONS_PER_BLOCK", 2)
+    monkeypatch.setattr("fidtools.report.question_blocks.QUESTIONS_PER_BLOCK", 2)
     blocks = question_blocks(systems, texts, outcomes(systems, "EM"), "EM", budget=1)
     index = unpack(blocks[0])
     assert index["where"] == [-1, 0, 0, -1, -1, -1]

@@ -36,9 +36,10 @@ function heatText(map, passage, heat) {
   const text = make("p", { dir: "auto" });
   map.tokens[passage].forEach((token, at) => {
     const { value, shade } = heat.shades.get(map)[passage][at];
-    const span = make("span", { className: "token", title: heat.kind === "score" ? value.toFixed(2) : `${(100 * value).toFixed(2)} %` }, token);
+    const space = token.length - token.trimStart().length;
+    const span = make("span", { className: "token", title: heat.kind === "score" ? value.toFixed(2) : `${(100 * value).toFixed(2)} %` }, token.slice(space));
     span.style.setProperty("--w", Math.sqrt(shade).toFixed(3));
-    text.append(span);
+    text.append(token.slice(0, space), span);
   });
   return text;
 }
