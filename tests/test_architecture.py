@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"sparse", "search", "reader", "retriever", "teachers", "language_models"},
     {"formats"},
     {"released", "evaluation"},
-    {"datasets", "planning"},
+    {"datasets", "planning", "report"},
     {"commands"},
     {"cli"},
     {"__main__"},
