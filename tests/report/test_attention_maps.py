@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fidtools.reader.attention_scores import attention_scores
 
 from fidtools.data.records import Passage, Question
+from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.model import load_reader
 from fidtools.report.attention_maps import attention_block, weight_bytes
 from fidtools.report.blocks import unpack
