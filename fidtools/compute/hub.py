@@ -23,12 +23,13 @@ READ_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 OTHER_FORMATS = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*", "coreml/*"]
 
 
-def resolve_model(name: str | Path) -> Path:
+def resolve_model(name: str | Path, *, weights: bool = True) -> Path:
     """The folder of a model: as given, the one inside a package, or the local copy of a model on the hub.
 
     `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name
     takes precedence. A hub name is downloaded unless it is in the local cache, so that everything beside the weights
-    (pooling, prompts, lengths, projection) is read for a name just as for a folder.
+    (pooling, prompts, lengths, projection) is read for a name just as for a folder; without its `weights`, if only its
+    tokenizer is wanted.
 
     Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model;
     FidtoolsError when the hub has no such model or cannot be reached.
@@ -42,7 +43,7 @@ def resolve_model(name: str | Path) -> Path:
         return BUNDLED[text]()
     if not HUB_NAME.fullmatch(text) or text.startswith("."):
         raise UsageError(f"{shorten(text)}: no such model folder")
-    return _snapshot(text)
+    return _snapshot(text, weights)
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -55,13 +56,14 @@ def _checked_folder(folder: Path) -> Path:
 
 
 @functools.cache
-def _snapshot(name: str) -> Path:
+def _snapshot(name: str, weights: bool) -> Path:
     """The local copy of a model on the hub. Pickled weights are fetched only where there are no safetensors."""
     from huggingface_hub import snapshot_download
 
     with loading(name):
-        folder = Path(snapshot_download(name, allow_patterns=READ_FILES, ignore_patterns=OTHER_FORMATS))
-        if not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")):
+        unread = OTHER_FORMATS if weights else [*OTHER_FORMATS, "*.safetensors"]
+        folder = Path(snapshot_download(name, allow_patterns=READ_FILES, ignore_patterns=unread))
+        if weights and not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")):
             snapshot_download(name, allow_patterns=["*.bin"], ignore_patterns=[*OTHER_FORMATS, "training_args.bin"])
     if not any((folder / file).exists() for file in MODEL_FILES):
         raise FidtoolsError(f"{name}: not a model: it has no config.json")
@@ -78,9 +80,9 @@ def loading(name: str | Path) -> Iterator[None]:
     try:
         with _library_streams():
             yield
-    except FidtoolsError:
+    except (FidtoolsError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:  # whatever a damaged or hostile folder makes the libraries raise
+    except BaseException as error:  # whatever a damaged or hostile folder makes the libraries raise; Rust panics too
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
         hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
@@ -103,7 +105,7 @@ def _library_streams() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     lines = str(error).strip().splitlines()

@@ -59,10 +59,14 @@ class Reader:
         """The token ids of each passage of a question that is read; without passages, of the question alone."""
         return self.passages_of(question, read_passages_of(question, self.settings.n_context))
 
+    def texts(self, question: Question, passages: Sequence[Passage], cuts: CutCounter | None = None) -> list[str]:
+        """What is read of a question with each of `passages`, before tokenization; `cuts` counts a question cut."""
+        asked = fit_question(self.tokenizer, question.question, passages, self.settings, cuts or CutCounter())
+        return input_texts(asked, passages, self.settings)
+
     def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
         """The token ids of a question with each of `passages`; without any, of the question alone."""
-        asked = fit_question(self.tokenizer, question.question, passages, self.settings, self.cuts)
-        return input_tokens(self.tokenizer, input_texts(asked, passages, self.settings), self.settings, self.cuts)
+        return input_tokens(self.tokenizer, self.texts(question, passages, self.cuts), self.settings, self.cuts)
 
     def report_cuts(self, *, shared: bool = False) -> None:
         """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
