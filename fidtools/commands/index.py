@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @options.top_k
 @click.option("--gpu", is_flag=True, help="Train and add on the first GPU (needs faiss-gpu).")
 @options.seed
+@options.force
 @options.verbosity
 def command(
     embeddings: Path,
@@ -44,6 +45,7 @@ def command(
     k: int,
     gpu: bool,
     seed: int,
+    force: bool,
 ) -> None:
     """Build a FAISS index of EMBEDDINGS (X.npy from `fidtools embed`) by inner product, for `retrieve --index`.
 
@@ -70,7 +72,7 @@ def command(
         chosen = replace(chosen, parameters=parameters)
     if output.suffix == ".npy":
         raise UsageError(f"--output must name a folder, not {output}")
-    meta = build_index(embeddings, output, chosen, questions=verify, k=k, gpu=gpu, seed=seed)
+    meta = build_index(embeddings, output, chosen, questions=verify, k=k, gpu=gpu, seed=seed, force=force)
     log.info("%s: %s, %.1f s, %.3g GB", output, meta["factory"], meta["seconds"], meta["bytes"] / 1e9)
     if verify is not None:
         found = meta["recall"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fidtools.data.corpus_rows import RowFiles, parse_row, split_lines, text_hash
+from fidtools.data.corpus_rows import KIND, RowFiles, parse_row, split_lines, text_hash
 from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
@@ -111,7 +111,7 @@ def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> Corpus:
         files.folder.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(files.folder, "reading the passages"):
             if not files.is_valid(source):  # another process may have built it while this one waited
-                with atomic_folder(files.folder) as folder:
+                with atomic_folder(files.folder, KIND) as folder:
                     _build(RowFiles(folder), path, source)
     return Corpus(path, files)
 

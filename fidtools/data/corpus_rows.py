@@ -18,12 +18,16 @@ import orjson
 
 from fidtools.data.dpr_tsv import table_passage
 from fidtools.data.jsonl import parse_line
+from fidtools.data.outputs import FolderKind
 from fidtools.data.record_parsing import parse_passage
 from fidtools.data.records import Location, Passage
 from fidtools.typing import Array
 
 FORMAT = 2  # 1 had no passages.ids
 IDS_BLOCK_BYTES = 1 << 20
+KIND = FolderKind(
+    "an index of passages", (), ("meta.json", "passages.ids", "passages.jsonl", "*s.npy"), has_force=False
+)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ class FolderKind:
     name: str
     marks: tuple[str, ...]
     holds: tuple[str, ...]
+    has_force: bool = True
+    """Whether the command that writes it has --force."""
 
     def foreign(self, folder: Path) -> list[str]:
         """The relative paths of files in `folder` that are not of this kind; all of them where a mark is missing."""
@@ -75,7 +77,8 @@ def refuse_foreign(folder: Path, kind: FolderKind, *, force: bool = False) -> No
         shown = ", ".join(foreign[:MOST_SHOWN])
         more = f" and {len(foreign) - MOST_SHOWN} more" if len(foreign) > MOST_SHOWN else ""
         problem = f"{folder} already exists and is not only {kind.name}: it holds {shown}{more}"
-        raise UsageError(problem, hint="name another folder, or move these files away")
+        hint = "name another folder, or move these files away"
+        raise UsageError(problem, hint=f"{hint}; --force replaces them" if kind.has_force else hint)
 
 
 def final_path(path: str | Path) -> Path:
@@ -89,7 +92,7 @@ def final_path(path: str | Path) -> Path:
 
 
 def descriptor_of(path: Path) -> tuple[int, bool] | None:
-    """The descriptor that a path such as `/dev/fd/1` names, and whether it is of this process; links are not followed."""
+    """The descriptor that a path such as `/dev/fd/1` names, and whether it is of this process. Follows no links."""
     found = DESCRIPTOR.fullmatch(os.path.join(os.path.realpath(path.parent), path.name))  # /dev/fd is a link on Linux
     return found and (int(found["number"]), found["process"] in (None, str(os.getpid())))
 

@@ -13,6 +13,7 @@ import numpy as np
 from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, shards
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
+from fidtools.data.outputs import FolderKind, refuse_foreign
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log, track
 from fidtools.search.exact import search
@@ -21,6 +22,7 @@ from fidtools.search.index_specs import IndexSpec
 from fidtools.search.vectors import ConcatenatedVectors, FileVectors, Vectors, vector_blocks
 from fidtools.typing import Array
 
+KIND = FolderKind("a FAISS index", ("meta.json", "vectors.faiss"), ("meta.json", "vectors.faiss", "passages.ids"))
 BLOCK_ROWS = 1 << 16  # vectors added together
 META_FROM_EMBEDDINGS = ("encoder", "text_sha256", "precision")
 MAX_VERIFY_QUESTIONS = 1000
@@ -35,18 +37,21 @@ def build_index(
     k: int = 100,
     gpu: bool = False,
     seed: int = 0,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Index the embeddings X.npy (or their shards) by inner product in `folder`; returns what its meta.json says.
 
     It is trained on a random sample, and vectors are added in blocks. With `questions` (their embeddings), `recall` in
     the meta is the share of the exact `k` best that the index finds, for up to 1,000 of them. Raises UsageError for an
-    index that FAISS does not know, MismatchError when the questions were embedded by another encoder.
+    index that FAISS does not know and for a folder with other files (unless `force`), MismatchError when the questions
+    were embedded by another encoder.
     """
+    refuse_foreign(folder, KIND, force=force)
     faiss, parts = load_faiss(), [read_embeddings(part) for part in shards(path)]
     vectors = ConcatenatedVectors([FileVectors(part.path) for part in parts])
     asked = None if questions is None else _sample_questions(questions, parts[0], seed)
     started = time.perf_counter()
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, KIND, force=force) as partial:
         index = _built(faiss, spec, vectors, gpu, seed)
         faiss.write_index(index, str(partial / "vectors.faiss"))
         _copy_ids(parts, partial / "passages.ids")

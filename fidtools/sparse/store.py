@@ -12,11 +12,13 @@ from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
+from fidtools.data.outputs import FolderKind
 from fidtools.errors import FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
 FORMAT = 1
+KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 
@@ -105,7 +107,7 @@ def _refuse_or_announce(place: IndexFolder, expected: dict[str, Any], named: boo
 
 def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:
     log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
-    with atomic_folder(place.path) as partial:
+    with atomic_folder(place.path, KIND) as partial:
         build = _builder(settings)
         build(partial / "index", track(passages, "indexing", len(passages)), settings)
         write_json(partial / "meta.json", meta)
