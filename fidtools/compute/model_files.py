@@ -20,9 +20,7 @@ MODEL = (*ONE_MODEL, *(f"passages/{name}" for name in ONE_MODEL))
 RUN = ("log.jsonl", "tracking/*")
 
 TRAINED = FolderKind("a trained model", ("training.json",), (*MODEL, *(f"last/{name}" for name in MODEL), *RUN))
-UNFINISHED = FolderKind(
-    "an unfinished run", ("record.json",), ("record.json", "best/*", ".best.*", "state-*", ".state-*", *RUN)
-)
+UNFINISHED = FolderKind("an unfinished run", ("record.json",), ("record.json", "best/*", "state-*", *RUN))
 CONVERTED = tuple(name for name in MODEL if "training.json" not in name)
 READER = FolderKind("a converted reader", ("fidtools.json",), CONVERTED)
 RETRIEVER = FolderKind("a converted retriever", ("retriever.json",), CONVERTED)

@@ -22,7 +22,8 @@ from fidtools.errors import UsageError
 MOST_LINKS = 40  # as many as the kernel follows
 MOST_SHOWN = 3  # names in a message
 DESCRIPTOR = re.compile(r"/(?:proc/(?P<process>\d+)(?:/task/\d+)?|dev)/fd/(?P<number>\d+)")
-IGNORED = (".DS_Store", ".lock")  # written by file browsers, and by whoever fills a folder
+UNFINISHED = re.compile(r"(.*/)?(\..+\.[0-9a-f]{8}\.(partial|old)(/.*)?|\.lock|\.DS_Store)")
+"""Relative paths that are nobody's: what killed processes leave, locks, and what file browsers write."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def _files(folder: Path) -> Iterator[str]:
     for at, folders, files in os.walk(folder):
         names = [f"{name}/" for name in folders if _is_empty(Path(at, name))]
         names += [name for name in folders if Path(at, name).is_symlink()]
-        yield from (Path(at, name).relative_to(folder).as_posix() for name in [*names, *files] if name not in IGNORED)
+        paths = (f"{Path(at, name).relative_to(folder).as_posix()}" for name in [*names, *files])
+        yield from (path for path in paths if not UNFINISHED.fullmatch(path))
 
 
 def _is_empty(folder: Path) -> bool:
