@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from typing import NoReturn
 import click
 
 import fidtools
-from fidtools.commands import SECTIONS, SUMMARIES
+from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.errors import FidtoolsError
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -23,7 +22,8 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # default 1024: 
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 COMPLETION = "_FIDTOOLS_COMPLETE"
-FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors quote it
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
+"""No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
 class LazyGroup(click.Group):
@@ -40,8 +40,7 @@ class LazyGroup(click.Group):
         """The command of that name, or None when there is none."""
         if name not in SUMMARIES:
             return None
-        module = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}")
-        command: click.Command = module.command
+        command = load_command(name)
         command.short_help = SUMMARIES[name]
         return command
 
@@ -100,9 +99,9 @@ def run(args: list[str] | None = None) -> int:
     except Exception as error:
         if _is_out_of_memory(error):
             return _report(str(_out_of_memory(error)), 1)
-        if FULL not in str(error):
+        if (full := next((words for words in FULL if words in str(error)), None)) is None:
             raise
-        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+        return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
     return 0
 
 
@@ -132,7 +131,7 @@ def _report(message: str, code: int) -> int:
 
 def _system_message(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
-    hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    hint = "\n  no incomplete output was left; free some space and run it again" if error.strerror in FULL else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from fidtools.commands._outputs import OutputPath
 from fidtools.compute.precision import PRECISIONS
 from fidtools.logs import set_verbosity
 
@@ -23,7 +24,7 @@ questions: Option = click.argument("questions", type=click.Path(), default="-")
 output: Option = click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=OutputPath(),
     default="-",
     show_default="stdout",
     help="Output file; a name ending in .gz is compressed.",

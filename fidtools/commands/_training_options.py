@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 from fidtools.encoders.student_size import StudentSize
 from fidtools.errors import FidtoolsError
 from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
@@ -114,7 +115,11 @@ def dev(metric: str) -> Option:
 def output(what: str) -> Option:
     """-o, a folder."""
     return click.option(
-        "-o", "--output", required=True, type=click.Path(path_type=Path), help=f"Folder of the trained {what}."
+        "-o",
+        "--output",
+        required=True,
+        type=OutputPath("folder", path_type=Path),
+        help=f"Trained {what}, a folder.",
     )
 
 

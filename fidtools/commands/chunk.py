@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 
 if TYPE_CHECKING:
     from fidtools.data.words import TokenizerName
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
 
 @click.command("chunk")
 @click.argument("documents", type=click.Path(), nargs=-1)
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=OutputPath(suffixes=(".jsonl", ".jsonl.gz", ".json", ".json.gz")),  # read from no folder
+    default="-",
+    show_default="stdout",
+    help="Output file; a name ending in .gz is compressed.",
+)
 @click.option("--words", type=click.IntRange(min=1), default=100, show_default=True, help="Words per passage.")
 @click.option(
     "--stride", type=click.IntRange(min=1), help="Words from the start of a passage to the next.  [default: --words]"

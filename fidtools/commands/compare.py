@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 from fidtools.commands.eval import chosen_settings, metric_options
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bo
     show_default=True,
     help="Samples of the bootstrap and of the randomization test.",
 )
-@click.option("--changes", type=click.Path(), help="Write the questions won and lost to this file, as JSON lines.")
+@click.option("--changes", type=OutputPath(), help="Write the questions won and lost to this file, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity

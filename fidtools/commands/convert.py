@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 
 CHECKPOINTS = {
     "reader": (
@@ -62,7 +63,14 @@ def command() -> None:
 )
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=OutputPath("file or folder"),
+    default="-",
+    show_default="stdout",
+    help="Output file, compressed when it ends in .gz; or a folder, for formats that have several files.",
+)
 @options.verbosity
 def data(
     files: tuple[str, ...],
@@ -116,7 +124,7 @@ def _sniff(files: tuple[str, ...]) -> None:
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
     @click.argument("source", type=click.Path())
-    @click.option("-o", "--output", required=True, type=click.Path(), help="Folder to write.")
+    @click.option("-o", "--output", required=True, type=OutputPath("folder"), help="Folder to write.")
     @options.force
     @options.verbosity
     def run(source: str, output: str, force: bool, **chosen: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 from fidtools.compute.precision import Precision
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
@@ -19,7 +20,7 @@ positive = click.IntRange(min=1)
 @click.argument("input", type=click.Path(), default="-")
 @options.retriever
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="X.npy; also writes X.ids and X.json."
+    "-o", "--output", required=True, type=OutputPath(path_type=Path), help="X.npy; also writes X.ids and X.json."
 )
 @click.option("--questions", is_flag=True, help="Embed questions instead of passages.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 from fidtools.evaluation.profiles import DEFAULT, PROFILES
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def metric_options(function: F) -> F:
 @click.option("--agreement", nargs=2, metavar="A B", help="Report rank agreement of scores A and B instead of metrics.")
 @click.option("--by", metavar="FIELD", help="Break the metrics down by the values of this field.")
 @click.option("--train", type=click.Path(), help="Break the metrics down by overlap with these training questions.")
-@click.option("--per-question", type=click.Path(), help="Write the values of every question here, as JSON lines.")
+@click.option("--per-question", type=OutputPath(), help="Write the values of every question here, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity

@@ -7,17 +7,21 @@ from pathlib import Path
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath, Place
 from fidtools.datasets.names import MODULES
 
 
 @click.command("fetch")
 @click.argument("dataset", type=click.Choice(list(MODULES)))
 @click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: data/DATASET]"
+    "-o",
+    "--output",
+    type=OutputPath("files", file_okay=False, path_type=Path),
+    help="Folder to write.  [default: data/DATASET]",
 )
 @click.option(
     "--downloads",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
 @click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import OutputPath
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("index")
 @click.argument("embeddings", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Index folder to write.")
+@click.option("-o", "--output", required=True, type=OutputPath("folder", path_type=Path), help="Index folder to write.")
 @click.option(
     "--type",
     "kind",

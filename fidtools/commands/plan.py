@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands._outputs import Place
 
 if TYPE_CHECKING:
     from fidtools.data.files import Output
@@ -38,9 +39,7 @@ count = click.IntRange(min=1)
     help="Memory limit of exact search, in GB.",
 )
 @click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=".", help="Folder on the disk to measure.  [default: .]"
-)
+@click.option("--folder", type=Place(path_type=Path), default=".", help="Folder on the disk to measure.  [default: .]")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines, one per stage, in seconds and bytes.")
 @options.output
 @options.verbosity
