@@ -60,14 +60,14 @@ def command(
     """
     from dataclasses import replace
 
-    from fidtools.data.embeddings import read_embeddings, shards
+    from fidtools.data.embeddings import read_parts
     from fidtools.logs import log
     from fidtools.search.faiss_build import build_index
     from fidtools.search.faiss_index import load_faiss
     from fidtools.search.index_specs import IndexSpec, index_spec
 
     load_faiss()
-    parts = [read_embeddings(part) for part in shards(embeddings)]
+    parts = read_parts(embeddings)
     chosen = IndexSpec(factory) if factory else index_spec(kind, sum(part.rows for part in parts), parts[0].dim)
     if parameters is not None:
         chosen = replace(chosen, parameters=parameters)
