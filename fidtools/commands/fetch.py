@@ -32,7 +32,7 @@ from fidtools.datasets.names import MODULES
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Number of parallel downloads.")
 @click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
-@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files.")
+@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files, over other files too.")
 @options.seed
 @options.verbosity
 def command(
@@ -72,10 +72,10 @@ def command(
         return
     if dataset == "toy":
         if not dry_run:
-            catalogue.write_toy(folder, seed)
+            catalogue.write_toy(folder, seed, force=force)
         return
     store = Downloads(downloads or folder.parent / "downloads", mirror=mirror, jobs=jobs)
     if dry_run:
         click.echo(catalogue.plan(dataset, folder, store, source_table(sources)), nl=False)
     else:
-        catalogue.fetch(dataset, folder, store, source_table(sources))
+        catalogue.fetch(dataset, folder, store, source_table(sources), force=force)
