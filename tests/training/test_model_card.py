@@ -207,7 +207,7 @@ def test_the_command_line_repeats_the_run(
 ) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(
-        module, lambda run, output, resume, force: seen.append((run.record(), run.settings, str(output)))
+        module, lambda run, output, **_: seen.append((run.record(), run.settings, str(output)))
     )
     line = command_line(as_kept(started))
     assert run(shlex.split(line.replace("\\\n", ""))[1:]) == 0
