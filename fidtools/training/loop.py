@@ -21,7 +21,7 @@ import torch
 
 from fidtools.compute.device import Compute, seed_everything
 from fidtools.compute.precision import use_eager_attention
-from fidtools.compute.ranks import ranks, sum_over_ranks
+from fidtools.compute.ranks import ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
 from fidtools.training.run_folder import RunFolder
@@ -286,4 +286,5 @@ def _sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        torch.distributed.all_reduce(parameter.grad)
+        with together():
+            torch.distributed.all_reduce(parameter.grad)
