@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import logging
 import os
 import re
@@ -17,7 +16,7 @@ from typing import NoReturn
 import click
 
 import fidtools
-from fidtools.commands import SECTIONS, SUMMARIES
+from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
 from fidtools.errors import FidtoolsError, did_you_mean, printable, shorten, show_path
 from fidtools.logs import WHITE_SPACE, log, stop_bars
@@ -30,7 +29,8 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 BUG = os.EX_SOFTWARE  # 70
 MOST_SHOWN = 300  # characters of an unforeseen error
 COMPLETION = "_FIDTOOLS_COMPLETE"
-FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors quote it
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
+"""No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
 class LazyGroup(click.Group):
@@ -47,8 +47,7 @@ class LazyGroup(click.Group):
         """The command of that name, or None when there is none."""
         if name not in SUMMARIES:
             return None
-        module = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}")
-        command: click.Command = module.command
+        command = load_command(name)
         command.short_help = SUMMARIES[name]
         return command
 
@@ -110,7 +109,7 @@ def _run(args: list[str] | None) -> int:
             sys.stdout.flush()
     except click.ClickException as error:
         stop_bars()
-        error.message = printable(error.message or "", keep="\n")
+        error.message = printable(error.message or "", keep="\n")  # type: ignore[misc]  # click says final, and shows it
         error.show()
         return error.exit_code
     except click.exceptions.Exit as error:
@@ -135,8 +134,8 @@ def _unforeseen(error: BaseException) -> int:
     """Report an error of a library: out of memory, a full disk, or a bug, which gets one line and exit code 70."""
     if _is_out_of_memory(error):
         return _report(str(_out_of_memory(error)), 1)
-    if FULL in str(error):
-        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+    if full := next((words for words in FULL if words in str(error)), None):
+        return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
     if log.isEnabledFor(logging.DEBUG):
         stop_bars()
         sys.stderr.write(printable("".join(traceback.format_exception(error)), keep="\n"))
@@ -188,7 +187,7 @@ def _report(message: str, code: int) -> int:
 
 def _system_message(error: OSError) -> str:
     name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
-    hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    hint = "\n  no incomplete output was left; free some space and run it again" if error.strerror in FULL else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

@@ -21,7 +21,14 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
 
 @click.command("chunk")
 @click.argument("documents", type=types.name, nargs=-1)
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFile(suffixes=(".jsonl", ".jsonl.gz", ".json", ".json.gz")),  # read from no folder
+    default="-",
+    show_default="stdout",
+    help="Output file; a name ending in .gz is compressed.",
+)
 @click.option("--words", type=types.positive, show_default=str(WORDS), help="Words per passage.")
 @click.option("--tokens", type=types.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL.")
 @click.option(

@@ -126,11 +126,12 @@ def _sniff(files: tuple[str, ...]) -> None:
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
     @click.argument("source", type=types.name)
-    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder or file to write.")
+    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder to write.")
+    @options.force
     @options.verbosity
-    def run(source: str, output: str, **chosen: Any) -> None:
+    def run(source: str, output: str, force: bool, **chosen: Any) -> None:
         convert = getattr(importlib.import_module(module), function)
-        convert(source, output, **{name: value for name, value in chosen.items() if value is not None})
+        convert(source, output, force=force, **{name: value for name, value in chosen.items() if value is not None})
 
     if name != "onnx":
         run = click.option(

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
-from fidtools.data.corpus_rows import FORMAT, RowFiles, parse_row, text_hash
+from fidtools.data.corpus_rows import FORMAT, RowFiles, Source, hashed_text, parse_row, text_hash
 from fidtools.data.dpr_tsv import MAX_FIELD_CHARACTERS, header_columns, table_passages
 from fidtools.data.files import PathLike
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import parse_line, write_json
 from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage
@@ -26,7 +26,7 @@ from fidtools.typing import Array
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def scan_corpus(name: PathLike, file: Path, files: RowFiles, source: dict[str, int]) -> None:
+def scan_corpus(name: PathLike, file: Path, files: RowFiles, source: Source) -> None:
     """Fill the folder `files` from the passages of `file`, which messages call `name`.
 
     Holds about 40 bytes per passage in memory. Raises DataError for a malformed passage, and for two passages of one
@@ -105,13 +105,13 @@ class _Scan:
         self.offsets.append(offset)
         self.id_hashes.append(text_hash(identifier))
         self.ids_sha256.update(line)
-        self.text_sha256.update(orjson.dumps([identifier, passage.title, passage.text, passage.doc_id]))
+        self.text_sha256.update(hashed_text(passage))
         if passage.doc_id is not None:
             self.doc_hashes.append(text_hash(passage.doc_id))
             self.doc_rows.append(row)
         return line
 
-    def save(self, files: RowFiles, source: dict[str, int]) -> None:
+    def save(self, files: RowFiles, source: Source) -> None:
         """Write what was found. Raises DataError for two passages of one id, with both lines."""
         order = _ascending(self.id_hashes)
         self._refuse_duplicates(order)
@@ -124,10 +124,11 @@ class _Scan:
             files.save("doc_rows", np.frombuffer(self.doc_rows, np.int64)[order])
         write_json(files.folder / "meta.json", self._meta(source))
 
-    def _meta(self, source: dict[str, int]) -> dict[str, Any]:
+    def _meta(self, source: Source) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "source": source,
+            "source": source.state,
+            "source_sha256": None if source.path is None else file_sha256(source.path),
             "rows": len(self.id_hashes),
             "columns": self.columns,
             "has_doc_ids": bool(self.doc_rows),
