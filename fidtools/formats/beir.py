@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
+from fidtools.data.gold import gold_grades
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.read import read_passages
-from fidtools.data.record_parsing import parse_passage
+from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.format import Format
@@ -53,8 +54,7 @@ def write_beir(questions: Iterable[Question], path: PathLike) -> None:
             write_rows([BEIR_QRELS], qrels)
             for question in questions:
                 queries.line({"_id": question.id, "text": question.question})
-                for name in question.extra.get("gold") or ():
-                    qrels.write(f"{question.id}\t{name}\t1\n".encode())
+                write_rows(((question.id, *judged) for judged in (gold_grades(question) or {}).items()), qrels)
                 for passage in question.ctxs or ():
                     if (identifier := required(passage, "id", question)) not in seen:
                         corpus.line(beir_document(passage))
@@ -79,9 +79,7 @@ def read_contents(path: PathLike) -> Iterator[Passage]:
         contents = record.get("contents")
         if not isinstance(contents, str):
             raise where.error("must be a string", "contents", contents)
-        cut = min((at for at in (contents.find("\t"), contents.find("\n")) if at >= 0), default=None)
-        title, text = ("", contents) if cut is None else (contents[:cut], contents[cut + 1 :])
-        yield parse_passage({"title": title.strip('"'), **omit(record, "contents"), "text": text}, where)
+        yield parse_corpus_passage(record, where)
 
 
 def write_contents(passages: Iterable[Passage], path: PathLike) -> None:

@@ -87,7 +87,7 @@ def _checked(ids: Any, vectors: Any, path: PathLike) -> Block:
 
 def _name(identifier: Any, path: PathLike) -> str:
     """An id as a string. A list in place of one could hold itself, or grow without end when it is written out."""
-    if isinstance(identifier, int | np.integer) and not isinstance(identifier, bool) and abs(identifier) < 1 << 64:
+    if isinstance(identifier, int | np.integer) and not isinstance(identifier, bool) and abs(int(identifier)) < 1 << 64:
         return str(identifier)
     try:
         name = identifier.decode() if isinstance(identifier, bytes) else identifier

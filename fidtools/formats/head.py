@@ -13,6 +13,7 @@ from pathlib import Path
 import ijson
 
 from fidtools.data.files import open_input
+from fidtools.data.json_structure import ShallowJson
 
 HEAD_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
@@ -64,19 +65,23 @@ class Head:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """The paths to the values of the first JSON record ("ctxs.item.text"); of the first element in a list."""
+        """The paths to the values of the first JSON record ("ctxs.item.text"), null ones left out.
+
+        Of a list, the first element counts.
+        """
         if not self.start:
             return frozenset()
         root = "item" if self.start == "[" else ""
         found = set()
         try:
-            events = ijson.parse(io.BytesIO(self.data.removeprefix(BOM)), multiple_values=True)
-            for prefix, event, _ in events:
+            document = ShallowJson(io.BytesIO(self.data.removeprefix(BOM)))
+            for prefix, event, _ in ijson.parse(document, multiple_values=True, use_float=True):
                 if (prefix, event) == (root, "end_map"):
                     break
-                found.add(prefix.removeprefix(root).removeprefix("."))
-        except ijson.JSONError:
-            pass  # the head ends in the middle of the record: the keys before it count
+                if event != "null":  # tables fill the columns that a row lacks
+                    found.add(prefix.removeprefix(root).removeprefix("."))
+        except (ijson.JSONError, ValueError):
+            pass  # the head ends in the middle of the record, or reading it will fail: the keys before it count
         return frozenset(found - {""})
 
     def has(self, *keys: str) -> bool:

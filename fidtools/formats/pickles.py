@@ -74,11 +74,11 @@ class _Type:
 class _Array(np.ndarray):
     """An array while it is being read: what the pickle says of it is checked before numpy sees it."""
 
-    def __setstate__(self, state: Any) -> None:  # type: ignore[override]
+    def __setstate__(self, state: Any) -> None:
         _, shape, kind, is_fortran, raw = state
         checked = _checked(kind, _Type).check(raw, shape)
         content = checked if kind.is_object else bytes(checked)
-        super().__setstate__((1, shape, kind.dtype, bool(is_fortran), content))
+        super().__setstate__((1, shape, kind.dtype, bool(is_fortran), content))  # type: ignore[arg-type]
 
 
 class _Allowed:

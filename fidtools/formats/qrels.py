@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fidtools.data.files import PathLike, open_output
+from fidtools.data.gold import Grades
 from fidtools.data.records import Location
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
@@ -67,9 +68,9 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
         write_rows(chain([BEIR_QRELS], rows), out)
 
 
-def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, dict[str, int]]:
+def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, Grades]:
     """Grades by passage id by question id. Raises DataError when the records of `path` are no judgements."""
-    grades: dict[str, dict[str, int]] = {}
+    grades: dict[str, Grades] = {}
     for judgement in judgements:
         if not isinstance(judgement, Judgement):
             raise DataError("contains no relevance judgements", path=path, hint="fidtools convert --sniff FILE")

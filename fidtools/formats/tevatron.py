@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fidtools.data.files import PathLike
+from fidtools.data.gold import gold_ids
 from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.formats.detection import any_of, keys
@@ -68,9 +69,9 @@ def _positive_ids(question: Question) -> set[str]:
     passages = question.ctxs or []
     for passage in passages:
         required(passage, "id", question)
-    gold = question.extra.get("gold")
-    if isinstance(gold, list):
-        return {str(name) for name in gold}
+    gold = gold_ids(question)
+    if gold is not None:
+        return gold
 
     def score(passage: Passage) -> float:
         return float(required(passage, "score", question))
