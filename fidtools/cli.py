@@ -15,7 +15,7 @@ import click
 
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES
-from fidtools.errors import FidtoolsError
+from fidtools.errors import DataError, FidtoolsError
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -89,6 +89,8 @@ def run(args: list[str] | None = None) -> int:
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
+    except DataError as error:
+        return _report(str(_explained(error)), error.exit_code)
     except FidtoolsError as error:
         return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -104,6 +106,15 @@ def run(args: list[str] | None = None) -> int:
             raise
         return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
     return 0
+
+
+def _explained(error: DataError) -> DataError:
+    """The error, or a better one when a file is of another format than the command reads."""
+    if error.expected is None:
+        return error
+    from fidtools.formats.foreign import explained
+
+    return explained(error)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

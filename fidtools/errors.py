@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,14 @@ class UsageError(FidtoolsError):
 
 
 class DataError(FidtoolsError):
-    """A file contains something that a command cannot use; the message names file, line, field and value."""
+    """A file contains something that a command cannot use; the message names file, line, field and value.
+
+    `expected` is set when the first record of the file cannot be read: what the command wanted ("questions"), while
+    the file may be in another format. `head` are then the first bytes of a file that cannot be opened again.
+    """
+
+    expected: str | None = None
+    head: bytes | None = None
 
     def __init__(
         self,
@@ -74,7 +82,9 @@ class MissingExtraError(FidtoolsError):
 
 def show_path(path: str | Path) -> str:
     """The path as messages name it: `-` is `<stdin>`."""
-    return "<stdin>" if str(path) == "-" else str(path)
+    if str(path) == "-":
+        return "<stdin>"
+    return os.fsencode(path).decode("utf-8", "backslashreplace")  # a name need not be UTF-8
 
 
 def several(errors: Iterable[DataError], total: int, shown: int = 5) -> FidtoolsError:

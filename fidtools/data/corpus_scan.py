@@ -18,6 +18,7 @@ from fidtools.data.dpr_tsv import MAX_FIELD_CHARACTERS, header_columns, table_pa
 from fidtools.data.files import PathLike
 from fidtools.data.json_structure import BYTE_ORDER_MARK
 from fidtools.data.jsonl import bounded_lines, parse_line, write_json
+from fidtools.data.read import expecting
 from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError, nonempty
@@ -51,6 +52,7 @@ class _Scan:
         """Read the passages, and write their ids to the open file `ids`."""
         with open(self.file, "rb") as stream:
             passages = self._lines(stream) if self.columns is None else self._table(stream)
+            passages = expecting("passages", passages, self.name)
             for row, (offset, passage) in enumerate(track(passages, "reading passages")):
                 ids.write(self._note(row, offset, passage))
         self.offsets.append(self.file.stat().st_size)

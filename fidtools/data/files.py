@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 import orjson
 
 from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.pipes import seekable
 from fidtools.errors import DataError
 
 PathLike = str | Path
@@ -32,12 +33,13 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    Another pipe (`<(…)`) is copied to a temporary file first, since many readers open a file twice. Raises
+    FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
         yield cast(BufferedReader, sys.stdin.buffer)
         return
-    with open(path, "rb") as raw:
+    with open(seekable(path), "rb") as raw:
         if str(path).endswith(".gz"):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ITEM = re.compile(rf"\s*({_STRING})\s*", re.DOTALL)
@@ -29,10 +30,22 @@ def _items(body: str) -> list[str] | None:
     at, commas = 0, 0
     while at < len(body):
         item = _ITEM.match(body, at)
-        if item is None:
+        value = None if item is None else _string(item[1])
+        if item is None or value is None:
             return None
-        found.append(ast.literal_eval(item[1]))
+        found.append(value)
         at = item.end()
         if body.startswith(",", at):
             at, commas = at + 1, commas + 1
     return found if commas in (0, len(found) - 1, len(found)) else None
+
+
+def _string(literal: str) -> str | None:
+    """The string that a literal stands for, by Python's rules; None where they know no such literal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\\d" is an invalid escape, and stays as it is
+        try:
+            value = ast.literal_eval(literal)
+        except (SyntaxError, ValueError):  # such as a line break within the quotes
+            return None
+    return value if isinstance(value, str) else None

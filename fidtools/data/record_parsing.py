@@ -115,7 +115,7 @@ def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
     """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it."""
     name, value = named
     if isinstance(value, list) and len(value) == 1:
-        value = value[0] if isinstance(value[0], str) and value[0].lstrip().startswith("[") else value
+        value = value[0] if isinstance(value[0], str) and parse_list_text(value[0]) is not None else value
     if isinstance(value, str):
         found = parse_list_text(value)
         return [value] if found is None else found

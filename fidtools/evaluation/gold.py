@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fidtools.data.gold import Grades, gold_grades
+from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Question
 
 

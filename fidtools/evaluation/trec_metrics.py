@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fidtools.data.gold import Grades
+from fidtools.data.grades import Grades
 from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.family import MetricFamily

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
-from fidtools.data.gold import gold_grades
+from fidtools.data.grades import gold_grades
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.read import read_passages
 from fidtools.data.record_parsing import parse_corpus_passage

@@ -17,6 +17,7 @@ from fidtools.data.json_structure import ShallowJson, TooDeep
 from fidtools.data.jsonl import bounded_lines, require_writable
 from fidtools.data.records import Location
 from fidtools.errors import DataError
+from fidtools.formats.detection import is_header
 
 MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
@@ -55,12 +56,17 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def read_columns(path: PathLike, width: int) -> Iterator[tuple[list[str], Location]]:
-    """The lines split at white space. Raises DataError for a line without exactly `width` columns."""
+def read_columns(path: PathLike, width: int, *, or_more: bool = False) -> Iterator[tuple[list[str], Location]]:
+    """The lines split at white space, but for a header. Raises DataError for a line without `width` columns.
+
+    With `or_more`, further columns are ignored, as in trec_eval.
+    """
     for number, line in read_lines(path):
         where = Location(path, number)
         cells = line.split()
-        if len(cells) != width:
+        if number == 1 and is_header(cells):
+            continue
+        if len(cells) != width and not (or_more and len(cells) > width):
             raise where.error(f"expected {width} columns, found {len(cells)}", "line", line)
         yield cells, where
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fidtools.data.files import PathLike, open_output
-from fidtools.data.gold import Grades
+from fidtools.data.grades import Grades
 from fidtools.data.records import Location
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
@@ -39,8 +39,8 @@ class MeasureValue:
 
 
 def read_qrels(path: PathLike) -> Iterator[Judgement]:
-    """`qid iteration docid grade`, separated by tabs or spaces."""
-    for cells, where in read_columns(path, 4):
+    """`qid iteration docid grade`, separated by tabs or spaces; further columns are ignored."""
+    for cells, where in read_columns(path, 4, or_more=True):
         yield Judgement(cells[0], cells[2], require_integer(cells[3], "grade", where))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.data.gold import SHAPES, gold_ids
+from fidtools.data.grades import SHAPES, gold_ids
 from fidtools.data.records import Question
 from fidtools.metrics.answer_match import AnswerMatcher, usable
 from fidtools.metrics.labels import Labels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
-from fidtools.data.gold import gold_ids
+from fidtools.data.grades import gold_ids
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.metrics.labels import Labels

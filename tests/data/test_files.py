@@ -53,7 +53,7 @@ def test_gzip_is_read_and_written_by_suffix_and_is_deterministic(tmp_path):
         (b'{"a": 1}\n{"a": 18446744073709551616}', r"a.jsonl:2: malformed JSON: the integer 18446744073709551616 has"),
         (
             b'{"a": [-9223372036854775809]}',
-            r"a.jsonl:1: malformed JSON: the integer -9223372036854775809 has more than",
+            r"a.jsonl:1: malformed JSON: the integer -9223372036854775809",
         ),
         (b'[{"a": 1}, {"a": 1' + b"0" * 5000 + b"}]", r"a.jsonl:2: malformed JSON"),
         (b'{"a": 1e999}', r"a.jsonl:1: malformed JSON: number is infinity"),
