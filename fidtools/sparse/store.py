@@ -16,7 +16,7 @@ from fidtools.errors import FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
-FORMAT = 1
+FORMAT = 2  # 1 took a sentence of a script without spaces for one word
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 
