@@ -60,6 +60,12 @@ def command() -> None:
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="Keep the first N passages; skip questions with fewer."
 )
+@click.option(
+    "-p",
+    "--passages",
+    type=click.Path(),
+    help="Corpus to write with --to beir.  [default: the questions' passages]",
+)
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
 @options.output
@@ -70,6 +76,7 @@ def data(
     to_name: str | None,
     score: str | None,
     top: int | None,
+    passages: str | None,
     sniff: bool,
     listed: bool,
     output: str,
@@ -81,6 +88,8 @@ def data(
     \b
       fidtools convert data results.json --to trec-run -o run.trec
       fidtools convert data scored.jsonl --score attention --top 20 --to sentence-transformers -o distil.jsonl
+      fidtools convert data dev.jsonl --to beir -p passages.jsonl -o dev-beir
+      fidtools convert data dev.jsonl --to trec-qrels -o dev.qrels     from their gold
       fidtools convert data --list
     """
     from fidtools.formats import converting
@@ -94,12 +103,12 @@ def data(
     else:
         if len(files) > 1:
             raise click.UsageError("convert takes one file at a time; --sniff takes several")
-        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top)
+        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top, passages)
 
 
 def _sniff(files: tuple[str, ...]) -> None:
     """Print the format of every file; files that are not recognized are reported together at the end."""
-    from fidtools.errors import DataError, several
+    from fidtools.errors import DataError, several, show_path
     from fidtools.formats.lookup import detect_format
 
     unknown = []
@@ -109,7 +118,7 @@ def _sniff(files: tuple[str, ...]) -> None:
         except DataError as error:
             unknown.append(error)
             continue
-        click.echo(f"{file}\t{known.name}\t{known.kind}\t{known.description}")
+        click.echo(f"{show_path(file)}\t{known.name}\t{known.kind}\t{known.description}")
     if unknown:
         raise several(unknown, len(unknown))
 

@@ -114,8 +114,8 @@ def _optional_string(rest: dict[str, Any], name: str, where: Location) -> str | 
 def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
     """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it."""
     name, value = named
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0] if isinstance(value[0], str) and parse_list_text(value[0]) is not None else value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and parse_list_text(value[0]):
+        value = value[0]
     if isinstance(value, str):
         found = parse_list_text(value)
         return [value] if found is None else found

@@ -41,24 +41,29 @@ def read_beir_folder(path: PathLike) -> Iterator[Question]:
             yield question
 
 
-def write_beir(questions: Iterable[Question], path: PathLike) -> None:
-    """A BEIR folder: `queries.jsonl`, `corpus.jsonl` (every passage of `ctxs` once), `qrels/test.tsv` (from `gold`)."""
+def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[Passage] | None = None) -> None:
+    """A BEIR folder: `queries.jsonl`, `corpus.jsonl`, and `qrels/test.tsv` with the grades of `gold`.
+
+    The corpus is `corpus`, else every passage of `ctxs` once; a search in the latter is easier than in the whole one.
+    """
     seen: set[str] = set()
     with atomic_folder(path) as folder:
         (folder / "qrels").mkdir()
         with (
             open_output(folder / "queries.jsonl") as queries,
-            open_output(folder / "corpus.jsonl") as corpus,
+            open_output(folder / "corpus.jsonl") as documents,
             open_output(folder / "qrels" / "test.tsv") as qrels,
         ):
             write_rows([BEIR_QRELS], qrels)
             for question in questions:
                 queries.line({"_id": question.id, "text": question.question})
                 write_rows(((question.id, *judged) for judged in (gold_grades(question) or {}).items()), qrels)
-                for passage in question.ctxs or ():
+                for passage in question.ctxs or () if corpus is None else ():
                     if (identifier := required(passage, "id", question)) not in seen:
-                        corpus.line(beir_document(passage))
+                        documents.line(beir_document(passage))
                         seen.add(identifier)
+            for passage in corpus or ():
+                documents.line(beir_document(passage))
 
 
 def write_beir_corpus(passages: Iterable[Passage], path: PathLike) -> None:

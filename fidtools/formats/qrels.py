@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fidtools.data.files import PathLike, open_output
-from fidtools.data.grades import Grades
-from fidtools.data.records import Location
+from fidtools.data.grades import Grades, gold_grades
+from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
 from fidtools.formats.format import Format
@@ -66,6 +66,15 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
     rows = ((j.question, j.passage, str(j.grade)) for j in judgements)
     with open_output(path) as out:
         write_rows(chain([BEIR_QRELS], rows), out)
+
+
+def judgements_of(questions: Iterable[Question]) -> Iterator[Judgement]:
+    """The judgements in the field `gold` of questions. Raises DataError for a grade that is not an integer."""
+    for question in questions:
+        for passage, grade in (gold_grades(question) or {}).items():
+            if not isinstance(grade, int):
+                raise question.error("qrels hold integer grades", f"gold.{passage}", grade)
+            yield Judgement(question.id, passage, grade)
 
 
 def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, Grades]:
