@@ -18,7 +18,7 @@ import click
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
-from fidtools.errors import FidtoolsError, did_you_mean, printable, shorten, show_path
+from fidtools.errors import DataError, FidtoolsError, did_you_mean, printable, shorten, show_path
 from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -114,6 +114,8 @@ def _run(args: list[str] | None) -> int:
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
+    except DataError as error:
+        return _report(str(_explained(error)), error.exit_code)
     except FidtoolsError as error:
         return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -128,6 +130,15 @@ def _run(args: list[str] | None) -> int:
     except BaseException as error:  # panics of libraries in Rust are no Exceptions
         return _unforeseen(error)
     return 0
+
+
+def _explained(error: DataError) -> DataError:
+    """The error, or a better one when a file is of another format than the command reads."""
+    if error.expected is None:
+        return error
+    from fidtools.formats.foreign import explained
+
+    return explained(error)
 
 
 def _unforeseen(error: BaseException) -> int:

@@ -97,7 +97,10 @@ def command(
         if embeddings is not None
         else _faiss_index(index, texts, model, force, index_parameters)
     )
-    ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
+    asked, settings = read_questions(questions), model.settings
+    ranked = retrieve(
+        asked, model.encode_questions, corpus, k, within=within is not None, normalized=settings.normalize
+    )
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
     model.report_cuts(shared=True)
 

@@ -23,6 +23,7 @@ import orjson
 from fidtools.console import on_terminal, standard_input, standard_output
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.pipes import seekable
 from fidtools.errors import DataError
 from fidtools.logs import log, no_bars
 
@@ -35,7 +36,8 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    Another pipe (`<(…)`) is copied to a temporary file first, since many readers open a file twice. Raises
+    FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
         stream = standard_input()
@@ -43,7 +45,7 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
             log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
         yield cast(BufferedReader, stream)
         return
-    with open(path, "rb") as raw:
+    with open(seekable(path), "rb") as raw:
         if str(path).endswith(".gz"):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)

@@ -55,18 +55,22 @@ def _in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
 def _contributions(
     question: Question, path: PathLike, number: int, method: Method, constant: int
 ) -> Iterable[tuple[Passage, float]]:
-    """The passages of one list, each with what it adds to its sum before weighting."""
+    """The passages of one list, each with what it adds to its sum before weighting.
+
+    A passage that the list holds twice counts once, where it stands first; the ranks of the others stay.
+    """
     ctxs = question.ctxs or []
     if any(passage.id is None for passage in ctxs):
         raise MismatchError("a passage without id cannot be fused", path=path, line=number, field="ctxs")
+    first = {passage.id: position for position, passage in reversed([*enumerate(ctxs)])}
     if method == "rrf":
-        return ((passage, 1 / (constant + rank)) for rank, passage in enumerate(ctxs, 1))
+        return ((ctxs[position], 1 / (constant + position + 1)) for position in sorted(first.values()))
     scores = [passage.score for passage in ctxs if passage.score is not None]
     if len(scores) < len(ctxs):
         hint = "--method rrf needs no scores"
         raise MismatchError("a passage without score", path=path, line=number, field="ctxs", hint=hint)
     low, width = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
-    return ((p, (s - low) / width if width else 1.0) for p, s in zip(ctxs, scores, strict=True))
+    return ((ctxs[at], (scores[at] - low) / width if width else 1.0) for at in sorted(first.values()))
 
 
 def _fused(

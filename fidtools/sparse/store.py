@@ -18,7 +18,7 @@ from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
-FORMAT = 2  # 1 had no hashes of the files
+FORMAT = 2  # 1 had no hashes of the files, and took a sentence of a script without spaces for one word
 KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
