@@ -30,6 +30,7 @@ FLOORS: list[set[str]] = [
     {"formats"},
     {"released", "evaluation"},
     {"datasets", "planning"},
+    {"serving"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,110 @@
+"""A found question in the terminal: passages with scores, words in context, and attention as shading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from fidtools.data.records import Passage
+from fidtools.serving.highlights import Highlighter, Part
+from fidtools.serving.worker import Found
+
+CONTEXT_LINES = 4
+JOINERS = "\u200c\u200d"  # of scripts and emoji: they change how letters look, and nothing else
+BAR_CELLS = 10
+COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
+TOP = 0.95
+"""The share of the text's attention that is below the brightest shade."""
+
+
+def print_found(found: Found, *, full: bool = False, console: Console | None = None) -> None:
+    """Print a question's answer and passages; `full` shows whole passages, else the lines around the marked words."""
+    out = console or Console(highlight=False, markup=False, emoji=False)
+    question, reading = found.question, found.reading
+    highlighter = Highlighter(question.question, reading.answer.text if reading else None)
+    if reading is not None:
+        answer = Text(printable(reading.answer.text) or "(no answer)", style="bold")
+        out.print(Text("Answer: ") + answer + Text(f"  (probability {reading.probability:.2f})", style="dim"))
+        out.print()
+    if not question.ctxs:
+        out.print("No passage was found.")
+    tokens = reading.attention.tokens if reading and reading.attention else []
+    brightest = max((token.share for passage in tokens for token in passage), default=0.0)
+    for number, passage in enumerate(question.ctxs or []):
+        out.print(_head(found, number, passage, highlighter))
+        parts = highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ())
+        lines = _styled(parts, brightest).wrap(out, max(20, out.width - 4))
+        for line in lines if full else _around_marks(lines):
+            out.print(Text("    ") + line, no_wrap=True, crop=False)
+        out.print()
+
+
+def printable(text: str) -> str:
+    """The text in one line, with control characters shown instead of obeyed: "\\x1b[2J" clears no screen."""
+    return "".join(
+        character if character.isprintable() or character in JOINERS else _visible(character) for character in text
+    )
+
+
+def _visible(character: str) -> str:
+    return " " if character in "\n\r\t\v\f\u2028\u2029\x85" or character.isspace() else repr(character)[1:-1]
+
+
+def _head(found: Found, number: int, passage: Passage, highlighter: Highlighter) -> Text:
+    """Rank, title, scores, and the reader's attention."""
+    title = _styled(highlighter.parts(passage.title or passage.id or ""), 0.0)
+    title.stylize("bold")
+    scores = ", ".join(f"{printable(name)} {value:.4g}" for name, value in _scores(passage).items())
+    head = Text(f"{number + 1:>3} ") + title + Text(f"  {scores}", style="dim")
+    if found.reading is None:
+        return head
+    if found.reading.contained_in(passage):
+        head += Text("  has the answer", style="green")
+    share = found.reading.share(number)
+    if share is not None:
+        head += Text(f"  {'█' * round(share * BAR_CELLS):<1} {share:.0%} of the attention", style="yellow")
+    return head
+
+
+def _scores(passage: Passage) -> dict[str, float]:
+    """The score that the list is sorted by, first."""
+    first = {name: value for name, value in passage.scores.items() if value == passage.score}
+    return first | passage.scores
+
+
+def _styled(parts: Iterable[Part], brightest: float) -> Text:
+    text = Text()
+    for part in parts:
+        text.append(printable(part.text), _style(part, brightest))
+    return text
+
+
+def _style(part: Part, brightest: float) -> Style:
+    style = {"": Style(), "word": Style(underline=True), "answer": Style(bold=True, reverse=True)}[part.mark]
+    if not part.share or not brightest or part.mark == "answer":
+        return style
+    heat = (part.share / brightest) ** 0.5
+    if heat < 0.2:  # hardly visible
+        return style
+    red, green, blue = (round(cold + heat * (hot - cold)) for cold, hot in zip(COLD, HOT, strict=True))
+    return style + Style(color="white", bgcolor=f"rgb({red},{green},{blue})")
+
+
+def _around_marks(lines: Sequence[Any]) -> list[Text]:
+    """At most `CONTEXT_LINES` consecutive lines, those with the most marks; the first ones if there is none."""
+    if len(lines) <= CONTEXT_LINES:
+        return list(lines)
+    marks = [sum(bool(span.style.underline or span.style.reverse) for span in line.spans) for line in lines]
+    starts = range(len(lines) - CONTEXT_LINES + 1)
+    best = max(starts, key=lambda start: sum(marks[start : start + CONTEXT_LINES]))
+    shown = [line.copy() for line in lines[best : best + CONTEXT_LINES]]
+    if best:
+        shown[0] = Text("… ") + shown[0]
+    if best + CONTEXT_LINES < len(lines):
+        shown[-1].rstrip()
+        shown[-1].append(" …")
+    return shown
