@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fidtools.data.records import Passage
-from fidtools.serving.highlights import Highlighter
+from fidtools.serving.highlights import Highlighter, Part
 from fidtools.serving.worker import Found
 
 SHARE_DIGITS = 6
@@ -49,8 +49,8 @@ def shown(found: Found) -> dict[str, Any]:
             "id": passage.id,
             "score": passage.score,
             "scores": passage.scores,
-            "title": highlighter.parts(passage.title),
-            "text": highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ()),
+            "title": _pieces(highlighter.parts(passage.title)),
+            "text": _pieces(highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ())),
         }
         | _evidence(found, number)
         for number, passage in enumerate(found.question.ctxs or [])
@@ -66,6 +66,10 @@ def as_line(found: Found) -> dict[str, Any]:
             passage.extra |= _evidence(found, number)
     line = found.question.to_json()
     return line if found.reading is None else line | {"log_probability": found.reading.answer.log_probability}
+
+
+def _pieces(parts: Sequence[Part]) -> list[list[Any]]:
+    return [[text, mark, None if share is None else round(share, SHARE_DIGITS)] for text, mark, share in parts]
 
 
 def _answer(found: Found) -> dict[str, Any]:

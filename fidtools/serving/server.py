@@ -7,6 +7,7 @@ import errno
 import signal
 import socket
 from collections.abc import Iterator
+from threading import current_thread, main_thread
 from types import FrameType
 
 import uvicorn
@@ -31,6 +32,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle the signals inside the block; uvicorn's own would send them again afterwards."""
+        if current_thread() is not main_thread():
+            yield  # only the main thread may
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
         try:
             yield
@@ -76,17 +80,18 @@ def warn_of_exposure(host: str, token: str | None) -> None:
 
 def serve(listener: socket.socket, worker: Worker, policy: Policy) -> None:
     """Answer requests until SIGTERM or SIGINT. What was received by then is answered first."""
-    server = Server(_config(worker, policy))
+    server = make_server(worker, policy)
     log.info("serving %s at %s (Ctrl-C ends it)", worker.searcher.name, address_of(listener))
     server.run(sockets=[listener])
     worker.stop(0.0 if server.force_exit else END_SECONDS)
     log.info("stopped")
 
 
-def _config(worker: Worker, policy: Policy) -> uvicorn.Config:
+def make_server(worker: Worker, policy: Policy) -> Server:
+    """A server that `run(sockets=[…])` starts and `should_exit` ends."""
     limits: Limits = policy.limits
     protocol = type("Protocol", (DeadlineProtocol,), {"receive_seconds": limits.receive_seconds})
-    return uvicorn.Config(
+    config = uvicorn.Config(
         make_app(worker, policy),
         http=protocol,
         ws="none",
@@ -101,3 +106,4 @@ def _config(worker: Worker, policy: Policy) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
     )
+    return Server(config)

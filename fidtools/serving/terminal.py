@@ -15,10 +15,7 @@ from fidtools.serving.worker import Found
 
 CONTEXT_LINES = 4
 JOINERS = "\u200c\u200d"  # of scripts and emoji: they change how letters look, and nothing else
-BAR_CELLS = 10
 COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
-TOP = 0.95
-"""The share of the text's attention that is below the brightest shade."""
 
 
 def print_found(found: Found, *, full: bool = False, console: Console | None = None) -> None:
@@ -35,7 +32,8 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
     tokens = reading.attention.tokens if reading and reading.attention else []
     brightest = max((token.share for passage in tokens for token in passage), default=0.0)
     for number, passage in enumerate(question.ctxs or []):
-        out.print(_head(found, number, passage, highlighter))
+        out.print(_head(number, passage, highlighter))
+        out.print(_facts(found, number, passage))
         parts = highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ())
         lines = _styled(parts, brightest).wrap(out, max(20, out.width - 4))
         for line in lines if full else _around_marks(lines):
@@ -54,20 +52,21 @@ def _visible(character: str) -> str:
     return " " if character in "\n\r\t\v\f\u2028\u2029\x85" or character.isspace() else repr(character)[1:-1]
 
 
-def _head(found: Found, number: int, passage: Passage, highlighter: Highlighter) -> Text:
-    """Rank, title, scores, and the reader's attention."""
+def _head(number: int, passage: Passage, highlighter: Highlighter) -> Text:
     title = _styled(highlighter.parts(passage.title or passage.id or ""), 0.0)
     title.stylize("bold")
-    scores = ", ".join(f"{printable(name)} {value:.4g}" for name, value in _scores(passage).items())
-    head = Text(f"{number + 1:>3} ") + title + Text(f"  {scores}", style="dim")
-    if found.reading is None:
-        return head
-    if found.reading.contained_in(passage):
-        head += Text("  has the answer", style="green")
-    share = found.reading.share(number)
-    if share is not None:
-        head += Text(f"  {'█' * round(share * BAR_CELLS):<1} {share:.0%} of the attention", style="yellow")
-    return head
+    return Text(f"{number + 1:>3} ", style="dim") + title
+
+
+def _facts(found: Found, number: int, passage: Passage) -> Text:
+    """The scores, and what the reader made of the passage."""
+    facts = [Text(f"{printable(name)} {value:.4g}", style="dim") for name, value in _scores(passage).items()]
+    if found.reading is not None:
+        if found.reading.contained_in(passage):
+            facts.append(Text("has the answer", style="green"))
+        share = found.reading.share(number)
+        facts.append(Text("not read" if share is None else f"{share:.0%} of the attention", style="yellow"))
+    return Text("    ") + Text(" · ", style="dim").join(facts)
 
 
 def _scores(passage: Passage) -> dict[str, float]:

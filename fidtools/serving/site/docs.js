@@ -31,11 +31,16 @@ function described(path, method, about) {
   const body = about.requestBody?.content["application/json"];
   if (!body) return section;
   const sent = `curl ${location.origin}${path} -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body.example)}'`;
-  const errors = Object.entries(about.responses).filter(([status]) => status !== "200");
   section.append(make("pre", { tabindex: "0" }, sent), make("h3", {}, "Request"), fields(body.schema), make("h3", {}, "Answer"),
-    fields(answerOf(about.responses["200"].content["application/json"].schema)), make("h3", {}, "Errors"),
-    make("table", {}, make("tbody", {}, ...errors.map(([status, { description }]) => make("tr", {}, make("th", { scope: "row" }, status), make("td", {}, description))))));
+    fields(answerOf(about.responses["200"].content["application/json"].schema)));
   return section;
+}
+
+// The errors are the same everywhere.
+function errors(api) {
+  const responses = Object.entries(api.paths["/retrieve"].post.responses).filter(([status]) => status !== "200");
+  const rows = responses.map(([status, { description }]) => make("tr", {}, make("th", { scope: "row" }, status), make("td", {}, description)));
+  return make("section", {}, make("h2", {}, "Errors"), make("p", {}, "The body is {\"error\": …, \"field\": …}."), make("table", {}, make("tbody", {}, ...rows)));
 }
 
 // What is inside of {"result": [[…]]} says more than its shell.
@@ -48,6 +53,6 @@ function answerOf(schema) {
 
 request("openapi.json").then((api) => {
   const operations = Object.entries(api.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, about]) => described(path, method, about)));
-  document.querySelector("main").append(...operations);
+  document.querySelector("main").append(...operations, errors(api));
   document.body.dataset.ready = "";
 });

@@ -55,7 +55,7 @@ function showAnswer(found, heat) {
   at("probability-text").textContent = `probability ${found.probability.toFixed(2)}`;
   const places = found.passages.flatMap((passage, place) => (passage.has_answer ? [place + 1] : []));
   const links = places.flatMap((place, number) => [number ? ", " : "", make("a", { href: `#passage-${place}` }, `${place}`)]);
-  at("sources").replaceChildren(...(places.length ? [places.length > 1 ? "Stands in passages " : "Stands in passage ", ...links] : ["Stands in none of the passages"]));
+  at("sources").replaceChildren(...(places.length ? [places.length > 1 ? "Found in passages " : "Found in passage ", ...links] : ["Found in none of the passages"]));
   document.querySelector(".heat-switch").hidden = !heat;
   at("answer").hidden = false;
 }
@@ -76,7 +76,8 @@ function facts(passage) {
     const bar = make("span", { class: "share", weight: share ?? 0 }, make("i"));
     line.append(make("span", {}, share === null ? "not read" : bar, share === null ? "" : `${percent(share)} of the attention`));
   }
-  for (const [name, value] of Object.entries(passage.scores)) line.append(make("span", {}, `${name} ${Number(value.toPrecision(4))}`));
+  const first = (value) => Number(value === passage.score);
+  for (const [name, value] of Object.entries(passage.scores).sort((one, other) => first(other[1]) - first(one[1]))) line.append(make("span", {}, `${name} ${Number(value.toPrecision(4))}`));
   line.append(make("span", {}, passage.id));
   return line;
 }
