@@ -29,7 +29,7 @@ _OPTIONS = (
         show_default=True,
         help="As in bm25.",
     ),
-    click.option("--bm25-index", type=click.Path(), help="Folder of BM25's index.  [default: <passages>.bm25-<engine>]"),
+    click.option("--bm25-index", type=click.Path(), help="Folder of the BM25 index.  [default: as in bm25]"),
     click.option(
         "--retriever",
         type=click.Path(),

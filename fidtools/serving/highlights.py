@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from fidtools.metrics.answer_match import TOKEN, tokens
-from fidtools.serving.question_reader import TokenShare
+from fidtools.serving.readings import TokenShare
 
 Mark = Literal["", "word", "answer"]
 STOP_WORDS = frozenset(
@@ -31,7 +32,7 @@ class Highlighter:
     """Finds the words of a question, and of an answer, in texts."""
 
     def __init__(self, question: str, answer: str | None = None) -> None:
-        wanted = {token for token in tokens(question) if token.isalnum() and token not in STOP_WORDS}
+        wanted = {token for token in tokens(question) if token not in STOP_WORDS}
         self._words = frozenset(stem for word in wanted for stem in stems(word))
         self._answer = tokens(answer) if answer else []
 
@@ -63,7 +64,7 @@ class Highlighter:
 @functools.lru_cache(65536)
 def stems(word: str) -> Collection[str]:
     """The stems of a word, by BM25's English analyzer."""
-    return frozenset(_analyzer().analyze(word))
+    return frozenset(_analyzer().analyze(unicodedata.normalize("NFC", word)))
 
 
 @functools.cache

@@ -103,6 +103,4 @@ def _post(summary: str, body: Schema, answer: Schema, example: Schema) -> Schema
     content = {"application/json": {"schema": body, "example": example}}
     error = _object(error=STRING, field=STRING)
     responses = {"200": _content(answer)} | {status: _content(error, text) for status, text in ERRORS.items()}
-    return {
-        "post": {"summary": summary, "requestBody": {"required": True, "content": content}, "responses": responses}
-    }
+    return {"post": {"summary": summary, "requestBody": {"required": True, "content": content}, "responses": responses}}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fidtools.compute.device import Compute
 from fidtools.compute.precision import Precision
-from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus, open_passages
 from fidtools.errors import UsageError
-from fidtools.reader.model import load_inference_reader
-from fidtools.serving.question_reader import QuestionReader
-from fidtools.serving.searchers import BM25Searcher, DenseSearcher, FusedSearcher, Searcher
+from fidtools.serving.searchers import BM25Searcher, FusedSearcher, Searcher
 from fidtools.sparse.engine import BM25Settings
+
+if TYPE_CHECKING:
+    from fidtools.serving.question_reader import QuestionReader
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,6 @@ def open_searcher(sources: Sources) -> Searcher:
 
     Raises MismatchError for embeddings or an index of another corpus or retriever, and what opening each part raises.
     """
-    if ranks().world > 1:
-        raise UsageError("questions are answered by a single process", hint="run it without torchrun")
     corpus = open_passages(sources.passages)
     searchers: list[Searcher] = []
     if sources.bm25 is not None:
@@ -58,8 +55,11 @@ def _bm25(settings: BM25Settings, corpus: Corpus, folder: str | None) -> Searche
 
 
 def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
+    from fidtools.compute.device import Compute
     from fidtools.retriever.encoding import load_retriever
+    from fidtools.serving.dense_searcher import DenseSearcher
 
+    _refuse_ranks()
     changes: dict[str, Any] = {} if sources.pooling is None else {"pooling": sources.pooling}
     model = load_retriever(retriever, compute=Compute.choose(sources.precision), **changes)
     if sources.embeddings is not None:
@@ -79,4 +79,16 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
 
 def open_reader(name: str, precision: Precision, token_budget: int, n_context: int | None) -> QuestionReader:
     """A reader that answers and shows its attention; `n_context` replaces its own number of passages."""
+    from fidtools.compute.device import Compute
+    from fidtools.reader.model import load_inference_reader
+    from fidtools.serving.question_reader import QuestionReader
+
+    _refuse_ranks()
     return QuestionReader(load_inference_reader(name, token_budget, Compute.choose(precision), n_context=n_context))
+
+
+def _refuse_ranks() -> None:
+    from fidtools.compute.ranks import ranks
+
+    if ranks().world > 1:
+        raise UsageError("questions are answered by a single process", hint="run it without torchrun")

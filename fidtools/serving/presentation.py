@@ -1,4 +1,4 @@
-"""Found questions as JSON: documents in Search-R1's form, readings for programs, and what the page and terminal show."""
+"""Found questions as JSON: documents in Search-R1's form, readings for programs, and marked pieces for the page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answered(found: Found) -> dict[str, Any]:
 
 def shown(found: Found) -> dict[str, Any]:
     """A question with its passages in marked pieces [text, mark, share of the attention], as the page shows it."""
-    answer = None if found.reading is None else found.reading.answer.text
+    answer = None if found.reading is None else found.reading.answer
     highlighter = Highlighter(found.question.question, answer)
     attention = found.reading.attention if found.reading else None
     tokens = attention.tokens if attention else []
@@ -61,11 +61,11 @@ def shown(found: Found) -> dict[str, Any]:
 def as_line(found: Found) -> dict[str, Any]:
     """A question as the commands `retrieve` and `read` write it, with what `search` knows of each passage besides."""
     if found.reading is not None:
-        found.question.prediction = found.reading.answer.text
+        found.question.prediction = found.reading.answer
         for number, passage in enumerate(found.question.ctxs or []):
             passage.extra |= _evidence(found, number)
     line = found.question.to_json()
-    return line if found.reading is None else line | {"log_probability": found.reading.answer.log_probability}
+    return line if found.reading is None else line | {"log_probability": found.reading.log_probability}
 
 
 def _pieces(parts: Sequence[Part]) -> list[list[Any]]:
@@ -75,11 +75,10 @@ def _pieces(parts: Sequence[Part]) -> list[list[Any]]:
 def _answer(found: Found) -> dict[str, Any]:
     if found.reading is None:
         return {}
-    answer = found.reading.answer
     return {
-        "answer": answer.text,
+        "answer": found.reading.answer,
         "probability": round(found.reading.probability, SHARE_DIGITS),
-        "log_probability": answer.log_probability,
+        "log_probability": found.reading.log_probability,
     }
 
 

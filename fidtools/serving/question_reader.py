@@ -1,65 +1,17 @@
-"""A reader's answers with its attention: on every passage, and on every token of a passage's text."""
+"""A reader that answers with its attention: on every passage, and on every token of a passage's text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import exp
 
 import torch
 
-from fidtools.data.records import Passage, Question
-from fidtools.metrics.answer_match import has_answer
-from fidtools.reader.decoding import Answer, GenerationSettings, answer_fused
+from fidtools.data.records import Question
+from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
 from fidtools.reader.token_attention import first_step_attention, text_spans
-
-SHARE_DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class TokenShare:
-    """A token's place in a passage's text, in characters, and its share of the attention."""
-
-    start: int
-    stop: int
-    share: float
-
-
-@dataclass(frozen=True)
-class Attention:
-    """The attention at the first token of an answer, softmaxed over all tokens read, mean over layers and heads.
-
-    `shares` are of the passages that were read; they add up to 1. `tokens` are those in each passage's text, without
-    the question and the title; empty where the tokenizer cannot tell.
-    """
-
-    shares: list[float]
-    tokens: list[list[TokenShare]]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The answer to a question. `attention` is None for a model whose cross-attention cannot be recorded."""
-
-    answer: Answer
-    attention: Attention | None
-
-    @property
-    def probability(self) -> float:
-        """The probability of the answer."""
-        return exp(self.answer.log_probability)
-
-    def contained_in(self, passage: Passage) -> bool:
-        """Whether the passage's text contains the answer (DPR's answer match)."""
-        return has_answer([self.answer.text], passage.text)
-
-    def share(self, number: int) -> float | None:
-        """The share of the attention on a passage, by its place in the list; None if unknown or not read."""
-        if self.attention is None or number >= len(self.attention.shares):
-            return None
-        return round(self.attention.shares[number], SHARE_DECIMALS)
+from fidtools.serving.readings import Attention, Reading, TokenShare
 
 
 class QuestionReader:
@@ -81,13 +33,11 @@ class QuestionReader:
         fused = reader.fusion.fuse(tokens)
         answers = answer_fused(reader, fused, GenerationSettings(max_tokens=reader.settings.answer_maxlength))
         return [
-            Reading(best, self._attention(question, own, encodings))
+            Reading(best.text, best.log_probability, self._attention(question, own, encodings))
             for (best, *_), question, own, encodings in zip(answers, questions, tokens, fused, strict=True)
         ]
 
-    def _attention(
-        self, question: Question, tokens: Sequence[Sequence[int]], fused: torch.Tensor
-    ) -> Attention | None:
+    def _attention(self, question: Question, tokens: Sequence[Sequence[int]], fused: torch.Tensor) -> Attention | None:
         if self._reader.fusion.recorder.problem is not None:
             return None
         if not question.ctxs:

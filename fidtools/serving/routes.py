@@ -92,7 +92,9 @@ class Handlers:
         """What the page shows for one question."""
         asked = parse_page_question(await _json_body(request, self._limits), self._limits, PAGE_K)
         started = time.perf_counter()
-        (found,) = await self._answer(request, [asked.question], asked.k, asked.read and self._worker.reader is not None)
+        (found,) = await self._answer(
+            request, [asked.question], asked.k, asked.read and self._worker.reader is not None
+        )
         result = await run_in_threadpool(shown, found)  # it takes a while for long passages
         return _json(result | {"seconds": round(time.perf_counter() - started, 4)})
 

@@ -1,4 +1,4 @@
-"""Passages for the questions of several requests at once: by BM25, by a retriever, or by both fused.
+"""Passages for the questions of several requests at once: by BM25, or fused with a retriever's. Without torch.
 
 Requests share one search, but each gets what the command gets for its questions alone. Scores of BM25 and of exact
 search depend on the question's own text or vector only. A vector's last digits may depend on the texts that are encoded
@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-import numpy as np
-
 from fidtools.data.corpus import Corpus
 from fidtools.data.records import Question
-from fidtools.search.backends import SearchIndex
 from fidtools.search.rank_fusion import fuse_rankings
-from fidtools.search.retrieval import Encode, retrieve
 from fidtools.sparse.engine import Engine
 from fidtools.sparse.ranking import rank
-from fidtools.typing import Array
 
 FUSION_DEPTH = 100
 """Passages of each list that are fused, the default of -k."""
@@ -64,36 +59,7 @@ class BM25Searcher:
 
     def rank(self, lookups: Sequence[Lookup]) -> list[list[Question]]:
         """See `Searcher`."""
-        return _together(lookups, lambda questions, k: rank(questions, self._engine, self.corpus, k))
-
-
-class DenseSearcher:
-    """A retriever's vectors. With `together`, requests share a search: only if its results do not depend on that."""
-
-    name = "dense"
-
-    def __init__(self, encode: Encode, index: SearchIndex, *, together: bool) -> None:
-        self._encode, self._index, self._search_together = encode, index, together
-        self.corpus = index.passages
-
-    def depth(self, k: int) -> int:
-        """See `Searcher`."""
-        return k
-
-    def rank(self, lookups: Sequence[Lookup]) -> list[list[Question]]:
-        """See `Searcher`."""
-        if self._search_together:
-            return self._ranked(lookups)
-        return [found for lookup in lookups for found in self._ranked([lookup])]
-
-    def _ranked(self, lookups: Sequence[Lookup]) -> list[list[Question]]:
-        sizes = [len(lookup.queries) for lookup in lookups]
-
-        def encode(texts: Sequence[str]) -> Array:
-            rest = iter(texts)
-            return np.concatenate([self._encode(list(islice(rest, size))) for size in sizes])
-
-        return _together(lookups, lambda questions, k: retrieve(questions, encode, self._index, k))
+        return rank_together(lookups, lambda questions, k: rank(questions, self._engine, self.corpus, k))
 
 
 class FusedSearcher:
@@ -117,7 +83,7 @@ class FusedSearcher:
         ]
 
 
-def _together(
+def rank_together(
     lookups: Sequence[Lookup], ranking: Callable[[list[Question], int], Iterable[Question]]
 ) -> list[list[Question]]:
     """Rank the questions of all requests at the greatest `k`, and cut each request's lists to its own."""

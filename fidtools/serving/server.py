@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -57,7 +58,9 @@ def listen_on(host: str, port: int) -> socket.socket:
         raise FidtoolsError(f"no such host: {host}", hint="--host 127.0.0.1 is this machine alone") from error
     except OSError as error:
         hint = "choose another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else None
-        raise FidtoolsError(f"cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
+        raise FidtoolsError(
+            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}", hint=hint
+        ) from error
 
 
 def address_of(listener: socket.socket) -> str:
@@ -72,7 +75,8 @@ def warn_of_exposure(host: str, token: str | None) -> None:
         return
     if token is None:
         log.warning(
-            "warning: everyone who reaches %s can ask questions and read the passages; --token asks for a password", host
+            "warning: everyone who reaches %s can ask questions and read the passages; --token asks for a password",
+            host,
         )
     else:
         log.warning("warning: the token and all texts are sent without encryption; use a proxy with TLS for %s", host)

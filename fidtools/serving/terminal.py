@@ -14,6 +14,7 @@ from fidtools.serving.highlights import Highlighter, Part
 from fidtools.serving.worker import Found
 
 CONTEXT_LINES = 4
+MARGIN = 8  # indentation, and room for dots
 JOINERS = "\u200c\u200d"  # of scripts and emoji: they change how letters look, and nothing else
 COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
 
@@ -22,9 +23,9 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
     """Print a question's answer and passages; `full` shows whole passages, else the lines around the marked words."""
     out = console or Console(highlight=False, markup=False, emoji=False)
     question, reading = found.question, found.reading
-    highlighter = Highlighter(question.question, reading.answer.text if reading else None)
+    highlighter = Highlighter(question.question, reading.answer if reading else None)
     if reading is not None:
-        answer = Text(printable(reading.answer.text) or "(no answer)", style="bold")
+        answer = Text(printable(reading.answer) or "(no answer)", style="bold")
         out.print(Text("Answer: ") + answer + Text(f"  (probability {reading.probability:.2f})", style="dim"))
         out.print()
     if not question.ctxs:
@@ -35,7 +36,7 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
         out.print(_head(number, passage, highlighter))
         out.print(_facts(found, number, passage))
         parts = highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ())
-        lines = _styled(parts, brightest).wrap(out, max(20, out.width - 4))
+        lines = _styled(parts, brightest).wrap(out, max(20, out.width - MARGIN))
         for line in lines if full else _around_marks(lines):
             out.print(Text("    ") + line, no_wrap=True, crop=False)
         out.print()

@@ -9,12 +9,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from typing import TYPE_CHECKING
 
 from fidtools.data.records import Question
 from fidtools.errors import FidtoolsError
 from fidtools.serving.limits import Limits
-from fidtools.serving.question_reader import QuestionReader, Reading
+from fidtools.serving.readings import Reading
 from fidtools.serving.searchers import Lookup, Searcher
+
+if TYPE_CHECKING:
+    from fidtools.serving.question_reader import QuestionReader
 
 
 class BusyError(FidtoolsError):
