@@ -62,8 +62,7 @@ def parse_queries(body: dict[str, Any], limits: Limits, default_k: int, passages
     if len(queries) > limits.queries:
         message = f"at most {limits.queries} questions per request (got {len(queries)})"
         raise RequestError(TOO_LARGE, message, "queries")
-    for number, query in enumerate(queries):
-        _check_question(query, f"queries[{number}]", limits)
+    queries = [_question(query, f"queries[{number}]", limits) for number, query in enumerate(queries)]
     k = _k(body, limits, default_k)
     if len(queries) * k > passages:
         message = f"{len(queries)} questions × {k} passages exceed {passages} passages per request"
@@ -73,19 +72,19 @@ def parse_queries(body: dict[str, Any], limits: Limits, default_k: int, passages
 
 def parse_page_question(body: dict[str, Any], limits: Limits, default_k: int) -> PageQuestion:
     """The question of the page. Raises RequestError."""
-    question = body.get("question")
-    _check_question(question, "question", limits)
+    question = _question(body.get("question"), "question", limits)
     if not question.strip():
         raise _wrong("question", "a question", question)
     return PageQuestion(question, _k(body, limits, default_k), _flag(body, "read", True))
 
 
-def _check_question(value: Any, field: str, limits: Limits) -> None:
+def _question(value: Any, field: str, limits: Limits) -> str:
     if not isinstance(value, str):
         raise _wrong(field, "a string", value)
     if len(value) > limits.characters:
         message = f"at most {limits.characters} characters per question (got {len(value)})"
         raise RequestError(TOO_LARGE, message, field)
+    return value
 
 
 def _k(body: dict[str, Any], limits: Limits, default: int) -> int:

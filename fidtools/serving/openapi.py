@@ -8,8 +8,10 @@ import fidtools
 from fidtools.serving.limits import Limits
 
 Schema = dict[str, Any]
-STRING, NUMBER, FLAG = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
-DOCUMENT = {
+STRING: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+FLAG: Schema = {"type": "boolean"}
+DOCUMENT: Schema = {
     "type": "object",
     "properties": {
         "id": STRING,
@@ -18,14 +20,17 @@ DOCUMENT = {
         "contents": STRING | {"description": "The title in quotes, a line break, and the text."},
     },
 }
-SHARE = {"type": ["number", "null"], "description": "Share of the reader's attention; null if not read."}
-EVIDENCE = {"has_answer": FLAG | {"description": "Whether the text contains the answer."}, "attention_share": SHARE}
-ANSWER = {
+SHARE: Schema = {"type": ["number", "null"], "description": "Share of the reader's attention; null if not read."}
+EVIDENCE: dict[str, Schema] = {
+    "has_answer": FLAG | {"description": "Whether the text contains the answer."},
+    "attention_share": SHARE,
+}
+ANSWER: dict[str, Schema] = {
     "answer": STRING,
     "probability": NUMBER,
     "log_probability": NUMBER | {"description": "Its natural logarithm."},
 }
-SCORES = {"type": "object", "additionalProperties": NUMBER}
+SCORES: Schema = {"type": "object", "additionalProperties": NUMBER}
 ERRORS = {
     "400": "Malformed JSON.",
     "401": "The token is missing or wrong.",
@@ -45,27 +50,28 @@ def describe(limits: Limits, retrieve_k: int, page_k: int) -> Schema:
     read = {"queries": queries, "topk": _topk(limits, None)}
     question = STRING | {"maxLength": limits.characters}
     search = {"question": question, "topk": _topk(limits, page_k), "read": FLAG | {"default": True}}
-    scored = _object(document=DOCUMENT, score=NUMBER)
-    answered = _object(**ANSWER, passages=_array(_object(document=DOCUMENT, score=NUMBER, scores=SCORES, **EVIDENCE)))
+    scored = _object({"document": DOCUMENT, "score": NUMBER})
+    evidence = _object({"document": DOCUMENT, "score": NUMBER, "scores": SCORES} | EVIDENCE)
+    answered = _object(ANSWER | {"passages": _array(evidence)})
     return {
         "openapi": "3.1.0",
         "info": {"title": "fidtools serve", "version": fidtools.__version__},
         "paths": {
             "/retrieve": _post(
                 "Passages for questions, in the form of Search-R1's retrieval server.",
-                _object(["queries"], **retrieve),
-                _object(result=_array(_array({"anyOf": [scored, DOCUMENT]}))),
+                _object(retrieve, ["queries"]),
+                _object({"result": _array(_array({"anyOf": [scored, DOCUMENT]}))}),
                 {"queries": ["where was Ada born?"], "topk": 3, "return_scores": True},
             ),
             "/read": _post(
                 "Answers of the reader, with the passages that it read.",
-                _object(["queries"], **read),
-                _object(result=_array(answered)),
+                _object(read, ["queries"]),
+                _object({"result": _array(answered)}),
                 {"queries": ["where was Ada born?"], "topk": 10},
             ),
             "/search": _post(
                 "What the page shows: a question's passages in pieces [text, mark, share of the attention].",
-                _object(["question"], **search),
+                _object(search, ["question"]),
                 _shown(),
                 {"question": "where was Ada born?", "topk": 10, "read": True},
             ),
@@ -83,15 +89,16 @@ def _topk(limits: Limits, default: int | None) -> Schema:
 
 def _shown() -> Schema:
     part = {"type": "array", "prefixItems": [STRING, {"enum": ["", "word", "answer"]}, SHARE]}
-    passage = _object(id=STRING, score=NUMBER, scores=SCORES, title=_array(part), text=_array(part), **EVIDENCE)
-    return _object(question=STRING, **ANSWER, passages=_array(passage), seconds=NUMBER)
+    texts = {"title": _array(part), "text": _array(part)}
+    passage = _object({"id": STRING, "score": NUMBER, "scores": SCORES} | texts | EVIDENCE)
+    return _object({"question": STRING} | ANSWER | {"passages": _array(passage), "seconds": NUMBER})
 
 
 def _array(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _object(required: list[str] | None = None, **properties: Schema) -> Schema:
+def _object(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
@@ -101,6 +108,6 @@ def _content(schema: Schema, description: str = "OK") -> Schema:
 
 def _post(summary: str, body: Schema, answer: Schema, example: Schema) -> Schema:
     content = {"application/json": {"schema": body, "example": example}}
-    error = _object(error=STRING, field=STRING)
+    error = _object({"error": STRING, "field": STRING})
     responses = {"200": _content(answer)} | {status: _content(error, text) for status, text in ERRORS.items()}
     return {"post": {"summary": summary, "requestBody": {"required": True, "content": content}, "responses": responses}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ DRAIN_FACTOR = 64
 class Policy:
     """Who may ask, and how much."""
 
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     hosts: Collection[str] | None = None
     token: str | None = None
 
@@ -126,13 +126,14 @@ class Handlers:
             work = self._worker.submit(queries, k, read)
         except BusyError as error:
             raise RequestError(429, str(error.message)) from error
-        result = asyncio.wrap_future(work.future)
-        gone = asyncio.ensure_future(_disconnected(request))
+        result: asyncio.Future[Any] = asyncio.wrap_future(work.future)
+        gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([result, gone], return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
                 raise ClientDisconnect
-            return result.result()
+            found: list[Found] = result.result()
+            return found
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception as error:

@@ -75,7 +75,7 @@ def warn_of_exposure(host: str, token: str | None) -> None:
         return
     if token is None:
         log.warning(
-            "warning: everyone who reaches %s can ask questions and read the passages; --token asks for a password",
+            "warning: everyone who reaches %s can ask questions and read the passages; give a --token",
             host,
         )
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.style import Style
@@ -36,7 +35,7 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
         out.print(_head(number, passage, highlighter))
         out.print(_facts(found, number, passage))
         parts = highlighter.parts(passage.text, tokens[number] if number < len(tokens) else ())
-        lines = _styled(parts, brightest).wrap(out, max(20, out.width - MARGIN))
+        lines = list(_styled(parts, brightest).wrap(out, max(20, out.width - MARGIN)))
         for line in lines if full else _around_marks(lines):
             out.print(Text("    ") + line, no_wrap=True, crop=False)
         out.print()
@@ -94,11 +93,11 @@ def _style(part: Part, brightest: float) -> Style:
     return style + Style(color="white", bgcolor=f"rgb({red},{green},{blue})")
 
 
-def _around_marks(lines: Sequence[Any]) -> list[Text]:
+def _around_marks(lines: Sequence[Text]) -> list[Text]:
     """At most `CONTEXT_LINES` consecutive lines, those with the most marks; the first ones if there is none."""
     if len(lines) <= CONTEXT_LINES:
         return list(lines)
-    marks = [sum(bool(span.style.underline or span.style.reverse) for span in line.spans) for line in lines]
+    marks = [sum(_is_marked(span.style) for span in line.spans) for line in lines]
     starts = range(len(lines) - CONTEXT_LINES + 1)
     best = max(starts, key=lambda start: sum(marks[start : start + CONTEXT_LINES]))
     shown = [line.copy() for line in lines[best : best + CONTEXT_LINES]]
@@ -108,3 +107,7 @@ def _around_marks(lines: Sequence[Any]) -> list[Text]:
         shown[-1].rstrip()
         shown[-1].append(" …")
     return shown
+
+
+def _is_marked(style: str | Style) -> bool:
+    return isinstance(style, Style) and bool(style.underline or style.reverse)

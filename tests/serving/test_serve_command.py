@@ -41,11 +41,15 @@ def serving(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
         process.communicate()
 
 
+def health(url: str) -> dict:
+    with urllib.request.urlopen(f"{url}/health") as response:
+        return orjson.loads(response.read())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number, world):
     with serving("--bm25", "-p", world.passages) as (process, url):
-        with urllib.request.urlopen(f"{url}/health") as response:
-            assert orjson.loads(response.read())["passages"] == 302
+        assert health(url)["passages"] == 302
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         assert (process.returncode, said) == (0, "stopped\n")
@@ -53,8 +57,7 @@ def test_a_signal_ends_it_cleanly(number, world):
 
 def test_the_token_may_come_from_the_environment(world):
     with serving("--bm25", "-p", world.passages, FIDTOOLS_TOKEN="secret") as (_, url):
-        with urllib.request.urlopen(f"{url}/health") as response:
-            assert orjson.loads(response.read()) == {"status": "ok", "token": True}
+        assert health(url) == {"status": "ok", "token": True}
 
 
 def refused(capsys, *arguments: str, code: int = 1) -> str:
