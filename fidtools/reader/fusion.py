@@ -7,16 +7,19 @@ any `transformers` encoder–decoder takes as `encoder_outputs`, in training and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.recorder import install_recorder
 
 IGNORE_INDEX = -100
@@ -87,13 +90,23 @@ class Fusion(nn.Module):
 
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
-        with self.compute.autocast():
+        with self.compute.autocast(), self._absorbing(queries=inputs.shape[1]) as absorbed:
+            if absorbed and self.recorder.layers is not None:
+                fused = [f.float() for f in fused]  # once, instead of in every layer
             return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
 
-    def generate(self, fused: Sequence[Tensor], **options: Any) -> Any:
+    def generate(self, fused: Sequence[Tensor], *, num_beams: int = 1, **options: Any) -> Any:
         """What `transformers`' generate returns for each question's fused encodings; `options` are its arguments."""
-        with self.compute.autocast():
-            return self.model.generate(**fused_inputs(fused), decoder_start_token_id=self.start, **options)
+        with self.compute.autocast(), self._absorbing(beams=num_beams) as absorbed:
+            cache = EncoderDecoderCache(DynamicCache(), EncodingsCache() if absorbed else DynamicCache())
+            inputs = fused_inputs(fused) | {"decoder_start_token_id": self.start, "past_key_values": cache}
+            return self.model.generate(**inputs, num_beams=num_beams, **options)
+
+    def _absorbing(self, **sizes: int) -> AbstractContextManager[bool]:
+        """Absorb the weights of keys and values, except in training, where dropped weights do not add up to 1."""
+        if torch.is_grad_enabled() or self.training:
+            return nullcontext(False)
+        return self.recorder.absorbing(**sizes)
 
     def forward(self, batch: Batch) -> Tensor:
         """The summed cross-entropy of every target token of a batch, a scalar in float32."""
