@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from fidtools.console import console as new_console
 from fidtools.data.records import Passage
+from fidtools.errors import printable
 from fidtools.serving.highlights import Highlighter, Part
 from fidtools.serving.worker import Found
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CONTEXT_LINES = 4
 MARGIN = 8  # indentation, and room for dots
@@ -20,11 +25,11 @@ COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
 
 def print_found(found: Found, *, full: bool = False, console: Console | None = None) -> None:
     """Print a question's answer and passages; `full` shows whole passages, else the lines around the marked words."""
-    out = console or Console(highlight=False, markup=False, emoji=False)
+    out = console or new_console()
     question, reading = found.question, found.reading
     highlighter = Highlighter(question.question, reading.answer if reading else None)
     if reading is not None:
-        answer = Text(printable(reading.answer) or "(no answer)", style="bold")
+        answer = Text(one_line(reading.answer) or "(no answer)", style="bold")
         out.print(Text("Answer: ") + answer + Text(f"  (probability {reading.probability:.2f})", style="dim"))
         out.print()
     if not question.ctxs:
@@ -41,15 +46,9 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
         out.print()
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """The text in one line, with control characters shown instead of obeyed: "\\x1b[2J" clears no screen."""
-    return "".join(
-        character if character.isprintable() or character in JOINERS else _visible(character) for character in text
-    )
-
-
-def _visible(character: str) -> str:
-    return " " if character in "\n\r\t\v\f\u2028\u2029\x85" or character.isspace() else repr(character)[1:-1]
+    return printable("".join(" " if character.isspace() else character for character in text), keep=JOINERS)
 
 
 def _head(number: int, passage: Passage, highlighter: Highlighter) -> Text:
@@ -60,7 +59,7 @@ def _head(number: int, passage: Passage, highlighter: Highlighter) -> Text:
 
 def _facts(found: Found, number: int, passage: Passage) -> Text:
     """The scores, and what the reader made of the passage."""
-    facts = [Text(f"{printable(name)} {value:.4g}", style="dim") for name, value in _scores(passage).items()]
+    facts = [Text(f"{one_line(name)} {value:.4g}", style="dim") for name, value in _scores(passage).items()]
     if found.reading is not None:
         if found.reading.contained_in(passage):
             facts.append(Text("has the answer", style="green"))
@@ -78,7 +77,7 @@ def _scores(passage: Passage) -> dict[str, float]:
 def _styled(parts: Iterable[Part], brightest: float) -> Text:
     text = Text()
     for part in parts:
-        text.append(printable(part.text), _style(part, brightest))
+        text.append(one_line(part.text), _style(part, brightest))
     return text
 
 

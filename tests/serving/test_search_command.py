@@ -12,7 +12,7 @@ from rich.console import Console
 from fidtools import cli
 from fidtools.data.records import Passage, Question
 from fidtools.serving.readings import Attention, Reading, TokenShare
-from fidtools.serving.terminal import print_found, printable
+from fidtools.serving.terminal import one_line, print_found
 from fidtools.serving.worker import Found
 from tests.serving.conftest import ESCAPES, READER
 
@@ -103,7 +103,7 @@ def test_long_passages_are_cut_to_the_lines_with_the_words():
     ],
 )
 def test_nothing_unprintable_is_printed(text, expected):
-    assert printable(text) == expected
+    assert one_line(text) == expected
 
 
 def test_markup_in_data_is_text():

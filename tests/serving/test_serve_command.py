@@ -76,24 +76,26 @@ def test_embeddings_of_other_passages_or_another_retriever_are_refused(world, ca
     assert "encoder" in refused(capsys, *arguments, "--port", "0")
 
 
-def test_a_port_in_use_is_refused_before_anything_is_loaded(capsys):
+def test_a_port_in_use_is_refused(world, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        message = refused(capsys, "--bm25", "-p", "missing.jsonl", "--port", port)
+        message = refused(capsys, "--bm25", "-p", world.passages, "--port", port)
     assert message == (
         f"fidtools: cannot listen on 127.0.0.1 port {port}: address already in use\n  choose another --port\n"
     )
 
 
-def test_an_unknown_host_and_an_empty_token(capsys):
-    assert "no such host: nowhere.invalid" in refused(capsys, "--bm25", "-p", "x", "--host", "nowhere.invalid")
-    assert "the token is empty" in refused(capsys, "--bm25", "-p", "x", "--token", "", code=2)
+def test_an_unknown_host_and_an_empty_token(world, capsys):
+    assert "no such host: nowhere.invalid" in refused(
+        capsys, "--bm25", "-p", world.passages, "--host", "nowhere.invalid"
+    )
+    assert "the token is empty" in refused(capsys, "--bm25", "-p", world.passages, "--token", "", code=2)
 
 
-def test_what_to_install(capsys, monkeypatch):
+def test_what_to_install(world, capsys, monkeypatch):
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "uvicorn" else find(name, *rest))
-    assert refused(capsys, "--bm25", "-p", "x") == (
+    assert refused(capsys, "--bm25", "-p", world.passages) == (
         "fidtools: `fidtools serve` needs an optional package\n  pip install 'fidtools[serve]'\n"
     )
 

@@ -115,7 +115,7 @@ at("topk").addEventListener("change", () => at("question").value.trim() && at("a
 at("heat").addEventListener("change", () => at("passages").classList.toggle("heated", at("heat").checked));
 addEventListener("popstate", askFromAddress);
 addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.target.matches("input, select")) return;
+  if (event.key !== "/" || event.target.matches("input:not([type=checkbox]), select")) return;
   event.preventDefault();
   at("question").select();
 });
