@@ -98,6 +98,7 @@ def command(
     )
     ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
+    model.report_cuts(shared=True)
 
 
 def _exact_index(

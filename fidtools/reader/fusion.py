@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.compute.loading import max_positions
 from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.recorder import install_recorder
 
@@ -32,6 +33,7 @@ class Fusion(nn.Module):
     """An encoder–decoder that reads several passages at once, in the precision of `compute` (default: float32).
 
     `bias` is the cross-attention bias of old readers. `encode`, `decode` and `generate` are all that computes.
+    `max_input` and `max_output` are the most tokens that encoder and decoder have positions for; None: no limit.
     """
 
     def __init__(self, model: Any, bias: nn.Embedding | None = None, *, compute: Compute | None = None) -> None:
@@ -39,6 +41,8 @@ class Fusion(nn.Module):
         self.model, self.bias = model, bias
         self.compute = compute or Compute.float32()
         self.recorder = install_recorder(model, bias)
+        self.max_input = max_positions(model.get_encoder())
+        self.max_output = max_positions(model.get_decoder(), "decoder")
         self.token_budget = 16384
         self.checkpoint_encoder = False
 
@@ -72,7 +76,7 @@ class Fusion(nn.Module):
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self.max_input or 1 << 30)
         ids, mask = (t.to(self.device) for t in pad_sequences(passages, self.pad, width))  # (passages, width) each
         encoder = self.model.get_encoder()
         if self.checkpoint_encoder and self.training:
@@ -82,11 +86,6 @@ class Fusion(nn.Module):
         if torch.is_autocast_enabled(ids.device.type) and not torch.is_grad_enabled():
             states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
-
-    def _max_positions(self) -> int:
-        """The longest input that the encoder has positions for; T5 has no limit."""
-        config = self.model.get_encoder().config
-        return getattr(config, "max_position_embeddings", None) or 1 << 30
 
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""

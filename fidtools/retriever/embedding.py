@@ -115,6 +115,7 @@ def embed(
     """
     with _shared_writer(source, retriever, path, dtype, resume) as writer:
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
+    retriever.report_cuts(shared=True)
     log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
