@@ -26,7 +26,9 @@ PICTURES = [
 
 def start(run: Path, data: Path) -> tuple[subprocess.Popen[str], str]:
     """The server of the last iteration, and its address."""
-    last = max((folder for folder in run.glob("[0-9]*") if (folder / "passages.npy").exists()), key=lambda f: int(f.name))
+    last = max(
+        (folder for folder in run.glob("[0-9]*") if (folder / "passages.npy").exists()), key=lambda f: int(f.name)
+    )
     options = ["--bm25", "--retriever", last / "retriever", "--embeddings", last / "passages.npy"]
     command = [sys.executable, "-m", "fidtools", "serve", *options, "--reader", last / "reader", "--port", "0"]
     server = subprocess.Popen([*command, "-p", data / "passages.jsonl"], stderr=subprocess.PIPE, text=True)

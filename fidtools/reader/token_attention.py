@@ -10,7 +10,7 @@ from torch import Tensor
 from fidtools.data.records import Question
 from fidtools.reader.fusion import Fusion
 from fidtools.reader.model import Reader
-from fidtools.reader.prompt import input_texts, read_passages_of, token_spans
+from fidtools.reader.prompt import read_passages_of, token_spans
 
 Span = tuple[int, int]
 
@@ -36,7 +36,7 @@ def text_spans(reader: Reader, question: Question, tokens: Sequence[Sequence[int
     passages = read_passages_of(question, reader.settings.n_context)
     if not passages:
         return []
-    inputs = input_texts(question, passages, reader.settings)
+    inputs = reader.texts(question, passages)
     spans = token_spans(reader.tokenizer, inputs, reader.settings)
     if spans is None or [len(row) for row in spans] != [len(row) for row in tokens]:
         return [None] * len(passages)

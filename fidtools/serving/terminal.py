@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONTEXT_LINES = 4
 MARGIN = 8  # indentation, and room for dots
 JOINERS = "\u200c\u200d"  # of scripts and emoji: they change how letters look, and nothing else
+VISIBLE = 0.2  # of the brightest shade
 COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
 
 
@@ -30,7 +31,7 @@ def print_found(found: Found, *, full: bool = False, console: Console | None = N
     highlighter = Highlighter(question.question, reading.answer if reading else None)
     if reading is not None:
         answer = Text(one_line(reading.answer) or "(no answer)", style="bold")
-        out.print(Text("Answer: ") + answer + Text(f"  (probability {reading.probability:.2f})", style="dim"))
+        out.print(Text.assemble("Answer: ", answer, (f"  (probability {reading.probability:.2f})", "dim")))
         out.print()
     if not question.ctxs:
         out.print("No passage was found.")
@@ -54,7 +55,7 @@ def one_line(text: str) -> str:
 def _head(number: int, passage: Passage, highlighter: Highlighter) -> Text:
     title = _styled(highlighter.parts(passage.title or passage.id or ""), 0.0)
     title.stylize("bold")
-    return Text(f"{number + 1:>3} ", style="dim") + title
+    return Text.assemble((f"{number + 1:>3} ", "dim"), title)
 
 
 def _facts(found: Found, number: int, passage: Passage) -> Text:
@@ -65,7 +66,7 @@ def _facts(found: Found, number: int, passage: Passage) -> Text:
             facts.append(Text("has the answer", style="green"))
         share = found.reading.share(number)
         facts.append(Text("not read" if share is None else f"{share:.0%} of the attention", style="yellow"))
-    return Text("    ") + Text(" · ", style="dim").join(facts)
+    return Text("    ") + Text(" · ").join(facts)
 
 
 def _scores(passage: Passage) -> dict[str, float]:
@@ -83,13 +84,12 @@ def _styled(parts: Iterable[Part], brightest: float) -> Text:
 
 def _style(part: Part, brightest: float) -> Style:
     style = {"": Style(), "word": Style(underline=True), "answer": Style(bold=True, reverse=True)}[part.mark]
-    if not part.share or not brightest or part.mark == "answer":
-        return style
-    heat = (part.share / brightest) ** 0.5
-    if heat < 0.2:  # hardly visible
+    heat = (part.share / brightest) ** 0.5 if part.share and brightest else 0.0
+    if heat < VISIBLE:
         return style
     red, green, blue = (round(cold + heat * (hot - cold)) for cold, hot in zip(COLD, HOT, strict=True))
-    return style + Style(color="white", bgcolor=f"rgb({red},{green},{blue})")
+    shade = Style(color="white", bgcolor=f"rgb({red},{green},{blue})")
+    return (Style(bold=True, underline=True) if part.mark == "answer" else style) + shade
 
 
 def _around_marks(lines: Sequence[Text]) -> list[Text]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -117,6 +118,10 @@ class Served:
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
         self._thread.start()
         return self
+
+    def end(self) -> None:
+        """What a signal does."""
+        self._server.handle_exit(signal.SIGTERM, None)
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True

@@ -265,3 +265,15 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(served):
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
     assert "content-security-policy" in served.send("GET", "/", None, {"Host": "evil"}).headers
+
+
+def test_what_was_received_is_answered_before_the_end():
+    gate = Gate()
+    served = Served(Worker(gate, None, Limits()), Policy())
+    with served, ThreadPoolExecutor(1) as clients:
+        waiting = clients.submit(served.post, "/retrieve", queries=["a"])
+        assert gate.entered.wait(20)
+        served.end()
+        time.sleep(0.5)  # for the server to see it
+        gate.opened.set()
+        assert waiting.result().json == {"result": [[]]}

@@ -77,9 +77,10 @@ def test_the_answer_and_the_attention_without_colour():
 def test_attention_is_a_shade_where_there_is_colour():
     out = drawn(FOUND, force_terminal=True, color_system="truecolor")
     shades = {text: (int(r), int(g), int(b)) for r, g, b, text in re.findall(r"48;2;(\d+);(\d+);(\d+)m([^\x1b]+)", out)}
-    assert list(shades) == ["Ada", "from"]  # the answer is marked, and "came" has no attention
-    assert shades["Ada"][0] < shades["from"][0]
-    assert re.search(r"\x1b\[1;7m ?Borvik", out)
+    assert list(shades) == ["Ada", "from", "Borvik"]  # "came" has no attention
+    assert shades["Ada"][0] < shades["from"][0] < shades["Borvik"][0]
+    unread = Found(FOUND.question, Reading("Borvik", -0.5, None))
+    assert "\x1b[1;7mBorvik" in drawn(unread, force_terminal=True, color_system="truecolor")
 
 
 def test_long_passages_are_cut_to_the_lines_with_the_words():
