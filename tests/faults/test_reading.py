@@ -128,7 +128,7 @@ GOLD = {"object": {"p12": 1}, "floats": {"p12": 1.0, "p3": 0}, "id": "p12", "lis
 def test_every_command_reads_gold_alike(shape, tmp_path, capsys):
     file = tmp_path / "q.jsonl"
     scores = [{"scores": {"attention": float(n)}} for n in (1, 2)]
-    ctxs = [passage | more for passage, more in zip(CTXS, scores, strict=True)]
+    ctxs = [passage | more for passage, more in zip(RANKED["ctxs"], scores, strict=True)]
     write_lines(file, [RANKED | {"ctxs": ctxs, "gold": GOLD[shape]}])
     assert cli.run(["convert", str(file), "--to", "tevatron", "-q"]) == 0
     line = orjson.loads(capsys.readouterr().out)
