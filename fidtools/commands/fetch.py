@@ -7,17 +7,21 @@ from pathlib import Path
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.datasets.names import MODULES
 
 
 @click.command("fetch")
 @click.argument("dataset", type=click.Choice(list(MODULES)))
 @click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: data/DATASET]"
+    "-o",
+    "--output",
+    type=types.OutputFolder(Path, files=True),
+    help="Folder to write.  [default: data/DATASET]",
 )
 @click.option(
     "--downloads",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=types.Place(Path),
     help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
 @click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")
@@ -26,9 +30,9 @@ from fidtools.datasets.names import MODULES
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='JSON file with other addresses: {"NAME": {"url": …, "size": …, "sha256": …}}.',
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Number of parallel downloads.")
+@click.option("--jobs", type=types.Count(most=256), default=4, show_default=True, help="Number of parallel downloads.")
 @click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
-@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files.")
+@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files, over other files too.")
 @options.seed
 @options.verbosity
 def command(
@@ -68,10 +72,10 @@ def command(
         return
     if dataset == "toy":
         if not dry_run:
-            catalogue.write_toy(folder, seed)
+            catalogue.write_toy(folder, seed, force=force)
         return
     store = Downloads(downloads or folder.parent / "downloads", mirror=mirror, jobs=jobs)
     if dry_run:
         click.echo(catalogue.plan(dataset, folder, store, source_table(sources)), nl=False)
     else:
-        catalogue.fetch(dataset, folder, store, source_table(sources))
+        catalogue.fetch(dataset, folder, store, source_table(sources), force=force)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command("index")
-@click.argument("embeddings", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Index folder to write.")
+@click.argument("embeddings", type=types.EmbeddingsFile(Path))
+@click.option("-o", "--output", required=True, type=types.OutputFolder(Path), help="Index folder to write.")
 @click.option(
     "--type",
     "kind",
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 @click.option("--factory", metavar="TEXT", help="FAISS factory string, instead of --type.")
 @click.option("--parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: by --type]")
 @click.option(
-    "--verify", type=click.Path(path_type=Path), help="Embeddings of questions: report recall against exact search."
+    "--verify", type=types.EmbeddingsFile(Path), help="Embeddings of questions: report recall against exact search."
 )
 @options.top_k
 @click.option("--gpu", is_flag=True, help="Train and add on the first GPU (needs faiss-gpu).")
 @options.seed
+@options.force
 @options.verbosity
 def command(
     embeddings: Path,
@@ -44,6 +46,7 @@ def command(
     k: int,
     gpu: bool,
     seed: int,
+    force: bool,
 ) -> None:
     """Build a FAISS index of EMBEDDINGS (X.npy from `fidtools embed`) by inner product, for `retrieve --index`.
 
@@ -57,20 +60,20 @@ def command(
     """
     from dataclasses import replace
 
-    from fidtools.data.embeddings import read_embeddings, shards
+    from fidtools.data.embeddings import read_parts
     from fidtools.logs import log
     from fidtools.search.faiss_build import build_index
     from fidtools.search.faiss_index import load_faiss
     from fidtools.search.index_specs import IndexSpec, index_spec
 
     load_faiss()
-    parts = [read_embeddings(part) for part in shards(embeddings)]
+    parts = read_parts(embeddings)
     chosen = IndexSpec(factory) if factory else index_spec(kind, sum(part.rows for part in parts), parts[0].dim)
     if parameters is not None:
         chosen = replace(chosen, parameters=parameters)
     if output.suffix == ".npy":
         raise UsageError(f"--output must name a folder, not {output}")
-    meta = build_index(embeddings, output, chosen, questions=verify, k=k, gpu=gpu, seed=seed)
+    meta = build_index(embeddings, output, chosen, questions=verify, k=k, gpu=gpu, seed=seed, force=force)
     log.info("%s: %s, %.1f s, %.3g GB", output, meta["factory"], meta["seconds"], meta["bytes"] / 1e9)
     if verify is not None:
         found = meta["recall"]

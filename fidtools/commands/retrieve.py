@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.compute.precision import Precision
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
+    from fidtools.retriever.encoding import Retriever
     from fidtools.search.backends import SearchIndex
 
 
@@ -20,11 +22,9 @@ if TYPE_CHECKING:
 @options.questions
 @options.retriever
 @click.option(
-    "--embeddings", type=click.Path(path_type=Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+    "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
 )
-@click.option(
-    "--index", type=click.Path(path_type=Path), help="Instead of --embeddings: a folder from `fidtools index`."
-)
+@click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
 @click.option(
     "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @options.within
 @click.option(
     "--max-memory",
-    type=click.FloatRange(min=0.01),
+    type=types.gigabytes,
     default=1.0,
     show_default=True,
     help="Memory limit of exact search, in GB.",
@@ -93,29 +93,32 @@ def command(
     with main_rank_first():
         texts = open_passages(passages)
     corpus = (
-        _exact_index(embeddings, texts, model.fingerprint, force, max_memory)
+        _exact_index(embeddings, texts, model, force, max_memory)
         if embeddings is not None
-        else _faiss_index(index, texts, model.fingerprint, force, index_parameters)
+        else _faiss_index(index, texts, model, force, index_parameters)
     )
     asked, settings = read_questions(questions), model.settings
     ranked = retrieve(
         asked, model.encode_questions, corpus, k, within=within is not None, normalized=settings.normalize
     )
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
+    model.report_cuts(shared=True)
 
 
 def _exact_index(
-    embeddings: Path, passages: Corpus, encoder: dict[str, Any], force: bool, max_memory_gb: float
+    embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float
 ) -> SearchIndex:
     from fidtools.search.backends import ExactIndex
 
-    return ExactIndex(embeddings, passages, encoder, force=force, memory=int(max_memory_gb * 1e9))
+    return ExactIndex(
+        embeddings, passages, model.fingerprint, dim=model.dim, force=force, memory=int(max_memory_gb * 1e9)
+    )
 
 
 def _faiss_index(
-    folder: Path | None, passages: Corpus, encoder: dict[str, Any], force: bool, parameters: str | None
+    folder: Path | None, passages: Corpus, model: Retriever, force: bool, parameters: str | None
 ) -> SearchIndex:
     from fidtools.search.faiss_index import FaissIndex
 
     assert folder is not None, "checked: without --embeddings there is --index"
-    return FaissIndex(folder, passages, encoder, force=force, parameters=parameters)
+    return FaissIndex(folder, passages, model.fingerprint, dim=model.dim, force=force, parameters=parameters)

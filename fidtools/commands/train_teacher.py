@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _training_options as options
+from fidtools.commands import _types as types
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
 from fidtools.teachers.run import TeacherRun
@@ -17,7 +18,7 @@ from fidtools.training.settings import TrainingSettings
 @click.command("train-teacher")
 @options.train
 @options.dev("mean average precision")
-@click.option("--teacher", type=click.Path(), help="Initial model: a teacher folder, or an encoder's folder or name.")
+@click.option("--teacher", type=types.name, help="Initial model: a teacher folder, or an encoder's folder or name.")
 @click.option("--coattention", is_flag=True, help="Train a coattention BiLSTM from scratch instead.")
 @options.output("teacher")
 @click.option(
@@ -43,12 +44,12 @@ from fidtools.training.settings import TrainingSettings
 )
 @click.option(
     "--maxlength",
-    type=options.positive,
+    type=types.tokens,
     help="Tokens of a pair (BiLSTM: of a passage).  [default: initial model's; 256]",
 )
 @options.word_options("--coattention")
 @options.training_options(TeacherRun.settings)
-def command(train: str, output: Path, resume: bool, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:
     """Train a cross-encoder to tell which passages (`ctxs`) of TRAIN's questions are relevant.
 
     Relevant passages contain an answer, or are named in `gold`. The initial model is any sequence classifier, or any
@@ -66,4 +67,4 @@ def command(train: str, output: Path, resume: bool, **given: Any) -> None:
         run = TeacherRun(train, **given, settings=settings, size=size)
         from fidtools.teachers.train import train_teacher
 
-        train_teacher(run, output, resume=resume)
+        train_teacher(run, output, resume=resume, force=force)

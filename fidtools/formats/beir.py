@@ -8,6 +8,7 @@ from pathlib import Path
 from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.grades import gold_grades
 from fidtools.data.jsonl import read_json, write_lines
+from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
 from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
@@ -17,6 +18,13 @@ from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.qrels import BEIR_QRELS, qrels_by_question, read_beir_qrels
 from fidtools.formats.writing import required, write_rows
+
+KIND = FolderKind(
+    "a BEIR folder",
+    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
+    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
+    has_force=False,
+)
 
 
 def read_beir_queries(path: PathLike) -> Iterator[Question]:
@@ -47,7 +55,7 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
     The corpus is `corpus`, else every passage of `ctxs` once; a search in the latter is easier than in the whole one.
     """
     seen: set[str] = set()
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, KIND) as folder:
         (folder / "qrels").mkdir()
         with (
             open_output(folder / "queries.jsonl") as queries,

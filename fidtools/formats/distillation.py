@@ -8,11 +8,14 @@ from typing import Any
 from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
+from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
 from fidtools.formats.format import Format
 from fidtools.formats.writing import required
 from fidtools.logs import log
 
+PYLATE_FILES = ("train.jsonl", "queries.jsonl", "documents.jsonl")
+KIND = FolderKind("a PyLate folder", PYLATE_FILES, PYLATE_FILES, has_force=False)
 DISTILLED_FIELDS = frozenset({"id", "question", "ctxs.id", "ctxs.title", "ctxs.text", "ctxs.score"})
 
 
@@ -102,7 +105,7 @@ def write_pylate(questions: Iterable[Question], path: PathLike) -> None:
     """
     seen: set[str] = set()
     with (
-        atomic_folder(path) as folder,
+        atomic_folder(path, KIND) as folder,
         open_output(folder / "train.jsonl") as train,
         open_output(folder / "queries.jsonl") as queries,
         open_output(folder / "documents.jsonl") as documents,

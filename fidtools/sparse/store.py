@@ -10,13 +10,16 @@ from typing import Any
 
 from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
-from fidtools.errors import FidtoolsError, MismatchError
+from fidtools.data.outputs import FolderKind
+from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
-FORMAT = 2  # 1 took a sentence of a script without spaces for one word
+FORMAT = 2  # 1 had no hashes of the files, and took a sentence of a script without spaces for one word
+KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 
@@ -38,6 +41,19 @@ class IndexFolder:
         except (FileNotFoundError, ValueError):
             return None
         return found
+
+    def damage(self) -> str:
+        """What is wrong with the engine's files, of which each was recorded with its hash; empty when nothing is.
+
+        An engine maps its files into memory and follows whatever a damaged one says.
+        """
+        for name, sha256 in (self.meta() or {}).get("files", {}).items():
+            try:
+                if file_sha256(self.path / name) != sha256:
+                    return f"{name} is damaged"
+            except OSError:
+                return f"{name} is missing"
+        return ""
 
     def is_built_from(self, expected: dict[str, Any]) -> bool:
         """Whether there is an index here, built from these passages with these settings."""
@@ -105,10 +121,15 @@ def _refuse_or_announce(place: IndexFolder, expected: dict[str, Any], named: boo
 
 def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:
     log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
-    with atomic_folder(place.path) as partial:
+    with atomic_folder(place.path, KIND) as partial:
         build = _builder(settings)
-        build(partial / "index", track(passages, "indexing", len(passages)), settings)
-        write_json(partial / "meta.json", meta)
+        build(partial / "index", track(passages, "passages indexed", len(passages)), settings)
+        files = {path.relative_to(partial).as_posix(): file_sha256(path) for path in _files(partial)}
+        write_json(partial / "meta.json", meta | {"files": files})
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted((folder / "index").rglob("*")) if path.is_file()]
 
 
 def _builder(settings: BM25Settings) -> Builder:
@@ -122,6 +143,9 @@ def _builder(settings: BM25Settings) -> Builder:
 
 
 def _open(place: IndexFolder, passages: Corpus, settings: BM25Settings) -> Engine:
+    if damage := place.damage():
+        hint = "remove it; it is built again then"
+        raise DataError(f"{settings.engine} cannot open this index: {damage}", path=place.path, hint=hint)
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import TantivyEngine
 
