@@ -26,8 +26,11 @@ from tests.models import WORDS, bert_folder, tiny_reader
 QUESTION = {
     "id": "q",
     "question": "w1 w2",
-    "answers": ["w3"],
-    "ctxs": [{"id": f"p{i}", "title": "w4", "text": f"w5 w{i} w3", "score": -i} for i in range(3)],
+    "answers": ["w1"],
+    "ctxs": [
+        {"id": f"p{i}", "title": "w4", "text": f"w5 w{i} w3", "score": -i, "scores": {"attention": -i}}
+        for i in range(3)
+    ],
 }
 
 
@@ -62,13 +65,14 @@ def write_sentence_transformer(folder: Path, length: int = 16, **limits: Any) ->
     """As sentence-transformers writes a BERT with mean pooling."""
     bert_folder(folder)
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(POOLING))
     kind = "sentence_transformers.models."
     modules = [{"idx": i, "name": str(i), "path": path, "type": kind + name} for i, path, name in MODULES]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length} | limits))
 
 
+POOLING = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 MODULES = [(0, "", "Transformer"), (1, "1_Pooling", "Pooling")]
 
 
