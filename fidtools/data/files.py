@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 import orjson
 
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
-from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.errors import DataError
 
 PathLike = str | Path
@@ -150,7 +150,6 @@ def atomic_folder(path: PathLike, kind: FolderKind | None = None, *, force: bool
     partial, lock = own_name(target, folder=True)
     try:
         yield partial
-        (partial / FOLDER_LOCK).unlink(missing_ok=True)
         if kind is not None:
             refuse_foreign(target, kind, force=force)  # files may have come while the block was running
         replace_folder(partial, target)

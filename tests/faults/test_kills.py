@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ COMMANDS = {
     ],
     "convert": ["convert", "q.jsonl", "-o", "q.json", "-q"],
     "convert --to beir": ["convert", "q.jsonl", "--to", "beir", "-o", "out", "-q"],
-    "convert embeddings": ["convert", "vectors.npz.jsonl", "-o", "out.npy", "-q"],
+    "convert embeddings": ["convert", "e.pkl", "-o", "out.npy", "-q"],
     "fuse": ["fuse", "q.jsonl", "q.jsonl", "-o", "out.jsonl", "-q"],
     "fetch": ["fetch", "toy", "-o", "toy", "-q"],
     "chunk": ["chunk", "p.jsonl", "--words", "2", "-o", "out.jsonl", "-q"],
@@ -52,11 +53,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     passages = [{"id": f"p{i}", "title": "t", "text": f"Ada came from {town} by boat"} for i, town in enumerate(TOWNS)]
     ctxs = [passage | {"score": -i, "scores": {"attention": float(i)}} for i, passage in enumerate(passages)]
     asked = {"question": "Where was Ada born?", "answers": ["Borvik"], "gold": ["p0"], "ctxs": ctxs}
-    vectors = [{"docid": f"p{i}", "vector": np.eye(4)[i].tolist()} for i in range(4)]
+    (folder / "e.pkl").write_bytes(pickle.dumps(([f"p{i}" for i in range(4)], np.eye(4, dtype=np.float32))))
     for name, records in {
         "p.jsonl": passages,
         "q.jsonl": [asked | {"id": f"q{i}"} for i in range(4)],
-        "vectors.npz.jsonl": vectors,
     }.items():
         (folder / name).write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
     assert run(["embed", str(folder / "p.jsonl"), "--retriever", RETRIEVER, "-o", str(folder / "e.npy"), "-q"]) == 0
