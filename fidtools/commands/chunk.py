@@ -70,7 +70,7 @@ def command(
         raise UsageError("give one of --words and --tokens")
     if (tokens is None) != (tokenizer in WORD_TOKENIZERS):
         raise UsageError(f"--tokens needs --tokenizer MODEL; --words takes {' or '.join(WORD_TOKENIZERS)}")
-        from fidtools.data.jsonl import write_lines
+    from fidtools.data.jsonl import write_lines
     from fidtools.data.text_files import read_documents
     from fidtools.logs import log, track
 

@@ -29,7 +29,7 @@ def retrieve(
     """Each question with its `k` best passages as `ctxs`; one batch is in memory at a time.
 
     The score, under the name `dense`, is the one that training compares with a teacher's: E(q)ᵀE(p)/√d (paper, section
-    3.3), and √d · cos(q, p) of `normalized` vectors (docs/decisions/0009). `within` searches only the passages of the
+    3.3), and √d · cos(q, p) of `normalized` vectors (docs/decisions/0011). `within` searches only the passages of the
     question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Under `torchrun`
     the ranks share the work, and rank 0 alone yields.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,12 +15,16 @@ from fidtools.typing import Array
 
 
 class DenseSearcher:
-    """A retriever's vectors. With `together`, requests share a search: only if its results do not depend on that."""
+    """A retriever's vectors, `normalized` or not.
+
+    With `together`, requests share a search: only if its results do not depend on that.
+    """
 
     name = "dense"
 
-    def __init__(self, encode: Encode, index: SearchIndex, *, together: bool) -> None:
+    def __init__(self, encode: Encode, index: SearchIndex, *, together: bool, normalized: bool = False) -> None:
         self._encode, self._index, self._search_together = encode, index, together
+        self._normalized = normalized
         self.corpus = index.passages
 
     def depth(self, k: int) -> int:
@@ -40,4 +44,7 @@ class DenseSearcher:
             rest = iter(texts)
             return np.concatenate([self._encode(list(islice(rest, size))) for size in sizes])
 
-        return rank_together(lookups, lambda questions, k: retrieve(questions, encode, self._index, k))
+        def search(questions: Iterable[Question], k: int) -> Iterator[Question]:
+            return retrieve(questions, encode, self._index, k, normalized=self._normalized)
+
+        return rank_together(lookups, search)

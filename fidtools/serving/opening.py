@@ -67,14 +67,14 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
 
         memory = int(sources.max_memory * 1e9)
         exact = ExactIndex(sources.embeddings, corpus, model.fingerprint, force=sources.force, memory=memory)
-        return DenseSearcher(model.encode_questions, exact, together=True)
+        return DenseSearcher(model.encode_questions, exact, together=True, normalized=model.settings.normalize)
     from fidtools.search.faiss_index import FaissIndex
 
     assert sources.index is not None, "checked by the command: without --embeddings there is --index"
     index = FaissIndex(
         sources.index, corpus, model.fingerprint, force=sources.force, parameters=sources.index_parameters
     )
-    return DenseSearcher(model.encode_questions, index, together=False)
+    return DenseSearcher(model.encode_questions, index, together=False, normalized=model.settings.normalize)
 
 
 def open_reader(name: str, precision: Precision, token_budget: int, n_context: int | None) -> QuestionReader:
