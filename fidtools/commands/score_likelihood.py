@@ -134,7 +134,10 @@ def _score_with_language_model(
         scorer.score(group)
         return [question.to_json() for question in group]
 
-    stream_groups(questions, output, load, groups, score, "questions scored")
+    def report(scorer: LikelihoodScorer) -> None:
+        scorer.tokenizer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
+
+    stream_groups(questions, output, load, groups, score, "questions scored", report)
 
 
 def _score_questions_with_reader(
@@ -164,6 +167,7 @@ def _score_questions_with_reader(
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
         n_context=n_context,
+        tokenize=False,
     )
 
 

@@ -54,7 +54,7 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @click.option("--freeze-passages", is_flag=True, help="Train the question encoder only; passage vectors stay valid.")
 @options.word_options("--student")
 @options.training_options(RetrieverRun.settings)
-def command(train: str, output: Path, resume: bool, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:
     """Train a retriever to rank the passages (`ctxs`) of TRAIN's questions as their scores do.
 
     The defaults are the paper's. The best model on --dev is written to the output folder, which transformers and
@@ -73,4 +73,4 @@ def command(train: str, output: Path, resume: bool, **given: Any) -> None:
         run = RetrieverRun(train, **given, settings=settings, size=size)
         from fidtools.retriever.train import train_retriever
 
-        train_retriever(run, output, resume=resume)
+        train_retriever(run, output, resume=resume, force=force)

@@ -11,19 +11,22 @@ from typing import Any
 import numpy as np
 
 from fidtools.console import quiet_stderr
-from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, shards
+from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, read_parts, text_hashes
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
+from fidtools.data.outputs import FolderKind, refuse_foreign
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log, track
 from fidtools.search.exact import search
 from fidtools.search.faiss_index import faiss_reason, load_faiss, set_parameters
 from fidtools.search.index_specs import IndexSpec, check_factory
-from fidtools.search.vectors import ConcatenatedVectors, FileVectors, Vectors, vector_blocks
+from fidtools.search.vectors import ConcatenatedVectors, Vectors, stored_vectors, vector_blocks
 from fidtools.typing import Array
 
+KIND = FolderKind("a FAISS index", ("meta.json", "vectors.faiss"), ("meta.json", "vectors.faiss", "passages.ids"))
 BLOCK_ROWS = 1 << 16  # vectors added together
-META_FROM_EMBEDDINGS = ("encoder", "text_sha256", "precision")
+META_FROM_EMBEDDINGS = ("encoder", "precision")
 MAX_VERIFY_QUESTIONS = 1000
 
 
@@ -36,27 +39,32 @@ def build_index(
     k: int = 100,
     gpu: bool = False,
     seed: int = 0,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Index the embeddings X.npy (or their shards) by inner product in `folder`; returns what its meta.json says.
 
     It is trained on a random sample, and vectors are added in blocks. With `questions` (their embeddings), `recall` in
     the meta is the share of the exact `k` best that the index finds, for up to 1,000 of them. Raises UsageError for an
-    index that FAISS does not know, MismatchError when the questions were embedded by another encoder.
+    index that FAISS does not know and for a folder with other files (unless `force`), MismatchError when the questions
+    were embedded by another encoder.
     """
-    faiss, parts = load_faiss(), [read_embeddings(part) for part in shards(path)]
-    vectors = ConcatenatedVectors([FileVectors(part.path) for part in parts])
+    refuse_foreign(folder, KIND, force=force)
+    faiss, parts = load_faiss(), read_parts(path)
+    vectors = ConcatenatedVectors([stored_vectors(part.path) for part in parts])
     asked = None if questions is None else _sample_questions(questions, parts[0], seed)
     started = time.perf_counter()
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, KIND, force=force) as partial:
         index = _built(faiss, spec, vectors, gpu, seed)
         faiss.write_index(index, str(partial / "vectors.faiss"))
         _copy_ids(parts, partial / "passages.ids")
         meta = {name: parts[0].meta[name] for name in META_FROM_EMBEDDINGS if name in parts[0].meta}
+        if any(sha256 for _, sha256 in text_hashes(parts)):
+            meta |= {"texts": text_hashes(parts)}
         meta |= {"factory": spec.factory, "parameters": spec.parameters, "metric": "inner product", "seed": seed}
         meta |= {"rows": vectors.shape[0], "dim": vectors.shape[1]}
         meta["ids_sha256"] = IdList(partial / "passages.ids").sha256
         meta |= {"seconds": round(time.perf_counter() - started, 1)}
-        meta["bytes"] = (partial / "vectors.faiss").stat().st_size
+        meta |= {"bytes": (partial / "vectors.faiss").stat().st_size, "sha256": file_sha256(partial / "vectors.faiss")}
         if asked is not None:
             meta["recall"] = {"k": k, "questions": len(asked), "value": recall(index, vectors, asked, k)}
         write_json(partial / "meta.json", meta)

@@ -12,10 +12,17 @@ import numpy as np
 
 from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
-from fidtools.search.backends import Fingerprint, encoder_mismatches, passage_mismatches, raise_or_warn
+from fidtools.search.backends import (
+    Fingerprint,
+    encoder_mismatches,
+    passage_mismatches,
+    raise_or_warn,
+    refuse_width,
+)
 from fidtools.typing import Array
 
 AT_LEAST_ONE = ("nprobe", "efSearch", "efConstruction")
@@ -69,13 +76,16 @@ class FaissIndex:
         passages: Corpus,
         encoder: Fingerprint,
         *,
+        dim: int | None = None,
         force: bool = False,
         parameters: str | None = None,
     ) -> None:
         if ranks().world > 1:
             raise UsageError("an index is searched by a single process", hint="--embeddings runs under torchrun")
         faiss, meta = load_faiss(), _read_meta(folder)
+        refuse_width(folder, meta["dim"], dim)
         raise_or_warn(_mismatches(folder, meta, passages, encoder), force)
+        _check_file(folder / "vectors.faiss", meta)
         try:
             self._index = faiss.read_index(str(folder / "vectors.faiss"), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
@@ -103,9 +113,24 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     if "factory" not in meta:
         hint = "`fidtools index X.npy -o FOLDER` makes one"
         raise DataError("not a FAISS index folder of fidtools", path=folder, hint=hint)
+    fields = {"rows": int, "dim": int, "bytes": int, "sha256": str, "ids_sha256": str, "parameters": str}
+    for name, kind in fields.items():
+        if not isinstance(meta.get(name), kind):
+            problem = "missing or malformed"
+            raise DataError(problem, path=folder / "meta.json", field=name, hint="build the index again")
     return meta
 
 
+def _check_file(path: Path, meta: dict[str, Any]) -> None:
+    """Raise MismatchError unless the file is as recorded: FAISS reads and runs on whatever a damaged one says."""
+    if (size := path.stat().st_size) != meta["bytes"]:
+        raise MismatchError(f"{size} bytes instead of {meta['bytes']}", path=path, hint="build the index again")
+    if file_sha256(path) != meta["sha256"]:
+        raise MismatchError("damaged: not the file that meta.json describes", path=path, hint="build the index again")
+
+
 def _mismatches(folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Fingerprint) -> Iterator[MismatchError]:
-    yield from passage_mismatches(folder, meta["rows"], meta["ids_sha256"] == passages.ids_sha256, passages)
+    same_ids = meta["ids_sha256"] == passages.ids_sha256
+    hashes = meta.get("texts") or [(meta["rows"], meta.get("text_sha256"))]
+    yield from passage_mismatches(folder, meta["rows"], same_ids, hashes, passages)
     yield from encoder_mismatches(folder, meta.get("encoder"), encoder)

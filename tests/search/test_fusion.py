@@ -103,3 +103,12 @@ def test_the_command(two: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.run(["fuse", two[0]]) == 2
     assert cli.run(["fuse", *two, "--weight", "1"]) == 2
     assert "1 values of --weight for 2 files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "value"), [("rrf", 1 / 61), ("scores", 1.0)])
+def test_a_passage_listed_twice_counts_where_it_stands_first(method: str, value: float, tmp_path: Path) -> None:
+    twice = ranking(tmp_path / "a.jsonl", "bm25", [("b", 4.0), ("a", 3.0), ("b", 2.0), ("c", 0.0)])
+    other = ranking(tmp_path / "b.jsonl", "dense", [("d", 1.0)])
+    found = dict(fused([twice, other], 10, method=method, weights=[1.0, 0.0])[0])
+    assert found["b"] == value
+    assert found["c"] == (1 / 64 if method == "rrf" else 0.0)
