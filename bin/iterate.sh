@@ -169,6 +169,7 @@ distil() {
     stage "$i/$split.scored.jsonl" "${compute[@]}" score-attn "$i/$split.jsonl" --reader "$i/reader" \
       --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"}
   done
+  stage "$i/teacher-report.txt" fidtools teacher-report "$i/dev.scored.jsonl"   # warns of scores that teach nothing
   train_retriever "$next/retriever" "$i/train.scored.jsonl" "$i/dev.scored.jsonl" "$retriever" "$SEED" attention
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 
 if TYPE_CHECKING:
     from fidtools.report.building import Report
@@ -17,7 +18,7 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
 @click.command("report")
-@click.argument("paths", nargs=-1, required=True, metavar="RUN | FILE …", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="RUN | FILE …", type=types.InputFile(Path, folders=True))
 @click.option(
     "--split",
     type=click.Choice(["test", "dev"]),
@@ -29,38 +30,36 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
     "--baseline",
     "baselines",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=types.InputFile(Path),
     help="Also compare with this file (repeatable), e.g. BM25's passages.",
 )
 @click.option("--metric", help="Metric by which questions are won and lost.  [default: EM, else R@20]")
 @click.option(
     "--profile", type=click.Choice(PROFILES), help="Metrics and normaliser, as in eval.  [default: RUN's, else nq]"
 )
-@click.option(
-    "--sample", type=click.IntRange(min=2), help="Report on this many questions, the same ones of every file."
-)
+@click.option("--sample", type=types.Count(min=2), help="Report on this many questions, the same ones of every file.")
 @click.option(
     "--passages",
     "n_passages",
-    type=click.IntRange(min=1),
+    type=types.positive,
     default=20,
     show_default=True,
     help="Passages to show a question.",
 )
 @click.option(
-    "--attention", type=click.IntRange(min=0), default=0, show_default=True, help="Questions to show attention maps of."
+    "--attention", type=types.non_negative, default=0, show_default=True, help="Questions to show attention maps of."
 )
-@click.option("--reader", type=click.Path(), help="Reader for --attention.  [default: each iteration's own]")
+@click.option("--reader", type=types.name, help="Reader for --attention.  [default: each iteration's own]")
 @click.option(
     "--attention-passages",
-    type=click.IntRange(min=1),
+    type=types.positive,
     default=10,
     show_default=True,
     help="Passages a question with attention maps, from the top.",
 )
 @click.option(
     "--assets",
-    type=click.Path(path_type=Path),
+    type=types.OutputFolder(Path, files=True),
     help="Folder for the questions' data, beside the page instead of in it.",
 )
 @click.option(

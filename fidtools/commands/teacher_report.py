@@ -27,17 +27,22 @@ def command(
 
     Reports the effective number of passages of the target distribution, how well the scores separate passages with an
     answer (and `gold` ones) from the others (AUC), their correlation with passage length and previous rank, and the
-    temperature under which the target agrees best with the labels.
+    temperature under which the target agrees best with the labels. Warns of scores that are no better than chance: a
+    retriever trained on them would get worse.
 
     \b
       fidtools teacher-report train.scored.jsonl
       fidtools teacher-report train.scored.jsonl --teacher attention=0.7,bm25=0.3 --json
     """
     from fidtools.data.files import open_output
+    from fidtools.errors import show_path
+    from fidtools.logs import log
     from fidtools.retriever.targets import parse_teacher
-    from fidtools.retriever.teacher_report import report, table
+    from fidtools.retriever.teacher_report import problems, report, table
 
     found = report(questions, parse_teacher(teacher), n_passages, teacher_temperature)
+    for problem in problems(found):
+        log.warning("%s: %s", show_path(questions), problem)
     with open_output(output) as out:
         if as_json:
             out.line(found.to_json())

@@ -6,10 +6,11 @@ import atexit
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from fidtools.console import standard_input
 
 PathLike = str | Path
 STANDARD = "-"
@@ -43,7 +44,7 @@ def _copy(path: str) -> Path:
     copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
     with open(copy, "wb") as out:
         if path == STANDARD:
-            shutil.copyfileobj(sys.stdin.buffer, out)
+            shutil.copyfileobj(standard_input(), out)
         else:
             with open(path, "rb") as stream:
                 shutil.copyfileobj(stream, out)

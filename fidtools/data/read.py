@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TypeVar
 
+from fidtools.console import standard_input
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.jsonl import read_json
@@ -54,5 +54,5 @@ def expecting(what: str, records: Iterator[T], path: PathLike) -> Iterator[T]:
 
 
 def _head_of_stdin() -> bytes:
-    peek = getattr(sys.stdin.buffer, "peek", None)
+    peek = getattr(standard_input(), "peek", None)
     return peek(1) if peek else b""

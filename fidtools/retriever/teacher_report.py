@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))
 """0.001 … 100, four per decade."""
+LEAST_AUC = 0.55
+"""Below it a teacher is as good as chance (0.5) for what a retriever could learn from it."""
 
 
 def auc(scores: Floats, relevant: NDArray[np.bool_]) -> float | None:
@@ -68,6 +70,14 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The figures by name."""
         return dict(vars(self))
+
+
+def problems(found: Report) -> Iterator[str]:
+    """Why a retriever should not be trained on these scores: they do not separate relevant passages from others."""
+    for what, value in (("passages with an answer", found.auc_answer), ("gold passages", found.auc_gold)):
+        if value is not None and value < LEAST_AUC:
+            hint = "train the teacher longer or on other passages before a retriever is trained on its scores"
+            yield f"the scores separate {what} from others no better than chance (AUC {value:.2f})\n  {hint}"
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,9 @@ def test_k_beyond_the_corpus_lists_all_of_it(engine, run):
     assert Path("more.jsonl").read_bytes() == Path("all.jsonl").read_bytes() != b""
 
 
-@pytest.mark.parametrize("parameters", ["nprobe=0", "nprobe=-1", "nprobe=nan", "nprobe=1e30", "nprobe", "=", "x=1", "é"])
+@pytest.mark.parametrize(
+    "parameters", ["nprobe=0", "nprobe=-1", "nprobe=nan", "nprobe=1e30", "nprobe", "=", "x=1"]
+)
 def test_search_parameters_of_an_index(parameters, run):
     code, said = run("index", "--factory", "IVF1,Flat", "--parameters", parameters)
     assert code == USAGE

@@ -73,3 +73,35 @@ def test_the_table_names_every_figure(questions: Callable[..., Path], capsys: py
     assert out.splitlines()[0].split() == ["questions", "5"]
     assert "AUC against gold passages" in out
     assert "best temperature (by gold)" in out
+
+
+def scored(path: Path, seed: int, signal: float) -> Path:
+    """Questions whose passages are scored by chance, plus `signal` for those with an answer."""
+    draw = np.random.default_rng(seed)
+    with path.open("wb") as out:
+        for number in range(60):
+            right = draw.random(10) < 0.3
+            scores = draw.standard_normal(10) + signal * right
+            ctxs = [
+                {"id": str(i), "title": "", "text": "Oslo" if has else "Rome", "scores": {"attention": float(score)}}
+                for i, (has, score) in enumerate(zip(right, scores, strict=True))
+            ]
+            gold = [passage["id"] for passage in ctxs if passage["text"] == "Oslo"]
+            question = {"id": str(number), "question": "Where?", "answers": ["Oslo"], "gold": gold, "ctxs": ctxs}
+            out.write(orjson.dumps(question) + b"\n")
+    return path
+
+
+def test_a_teacher_no_better_than_chance_is_warned_of(tmp_path, capsys) -> None:
+    file = scored(tmp_path / "chance.jsonl", seed=0, signal=0.0)
+    assert run(["teacher-report", str(file), "-o", str(tmp_path / "report.txt")]) == 0
+    said = capsys.readouterr().err
+    assert f"{file}: the scores separate passages with an answer from others no better than chance (AUC 0.5" in said
+    assert f"{file}: the scores separate gold passages from others no better than chance (AUC 0.5" in said
+    assert "AUC against gold passages" in (tmp_path / "report.txt").read_text()
+
+
+def test_a_good_teacher_is_not_warned_of(tmp_path, capsys) -> None:
+    file = scored(tmp_path / "good.jsonl", seed=0, signal=2.0)
+    assert run(["teacher-report", str(file), "-o", str(tmp_path / "report.txt")]) == 0
+    assert capsys.readouterr().err == ""
