@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
@@ -108,10 +109,9 @@ def _run(args: list[str] | None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.ClickException as error:
-        stop_bars()
-        error.message = printable(error.message or "", keep="\n")  # type: ignore[misc]  # click says final, and shows it
-        error.show()
-        return error.exit_code
+        shown = io.StringIO()
+        error.show(file=shown)
+        return _print(shown.getvalue(), error.exit_code)
     except click.exceptions.Exit as error:
         return error.exit_code
     except DataError as error:
@@ -148,8 +148,7 @@ def _unforeseen(error: BaseException) -> int:
     if full := next((words for words in FULL if words in str(error)), None):
         return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
     if log.isEnabledFor(logging.DEBUG):
-        stop_bars()
-        sys.stderr.write(printable("".join(traceback.format_exception(error)), keep="\n"))
+        _print("".join(traceback.format_exception(error)), BUG)
     what = f"{type(error).__name__}: {shorten(str(error), MOST_SHOWN)}".rstrip(": ")
     return _report(f"unexpected error: {what}\n  run it again with -v for the traceback, and please report it", BUG)
 
@@ -170,6 +169,7 @@ def _out_of_memory(error: BaseException) -> FidtoolsError:
     size = f": {wanted[1]} could not be allocated" if wanted else ""
     place = "GPU memory" if "CUDA" in str(error) else "memory"
     hint = "try a smaller --token-budget, fewer passages per question, or --gradient-checkpointing in training"
+    hint = hint if "torch" in sys.modules else "try smaller numbers"
     return FidtoolsError(f"out of {place}{size}", hint=hint)
 
 
@@ -190,9 +190,15 @@ def _abandon_output() -> None:
 
 
 def _report(message: str, code: int) -> int:
+    return _print(f"fidtools: {message}\n", code)
+
+
+def _print(text: str, code: int) -> int:
+    """Print a message below the bars, which end; no terminal obeys what it quotes of the data."""
     stop_bars()
     with contextlib.suppress(OSError):  # nobody reads standard error
-        print(f"fidtools: {printable(message, keep=WHITE_SPACE)}", file=sys.stderr)
+        sys.stderr.write(printable(text, keep=WHITE_SPACE))
+        sys.stderr.flush()
     return code
 
 

@@ -68,7 +68,9 @@ def command(
 
     load_faiss()
     parts = read_parts(embeddings)
-    chosen = IndexSpec(factory) if factory else index_spec(kind, sum(part.rows for part in parts), parts[0].dim)
+    chosen = (
+        IndexSpec(factory) if factory is not None else index_spec(kind, sum(part.rows for part in parts), parts[0].dim)
+    )
     if parameters is not None:
         chosen = replace(chosen, parameters=parameters)
     if output.suffix == ".npy":

@@ -17,7 +17,7 @@ from fidtools.data.corpus_rows import KIND, RowFiles, Source, hashed_text, parse
 from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
-from fidtools.data.locks import exclusive
+from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.pipes import is_pipe, temporary_folder
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
@@ -120,6 +120,7 @@ def _open_in(files: RowFiles, path: PathLike, source: Source) -> Corpus:
             if not files.is_valid(source):  # another process may have built it while this one waited
                 with atomic_folder(files.folder, KIND) as folder:
                     _build(RowFiles(folder), path, source)
+    clear_lock(files.folder)
     return Corpus(path, files)
 
 

@@ -22,7 +22,7 @@ import orjson
 
 from fidtools.console import on_terminal, standard_input, standard_output
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
-from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.data.pipes import seekable
 from fidtools.errors import DataError
 from fidtools.logs import log, no_bars
@@ -158,7 +158,6 @@ def atomic_folder(path: PathLike, kind: FolderKind | None = None, *, force: bool
     partial, lock = own_name(target, folder=True)
     try:
         yield partial
-        (partial / FOLDER_LOCK).unlink(missing_ok=True)
         if kind is not None:
             refuse_foreign(target, kind, force=force)  # files may have come while the block was running
         replace_folder(partial, target)

@@ -22,7 +22,7 @@ from fidtools.errors import UsageError
 MOST_LINKS = 40  # as many as the kernel follows
 MOST_SHOWN = 3  # names in a message
 DESCRIPTOR = re.compile(r"/(?:proc/(?P<process>\d+)(?:/task/\d+)?|dev)/fd/(?P<number>\d+)")
-UNFINISHED = re.compile(r"(.*/)?(\..+\.[0-9a-f]{8}\.(partial|old)(/.*)?|\.lock|\.DS_Store)")
+UNFINISHED = re.compile(r"(.*/)?(\..+\.[0-9a-f]{8}\.(partial|old)(/.*)?|\..+\.lock|\.DS_Store)")
 """Relative paths that are nobody's: what killed processes leave, locks, and what file browsers write."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from fidtools.data.locks import clear_lock
 from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.names import MODULES
@@ -48,6 +49,7 @@ def is_complete(folder: Path) -> bool:
     if not (folder / INFO_FILE).exists():
         return False
     clear_moved(folder)
+    clear_lock(folder)
     return True
 
 

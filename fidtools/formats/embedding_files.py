@@ -19,7 +19,7 @@ from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.detection import keys, suffix
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.memory_limit import memory_bound
+from fidtools.formats.memory_limit import limited_memory, memory_bound
 from fidtools.formats.parsing import read_lines
 from fidtools.formats.pickles import load_pickle
 
@@ -129,8 +129,9 @@ def read_pyserini_index(path: PathLike) -> Iterator[Block]:
         raise MissingExtraError("reading a FAISS index", "cpu") from error
     ids = [line for _, line in read_lines(folder / "docid")]
     try:
-        index = faiss.read_index(str(folder / "index"))
-    except RuntimeError as error:
+        with limited_memory(memory_bound(folder / "index")):
+            index = faiss.read_index(str(folder / "index"))
+    except (RuntimeError, MemoryError) as error:
         raise DataError("not a FAISS index", path=folder / "index", value=str(error)) from error
     if index.ntotal != len(ids):
         raise DataError(f"{len(ids)} ids for {index.ntotal} vectors", path=path)

@@ -12,7 +12,7 @@ from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
-from fidtools.data.locks import exclusive
+from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import FolderKind
 from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
@@ -76,6 +76,7 @@ def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
     expected = _expected(passages, settings)
     if place.is_built_from(expected):
+        clear_lock(place.path)
         return _open(place, passages, settings)
     _refuse_or_announce(place, expected, named=folder is not None)
     with exclusive(place.path, "building this index"):

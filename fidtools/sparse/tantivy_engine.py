@@ -114,9 +114,11 @@ class TantivyEngine:
 
     def _found(self, query: Any, k: int) -> list[Any]:
         """The k best hits and all that are tied with the k-th, since tantivy breaks ties by its own numbering."""
-        limit = k + EXTRA_HITS
+        rows = self._searcher.num_docs
+        k = min(k, rows)
+        limit = min(k + EXTRA_HITS, rows)  # tantivy allocates memory for as many
         while True:
             found: list[Any] = self._searcher.search(query, limit=limit, count=False).hits
-            if len(found) < limit or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
+            if len(found) < limit or limit == rows or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
                 return found
-            limit *= 4
+            limit = min(4 * limit, rows)

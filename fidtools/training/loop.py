@@ -140,7 +140,7 @@ def check_run(
     if finished is None:
         return None
     if not ignore:
-        run_folder.clean_up()
+        run_folder.clean_up_finished()
         log.info("%s is finished (%d updates); nothing to do", folder, finished["steps"])
     metrics: dict[str, float] = finished["metrics"]
     return metrics

@@ -27,7 +27,7 @@ from fidtools.compute.model_files import TRAINED, UNFINISHED
 from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, replace_folder
 from fidtools.data.jsonl import write_json
-from fidtools.data.locks import exclusive
+from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
 from fidtools.errors import UsageError
@@ -103,6 +103,12 @@ class RunFolder:
             return False
         steps: int = orjson.loads((state / PROGRESS).read_bytes())["step"]
         return bool(steps == result.get("steps"))
+
+    def clean_up_finished(self) -> None:
+        """Remove what a run that was killed at its very end has left."""
+        if self._main:
+            self.clean_up()
+            clear_lock(self.output)
 
     def clean_up(self) -> None:
         """Remove what a finished run no longer needs."""

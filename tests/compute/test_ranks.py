@@ -41,10 +41,9 @@ sys.exit(cli.run([]))
     ],
 )
 def test_a_world_without_a_launcher_is_a_usage_error(size: str, said: str) -> None:
-    command = ["embed", "p.jsonl", "--retriever", "r", "-o", "e.npy"]
-    code = f"import sys; from fidtools.cli import run; sys.exit(run({command}))"
+    command = [sys.executable, "-m", "fidtools", "embed", "p.jsonl", "--retriever", "r", "-o", "e.npy"]
     environment = ENVIRONMENT | {"WORLD_SIZE": size}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == said
     assert len(done.stderr.splitlines()) == 2
