@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,31 +30,29 @@ _OPTIONS = (
         show_default=True,
         help="As in bm25.",
     ),
-    click.option("--bm25-index", type=click.Path(), help="Folder of the BM25 index.  [default: as in bm25]"),
+    click.option("--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]"),
     click.option(
         "--retriever",
-        type=click.Path(),
+        type=types.name,
         help="Search with a retriever; with --bm25, the two rankings are fused. Needs --embeddings or --index.",
     ),
     click.option(
-        "--embeddings", type=click.Path(path_type=Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+        "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
     ),
-    click.option(
-        "--index", type=click.Path(path_type=Path), help="Instead of --embeddings: a folder from `fidtools index`."
-    ),
+    click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`."),
     click.option(
         "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
     ),
     click.option("--pooling", type=click.Choice(["cls", "mean", "max"]), help="As in retrieve."),
     click.option(
         "--max-memory",
-        type=click.FloatRange(min=0.01),
+        type=types.gigabytes,
         default=1.0,
         show_default=True,
         help="Memory limit of exact search, in GB.",
     ),
     click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match."),
-    click.option("--reader", type=click.Path(), help="Answer with this reader: a folder, or a name on the hub."),
+    click.option("--reader", type=types.name, help="Answer with this reader: a folder, or a name on the hub."),
     options.n_context,
     options.token_budget,
     options.precision,

@@ -7,15 +7,14 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands._sources import check_sources, sources, sources_from
 
 
 @click.command("search")
 @click.argument("question")
 @sources
-@click.option(
-    "-k", "--k", "k", type=click.IntRange(min=1), default=5, show_default=True, help="Passages to find and to show."
-)
+@click.option("-k", "--k", "k", type=types.positive, default=5, show_default=True, help="Passages to find and to show.")
 @click.option("--read", is_flag=True, help="Answer the question too; --reader alone means the same.")
 @click.option("--full", is_flag=True, help="Whole passages instead of the lines around the words.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, as retrieve and read write it.")
@@ -36,7 +35,7 @@ def command(question: str, k: int, read: bool, full: bool, as_json: bool, **give
         raise click.UsageError("the question is empty")
     if read and given["reader"] is None:
         raise click.UsageError("--read needs --reader")
-    from fidtools.data.jsonl import write_lines
+    from fidtools.data.files import open_output
     from fidtools.serving.opening import open_reader, open_searcher
     from fidtools.serving.presentation import as_line
     from fidtools.serving.searchers import Lookup
@@ -49,9 +48,10 @@ def command(question: str, k: int, read: bool, full: bool, as_json: bool, **give
     ((found,),) = searcher.rank([Lookup([question], k)])
     answers = iter(reader.readings([found])) if reader else iter(())
     result = Found(found, next((group[0] for group in answers), None))
-    if as_json:
-        write_lines("-", [as_line(result)])
-        return
-    from fidtools.serving.terminal import print_found
+    with open_output("-") as out:
+        if as_json:
+            out.line(as_line(result))
+        else:
+            from fidtools.serving.terminal import drawn
 
-    print_found(result, full=full)
+            out.write(drawn(result, full=full).encode("utf-8", "replace"))
