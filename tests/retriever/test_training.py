@@ -315,3 +315,19 @@ def test_impossible_combinations_are_refused(
     assert run(["train-retriever", str(questions()), "-o", str(tmp_path / "r"), *chosen]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_a_start_that_every_update_harms_is_kept(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    first = questions()
+    fit(first, tmp_path / "start", "--retriever", str(plain_model), "--dev", str(first))
+    inverted = tmp_path / "inverted.jsonl"  # what is learned there is the opposite of what dev asks for
+    lines = [orjson.loads(line) for line in first.read_bytes().splitlines()]
+    for passage in (passage for line in lines for passage in line["ctxs"]):
+        passage["scores"]["attention"] *= -1
+    inverted.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    fit(inverted, tmp_path / "r", "--retriever", str(tmp_path / "start"), "--dev", str(first), "--lr", "1e-2")
+    assert different(weights(tmp_path / "r"), weights(tmp_path / "start")) == []
+    assert different(weights(tmp_path / "r/last"), weights(tmp_path / "start")) != []
+    log = [orjson.loads(line) for line in (tmp_path / "r/log.jsonl").read_bytes().splitlines()]
+    assert [line["step"] for line in log if "selection" in line] == [0, 3, 6]
+    assert orjson.loads((tmp_path / "r/training.json").read_bytes())["result"]["best_step"] == 0
