@@ -36,6 +36,9 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @option("--gamma", float, "Margin (margin).")
 @option("--alpha", click.FloatRange(0, 1), "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
+@click.option(
+    "--in-batch", is_flag=True, help="Other questions' passages are candidates too, as irrelevant ones (kl, margin)."
+)
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @option("--n-passages", options.positive, "Passages per question, from the top.")
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")

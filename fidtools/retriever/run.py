@@ -46,6 +46,7 @@ class RetrieverRun:
     gamma: float = 0.2
     alpha: float = 0.5
     per_passage: bool = False
+    in_batch: bool = False
     labels: Labels | None = None
     n_passages: int = 100
     settings: TrainingSettings = SETTINGS

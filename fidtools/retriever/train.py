@@ -13,6 +13,7 @@ from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
+from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.setup import load_start, new_word_student
@@ -55,7 +56,11 @@ def _loss(run: RetrieverRun) -> Loss:
         gamma=run.gamma,
         alpha=run.alpha,
         per_passage=run.per_passage,
+        in_batch=run.in_batch,
     )
+    if loss.in_batch and loss.spec.in_batch is None:
+        known = ", ".join(name for name, spec in LOSSES.items() if spec.in_batch)
+        raise UsageError(f"`in_batch` does not apply to `loss` {loss.name}", hint=f"it applies to {known}")
     if loss.needs_labels and not run.labels:
         raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
     return loss
@@ -113,7 +118,7 @@ def _initial_mean(loss: Loss, examples: Examples) -> float:
 
 def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
     labels = run.labels if loss.needs_labels else None
-    need_positive = loss.spec.in_batch
+    need_positive = loss.spec.always_in_batch
     examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
     if teachers:
         temperature = loss.teacher_temperature if loss.name == "kl" else None
