@@ -82,8 +82,8 @@ def kl_in_batch(
 ) -> Tensor:
     """`kl`, with S̃ a softmax over all passages of the batch; those that are not the question's own have G̃(p) = 0.
 
-    `scores` is (questions, passages of the batch); `slots` (questions, own passages) are the columns of a question's own
-    passages, where `mask` is true. `per_passage` divides by the number of own passages.
+    `scores` is (questions, passages of the batch); `slots` (questions, own passages) are the columns of a question's
+    own passages, where `mask` is true. `per_passage` divides by the number of own passages.
 
     >>> slots, mask = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
     >>> kl_in_batch(torch.tensor([[0.0, 0.0, 0.0]]), slots, torch.tensor([[1.0, 0.0]]), mask)
@@ -126,9 +126,7 @@ def margin(student: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2
     return (violation * (_pairs(mask) & (order != 0))).sum(dim=(-2, -1))
 
 
-def margin_in_batch(
-    scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2
-) -> Tensor:
+def margin_in_batch(scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2) -> Tensor:
     """`margin`, with the other passages of the batch below all of the question's own; they form no pairs of their own.
 
     `scores` and `slots` are those of `kl_in_batch`.

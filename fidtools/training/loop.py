@@ -63,8 +63,8 @@ class Objective(Protocol):
 class Progress:
     """How far a run is: updates done, the best model so far and its dev metrics.
 
-    The start counts as a model, of step 0. Early stopping does not look at it: `peak` is the best value after an update,
-    and `evals_without_improvement` are the evaluations since that one.
+    The start counts as a model, of step 0. Early stopping does not look at it: `peak` is the best value after an
+    update, and `evals_without_improvement` are the evaluations since that one.
     """
 
     step: int = 0

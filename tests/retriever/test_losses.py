@@ -184,7 +184,7 @@ def batch_of_three() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def slow_rows() -> list[tuple[list[float], list[float]]]:
-    """The same questions one by one: S of all passages, and G, which is −∞ for those that are not the question's own."""
+    """The same questions one by one: S of all passages, and G, which is −∞ for those of other questions."""
     scores, slots, teacher, mask = batch_of_three()
     rows = []
     for row in range(3):

@@ -201,11 +201,20 @@ def test_questions_with_few_passages_do_not_count_for_deep_cuts() -> None:
         ("margin --in-batch", 0.8),
     ],
 )
-def test_every_loss_is_learned(
-    plain_model: Path, questions: Write, tmp_path: Path, loss: str, share: float
-) -> None:
+def test_every_loss_is_learned(plain_model: Path, questions: Write, tmp_path: Path, loss: str, share: float) -> None:
     train = str(questions(count=12))
-    options = ["--retriever", str(plain_model), "--dev", train, "--loss", *loss.split(), "--labels", "gold", "--alpha", "1"]
+    options = [
+        "--retriever",
+        str(plain_model),
+        "--dev",
+        train,
+        "--loss",
+        *loss.split(),
+        "--labels",
+        "gold",
+        "--alpha",
+        "1",
+    ]
     length = ["--steps", "30", "--eval-every", "15", "--batch", "12"]
     fit(Path(train), tmp_path / "r", *options, *length, "--pooling", "mean", "--dropout", "0")
     log = [orjson.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_bytes().splitlines()]
