@@ -20,6 +20,7 @@ PACKAGE = "fidtools"
 FLOORS: list[set[str]] = [
     {"errors"},
     {"typing"},
+    {"console"},
     {"logs"},
     {"data"},
     {"compute"},

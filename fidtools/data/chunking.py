@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,18 +31,37 @@ def chunk(
     step = stride or words
     if step > words:
         raise UsageError(f"--stride {step} is greater than --words {words}: the words in between would be lost")
-    spans, seen = tokenizer(by), set[int]()
+    spans = tokenizer(by)
+
+    def cut(text: str) -> Iterator[tuple[int, int]]:
+        found = list(spans(text))
+        for start in _starts(len(found), words, step):
+            part = found[start : start + words]
+            yield part[0][0], part[-1][1]
+
+    return chunk_by(documents, cut)
+
+
+def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[int, int]]]) -> Iterator[Passage]:
+    """The passages of each document, in order, where `cut` says that they start and end. See `chunk`.
+
+    Raises DataError for a repeated document id.
+    """
+    seen = set[int]()
     for document in documents:
         if (key := text_hash(str(document.id))) in seen:
             raise DataError("two documents have this id", field="id", value=document.id)
         seen.add(key)
-        found = list(spans(document.text))
-        for number, start in enumerate(_starts(len(found), words, step)):
-            span = found[start : start + words]
-            text = " ".join(document.text[span[0][0] : span[-1][1]].split())
+        for number, (start, end) in enumerate(cut(document.text)):
+            text = " ".join(document.text[start:end].split())
             yield replace(
                 document, id=f"{document.id}-{number}", text=text, doc_id=document.doc_id or document.id, scores={}
             )
+
+
+def single_blanks(documents: Iterable[Passage]) -> Iterator[Passage]:
+    """The documents with single spaces for all white space, as in their passages."""
+    return (replace(document, text=" ".join(document.text.split())) for document in documents)
 
 
 def _starts(total: int, words: int, step: int) -> Iterable[int]:

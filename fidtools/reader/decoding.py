@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
 
 from fidtools.data.records import Question
 from fidtools.reader.model import Reader
@@ -36,7 +35,6 @@ def answer_fused(reader: Reader, fused: Sequence[Tensor], settings: GenerationSe
     """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
     output = reader.fusion.generate(
         fused,
-        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         max_new_tokens=settings.max_tokens,
         min_length=0,
         num_beams=settings.beams,

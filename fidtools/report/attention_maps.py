@@ -95,10 +95,9 @@ def weight_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def token_texts(reader: Reader, question: Question, ids: Sequence[Sequence[int]]) -> list[list[str]]:
     """What each token stands for, with the space before it: of the input where the tokenizer knows offsets."""
-    from fidtools.reader.prompt import input_texts, read_passages_of
+    from fidtools.reader.prompt import read_passages_of
 
-    passages = read_passages_of(question, reader.settings.n_context)
-    texts = input_texts(question, passages, reader.settings)
+    texts = reader.texts(question, read_passages_of(question, reader.settings.n_context))
     return [_pieces(reader.tokenizer, text, row, reader.settings) for text, row in zip(texts, ids, strict=True)]
 
 

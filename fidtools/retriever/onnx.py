@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fidtools.compute.batching import padding_id
+from fidtools.compute.tokenizers import save_tokenizer
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.encoders.transformer import TransformerEncoder
@@ -46,7 +47,7 @@ def export_onnx(source: PathLike, target: PathLike) -> None:
     """
     if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
         raise MissingExtraError("converting to ONNX", "onnx")
-    retriever = load_retriever(Path(source))
+    retriever = load_retriever(source)
     with atomic_folder(target) as folder:
         towers = {"model.onnx": retriever.question_tower}
         if retriever.passage_tower is not retriever.question_tower:
@@ -59,7 +60,7 @@ def export_onnx(source: PathLike, target: PathLike) -> None:
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
-            tower.tokenizer.save_pretrained(folder)
+            save_tokenizer(tower.tokenizer, folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
     log.info("%s: largest relative difference of onnxruntime's vectors: %.1g", target, difference)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.errors import UsageError
@@ -70,6 +71,9 @@ class RetrieverRun:
         for name in ("temperature", "teacher_temperature"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"`{name}` must be above 0")
+        for name in FORMAT_FIELDS:
+            if (template := getattr(self, name)) is not None:
+                check_format(f"`{name}`", template)
         if self.student is None:
             self.size.check_unused("student")
 

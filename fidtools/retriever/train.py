@@ -41,6 +41,7 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[st
     student = Student(retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages)
     _calibrate(student, examples)
     dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
+    retriever.report_cuts()  # every rank has read all questions
     log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, run.select)
     metrics = train(objective, run.settings, output, resume=resume, record=record)

@@ -153,7 +153,7 @@ class _Loop:
             if state is None:
                 self._evaluate()
             steps = range(self.progress.step, self.settings.steps)
-            for step in track(steps, "training", total=len(steps)):
+            for step in track(steps, "updates", total=len(steps)):
                 if self._stops_early():
                     break
                 self._update(step)

@@ -11,6 +11,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.commands import SUMMARIES
+from fidtools.teachers.model import load_teacher
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
 READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
@@ -34,7 +35,7 @@ READS_QUESTIONS: dict[str, Arguments] = {
     "train-reader": lambda file, at: ["train-reader", file, "--reader", READER, "--steps", "1"],
     "train-retriever": lambda file, at: ["train-retriever", file, "--retriever", RETRIEVER, "--steps", "1"],
     "train-teacher": lambda file, at: ["train-teacher", file, "--teacher", RETRIEVER, "--steps", "1"],
-    "score-cross": lambda file, at: ["score-cross", file, "--teacher", RETRIEVER],
+    "score-cross": lambda file, at: ["score-cross", file, "--teacher", str(at / "teacher")],
     "teacher-report": lambda file, at: ["teacher-report", file],
     "embed --questions": lambda file, at: ["embed", "--questions", file, "--retriever", RETRIEVER],
     "retrieve": lambda file, at: ["retrieve", file, *SEARCHED(at)],
@@ -86,6 +87,8 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     lines(folder / "passages.jsonl", *[PASSAGE | {"id": f"p{i}"} for i in range(5)])
     lines(folder / "good.jsonl", GOOD, GOOD | {"id": "q2"})
+    (folder / "teacher").mkdir()
+    load_teacher(RETRIEVER, new_head=True).save(folder / "teacher")
     made = ["embed", str(folder / "passages.jsonl"), "--retriever", RETRIEVER, "-o", str(folder / "p.npy"), "-q"]
     assert cli.run(made) == 0
     assert cli.run([*READS_QUESTIONS["bm25"](str(folder / "good.jsonl"), folder), "-o", os.devnull, "-q"]) == 0

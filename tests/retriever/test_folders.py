@@ -124,7 +124,9 @@ def test_a_foreign_sentence_transformers_folder_keeps_its_ways(tmp_path: Path) -
     library = pytest.importorskip("sentence_transformers")
     retriever = load_retriever("minilm")
     assert (retriever.settings.pooling, retriever.settings.normalize) == ("mean", True)
-    expected = library.SentenceTransformer(resolve_model("minilm"), device="cpu").encode(["who is it?", "a longer one"])
+    expected = library.SentenceTransformer(str(resolve_model("minilm")), device="cpu").encode(
+        ["who is it?", "a longer one"]
+    )
     np.testing.assert_allclose(retriever.encode_questions(["who is it?", "a longer one"]), expected, atol=1e-6)
 
 
