@@ -67,7 +67,7 @@ def command(
     the files may be `-`.
 
     --tune chooses method and weights on rankings of dev questions: those with the highest mean of R@1 and R@5, by the
-    questions' `gold` or `answers`. --tuned applies them to other questions, with RANKINGS in the order of the first call.
+    questions' `gold` or `answers`. --tuned applies them to other questions, with RANKINGS in the same order.
 
     \b
       fidtools fuse bm25.jsonl dense.jsonl -o both.jsonl

@@ -30,8 +30,8 @@ def fuse(
 
     `rrf`: the sum of weight / (constant + rank), rank from 1. `scores`: the sum of weight · score, the scores of each
     list min-max normalised to 0 … 1 (1 when they are all equal). `zscores`: likewise, but divided by their standard
-    deviation: z-scores above the list's lowest one (0 when they are all equal). A list adds nothing to a passage that it
-    does not contain. Passages with equal sums stay in the order in which they were read. All other fields come from the
+    deviation: z-scores above the list's lowest one (0 when they are all equal). A list adds nothing to a passage that
+    it does not contain. Passages with equal sums stay in the order in which they were read. All other fields come from the
     first file. Raises MismatchError where the files do not hold the same questions, or a list cannot be fused.
     """
     shares = weights or [1.0] * len(paths)

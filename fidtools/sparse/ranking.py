@@ -30,6 +30,27 @@ def rank(
             yield question
 
 
+def rescore(
+    questions: Iterable[Question], engine: Engine, passages: Corpus, within: bool = False
+) -> Iterator[Question]:
+    """Each question with the score `bm25` of its own passages; their order and `score` stay.
+
+    Passages that have no word in common with the question get 0. Every question ranks the whole corpus, or with `within`
+    its document. Raises DataError for a passage that is not in the corpus.
+    """
+    for batch in batches(questions, BATCH_QUESTIONS):
+        documents = [document_of(question, passages) for question in batch] if within else None
+        hits = engine.search([question.question for question in batch], len(passages), documents)
+        for question, found in zip(batch, hits, strict=True):
+            scores = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+            for passage in question.ctxs or []:
+                row = None if passage.id is None else passages.row_of(passage.id)
+                if row is None:
+                    raise question.error("a passage that is not in the corpus", "ctxs[].id", passage.id)
+                passage.scores["bm25"] = scores.get(row, 0.0)
+            yield question
+
+
 def _scored(passages: Corpus, hits: TopK) -> Iterator[Passage]:
     for row, score in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
         passage = passages[row]

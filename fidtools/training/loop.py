@@ -78,7 +78,7 @@ class Progress:
     def from_json(cls, values: dict[str, Any]) -> Progress:
         """The progress of a saved state."""
         renamed = {"stale": "evals_without_improvement"}  # states that version 0.1 saved are still continued
-        before = {"peak": values.get("best")}  # those of runs that did not evaluate their start, too
+        before: dict[str, Any] = {"peak": values.get("best")}  # those of runs that did not evaluate their start, too
         return cls(**before | {renamed.get(name, name): value for name, value in values.items()})
 
 
