@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[st
     teachers = parse_teacher(run.teacher) if loss.needs_teacher else {}
     check_run(output, run.settings, run.record(), resume=resume, ignore=("start",))
     retriever = _initial_retriever(run)
+    if run.cosine_temperature is not None:
+        loss = _on_cosines(loss, run.cosine_temperature, retriever)
     record = run.record() | {"start": retriever.question_fingerprint}
     check_run(output, run.settings, record, resume=resume)
     examples = _read(run.train, retriever, loss, teachers, run)
@@ -65,6 +68,14 @@ def _loss(run: RetrieverRun) -> Loss:
     if loss.needs_labels and not run.labels:
         raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
     return loss
+
+
+def _on_cosines(loss: Loss, temperature: float, retriever: Retriever) -> Loss:
+    """The loss with the temperature of S that divides cosines by `temperature`: of unit vectors, S = √d · cos."""
+    if not retriever.settings.normalize:
+        hint = "add `normalize`, or use `temperature`"
+        raise UsageError("`cosine_temperature` is for vectors of unit length", hint=hint)
+    return replace(loss, temperature=temperature * retriever.dim**0.5)
 
 
 def _initial_retriever(run: RetrieverRun) -> Retriever:
@@ -121,6 +132,8 @@ def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, fl
     labels = run.labels if loss.needs_labels else None
     need_positive = loss.spec.always_in_batch
     examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
+    if run.probabilities:
+        examples.items[:] = [replace(item, teacher=np.exp(item.teacher)) for item in examples.items]
     if teachers:
         temperature = loss.teacher_temperature if loss.name == "kl" else None
         check_targets([item.teacher for item in examples.items], temperature, path)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from fidtools.cli import cli, run
+from fidtools.commands.train_retriever import command as train_retriever_command
+from fidtools.commands.train_retriever import preset_values
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
@@ -25,6 +27,7 @@ from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
+from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import ExampleRef
 
@@ -384,3 +387,42 @@ def test_a_start_that_every_update_harms_is_kept(plain_model: Path, questions: W
     log = [orjson.loads(line) for line in (tmp_path / "r/log.jsonl").read_bytes().splitlines()]
     assert [line["step"] for line in log if "selection" in line] == [0, 3, 6]
     assert orjson.loads((tmp_path / "r/training.json").read_bytes())["result"]["best_step"] == 0
+
+
+def preset_of(options: str) -> RetrieverRun:
+    """The run that a command line means."""
+    words = ["t.jsonl", "--retriever", "start", "-o", "r", *options.split()]
+    with train_retriever_command.make_context("train-retriever", words) as context:
+        given = dict(context.params)
+        given |= preset_values(given.pop("preset"))
+    names = {field.name for field in fields(RetrieverRun)} - {"settings", "size"}
+    return RetrieverRun(**{name: value for name, value in given.items() if name in names})
+
+
+def test_presets_are_the_papers_temperatures_and_options_replace_them() -> None:
+    atlas, replug = preset_of("--preset atlas"), preset_of("--preset replug")
+    assert (atlas.temperature, atlas.teacher_temperature, atlas.probabilities) == (0.01, 0.01, False)
+    assert (replug.cosine_temperature, replug.teacher_temperature) == (0.1, 0.1)
+    assert (replug.normalize, replug.probabilities) == (True, True)
+    assert preset_of("--preset atlas --teacher-temperature 2").teacher_temperature == 2.0
+    assert preset_of("--preset replug --temperature 3").cosine_temperature is None
+    assert preset_of("").temperature == 1.0
+
+
+def test_replug_is_the_divergence_of_likelihoods_and_cosines(
+    plain_model: Path, questions: Write, tmp_path: Path
+) -> None:
+    dev = questions()
+    fit(dev, tmp_path / "r", "--retriever", str(plain_model), "--dev", str(dev), "--preset", "replug", "--dropout", "0")
+    log = [orjson.loads(line) for line in (tmp_path / "r/log.jsonl").read_bytes().splitlines()]
+    start = load_retriever(plain_model)
+    expected = []
+    for question in read_questions(dev):
+        q = torch.from_numpy(start.encode_questions([question.question]))
+        p = torch.from_numpy(np.concatenate([start.encode_passages([passage]) for passage in question.ctxs or []]))
+        cosines = torch.nn.functional.cosine_similarity(q, p)[None]
+        likelihoods = torch.tensor([[passage.scores["attention"] for passage in question.ctxs or []]]).exp()
+        everything = torch.ones(1, 6, dtype=torch.bool)
+        expected.append(losses.kl(cosines / 0.1, likelihoods / 0.1, everything).item())
+    assert log[0]["step"] == 0
+    assert log[0]["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
