@@ -24,9 +24,9 @@ usage() {
   exit 2
 }
 
-[[ $# -eq 2 && $2 =~ ^[0-9]+$ ]] || usage
+[[ $# -eq 2 && $2 =~ ^(0|[1-9][0-9]{0,3})$ ]] || usage
 dataset=$1 iterations=$2
-[[ -f $here/examples/$dataset/settings.sh ]] || usage
+[[ $dataset =~ ^[A-Za-z0-9_-]+$ && -f $here/examples/$dataset/settings.sh ]] || usage
 
 options=(BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS
   SCORE_OPTIONS LIKELIHOOD_OPTIONS)
@@ -55,6 +55,14 @@ read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
 : "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
 : "${SEED:=0}" "${PRECISION:=auto}" "${EVAL_K:=1,5,20,100}"
 
+counts "one" K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH READER_EVAL_EVERY RETRIEVER_STEPS \
+  RETRIEVER_BATCH RETRIEVER_EVAL_EVERY
+counts "zero" SEED
+positive READER_LR RETRIEVER_LR
+[[ $EVAL_K =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse EVAL_K "numbers from one on, with commas between them"
+[[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
+[[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
+
 # Paths are relative to the caller's folder, but the stages run inside $RUN.
 for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
   [[ $name == START && $START =~ ^(bm25|bert)$ ]] && continue   # the word, even where a folder has that name
@@ -66,6 +74,12 @@ settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_P
   "${options[@]}")
 check_teaching
 [[ $TEACHER/$READ/$FUSE == attention/1/0 ]] || settings+=(TEACHER TEACHER_MODEL READ FUSE)
+
+# Files and folders that a run is made from, by the names of their settings: what is in them must not change.
+inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
+for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make their data from them
+  [[ -z ${!name:-} ]] || { settings+=("$name") inputs+=("$name"); printf -v "$name" '%s' "$(absolute "${!name}")"; }
+done
 
 # A run keeps its settings, so that outputs of other settings are not mistaken for this run's.
 check_settings() {
@@ -79,10 +93,27 @@ check_settings() {
   exit 2
 }
 
+# A run keeps the hashes of its inputs, too. Those that are gone are not compared: a run can continue without them.
+check_contents() {
+  local name found=()
+  [[ $DRY_RUN != 1 ]] || return 0
+  for name in "${inputs[@]}"; do [[ ! -e ${!name} ]] || found+=("$name=${!name}"); done
+  if [[ ! $START =~ ^(bm25|bert)$ ]]; then
+    for name in "$START"/{train,dev,test}.json{l,}{,.gz}; do [[ ! -f $name ]] || found+=("${name##*/}=$name"); done
+  fi
+  compare_contents "$RUN/contents.json" "${found[@]}" && return
+  say "iterate.sh: $RUN was made from other contents of these: choose another RUN=…, or remove it"
+  exit 2
+}
+
 # Fetch the data when it is absent and settings.sh defines a function `fetch`.
 data() {
-  [[ -e $PASSAGES || $DRY_RUN == 1 ]] || ! declare -F fetch >/dev/null || fetch
   local file
+  for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
+    [[ ! -e $file && $DRY_RUN != 1 ]] || continue
+    if declare -F fetch >/dev/null; then fetch; fi
+    break
+  done
   for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
     [[ -e $file || $DRY_RUN == 1 ]] || { say "iterate.sh: $file is missing; see examples/$dataset/README.md"; exit 1; }
   done
@@ -174,8 +205,10 @@ report() {
 
 launch
 [[ $DRY_RUN == 1 ]] || need_fidtools
+[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
 check_settings
 data
+check_contents
 if [[ $DRY_RUN == 1 ]]; then
   printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$([[ $READ$FUSE != 01 ]] || echo " start")"
 else

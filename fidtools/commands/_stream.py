@@ -55,14 +55,17 @@ def stream_through_reader(
     precision: Precision,
     token_budget: int,
     needs_attention: bool = False,
+    tokenize: bool = True,
     **settings: Any,
 ) -> None:
     """`stream_groups` through a reader. `settings` that are not None replace the reader's own.
 
+    Without `tokenize` the groups come without tokens, for work that reads other prompts.
+
     With `needs_attention` a reader whose cross-attention cannot be recorded is refused before anything is read.
     """
     from fidtools.compute.device import Compute
-    from fidtools.reader.groups import in_groups, with_tokens
+    from fidtools.reader.groups import Group, in_groups, with_tokens
     from fidtools.reader.model import load_inference_reader
 
     def load() -> Reader:
@@ -72,6 +75,7 @@ def stream_through_reader(
         return model
 
     def groups(model: Reader, stream: Iterator[Question]) -> Iterator[Group]:
-        return with_tokens(model, in_groups(stream, model.settings.n_context))
+        together = in_groups(stream, model.settings.n_context)
+        return with_tokens(model, together) if tokenize else (Group(questions, []) for questions in together)
 
     stream_groups(questions, output, load, groups, work, progress, lambda model: model.report_cuts(shared=True))

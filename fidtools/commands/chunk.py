@@ -21,7 +21,14 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
 
 @click.command("chunk")
 @click.argument("documents", type=types.name, nargs=-1)
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFile(suffixes=(".jsonl", ".jsonl.gz", ".json", ".json.gz")),  # read from no folder
+    default="-",
+    show_default="stdout",
+    help="Output file; a name ending in .gz is compressed.",
+)
 @click.option("--words", type=types.positive, show_default=str(WORDS), help="Words per passage.")
 @click.option("--tokens", type=types.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL.")
 @click.option(
@@ -35,7 +42,8 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
     metavar="NAME",
     default="whitespace",
     show_default=True,
-    help="What counts as a word: whitespace, or spacy, which also counts punctuation marks. For --tokens: a model's "
+    help="What counts as a word: whitespace, or spacy, which also counts punctuation marks; in text without spaces, "
+    "a character is a word. For --tokens: a model's "
     "folder, or its name on the Hugging Face hub.",
 )
 @options.verbosity
@@ -49,9 +57,9 @@ def command(
 ) -> None:
     """Split DOCUMENTS into passages of 100 words that do not overlap.
 
-    DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); .txt and .md files; or folders of .txt and .md
-    files. The default is JSON lines on standard input. Passage 3 of document `d` gets the id `d-3` and the doc_id `d`;
-    other fields are kept.
+    DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); text files (.txt, .md, .markdown, .rst); or
+    folders of text files, of which hidden ones are not read. The default is JSON lines on standard input. Passage 3 of
+    document `d` gets the id `d-3` and the doc_id `d`; other fields are kept.
 
     \b
       fidtools chunk notes/ -o passages.jsonl
@@ -62,8 +70,8 @@ def command(
         raise UsageError("give one of --words and --tokens")
     if (tokens is None) != (tokenizer in WORD_TOKENIZERS):
         raise UsageError(f"--tokens needs --tokenizer MODEL; --words takes {' or '.join(WORD_TOKENIZERS)}")
-    from fidtools.data.chunking import read_documents
     from fidtools.data.jsonl import write_lines
+    from fidtools.data.text_files import read_documents
     from fidtools.logs import log, track
 
     passages = _passages(track(read_documents(documents or ["-"]), "documents"), words, tokens, stride, tokenizer)

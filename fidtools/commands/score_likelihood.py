@@ -167,6 +167,7 @@ def _score_questions_with_reader(
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
         n_context=n_context,
+        tokenize=False,
     )
 
 

@@ -51,7 +51,7 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
     help="Recompute the encoder in the backward pass: less memory, about a third slower.",
 )
 @options.training_options({name: preset.settings for name, preset in PRESETS.items()})
-def command(train: str, output: Path, preset: str, no_title: bool, resume: bool, **given: Any) -> None:
+def command(train: str, output: Path, preset: str, no_title: bool, resume: bool, force: bool, **given: Any) -> None:
     """Train a Fusion-in-Decoder reader on the questions of TRAIN, each with `ctxs` and an answer.
 
     The best model on --dev (exact match of greedy answers) is written to the output folder, which transformers loads;
@@ -70,4 +70,4 @@ def command(train: str, output: Path, preset: str, no_title: bool, resume: bool,
     with options.fields_as_flags():
         from fidtools.reader.train import train_reader
 
-        train_reader(run, output, resume=resume)
+        train_reader(run, output, resume=resume, force=force)

@@ -76,7 +76,7 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @click.option("--freeze-passages", is_flag=True, help="Train the question encoder only; passage vectors stay valid.")
 @options.word_options("--student")
 @options.training_options(RetrieverRun.settings)
-def command(train: str, output: Path, resume: bool, preset: str | None, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, preset: str | None, **given: Any) -> None:
     """Train a retriever to rank the passages (`ctxs`) of TRAIN's questions as their scores do.
 
     The defaults are the paper's. The best model on --dev is written to the output folder, which transformers and
@@ -96,4 +96,4 @@ def command(train: str, output: Path, resume: bool, preset: str | None, **given:
         run = RetrieverRun(train, **given, settings=settings, size=size)
         from fidtools.retriever.train import train_retriever
 
-        train_retriever(run, output, resume=resume)
+        train_retriever(run, output, resume=resume, force=force)

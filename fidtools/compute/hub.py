@@ -74,8 +74,8 @@ def _snapshot(name: str, weights: bool) -> Path:
 def loading(name: str | Path) -> Iterator[None]:
     """Turn any error of the libraries inside the block, where a model is loaded, into one FidtoolsError.
 
-    What they print goes to standard error, since standard output is data; what they read is empty, since standard input
-    is data too.
+    What they print is discarded, since standard output is data; what they read is empty, since standard input is data
+    too.
     """
     try:
         with _library_streams():
@@ -96,13 +96,33 @@ def _library_streams() -> Iterator[None]:
     verbosity, stdin = logging.get_verbosity(), sys.stdin
     logging.set_verbosity(CRITICAL)
     try:
-        with open(os.devnull) as nothing, contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        with open(os.devnull) as nothing, _without_output(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of deprecations in their own code
             sys.stdin = nothing
             yield
     finally:
         sys.stdin = stdin
         logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _without_output() -> Iterator[None]:
+    """Discard what is written to standard output, by Python or by libraries in Rust, which write to the descriptor."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # standard output is closed
+        kept = None
+    try:
+        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+            if kept is not None:
+                os.dup2(nothing.fileno(), 1)
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def _reason(error: BaseException) -> str:

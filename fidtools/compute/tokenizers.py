@@ -8,6 +8,8 @@ from typing import Any
 from fidtools.errors import FidtoolsError
 from fidtools.logs import log
 
+FILES = ("tokenizer*.json", "vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json", "merges.txt", "*.bpe")
+"""What tokenizers are kept in; a folder without any of them has none."""
 CASED = 0.05
 """A vocabulary is cased when more than this share of its entries has capital letters."""
 CAPITALS = "A Is In The"
@@ -22,13 +24,15 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     """
     from transformers import AutoTokenizer
 
+    hint = "copy the tokenizer files of the model it was trained from into it"
+    if not any(file for pattern in FILES for file in folder.glob(pattern)):
+        raise FidtoolsError(f"{name}: no tokenizer in it", hint=hint)
     options = {} if config is None else {"config": config}
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
     vocabulary = tokenizer.get_vocab()
     files = set(type(tokenizer).vocab_files_names.values())
     found = not files or any((folder / file).is_file() for file in {"tokenizer.json", *files})
     if not found or vocabulary.keys() <= set(tokenizer.all_special_tokens):
-        hint = "copy the tokenizer files of the model it was trained from into it"
         raise FidtoolsError(f"{name}: no tokenizer in it, or one without words", hint=hint)
     if rows is not None and (most := 1 + max(vocabulary.values())) > rows:
         hint = "it is another model's tokenizer, or tokens were added without resizing the model"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.loading import load_config, load_network, max_positions
@@ -39,6 +41,8 @@ def load_language_model(name: str | Path, compute: Compute | None = None) -> Lan
         config = load_config(name, folder)
         network = load_network(name, folder, AutoModelForCausalLM, config)
         tokenizer = load_tokenizer(name, folder, config, rows=network.get_input_embeddings().num_embeddings)
+        with torch.inference_mode():  # a model that cannot compute is known before any work
+            network(input_ids=torch.zeros(1, 1, dtype=torch.long))
     if not tokenizer.is_fast:
         raise FidtoolsError(f"{name}: this tokenizer has no character offsets", hint="a fast tokenizer is needed")
     network = network.to(device=compute.device, dtype=compute.dtype).eval().requires_grad_(False)

@@ -103,7 +103,7 @@ class Fusion(nn.Module):
 
     def _absorbing(self, **sizes: int) -> AbstractContextManager[bool]:
         """Absorb the weights of keys and values, except in training, where dropped weights do not add up to 1."""
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.model.training:
             return nullcontext(False)
         return self.recorder.absorbing(**sizes)
 

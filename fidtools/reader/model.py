@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from fidtools.compute.device import Compute
@@ -115,11 +115,32 @@ def load_reader(
         tokenizer = load_tokenizer(name, folder, config, rows=rows)
         settings, bias = ReaderSettings.read(folder), _saved_bias(folder)
         reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
+        _check_token_ids(reader, rows)
+        _try(reader)
     if default_text_maxlength is not None:
         reader.settings = replace(reader.settings, text_maxlength=default_text_maxlength)
     known = {key: value for key, value in changes.items() if value is not None}
     reader.settings = _within_positions(reader, known)
     return reader
+
+
+def _check_token_ids(reader: Reader, rows: int) -> None:
+    known = {
+        "eos_token_id": reader.eos,
+        "pad_token_id": reader.fusion.pad,
+        "decoder_start_token_id": reader.fusion.start,
+    }
+    for name, token in known.items():
+        if token is None or not 0 <= token < rows:
+            raise DataError(f"must be the id of one of the model's {rows:,} tokens", field=name, value=token)
+
+
+@torch.inference_mode()
+def _try(reader: Reader) -> list[Tensor]:
+    """Read one token, so that a model that cannot compute is known before any work; returns the fused encoding."""
+    fused = reader.fusion.eval().fuse([[[reader.eos]]])
+    reader.fusion.decode(fused, torch.tensor([[reader.fusion.start]], device=fused[0].device))
+    return fused
 
 
 def _check_kind(name: str | Path, folder: Path, config: Any) -> None:
@@ -148,6 +169,8 @@ def load_inference_reader(name: str | Path, token_budget: int, compute: Compute,
     reader.fusion.to(compute.device).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
     cast_linear_weights(reader.fusion.model, compute.dtype)
+    with loading(name), torch.inference_mode():  # its generation settings may be damaged too
+        reader.fusion.generate(_try(reader), max_new_tokens=1, do_sample=False, eos_token_id=reader.eos)
     return reader
 
 

@@ -113,6 +113,22 @@ def input_tokens(
     return ids
 
 
+def token_spans(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[tuple[int, int]]] | None:
+    """Where the tokens of `input_tokens` lie in their strings, in characters; None if the tokenizer cannot tell."""
+    if not tokenizer.is_fast:
+        return None
+    with _tokenizer:
+        encoded = tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=settings.text_maxlength,
+            add_special_tokens=settings.special_tokens,
+            return_offsets_mapping=True,
+        )
+    spans: list[list[tuple[int, int]]] = encoded["offset_mapping"]
+    return spans
+
+
 def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
     """The token ids of an answer to learn, truncated so that `</s>` always ends it."""
     with _tokenizer:

@@ -16,13 +16,16 @@ MEASURED = 100
 """Questions whose texts are measured before training: a run of days should not end with the news that half were cut."""
 
 
-def train_reader(run: ReaderRun, output: Path, *, resume: bool) -> dict[str, float]:
+def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError for questions without passages or answers, UsageError when an unfinished run exists that is not
     continued or used other settings.
     """
-    check_run(output, run.settings, run.record(), resume=resume)
+    finished = check_run(output, run.settings, run.record(), resume=resume, force=force)
+    if finished is not None:
+        return finished
     reader = _initial_reader(run)
     examples = labelled_questions(run.train)
     dev = labelled_questions(run.dev) if run.dev else []
@@ -31,7 +34,7 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool) -> dict[str, flo
         reader.passages(question)
     reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)
-    metrics = train(objective, run.settings, output, resume=resume, record=run.record())
+    metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 

@@ -81,10 +81,10 @@ def recorded_scores(reader: Reader, ids: Sequence[Sequence[int]]) -> Tensor:
     """The cross-attention before the softmax at the first output token: (tokens of all passages, layers, heads)."""
     import torch
 
-    with torch.inference_mode(), reader.fusion.recorder.recording() as layers:
-        fused = reader.fusion.fuse([ids])
-        reader.fusion.decode(fused, torch.tensor([[reader.fusion.start]], device=fused[0].device))
-        return torch.cat([layer.scores for layer in layers])[:, :, 0].permute(2, 0, 1).float().cpu()
+    from fidtools.reader.token_attention import first_step_attention
+
+    with torch.inference_mode():
+        return first_step_attention(reader.fusion, reader.fusion.fuse([ids])[0])
 
 
 def weight_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -102,16 +102,11 @@ def token_texts(reader: Reader, question: Question, ids: Sequence[Sequence[int]]
 
 
 def _pieces(tokenizer: Any, text: str, ids: Sequence[int], settings: Any) -> list[str]:
-    if tokenizer.is_fast:
-        encoded = tokenizer(
-            text,
-            truncation=True,
-            max_length=settings.text_maxlength,
-            add_special_tokens=settings.special_tokens,
-            return_offsets_mapping=True,
-        )
-        if encoded["input_ids"] == list(ids):
-            return _slices(text, encoded["offset_mapping"], tokenizer.convert_ids_to_tokens(ids))
+    from fidtools.reader.prompt import token_spans
+
+    spans = token_spans(tokenizer, [text], settings)
+    if spans is not None and len(spans[0]) == len(ids):
+        return _slices(text, spans[0], tokenizer.convert_ids_to_tokens(ids))
     return [str(piece).replace("▁", " ").replace("Ġ", " ") for piece in tokenizer.convert_ids_to_tokens(ids)]
 
 

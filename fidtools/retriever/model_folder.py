@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
+from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
 from fidtools.compute.loading import load_config, load_network, max_positions
@@ -51,11 +53,19 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     student = record.pop("student", "transformer")
     with loading(name):
         if student == "transformer":
-            return _load_transformer(name, folder, record, dropout, changes)
-        encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
-        settings = replace(parse_settings(record, settings_file), **changes)
-    encoder.pooling = settings.pooling
-    return Tower(encoder, tokenizer, settings)
+            tower = _load_transformer(name, folder, record, dropout, changes)
+        else:
+            encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
+            encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
+            tower = Tower(encoder, tokenizer, settings)
+        _try(tower)
+    return tower
+
+
+@torch.inference_mode()
+def _try(tower: Tower) -> None:
+    """Encode one token, so that a model that cannot compute is known before any work."""
+    tower.encoder(*pad_sequences([[padding_id(tower.tokenizer)]], 0))
 
 
 def _refuse_other_models(name: str | Path, folder: Path) -> None:

@@ -26,20 +26,23 @@ CALIBRATION_QUESTIONS, SCALES = 8, np.geomspace(1.0, 32.0, 21).tolist()
 """The initial scale of a student's scores is chosen on this many questions, among these standard deviations."""
 
 
-def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[str, float]:
+def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError when the targets cannot teach anything, UsageError when settings contradict each other or an
     unfinished run exists that is not continued or used other settings.
     """
     loss = _loss(run)
     teachers = parse_teacher(run.teacher) if loss.needs_teacher else {}
-    check_run(output, run.settings, run.record(), resume=resume, ignore=("start",))
+    check_run(output, run.settings, run.record(), resume=resume, force=force, ignore=("start",))
     retriever = _initial_retriever(run)
     if run.cosine_temperature is not None:
         loss = _on_cosines(loss, run.cosine_temperature, retriever)
     record = run.record() | {"start": retriever.question_fingerprint}
-    check_run(output, run.settings, record, resume=resume)
+    finished = check_run(output, run.settings, record, resume=resume, force=force)
+    if finished is not None:
+        return finished
     examples = _read(run.train, retriever, loss, teachers, run)
     student = Student(retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages)
     _calibrate(student, examples)
@@ -47,7 +50,7 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[st
     retriever.report_cuts()  # every rank has read all questions
     log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, run.select)
-    metrics = train(objective, run.settings, output, resume=resume, record=record)
+    metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
-from fidtools.data.records import Passage, Question
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.relevance import relevance
@@ -104,7 +104,7 @@ def _judged(
         passages: dict[str | None, tuple[int, Passage]] = {}
         added: list[tuple[int, int, float]] = []
         for row, (ranking, path) in enumerate(zip(lists, paths, strict=True)):
-            for passage, value in contributions(ranking, path, number, method, constant):
+            for passage, value in contributions(ranking, Location(path, number), method, constant):
                 column, _ = passages.setdefault(passage.id, (len(passages), passage))
                 added.append((row, column, value))
         if passages:

@@ -203,13 +203,18 @@ def load_teacher(
     own = folder / "teacher.json"
     with loading(name):
         settings = _read_settings(own) if own.exists() else TeacherSettings()
+        teacher: Teacher
         if settings.kind == "coattention":
-            return _load_coattention(folder, replace(settings, **changes), compute)
-        model, tokenizer = _load_classifier(name, folder, new_head)
-        limit = max_positions(model)
-        length = limited("maxlength", settings.maxlength, changes.get("maxlength"), limit)
-        settings = replace(settings, **changes | {"maxlength": length})
-        return CrossEncoder(model.eval(), tokenizer, settings, compute=compute)
+            teacher = _load_coattention(folder, replace(settings, **changes), compute)
+        else:
+            model, tokenizer = _load_classifier(name, folder, new_head)
+            length = limited("maxlength", settings.maxlength, changes.get("maxlength"), max_positions(model))
+            settings = replace(settings, **changes | {"maxlength": length})
+            teacher = CrossEncoder(model.eval(), tokenizer, settings, compute=compute)
+        with torch.inference_mode():  # a model that cannot compute is known before any work
+            teacher.logits(teacher.tokenize(["a"], ["a"]))
+    teacher.cuts = CutCounter()
+    return teacher
 
 
 def _load_classifier(name: str | Path, folder: Path, new_head: bool) -> tuple[Any, Any]:

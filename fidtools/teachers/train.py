@@ -21,13 +21,16 @@ MEASURED = 100
 """Questions whose texts are measured before training, so that cut ones are reported first."""
 
 
-def train_teacher(run: TeacherRun, output: Path, *, resume: bool) -> dict[str, float]:
+def train_teacher(run: TeacherRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError for data without labels, UsageError when an unfinished run exists that is not continued or used
     other settings.
     """
-    check_run(output, run.settings, run.record(), resume=resume)
+    finished = check_run(output, run.settings, run.record(), resume=resume, force=force)
+    if finished is not None:
+        return finished
     torch.manual_seed(run.settings.seed)
     teacher = _initial_teacher(run)
     examples, dev = (
@@ -41,7 +44,7 @@ def train_teacher(run: TeacherRun, output: Path, *, resume: bool) -> dict[str, f
     objective = TeacherObjective(
         teacher, examples, dev, negatives=run.negatives, seed=run.settings.seed, budget=run.token_budget
     )
-    metrics = train(objective, run.settings, output, resume=resume, record=run.record())
+    metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 

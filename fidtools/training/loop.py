@@ -21,7 +21,7 @@ import torch
 
 from fidtools.compute.device import Compute, seed_everything
 from fidtools.compute.precision import use_eager_attention
-from fidtools.compute.ranks import ranks, sum_over_ranks
+from fidtools.compute.ranks import ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
 from fidtools.training.run_folder import RunFolder
@@ -105,29 +105,52 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 
 
 def train(
-    objective: Objective, settings: TrainingSettings, folder: Path, *, resume: bool, record: dict[str, Any]
+    objective: Objective,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    resume: bool,
+    record: dict[str, Any],
+    force: bool = False,
 ) -> dict[str, float]:
     """Train; the best model is left in `folder`, the last one in `folder/last`. Returns the best one's dev metrics.
 
     The start is evaluated too, and is the best model where no later evaluation is better.
     During training everything is in `folder.partial`; `resume` continues from there. `record` says what the run is
     (data, start, options): it is kept in `training.json`, and a run is only continued under an equal record.
-    Raises UsageError when an unfinished run exists and is not continued or differs, DataError when the loss is NaN.
+    Raises UsageError when an unfinished run exists and is not continued or differs, or when `folder` holds other files
+    (unless `force`), DataError when the loss is NaN.
     """
     if objective.n_examples == 0:
         raise DataError("no examples to train on")
-    return _Loop(objective, settings, RunFolder(folder, {"settings": asdict(settings)} | record)).run(resume)
+    run_folder = RunFolder(folder, {"settings": asdict(settings)} | record, force=force)
+    return _Loop(objective, settings, run_folder).run(resume)
 
 
 def check_run(
-    folder: Path, settings: TrainingSettings, record: dict[str, Any], *, resume: bool, ignore: tuple[str, ...] = ()
-) -> None:
-    """Raise what `train` will raise about an unfinished run and about trackers, before any data is read.
+    folder: Path,
+    settings: TrainingSettings,
+    record: dict[str, Any],
+    *,
+    resume: bool,
+    force: bool = False,
+    ignore: tuple[str, ...] = (),
+) -> dict[str, float] | None:
+    """Raise what `train` will raise about its folders and about trackers, before any data is read.
 
+    Returns the best dev metrics of the run when it is to be resumed but is finished, so that there is nothing to do.
     `ignore` names entries that are not in `record` yet because they are only known later.
     """
-    RunFolder(folder, {"settings": asdict(settings)} | record).check(resume=resume, ignore=ignore)
+    run_folder = RunFolder(folder, {"settings": asdict(settings)} | record, force=force)
+    finished = run_folder.check(resume=resume, ignore=ignore)
     check_trackers(settings.trackers)
+    if finished is None:
+        return None
+    if not ignore:
+        run_folder.clean_up_finished()
+        log.info("%s is finished (%d updates); nothing to do", folder, finished["steps"])
+    metrics: dict[str, float] = finished["metrics"]
+    return metrics
 
 
 class _Loop:
@@ -283,4 +306,5 @@ def _sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        torch.distributed.all_reduce(parameter.grad)
+        with together():
+            torch.distributed.all_reduce(parameter.grad)

@@ -195,6 +195,20 @@ def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
         read_word_vectors(path, ["river"], 9)
 
 
+def test_words_with_blanks_have_vectors_too(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("river 1 2\n. . . 3 4\nat name@domain.com 5 6\n1/2 7 8\n")
+    words, vectors = read_word_vectors(path, ["river", ". . ."], 9)
+    assert words == ["river", ". . .", "at name@domain.com", "1/2"]
+    assert vectors.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    path.write_text("river 1 2\nsea 3 4 5\n")
+    with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 3"):
+        read_word_vectors(path, ["river"], 9)
+    path.write_text("river 1 2\nsea 3 nan\n")
+    with pytest.raises(DataError, match=r"glove.txt:2: numbers must be finite"):
+        read_word_vectors(path, ["river"], 9)
+
+
 def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:
     exact, fast = load_retriever(plain_model), load_retriever(plain_model, compute=Compute.choose("bf16"))
     a, b = exact.encode_passages(PASSAGES), fast.encode_passages(PASSAGES)

@@ -389,9 +389,9 @@ def test_a_start_that_every_update_harms_is_kept(plain_model: Path, questions: W
     assert orjson.loads((tmp_path / "r/training.json").read_bytes())["result"]["best_step"] == 0
 
 
-def preset_of(options: str) -> RetrieverRun:
+def preset_of(options: str, train: Path) -> RetrieverRun:
     """The run that a command line means."""
-    words = ["t.jsonl", "--retriever", "start", "-o", "r", *options.split()]
+    words = [str(train), "--retriever", "start", "-o", str(train.with_name("r")), *options.split()]
     with train_retriever_command.make_context("train-retriever", words) as context:
         given = dict(context.params)
         given |= preset_values(given.pop("preset"))
@@ -399,14 +399,15 @@ def preset_of(options: str) -> RetrieverRun:
     return RetrieverRun(**{name: value for name, value in given.items() if name in names})
 
 
-def test_presets_are_the_papers_temperatures_and_options_replace_them() -> None:
-    atlas, replug = preset_of("--preset atlas"), preset_of("--preset replug")
+def test_presets_are_the_papers_temperatures_and_options_replace_them(questions: Write) -> None:
+    train = questions()
+    atlas, replug = preset_of("--preset atlas", train), preset_of("--preset replug", train)
     assert (atlas.temperature, atlas.teacher_temperature, atlas.probabilities) == (0.01, 0.01, False)
     assert (replug.cosine_temperature, replug.teacher_temperature) == (0.1, 0.1)
     assert (replug.normalize, replug.probabilities) == (True, True)
-    assert preset_of("--preset atlas --teacher-temperature 2").teacher_temperature == 2.0
-    assert preset_of("--preset replug --temperature 3").cosine_temperature is None
-    assert preset_of("").temperature == 1.0
+    assert preset_of("--preset atlas --teacher-temperature 2", train).teacher_temperature == 2.0
+    assert preset_of("--preset replug --temperature 3", train).cosine_temperature is None
+    assert preset_of("", train).temperature == 1.0
 
 
 def test_replug_is_the_divergence_of_likelihoods_and_cosines(

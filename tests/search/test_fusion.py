@@ -222,3 +222,12 @@ def test_what_tuning_refuses(mixed: list[str], tmp_path: Path, capsys: pytest.Ca
     short.write_bytes(Path(dev).read_bytes().splitlines(keepends=True)[0])
     assert cli.run(["fuse", *mixed, "--tune", str(short)]) == 1
     assert "short.jsonl: ends before the other files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "value"), [("rrf", 1 / 61), ("scores", 1.0)])
+def test_a_passage_listed_twice_counts_where_it_stands_first(method: str, value: float, tmp_path: Path) -> None:
+    twice = ranking(tmp_path / "a.jsonl", "bm25", [("b", 4.0), ("a", 3.0), ("b", 2.0), ("c", 0.0)])
+    other = ranking(tmp_path / "b.jsonl", "dense", [("d", 1.0)])
+    found = dict(fused([twice, other], 10, method=method, weights=[1.0, 0.0])[0])
+    assert found["b"] == value
+    assert found["c"] == (1 / 64 if method == "rrf" else 0.0)

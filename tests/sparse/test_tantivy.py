@@ -17,8 +17,9 @@ from fidtools.data.corpus import open_passages
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
+from fidtools.data.words import spell_out
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
-from fidtools.sparse.engine import BM25Settings
+from fidtools.sparse.engine import AnalyzerName, BM25Settings
 from fidtools.sparse.ranking import rank, rescore
 from fidtools.sparse.store import open_index
 
@@ -88,6 +89,30 @@ def test_equal_passages_are_listed_in_their_order_whatever_k(tmp_path: Path) -> 
 def test_a_question_without_a_known_word_finds_nothing(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS)
     assert search(path, "???") == search(path, "zebra") == []
+
+
+CHINESE = ["北京是中华人民共和国的首都。", "东京是日本的首都。", "กรุงเทพมหานครเป็นเมืองหลวง", "red fox 手机"]
+
+
+@pytest.mark.parametrize("analyzer", ["english", "standard"])
+def test_scripts_without_spaces_are_searched_by_characters_and_pairs(analyzer: AnalyzerName, tmp_path: Path) -> None:
+    passages = open_passages(corpus(tmp_path, CHINESE))
+    engine = open_index(passages, BM25Settings(analyzer=analyzer), tmp_path / analyzer)
+    asked = {"中华人民共和国的首都是哪里": "p0", "日本": "p1", "เมืองหลวง": "p2", "手": "p3", "fox": "p3"}
+    ranked = rank([Question(text, text) for text in asked], engine, passages)
+    assert {question.id: (question.ctxs or [])[0].id for question in ranked} == asked
+
+
+def test_text_with_spaces_is_indexed_as_it_is() -> None:
+    for text in ["Red foxes, naïve cafés – Ωμέγα привет 한국어 हिन्दी\n", "", "x" * 300]:
+        assert spell_out(text) is text
+
+
+def test_questions_that_find_nothing_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = corpus(tmp_path, WORDS)
+    write_lines(tmp_path / "q.jsonl", [{"question": "zebra"}, {"question": "fox"}])
+    assert cli.run(["bm25", str(tmp_path / "q.jsonl"), "-p", str(path), "-o", str(tmp_path / "r.jsonl")]) == 0
+    assert "no passage was found for 1 of 2 questions" in capfd.readouterr().err
 
 
 def test_query_syntax_has_no_meaning(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_defaults_are_those_of_the_dataclass(
     options: list[str], target: str, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(f"fidtools.{target}", lambda run, output, resume: seen.append((run, output, resume)))
+    monkeypatch.setattr(f"fidtools.{target}", lambda run, output, resume, force: seen.append((run, output, resume)))
     assert run([*options, "-o", "out"]) == 0
     assert seen == [(expected, Path("out"), False)]
 

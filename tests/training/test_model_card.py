@@ -206,7 +206,7 @@ def test_the_command_line_repeats_the_run(
     command: str, module: str, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(module, lambda run, output, resume: seen.append((run.record(), run.settings, str(output))))
+    monkeypatch.setattr(module, lambda run, output, **_: seen.append((run.record(), run.settings, str(output))))
     line = command_line(as_kept(started))
     assert run(shlex.split(line.replace("\\\n", ""))[1:]) == 0
     record = started.record()
