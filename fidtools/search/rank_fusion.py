@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
+from statistics import pstdev
 from typing import Literal, get_args
 
 from fidtools.data.files import PathLike
