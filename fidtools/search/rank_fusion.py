@@ -85,8 +85,12 @@ def contributions(
     scores = [passage.score for passage in ctxs if passage.score is not None]
     if len(scores) < len(ctxs):
         raise _unusable("a passage without score", origin, hint="--method rrf needs no scores")
-    low, width = min(scores, default=0.0), max(scores, default=0.0) - min(scores, default=0.0)
-    return ((ctxs[at], (scores[at] - low) / width if width else 1.0) for at in sorted(first.values()))
+    low = min(scores, default=0.0)
+    if method == "zscores":
+        width, equal = pstdev(scores) if scores else 0.0, 0.0
+    else:
+        width, equal = max(scores, default=0.0) - low, 1.0
+    return ((ctxs[at], (scores[at] - low) / width if width else equal) for at in sorted(first.values()))
 
 
 def _unusable(problem: str, origin: Location | None, hint: str | None = None) -> MismatchError:
