@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,10 +41,11 @@ sys.exit(cli.run([]))
         ("0", "fidtools: WORLD_SIZE must be a positive integer (got 0)"),
     ],
 )
-def test_a_world_without_a_launcher_is_a_usage_error(size: str, said: str) -> None:
+def test_a_world_without_a_launcher_is_a_usage_error(size: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "a"}\n')
     command = [sys.executable, "-m", "fidtools", "embed", "p.jsonl", "--retriever", "r", "-o", "e.npy"]
     environment = ENVIRONMENT | {"WORLD_SIZE": size}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == said
     assert len(done.stderr.splitlines()) == 2
