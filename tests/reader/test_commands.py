@@ -122,8 +122,9 @@ def test_read_writes_the_answer_and_keeps_the_rest(reader_folder: Path, question
         assert after == before
 
 
-def test_more_answers_than_beams_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["read", "x.jsonl", "--reader", "r", "--n-best", "2"]) == 2
+def test_more_answers_than_beams_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.jsonl").touch()
+    assert run(["read", str(tmp_path / "x.jsonl"), "--reader", "r", "--n-best", "2"]) == 2
     assert "--n-best 2 needs at least as many --beams" in capsys.readouterr().err
 
 
