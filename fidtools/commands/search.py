@@ -35,7 +35,7 @@ def command(question: str, k: int, read: bool, full: bool, as_json: bool, **give
         raise click.UsageError("the question is empty")
     if read and given["reader"] is None:
         raise click.UsageError("--read needs --reader")
-    from fidtools.data.jsonl import write_lines
+    from fidtools.data.files import open_output
     from fidtools.serving.opening import open_reader, open_searcher
     from fidtools.serving.presentation import as_line
     from fidtools.serving.searchers import Lookup
@@ -48,9 +48,10 @@ def command(question: str, k: int, read: bool, full: bool, as_json: bool, **give
     ((found,),) = searcher.rank([Lookup([question], k)])
     answers = iter(reader.readings([found])) if reader else iter(())
     result = Found(found, next((group[0] for group in answers), None))
-    if as_json:
-        write_lines("-", [as_line(result)])
-        return
-    from fidtools.serving.terminal import print_found
+    with open_output("-") as out:
+        if as_json:
+            out.line(as_line(result))
+        else:
+            from fidtools.serving.terminal import drawn
 
-    print_found(result, full=full)
+            out.write(drawn(result, full=full).encode("utf-8", "replace"))

@@ -188,3 +188,5 @@ def table(report: Report) -> Iterable[tuple[str, str]]:
     yield "correlation with previous rank", number(report.rank)
     by = f" (by {report.temperature_by})" if report.temperature_by else ""
     yield "best temperature" + by, "–" if report.temperature is None else f"{report.temperature:g}"
+    if report.temperature is not None:
+        yield "option of train-retriever", f"--teacher-temperature {report.temperature:g}"

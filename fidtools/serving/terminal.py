@@ -24,9 +24,18 @@ VISIBLE = 0.2  # of the brightest shade
 COLD, HOT = (40, 30, 20), (176, 82, 15)  # RGB behind light text
 
 
-def print_found(found: Found, *, full: bool = False, console: Console | None = None) -> None:
-    """Print a question's answer and passages; `full` shows whole passages, else the lines around the marked words."""
+def drawn(found: Found, *, full: bool = False, console: Console | None = None) -> str:
+    """A question's answer and passages, with the escape sequences that suit the console (default: standard output's).
+
+    `full` shows whole passages, else the lines around the marked words.
+    """
     out = console or new_console()
+    with out.capture() as shown:
+        _draw(found, full, out)
+    return shown.get()
+
+
+def _draw(found: Found, full: bool, out: Console) -> None:
     question, reading = found.question, found.reading
     highlighter = Highlighter(question.question, reading.answer if reading else None)
     if reading is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fidtools.data.batched import batched
 from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
@@ -33,6 +34,27 @@ def rank(
             yield question
     if without:
         log.warning("no passage was found for %s of %s questions", f"{without:,}", f"{count:,}")
+
+
+def rescore(
+    questions: Iterable[Question], engine: Engine, passages: Corpus, within: bool = False
+) -> Iterator[Question]:
+    """Each question with the score `bm25` of its own passages; their order and `score` stay.
+
+    Passages that have no word in common with the question get 0. Every question ranks the whole corpus, or with
+    `within` its document. Raises DataError for a passage that is not in the corpus.
+    """
+    for batch in batched(questions, BATCH_QUESTIONS):
+        documents = [document_of(question, passages) for question in batch] if within else None
+        hits = engine.search([question.question for question in batch], len(passages), documents)
+        for question, found in zip(batch, hits, strict=True):
+            scores = dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+            for passage in question.ctxs or []:
+                row = None if passage.id is None else passages.row_of(passage.id)
+                if row is None:
+                    raise question.error("a passage that is not in the corpus", "ctxs[].id", passage.id)
+                passage.scores["bm25"] = scores.get(row, 0.0)
+            yield question
 
 
 def _scored(passages: Corpus, hits: TopK) -> Iterator[Passage]:

@@ -69,7 +69,7 @@ class World:
 
     def run(self, *arguments: str) -> list[dict[str, Any]]:
         """The lines that a command writes."""
-        output = self.folder / "out.jsonl"
+        output = self.folder / f"out-{arguments[0]}.jsonl"
         assert cli.run([*arguments, "-o", str(output), "-q"]) == 0
         return [orjson.loads(line) for line in output.read_bytes().splitlines()]
 

@@ -89,7 +89,7 @@ def test_topk_is_3_unless_given_and_blank_questions_find_nothing(world, served):
 
 def test_read_answers_as_the_command_does(world, served, commands):
     commands["bm25 embeddings"](10)
-    lines = world.run("read", str(world.folder / "out.jsonl"), "--reader", READER, *FLOAT32)
+    lines = world.run("read", str(world.folder / "out-fuse.jsonl"), "--reader", READER, *FLOAT32)
     answer = served.post("/read", queries=world.questions, topk=10)
     assert answer.status == 200
     found = answer.json["result"]

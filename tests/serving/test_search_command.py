@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 
 import orjson
 import pytest
@@ -12,7 +14,7 @@ from rich.console import Console
 from fidtools import cli
 from fidtools.data.records import Passage, Question
 from fidtools.serving.readings import Attention, Reading, TokenShare
-from fidtools.serving.terminal import one_line, print_found
+from fidtools.serving.terminal import drawn, one_line
 from fidtools.serving.worker import Found
 from tests.serving.conftest import ESCAPES, READER
 
@@ -30,7 +32,7 @@ def test_json_is_the_line_of_the_commands(world, capsys):
     expected = world.run("retrieve", str(question), *world.dense, *FLOAT32, "-k", "4")
     arguments = ["Where does the zebra live?", *world.dense, *FLOAT32, "-k", "4", "--json"]
     assert [orjson.loads(searched(capsys, *arguments))] == expected
-    (read,) = world.run("read", str(world.folder / "out.jsonl"), "--reader", READER, *FLOAT32)
+    (read,) = world.run("read", str(world.folder / "out-retrieve.jsonl"), "--reader", READER, *FLOAT32)
     line = orjson.loads(searched(capsys, *arguments, "--read", "--reader", READER))
     assert (line["prediction"], line["log_probability"]) == (read["prediction"], read["log_probability"])
     assert sum(passage["attention_share"] for passage in line["ctxs"]) == pytest.approx(1, abs=1e-3)
@@ -61,32 +63,30 @@ FOUND = Found(
 )
 
 
-def drawn(found: Found, **options) -> str:
-    console = Console(file=io.StringIO(), width=80, highlight=False, **options)
-    print_found(found, console=console)
-    return console.file.getvalue()
+def on(found: Found, **options) -> str:
+    return drawn(found, console=Console(file=io.StringIO(), width=80, highlight=False, **options))
 
 
 def test_the_answer_and_the_attention_without_colour():
-    assert drawn(FOUND) == (
+    assert on(FOUND) == (
         "Answer: Borvik  (probability 0.61)\n\n"
         "  1 Ada\n    x 2 · has the answer · 100% of the attention\n    Ada came from Borvik.\n\n"
     )
 
 
 def test_attention_is_a_shade_where_there_is_colour():
-    out = drawn(FOUND, force_terminal=True, color_system="truecolor")
+    out = on(FOUND, force_terminal=True, color_system="truecolor")
     shades = {text: (int(r), int(g), int(b)) for r, g, b, text in re.findall(r"48;2;(\d+);(\d+);(\d+)m([^\x1b]+)", out)}
     assert list(shades) == ["Ada", "from", "Borvik"]  # "came" has no attention
     assert shades["Ada"][0] < shades["from"][0] < shades["Borvik"][0]
     unread = Found(FOUND.question, Reading("Borvik", -0.5, None))
-    assert "\x1b[1;7mBorvik" in drawn(unread, force_terminal=True, color_system="truecolor")
+    assert "\x1b[1;7mBorvik" in on(unread, force_terminal=True, color_system="truecolor")
 
 
 def test_long_passages_are_cut_to_the_lines_with_the_words():
     text = "nothing here. " * 60 + "Ada was born in Borvik. " + "nothing more. " * 60
     found = Found(Question("0", "Where was Ada born?", ctxs=[Passage("p1", text)]))
-    lines = drawn(found).splitlines()[2:-1]
+    lines = on(found).splitlines()[2:-1]
     assert len(lines) == 4
     assert lines[0].startswith("    … ")
     assert lines[-1].endswith(" …")
@@ -109,7 +109,7 @@ def test_nothing_unprintable_is_printed(text, expected):
 
 def test_markup_in_data_is_text():
     found = Found(Question("0", "x", ctxs=[Passage("p", "[red]x[/red] :smile:", "[link=http://a]t[/link]")]))
-    out = drawn(found)
+    out = on(found)
     assert "[link=http://a]t[/link]" in out
     assert "[red]x[/red] :smile:" in out
 
@@ -136,3 +136,14 @@ def test_a_reader_is_needed_to_read_and_a_question_to_search(world, capsys):
     assert "--read needs --reader" in capsys.readouterr().err
     assert cli.run(["search", " ", "--bm25", "-p", world.passages]) == 2
     assert "the question is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_an_output_that_nobody_reads_or_that_is_closed(json, world):
+    command = f"{sys.executable} -m fidtools search quagga --bm25 -p {world.passages} -q {' '.join(json)}"
+    closed = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, text=True)
+    assert closed.returncode == 1
+    assert closed.stderr.startswith("fidtools: standard output is closed\n")
+    full = subprocess.run(["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr.startswith("fidtools: no space left on device\n")

@@ -20,7 +20,7 @@ from fidtools.data.records import Passage, Question
 from fidtools.data.words import spell_out
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.sparse.engine import AnalyzerName, BM25Settings
-from fidtools.sparse.ranking import rank
+from fidtools.sparse.ranking import rank, rescore
 from fidtools.sparse.store import open_index
 
 WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]
@@ -56,6 +56,22 @@ def by_the_formula(texts: list[str], question: str) -> list[tuple[str, float]]:
             scores[row] += idf * tf / (tf + 1.2 * (0.25 + 0.75 * len(t) / mean))
     ranked = sorted((-score, row) for row, score in enumerate(scores) if score > 0)
     return [(f"p{row}", -score) for score, row in ranked]
+
+
+def test_passages_found_by_another_tool_get_their_scores_in_place(tmp_path: Path) -> None:
+    path = corpus(tmp_path, WORDS)
+    passages = open_passages(path)
+    engine = open_index(passages, BM25Settings(analyzer="standard"))
+    expected = dict(search(path, "red fox"))
+    given = [Passage(x, "any text", score=9.0 - i, scores={"dense": 9.0 - i}) for i, x in enumerate(["p4", "p0", "p1"])]
+    (found,) = rescore([Question("q", "red fox", ctxs=given)], engine, passages)
+    assert [(p.id, p.score, p.scores) for p in found.ctxs or []] == [
+        ("p4", 9.0, {"dense": 9.0, "bm25": 0.0}),  # no word in common
+        ("p0", 8.0, {"dense": 8.0, "bm25": expected["p0"]}),
+        ("p1", 7.0, {"dense": 7.0, "bm25": expected["p1"]}),
+    ]
+    with pytest.raises(DataError, match="not in the corpus"):
+        list(rescore([Question("q", "red", ctxs=[Passage("elsewhere", "red")])], engine, passages))
 
 
 @pytest.mark.parametrize("question", ["red", "red fox", "fox fox red", "a red it", "bird nothing"])

@@ -96,8 +96,8 @@ def test_a_teacher_no_better_than_chance_is_warned_of(tmp_path, capsys) -> None:
     file = scored(tmp_path / "chance.jsonl", seed=0, signal=0.0)
     assert run(["teacher-report", str(file), "-o", str(tmp_path / "report.txt")]) == 0
     said = capsys.readouterr().err
-    assert f"{file}: the scores separate passages with an answer from others no better than chance (AUC 0.5" in said
-    assert f"{file}: the scores separate gold passages from others no better than chance (AUC 0.5" in said
+    assert f"{file}: the scores separate passages with an answer from others no better than chance (AUC 0.4" in said
+    assert f"{file}: the scores separate gold passages from others no better than chance (AUC 0.4" in said
     assert "AUC against gold passages" in (tmp_path / "report.txt").read_text()
 
 
