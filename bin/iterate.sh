@@ -174,27 +174,11 @@ train_reader() {
 
 # distil I NEXT RETRIEVER: train the next retriever on TEACHER's scores of iteration I's passages
 distil() {
-<<<<<<< HEAD
-  local i=$1 next=$2 retriever=$3 split
-  for split in train dev; do
-    stage "$i/$split.scored.jsonl" "${compute[@]}" score-attn "$i/$split.jsonl" --reader "$i/reader" \
-      --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"}
-  done
-  stage "$i/teacher-report.txt" fidtools teacher-report "$i/dev.scored.jsonl"   # warns of scores that teach nothing
-  train_retriever "$next/retriever" "$i/train.scored.jsonl" "$i/dev.scored.jsonl" "$retriever" "$SEED" attention
-||||||| 1a13342
-  local i=$1 next=$2 retriever=$3 split
-  for split in train dev; do
-    stage "$i/$split.scored.jsonl" "${compute[@]}" score-attn "$i/$split.jsonl" --reader "$i/reader" \
-      --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"}
-  done
-  train_retriever "$next/retriever" "$i/train.scored.jsonl" "$i/dev.scored.jsonl" "$retriever" "$SEED" attention
-=======
   local i=$1 next=$2 retriever=$3 scored train
   score_passages "$i" train; train=$scored
   score_passages "$i" dev
+  stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER"   # warns of what teaches nothing
   train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
->>>>>>> main
 }
 
 # table SPLIT: one row per iteration, printed and kept as JSON

@@ -31,6 +31,8 @@ COMMANDS: dict[str, list[str]] = {
     "index": ["p.npy", "-o", "ix", "--type", "flat"],
     "retrieve": ["good.jsonl", *SEARCH],
     "fuse": ["good.jsonl", "good.jsonl"],
+    "search": ["Where was Ada born?", "--bm25", "-p", "passages.jsonl"],
+    "serve": ["--bm25", "-p", "passages.jsonl"],
     "train-reader": ["good.jsonl", "--reader", READER, "-o", "trained", *TRAINING],
     "read": ["good.jsonl", "--reader", READER],
     "score-attn": ["good.jsonl", "--reader", READER],
@@ -41,10 +43,11 @@ COMMANDS: dict[str, list[str]] = {
     "train-retriever": ["good.jsonl", "--retriever", RETRIEVER, "-o", "trained", *TRAINING],
     "eval": ["good.jsonl"],
     "compare": ["good.jsonl", "good.jsonl", "--resamples", "100"],
+    "report": ["good.jsonl"],
     "plan": [],
 }
 NONSENSE = ["nan", "-1", "1e400", str(10**18), "", "one"]
-SLOW = {"plan"}  # measures the machine for ten seconds
+SLOW = {"plan", "serve"}  # measures the machine for ten seconds; does not end
 USAGE = 2
 
 
@@ -196,9 +199,7 @@ def test_k_beyond_the_corpus_lists_all_of_it(engine, run):
     assert Path("more.jsonl").read_bytes() == Path("all.jsonl").read_bytes() != b""
 
 
-@pytest.mark.parametrize(
-    "parameters", ["nprobe=0", "nprobe=-1", "nprobe=nan", "nprobe=1e30", "nprobe", "=", "x=1"]
-)
+@pytest.mark.parametrize("parameters", ["nprobe=0", "nprobe=-1", "nprobe=nan", "nprobe=1e30", "nprobe", "=", "x=1"])
 def test_search_parameters_of_an_index(parameters, run):
     code, said = run("index", "--factory", "IVF1,Flat", "--parameters", parameters)
     assert code == USAGE
