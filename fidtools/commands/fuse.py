@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 @click.option(
     "--tune",
     "questions",
-    type=click.Path(),
+    type=types.input_file,
     help="Write the best method and weights for these questions, as JSON, instead of a ranking.",
 )
 @click.option("--labels", type=click.Choice(LABELS), help="What --tune counts as relevant.  [default: gold if present]")
-@click.option("--tuned", type=click.Path(), help="Fuse with the method and weights of a file that --tune wrote.")
+@click.option("--tuned", type=types.input_file, help="Fuse with the method and weights of a file that --tune wrote.")
 @options.verbosity
 def command(
     rankings: tuple[str, ...],

@@ -20,12 +20,12 @@ from typing import IO, Any, cast
 
 import orjson
 
-from fidtools.console import on_terminal, standard_input, standard_output
+from fidtools.console import on_terminal, standard_output
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
-from fidtools.data.pipes import seekable
+from fidtools.data.pipes import seekable, stdin_bytes
 from fidtools.errors import DataError
-from fidtools.logs import log, no_bars
+from fidtools.logs import no_bars
 
 PathLike = str | Path
 STANDARD = "-"
@@ -40,10 +40,7 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
     FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
-        stream = standard_input()
-        if on_terminal(sys.stdin):
-            log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
-        yield cast(BufferedReader, stream)
+        yield cast(BufferedReader, stdin_bytes())
         return
     with open(seekable(path), "rb") as raw:
         if str(path).endswith(".gz"):

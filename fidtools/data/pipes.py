@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from fidtools.console import standard_input
+from fidtools.console import on_terminal, standard_input
+from fidtools.logs import log
 
 PathLike = str | Path
 STANDARD = "-"
+
+
+def stdin_bytes() -> Any:
+    """Standard input to read from. Where a person types it, a message says that the command waits for them."""
+    return _keyboard() if on_terminal(sys.stdin) else standard_input()
+
+
+@cache
+def _keyboard() -> io.BufferedReader:
+    log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
+    return io.BufferedReader(_Typed(standard_input().raw))
+
+
+class _Typed(io.RawIOBase):
+    """What is typed until the first Ctrl-D; a terminal itself would wait for more whenever it is read again."""
+
+    def __init__(self, terminal: Any) -> None:
+        self._terminal, self._ended = terminal, False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = 0 if self._ended else self._terminal.readinto(buffer)
+        self._ended = count == 0
+        return count
 
 
 def is_pipe(path: PathLike) -> bool:
@@ -44,7 +74,7 @@ def _copy(path: str) -> Path:
     copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
     with open(copy, "wb") as out:
         if path == STANDARD:
-            shutil.copyfileobj(standard_input(), out)
+            shutil.copyfileobj(stdin_bytes(), out)
         else:
             with open(path, "rb") as stream:
                 shutil.copyfileobj(stream, out)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from fidtools.console import standard_input
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.jsonl import read_json
+from fidtools.data.pipes import stdin_bytes
 from fidtools.data.record_parsing import parse_corpus_passage, parse_question
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, nonempty
@@ -54,5 +54,5 @@ def expecting(what: str, records: Iterator[T], path: PathLike) -> Iterator[T]:
 
 
 def _head_of_stdin() -> bytes:
-    peek = getattr(standard_input(), "peek", None)
+    peek = getattr(stdin_bytes(), "peek", None)
     return peek(1) if peek else b""
