@@ -53,7 +53,8 @@ def command(
 
     \b
       fidtools compare bm25.jsonl dense.jsonl
-      fidtools compare a.seed1.jsonl,a.seed2.jsonl b.seed1.jsonl,b.seed2.jsonl -m EM --changes changes.jsonl
+      fidtools compare a.seed1.jsonl,a.seed2.jsonl b.seed1.jsonl,b.seed2.jsonl -m EM \\
+        --changes changes.jsonl
     """
     from dataclasses import asdict
 

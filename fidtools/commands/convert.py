@@ -16,7 +16,7 @@ CHECKPOINTS = {
     "reader": (
         "fidtools.released.readers",
         "convert_reader",
-        "Convert a FiD reader to a transformers folder.",
+        "Convert a FiD reader for transformers.",
     ),
     "retriever": (
         "fidtools.released.retrievers",
@@ -97,7 +97,8 @@ def data(
 
     \b
       fidtools convert data results.json --to trec-run -o run.trec
-      fidtools convert data scored.jsonl --score attention --top 20 --to sentence-transformers -o distil.jsonl
+      fidtools convert data scored.jsonl --score attention --top 20 \\
+        --to sentence-transformers -o distil.jsonl
       fidtools convert data dev.jsonl --to beir -p passages.jsonl -o dev-beir
       fidtools convert data dev.jsonl --to trec-qrels -o dev.qrels     from their gold
       fidtools convert data --list

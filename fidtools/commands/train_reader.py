@@ -60,7 +60,8 @@ def command(train: str, output: Path, preset: str, no_title: bool, resume: bool,
 
     \b
       fidtools train-reader train.jsonl --dev dev.jsonl --reader google-t5/t5-base -o reader
-      fidtools train-reader train.jsonl --dev dev.jsonl --reader start -o reader --steps 500 --batch 8 --lr 5e-4
+      fidtools train-reader train.jsonl --dev dev.jsonl --reader start -o reader \\
+        --steps 500 --batch 8 --lr 5e-4
     """
     chosen = PRESETS[preset]
     settings = replace(chosen.settings, **options.take(given, TrainingSettings))

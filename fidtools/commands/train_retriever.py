@@ -84,10 +84,14 @@ def command(train: str, output: Path, resume: bool, force: bool, preset: str | N
     inversions, top-k overlap, and how many passages cover the teacher's top k.
 
     \b
-      fidtools train-retriever train.scored.jsonl --dev dev.scored.jsonl --retriever bert-base-uncased -o retriever
-      fidtools train-retriever train.jsonl --dev dev.jsonl --retriever 1/retriever -o 2/retriever --patience 5
-      fidtools train-retriever train.jsonl --retriever minilm -o r --teacher attention=0.7,bm25=0.3 --loss margin
-      fidtools train-retriever train.jsonl --student lstm --loss bce --labels gold --teacher cross -o student
+      fidtools train-retriever train.scored.jsonl --dev dev.scored.jsonl \\
+        --retriever bert-base-uncased -o retriever
+      fidtools train-retriever train.jsonl --dev dev.jsonl --retriever 1/retriever \\
+        -o 2/retriever --patience 5
+      fidtools train-retriever train.jsonl --retriever minilm -o r --loss margin \\
+        --teacher attention=0.7,bm25=0.3
+      fidtools train-retriever train.jsonl --student lstm --loss bce --labels gold \\
+        --teacher cross -o student
     """
     with options.fields_as_flags():
         given |= preset_values(preset)

@@ -73,7 +73,7 @@ def create_embeddings(
 
     `resume` keeps the rows that a killed run of the same meta, ids and shape has written. Without it, what a killed run
     left is overwritten. Other processes may write rows too, through a RowWriter, while the block runs. Raises
-    UsageError when the unfinished run was another one, FidtoolsError when the disk is too small, another process is
+    UsageError when the unfinished run used other settings, FidtoolsError when the disk is too small, another process is
     writing the same file, or rows are missing in the end.
     """
     files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)

@@ -80,7 +80,7 @@ def staged_folder(folder: Path, info: DatasetInfo, *, force: bool = False) -> It
     """A writer whose files move into `folder` when the block succeeds; other files there stay as they are.
 
     Passages are moved last but for `dataset.json`, so that a folder with passages is complete. Of two processes the
-    second waits. Raises UsageError for files in the way that no `fetch` has written, unless `force` is set.
+    second waits. Raises UsageError for existing files that no `fetch` has written, unless `force` is set.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder, "writing it"):

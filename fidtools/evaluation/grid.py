@@ -36,11 +36,11 @@ class Grid:
         return Grid(self.label_heads, self.labels, self.heads[start:stop], [row[start:stop] for row in self.cells])
 
     def fits(self, width: int) -> bool:
-        """Whether all numbers are whole in that many characters."""
+        """Whether no number is cut in that many characters."""
         return self.width() <= width
 
     def width(self) -> int:
-        """The characters that whole numbers and folded names need."""
+        """The characters that uncut numbers and folded names need."""
         named = [[head, *column] for head, column in zip(self.label_heads, zip(*self.labels, strict=True), strict=True)]
         labels = [min(LABEL_WIDTH, max(map(cell_len, column))) for column in named]
         columns = zip(self.heads, zip(*self.cells, strict=True), strict=True)

@@ -1,7 +1,7 @@
 """What became of each question between two systems, and whether its passages or its reader are the reason.
 
 A question is won when system B's value of the headline metric is higher than A's, lost when it is lower. Where the
-metric judges answers, the cause is told from the first passage with an answer: is it among those that the reader of the
+metric judges answers, the cause follows from the first passage with an answer: is it among those that the reader of the
 worse system reads, only among those of the better one's, or of neither's?
 """
 

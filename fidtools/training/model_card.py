@@ -35,7 +35,7 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Kind:
-    """What is said about one kind of model. `load` is Python, `use` a command of fidtools."""
+    """What a card tells about one kind of model. `load` is Python, `use` a command of fidtools."""
 
     title: str
     library: str
