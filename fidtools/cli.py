@@ -205,6 +205,10 @@ def _print(text: str, code: int) -> int:
 def _system_message(error: OSError) -> str:
     name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
     hint = "\n  no incomplete output was left; free some space and run it again" if error.strerror in FULL else ""
+    if isinstance(error, IsADirectoryError) and error.filename:
+        from fidtools.formats.foreign import conversion_of_folder
+
+        hint = conversion_of_folder(os.fsdecode(error.filename))
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

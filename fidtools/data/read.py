@@ -46,11 +46,10 @@ def expecting(what: str, records: Iterator[T], path: PathLike) -> Iterator[T]:
         for record in records:
             begun = True
             yield record
-    except (DataError, IsADirectoryError) as found:
-        error = DataError("is a directory", path=path) if isinstance(found, IsADirectoryError) else found
+    except DataError as error:
         if not begun:
             error.expected, error.head = what, head
-        raise error from found.__cause__
+        raise
 
 
 def _head_of_stdin() -> bytes:

@@ -9,7 +9,7 @@ from fidtools.data.chunking import chunk
 from fidtools.data.records import Passage, Question
 from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.stories import story_text, unescaped
+from fidtools.datasets.stories import MAX_STORY_BYTES, story_text, unescaped
 from fidtools.datasets.urls import Download
 from fidtools.datasets.writer import DatasetWriter
 from fidtools.formats.archives import members
@@ -33,7 +33,9 @@ def from_archive(downloads: Downloads, available: set[str], writer: DatasetWrite
     """Write the full-story setting of the paper, from the archive of all stories as they were downloaded in 2018."""
     stories = _stories(downloads)
     files = members(downloads.path(STORIES), "*.content")
-    raw = ((stories[Path(name).stem], stream.read()) for name, stream in files if Path(name).stem in stories)
+    raw = (
+        (stories[Path(name).stem], stream.read(MAX_STORY_BYTES)) for name, stream in files if Path(name).stem in stories
+    )
     _write(downloads, writer, _cleaned(raw, writer))
 
 
@@ -57,7 +59,7 @@ def _stories(downloads: Downloads) -> dict[str, Passage]:
 
 def download_of(story: Passage) -> Download:
     """A story at its own address. Optional, as many of the script sites are gone."""
-    return Download(f"narrativeqa-story-{story.id}", story.extra["story_url"], optional=True)
+    return Download(f"narrativeqa-story-{story.id}", story.extra["story_url"], optional=True, limit=MAX_STORY_BYTES)
 
 
 def _cleaned(raw: RawStories, writer: DatasetWriter) -> Iterator[Passage]:

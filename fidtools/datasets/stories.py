@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import html
+import io
 import re
 import zlib
 from html.parser import HTMLParser
 
+MAX_STORY_BYTES = 1 << 26  # the longest is below 5 MB; compressed text may claim any length
 HIDDEN = {"script", "style", "head", "title", "noscript"}
 BREAKS = {"p", "br", "div", "tr", "li", "pre", "h1", "h2", "h3", "h4", "td", "table"}
 _LOOKS_LIKE_HTML = re.compile(r"<(?:!doctype html|html|head|body|pre|table)\b", re.IGNORECASE)
@@ -40,7 +42,7 @@ def decoded(raw: bytes) -> str:
     """Bytes as text: gzip is decompressed, a byte-order mark removed, line breaks are \\n."""
     if raw[:2] == b"\x1f\x8b":
         try:
-            raw = gzip.decompress(raw)
+            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(MAX_STORY_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             return ""  # truncated
     try:

@@ -8,6 +8,7 @@ import os
 import re
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fidtools.errors import FidtoolsError
 from fidtools.logs import log
 
 BLOCK = 1 << 18
+SCHEMES = ("http", "https")  # an address from a table must not name a file of this machine (file:) or be data itself
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 Progress = Callable[[int], None]
 
@@ -96,7 +98,7 @@ class Transfer:
     def _attempt(self) -> None:
         start = self._resume_from()
         try:
-            opener = urllib.request.build_opener()  # takes the proxies from the environment as it is now
+            opener = _web_opener()
             with opener.open(self._request(start), timeout=self.retries.timeout) as response:
                 self._receive(response, start)
         except urllib.error.HTTPError as error:
@@ -105,6 +107,8 @@ class Transfer:
             raise _TemporaryError(f"no connection: {error.reason}") from error
         except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
             raise _TemporaryError(f"connection lost: {str(error) or type(error).__name__}") from error
+        except ValueError as error:  # such as an address with letters that are not ASCII
+            raise TransferError(f"not an address: {error}") from error
 
     def _resume_from(self) -> int:
         """The number of received bytes to keep: none unless they are certain to be of the same file."""
@@ -114,6 +118,8 @@ class Transfer:
         return start
 
     def _request(self, start: int) -> urllib.request.Request:
+        if urllib.parse.urlsplit(self.source.url).scheme.lower() not in SCHEMES:
+            raise TransferError(f"not an address of the web ({' or '.join(SCHEMES)})")
         headers = {"User-Agent": f"fidtools/{fidtools.__version__}", "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -134,6 +140,7 @@ class Transfer:
             while block := response.read1(BLOCK):
                 out.write(block)
                 self.progress(out.tell())
+                self._check_growth(out.tell())
                 if self.stop.is_set():
                     raise TransferError("interrupted")
         if total is not None and _size(self.partial) < total:
@@ -142,6 +149,15 @@ class Transfer:
     def _check_size(self, total: int | None) -> None:
         if total is not None and self.source.size is not None and total != self.source.size:
             raise TransferError(f"the server has {total:,} bytes, expected {self.source.size:,}", True)
+        if total is not None and total > self.source.limit:
+            raise TransferError(f"the server has {total:,} bytes, more than {self.source.limit:,}", True)
+
+    def _check_growth(self, received: int) -> None:
+        """Stop a body that goes on beyond the expected size, or without one beyond the limit."""
+        if received > (self.source.size or self.source.limit):
+            self._discard()
+            bound = f"the expected {self.source.size:,}" if self.source.size else f"{self.source.limit:,}"
+            raise TransferError(f"the server sends more than {bound} bytes", True)
 
     def _keep_tag(self, response: Any) -> None:
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
@@ -177,6 +193,22 @@ class Transfer:
     def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
         self.tag.unlink(missing_ok=True)
+
+
+def _web_opener() -> urllib.request.OpenerDirector:
+    """An opener for SCHEMES alone, also after redirects. It takes the proxies from the environment as it is now."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 def _size(path: Path) -> int:

@@ -16,7 +16,9 @@ from fidtools.errors import DataError
 class Download:
     """One file on the web. Without `sha256`, the hash of the first download is recorded and verified from then on.
 
-    `optional` files may be unavailable: their contents are then left out, with a warning.
+    `optional` files may be unavailable: their contents are then left out, with a warning. `limit` bounds a file of
+    unknown size, which a server may send without end. Names and addresses may come from a data set's table: raises
+    DataError for a name that is none of a file in the folder.
     """
 
     name: str
@@ -24,6 +26,11 @@ class Download:
     size: int | None = None
     sha256: str | None = None
     optional: bool = False
+    limit: int = 1 << 36
+
+    def __post_init__(self) -> None:
+        if self.name != Path(self.name).name or self.name[:1] in ("", ".") or not self.name.isprintable():
+            raise DataError("cannot be the name of a downloaded file", field="name", value=self.name)
 
 
 NQ = "https://raw.githubusercontent.com/google-research-datasets/natural-questions/master/nq_open/"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from fidtools.errors import DataError
+from fidtools.data.files import PathLike
+from fidtools.errors import DataError, show_path
 from fidtools.formats.head import Head
 from fidtools.formats.lookup import matching_format
 from fidtools.formats.signatures import describe
@@ -28,5 +29,18 @@ def explained(error: DataError) -> DataError:
         return DataError(problem, path=error.path)
     if found.name in ("jsonl", "passages", "fid", "dpr", "psgs", "beir-corpus", "nq-open"):
         return error  # what the command reads: the first record is at fault
-    hint = f"convert it first: fidtools convert {shlex.quote(str(error.path))} -o {error.expected}.jsonl"
+    hint = _conversion(error.path, f"{error.expected}.jsonl")
     return DataError(f"looks like {found.name} ({found.description})", path=error.path, hint=hint)
+
+
+def conversion_of_folder(path: PathLike) -> str:
+    """A second line for the message about a folder in the place of a file; empty for a folder of no known format."""
+    found = matching_format(Head.of(path)) if Path(path).is_dir() else None
+    if found is None:
+        return ""
+    output = "embeddings.npy" if found.kind == "embeddings" else f"{found.kind}.jsonl"
+    return f"\n  it looks like {found.name} ({found.description}); {_conversion(path, output)}"
+
+
+def _conversion(path: PathLike, output: str) -> str:
+    return f"convert it first: fidtools convert {shlex.quote(show_path(path))} -o {output}"

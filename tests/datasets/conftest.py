@@ -41,6 +41,11 @@ class Handler(BaseHTTPRequestHandler):
             trouble = waiting.pop(0) if waiting else ""
         if name not in self.site.files or trouble.isdigit():
             self.fail(int(trouble or 404))
+        elif trouble.startswith("to "):
+            self.send_response(302)
+            self.send_header("Location", trouble.removeprefix("to "))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         else:
             self.send(self.site.files[name], asked, trouble)
 
@@ -68,7 +73,10 @@ class Handler(BaseHTTPRequestHandler):
         if trouble != "no tag":
             self.send_header("ETag", tag)
         body = data[start:]
-        self.send_header("Content-Length", str(len(body)))
+        if trouble == "no length":
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if trouble == "cut" else body)
         if trouble == "cut":

@@ -247,3 +247,50 @@ def test_the_table_can_be_corrected_by_a_file(tmp_path):
     corrections.write_text('{"qaps.csv": {"sha": "x"}, "narrativeqa-qaps.csv": {"sha": "x"}}')
     with pytest.raises(DataError):
         source_table(corrections)
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/hostname", "data:text/plain,secret", "ftp://127.0.0.1/x", "/etc/hostname", ""]
+)
+def test_an_address_in_a_table_is_one_of_the_web(address, tmp_path):
+    with pytest.raises(FidtoolsError, match=r"not an address of the web \(http or https\)"):
+        store(tmp_path).fetch([Download("x", address)])
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("address", ["http://[x", "http://127.0.0.1:port/x", "http://127.0.0.1/caf\u00e9"])
+def test_an_address_that_is_none_is_refused(address, tmp_path):
+    with pytest.raises(FidtoolsError, match=r"not an address: |connection lost: |no connection: "):
+        store(tmp_path).fetch([Download("x", address)])
+
+
+@pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])
+def test_a_redirect_does_not_leave_the_web(address, site, tmp_path):
+    site.files["x"], site.trouble["x"] = b"x", [f"to {address}"] * 9
+    with pytest.raises(FidtoolsError):
+        store(tmp_path).fetch([source(site, "x")])
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "a\nb"])
+def test_a_name_in_a_table_stays_in_the_folder(name):
+    with pytest.raises(DataError, match="cannot be the name of a downloaded file"):
+        Download(name, "http://127.0.0.1/x")
+
+
+def test_a_body_without_length_is_read_up_to_a_limit(site, tmp_path):
+    site.files["big.bin"] = DATA
+    site.trouble["big.bin"] = ["no length"] * 9
+    with pytest.raises(FidtoolsError, match="the server sends more than 1,000,000 bytes"):
+        store(tmp_path).fetch([source(site, limit=1_000_000)])
+    with pytest.raises(FidtoolsError, match="the server sends more than the expected 2,000,000 bytes"):
+        store(tmp_path).fetch([source(site, size=2_000_000)])
+    assert names(tmp_path) == set()
+    store(tmp_path).fetch([source(site, limit=3_000_000)])
+    assert (tmp_path / "downloads" / "big.bin").read_bytes() == DATA
+
+
+def test_a_stated_length_beyond_the_limit_is_not_fetched(site, tmp_path):
+    site.files["big.bin"] = DATA
+    with pytest.raises(FidtoolsError, match="the server has 3,000,000 bytes, more than 1,000,000"):
+        store(tmp_path).fetch([source(site, limit=1_000_000)])

@@ -101,3 +101,8 @@ def test_what_the_sites_of_narrativeqa_sent(shared):
     fighter, _ = story_text(raw["0150"], "THE FIGHTER Written", "in Lowell ...")
     assert percival.startswith("Title: Percival Keene\n\nPERCIVAL KEENE, BY CAPTAIN FREDERICK MARRYAT.")
     assert fighter.split()[:6] == ["THE", "FIGHTER", "Written", "by", "Scott", "Silver,"]
+
+
+def test_a_compressed_story_cannot_fill_the_memory(monkeypatch):
+    monkeypatch.setattr("fidtools.datasets.stories.MAX_STORY_BYTES", 1000)
+    assert decoded(gzip.compress(b"a" * 100_000)) == "a" * 1000
