@@ -2,7 +2,8 @@
 # The iterative training of Izacard & Grave, section 3.5:   bin/iterate.sh DATASET N
 #
 # Retrieves passages to start with, then repeats N times: train the reader, score passages with its attention, train the
-# retriever, embed, retrieve, evaluate. Settings come from examples/DATASET/settings.sh; any of them can be set in the
+# retriever, embed, retrieve, evaluate. TEACHER=question-likelihood=1,bm25=1 chooses other scores (see docs/loop.md), and
+# READ=0 leaves the reader out where they need none. Settings come from examples/DATASET/settings.sh; any of them can be set in the
 # environment:
 #
 #   START=bert PROFILE=small bin/iterate.sh nq 4
@@ -13,6 +14,8 @@
 set -euo pipefail
 # shellcheck source=bin/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=bin/teaching.sh
+source "$here/bin/teaching.sh"
 
 usage() {
   local datasets=("$here"/examples/*/settings.sh)
@@ -26,7 +29,7 @@ dataset=$1 iterations=$2
 [[ $dataset =~ ^[A-Za-z0-9_-]+$ && -f $here/examples/$dataset/settings.sh ]] || usage
 
 options=(BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS
-  SCORE_OPTIONS)
+  SCORE_OPTIONS LIKELIHOOD_OPTIONS)
 read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
 
 # shellcheck disable=SC2034  # for settings.sh
@@ -40,7 +43,11 @@ read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
 : "${DATA:?settings.sh must set the folder of the data}"
 : "${TRAIN:=$DATA/train.jsonl}" "${DEV:=$DATA/dev.jsonl}" "${TEST:=$DATA/test.jsonl}"
 : "${PASSAGES:=$DATA/passages.jsonl}"
-: "${READER:?}" "${RETRIEVER:?}"            # the initial models: folders or names on the Hugging Face hub
+: "${TEACHER:=attention}"                   # also likelihood, question-likelihood, bm25, or a mix: likelihood=1,bm25=1
+: "${TEACHER_MODEL:=smollm}"                # the language model of likelihood and question-likelihood
+: "${READ:=1}" "${FUSE:=0}"                 # READ=0: no reader. FUSE=1: rankings also fused with BM25's
+[[ $READ == 0 ]] || : "${READER:?}"
+: "${READER:=}" "${RETRIEVER:?}"            # the initial models: folders or names on the Hugging Face hub
 : "${K:=100}"                               # passages retrieved per question
 : "${N_CONTEXT:=100}"                       # passages the reader reads
 : "${RETRIEVER_PASSAGES:=100}"              # passages per question that are scored and that the retriever is trained on
@@ -65,6 +72,8 @@ done
 settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH
   READER_LR READER_EVAL_EVERY RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY SEED PRECISION EVAL_K
   "${options[@]}")
+check_teaching
+[[ $TEACHER/$READ/$FUSE == attention/1/0 ]] || settings+=(TEACHER TEACHER_MODEL READ FUSE)
 
 # Files and folders that a run is made from, by the names of their settings: what is in them must not change.
 inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
@@ -151,6 +160,7 @@ start() {
 # train_reader I: the reader of iteration I, and its answers to the dev and test questions
 train_reader() {
   local i=$1 split
+  if [[ $READ == 0 ]]; then evaluate_rankings "$i"; return; fi
   stage "$i/reader" "${compute[@]}" train-reader "$i/train.jsonl" --dev "$i/dev.jsonl" --reader "$READER" \
     --n-context "$N_CONTEXT" --steps "$READER_STEPS" --batch "$READER_BATCH" --lr "$READER_LR" \
     --eval-every "$READER_EVAL_EVERY" --seed "$SEED" --precision "$PRECISION" --resume \
@@ -162,26 +172,35 @@ train_reader() {
   done
 }
 
-# distil I NEXT RETRIEVER: train the next retriever on the attention scores of iteration I's reader
+# distil I NEXT RETRIEVER: train the next retriever on TEACHER's scores of iteration I's passages
 distil() {
-  local i=$1 next=$2 retriever=$3 split
-  for split in train dev; do
-    stage "$i/$split.scored.jsonl" "${compute[@]}" score-attn "$i/$split.jsonl" --reader "$i/reader" \
-      --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"}
-  done
-  train_retriever "$next/retriever" "$i/train.scored.jsonl" "$i/dev.scored.jsonl" "$retriever" "$SEED" attention
+  local i=$1 next=$2 retriever=$3 scored train
+  score_passages "$i" train; train=$scored
+  score_passages "$i" dev
+  train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 
 # table SPLIT: one row per iteration, printed and kept as JSON
 table() {
   local split=$1 i command=(fidtools eval)
-  for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  if [[ $READ == 0 ]]; then
+    while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
+  else
+    for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  fi
   command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
   if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
   "${command[@]}" --json -o "table.$split.json"
   echo
   echo "$dataset, $split questions, per iteration:"
   "${command[@]}"
+}
+
+# report: one page about the run, to open in a browser
+report() {
+  if [[ $DRY_RUN == 1 ]]; then echo "fidtools report . -o report.html"; return; fi
+  fidtools report . -o report.html
+  say "report: $RUN/report.html"
 }
 
 launch
@@ -191,12 +210,13 @@ check_settings
 data
 check_contents
 if [[ $DRY_RUN == 1 ]]; then
-  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")"
+  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$([[ $READ$FUSE != 01 ]] || echo " start")"
 else
   cd "$RUN"
 fi
 start
 train_reader 0
+[[ $READ == 1 || $FUSE == 0 ]] || untouched
 retriever=$RETRIEVER
 for ((i = 0; i < iterations; i++)); do
   next=$((i + 1))
@@ -207,3 +227,4 @@ for ((i = 0; i < iterations; i++)); do
 done
 table dev
 table test
+report

@@ -26,6 +26,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "retrieve": "Retrieve passages with a trained retriever",
         "fuse": "Combine several rankings into one",
     },
+    "Questions": {
+        "search": "Ask one question in the terminal",
+        "serve": "Serve a search page and an HTTP interface",
+    },
     "Reader": {
         "train-reader": "Train a Fusion-in-Decoder reader",
         "read": "Answer questions from their passages",
@@ -43,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Evaluation": {
         "eval": "Compute retrieval and answer metrics",
         "compare": "Test whether systems differ significantly",
+        "report": "Write a page about a run",
     },
     "Tools": {
         "plan": "Estimate disk space, memory and time",

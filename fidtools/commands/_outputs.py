@@ -1,7 +1,7 @@
 """Checks of every command's outputs against its inputs, before any work.
 
-What a parameter means is in its type: OutputPath is written, Place is neither read nor replaced, every other path is
-read.
+What a parameter means is in its type (`_types`): one with `writes` is an output, Place is neither read nor replaced,
+every other path is read.
 """
 
 from __future__ import annotations
@@ -13,22 +13,8 @@ from typing import Any, Literal
 
 import click
 
-Writes = Literal["file", "folder", "file or folder", "files"]
-
-
-class OutputPath(click.Path):
-    """An output: a file, a folder that is replaced as a whole, either, or a folder into which single files are written.
-
-    `suffixes` are those of files that the command does not read from a folder of its input.
-    """
-
-    def __init__(self, writes: Writes = "file", *, suffixes: tuple[str, ...] = (), **options: Any) -> None:
-        super().__init__(**options)
-        self.writes, self.suffixes = writes, suffixes
-
-
-class Place(click.Path):
-    """A folder that is neither read nor replaced."""
+from fidtools.commands import _types as types
+from fidtools.commands._types import Writes
 
 
 def guard(command: click.Command) -> None:
@@ -56,10 +42,10 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
     inputs: list[str] = []
     for parameter in command.params:
         value = values.get(parameter.name or "")
-        if isinstance(parameter.type, OutputPath):
+        if isinstance(parameter.type, types.Named) and parameter.type.writes is not None:
             if value is not None:
                 kind = parameter.type
-                targets.append(Target(value, _replaces(kind.writes, value), kind.suffixes))
+                targets.append(Target(value, _replaces(parameter.type.writes, value), kind.suffixes))
                 if kind.writes == "file":
                     refuse_unwritable(value)
         else:
@@ -76,8 +62,10 @@ def _replaces(writes: Writes, value: Any) -> Literal["file", "folder", "nothing"
 def _read_paths(parameter: click.Parameter, value: Any) -> Iterator[str]:
     """The paths that a parameter may name: a list of paths, `a.jsonl,b.jsonl`, a model's folder."""
     is_argument = isinstance(parameter, click.Argument)
-    if isinstance(parameter.type, Place) or not (
-        is_argument or isinstance(parameter.type, click.Path) or getattr(parameter, "metavar", None) == "MODEL"
+    if isinstance(parameter.type, types.Place) or not (
+        is_argument
+        or isinstance(parameter.type, click.Path | types.Named)
+        or getattr(parameter, "metavar", None) == "MODEL"
     ):
         return
     if value == () and is_argument:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands._outputs import OutputPath
+from fidtools.commands import _types as types
+from fidtools.errors import did_you_mean
 
 CHECKPOINTS = {
     "reader": (
@@ -29,8 +31,10 @@ class Converters(click.Group):
     """Subcommands by name; any other first argument is a file of data, so that `data` may be omitted."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert `data` unless the first argument is a subcommand."""
+        """Insert `data` unless the first argument is a subcommand. A mistyped one is no file."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            if (meant := did_you_mean(args[0], self.commands)) and not Path(args[0]).exists():
+                raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
             args = ["data", *args]
         return super().parse_args(ctx, args)
 
@@ -52,24 +56,28 @@ def command() -> None:
 
 
 @command.command("data")
-@click.argument("files", type=click.Path(), nargs=-1)
+@click.argument("files", type=types.input_data, nargs=-1)
 @click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected]")
 @click.option("--to", "to_name", metavar="FORMAT", help="Output format.  [default: JSON lines]")
 @click.option(
     "--score", metavar="NAME", help="Rank the passages by scores.NAME, such as attention, and write it as their score."
 )
+@click.option("--top", type=types.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
 @click.option(
-    "--top", type=click.IntRange(min=1), metavar="N", help="Keep the first N passages; skip questions with fewer."
+    "-p",
+    "--passages",
+    type=types.input_file,
+    help="Corpus to write with --to beir.  [default: the questions' passages]",
 )
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
 @click.option(
     "-o",
     "--output",
-    type=OutputPath("file or folder"),
+    type=types.OutputData(),
     default="-",
     show_default="stdout",
-    help="Output file, compressed when it ends in .gz; or a folder, for formats that have several files.",
+    help="Output file or folder, by the format; a name ending in .gz is compressed.",
 )
 @options.verbosity
 def data(
@@ -78,6 +86,7 @@ def data(
     to_name: str | None,
     score: str | None,
     top: int | None,
+    passages: str | None,
     sniff: bool,
     listed: bool,
     output: str,
@@ -89,6 +98,8 @@ def data(
     \b
       fidtools convert data results.json --to trec-run -o run.trec
       fidtools convert data scored.jsonl --score attention --top 20 --to sentence-transformers -o distil.jsonl
+      fidtools convert data dev.jsonl --to beir -p passages.jsonl -o dev-beir
+      fidtools convert data dev.jsonl --to trec-qrels -o dev.qrels     from their gold
       fidtools convert data --list
     """
     from fidtools.formats import converting
@@ -102,12 +113,12 @@ def data(
     else:
         if len(files) > 1:
             raise click.UsageError("convert takes one file at a time; --sniff takes several")
-        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top)
+        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top, passages)
 
 
 def _sniff(files: tuple[str, ...]) -> None:
     """Print the format of every file; files that are not recognized are reported together at the end."""
-    from fidtools.errors import DataError, several
+    from fidtools.errors import DataError, several, show_path
     from fidtools.formats.lookup import detect_format
 
     unknown = []
@@ -117,14 +128,14 @@ def _sniff(files: tuple[str, ...]) -> None:
         except DataError as error:
             unknown.append(error)
             continue
-        click.echo(f"{file}\t{known.name}\t{known.kind}\t{known.description}")
+        click.echo(f"{show_path(file)}\t{known.name}\t{known.kind}\t{known.description}")
     if unknown:
         raise several(unknown, len(unknown))
 
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
-    @click.argument("source", type=click.Path())
-    @click.option("-o", "--output", required=True, type=OutputPath("folder"), help="Folder to write.")
+    @click.argument("source", type=types.name)
+    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder to write.")
     @options.force
     @options.verbosity
     def run(source: str, output: str, force: bool, **chosen: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands._stream import Line, stream_groups, stream_through_reader
 from fidtools.compute.precision import Precision
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, ENCODER_QUESTION_PROMPT, Target, check_template
@@ -28,7 +29,7 @@ LM_TOKEN_BUDGET = 4096
 @click.option(
     "--reader",
     required=True,
-    type=click.Path(),
+    type=types.name,
     help="Reader folder or causal language model: a folder, a model name on the hub, or smollm.",
 )
 @options.output
@@ -53,7 +54,7 @@ LM_TOKEN_BUDGET = 4096
 @click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
 @click.option(
     "--text-maxlength",
-    type=click.IntRange(min=1),
+    type=types.tokens,
     default=250,
     show_default=True,
     help="Tokens read of a passage's text by a causal language model.",
@@ -61,7 +62,7 @@ LM_TOKEN_BUDGET = 4096
 @options.precision
 @click.option(
     "--token-budget",
-    type=click.IntRange(min=1),
+    type=types.positive,
     help="Tokens in one call; bounds memory, changes no result.  [default: 16384; 4096 for causal language models]",
 )
 @options.verbosity
@@ -133,7 +134,10 @@ def _score_with_language_model(
         scorer.score(group)
         return [question.to_json() for question in group]
 
-    stream_groups(questions, output, load, groups, score, "scoring")
+    def report(scorer: LikelihoodScorer) -> None:
+        scorer.tokenizer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
+
+    stream_groups(questions, output, load, groups, score, "questions scored", report)
 
 
 def _score_questions_with_reader(
@@ -158,11 +162,12 @@ def _score_questions_with_reader(
         questions,
         output,
         score,
-        "scoring",
+        "questions scored",
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
         n_context=n_context,
+        tokenize=False,
     )
 
 
@@ -191,7 +196,7 @@ def _score_answers_with_reader(
         questions,
         output,
         score,
-        "scoring",
+        "questions scored",
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fidtools.commands import _training_options as options
+from fidtools.commands import _types as types
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.retriever.run import LOSSES, SELECTS, RetrieverRun
+from fidtools.retriever.run import LOSSES, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
 
 
@@ -21,29 +23,48 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
     return click.option(flag, type=kind, default=default, show_default=True, help=help_text)
 
 
+def preset_values(preset: str | None) -> dict[str, Any]:
+    """What a preset sets, without the options that the command line gives; --temperature replaces that of cosines."""
+    context = click.get_current_context()
+
+    def is_given(name: str) -> bool:
+        return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+    values = {name: value for name, value in PRESETS.get(preset or "", {}).items() if not is_given(name)}
+    if is_given("temperature"):
+        values.pop("cosine_temperature", None)
+    return values
+
+
 @click.command("train-retriever")
 @options.train
 @options.dev("--select")
-@click.option(
-    "--retriever", type=click.Path(), help="Initial model: a retriever folder, or an encoder's folder or name."
-)
+@click.option("--retriever", type=types.name, help="Initial model: a retriever folder, or an encoder's folder or name.")
 @click.option("--student", type=click.Choice(STUDENTS), help="Train an LSTM or CNN from scratch instead.")
 @options.output("retriever")
 @option("--teacher", str, "Scores to learn from: NAME, or NAME=0.7,NAME=0.3.")
 @option("--loss", click.Choice(LOSSES), "Training loss.")
-@option("--temperature", float, "Temperature of the student's scores (kl, bce, infonce).")
-@option("--teacher-temperature", float, "Temperature of the teacher's scores (kl).")
-@option("--gamma", float, "Margin (margin).")
-@option("--alpha", click.FloatRange(0, 1), "Weight of hard labels against soft ones (bce).")
+@option("--temperature", types.above_zero, "Temperature of the student's scores (kl, bce, infonce).")
+@option("--teacher-temperature", types.above_zero, "Temperature of the teacher's scores (kl).")
+@option("--gamma", types.Number(min=0), "Margin (margin).")
+@option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
+@click.option(
+    "--in-batch", is_flag=True, help="Other questions' passages are candidates too, as irrelevant ones (kl, margin)."
+)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="Temperatures of a paper that learns from likelihoods."
+)
+@click.option("--cosine-temperature", type=types.above_zero, help="Instead of --temperature: that of the cosine.")
+@click.option("--probabilities", is_flag=True, help="Learn from exp(score): the scores are logarithms of likelihoods.")
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @option("--n-passages", options.positive, "Passages per question, from the top.")
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
-@click.option("--projection", type=options.positive, help="Add a projection of every token to this size.")
+@click.option("--projection", type=types.size, help="Add a projection of every token to this size.")
 @click.option("--normalize/--no-normalize", default=None, help="Vectors of unit length.  [default: initial model's]")
-@click.option("--question-maxlength", type=options.positive, help="Tokens.  [default: initial model's; 40]")
-@click.option("--passage-maxlength", type=options.positive, help="Tokens.  [default: initial model's; 200]")
+@click.option("--question-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 40]")
+@click.option("--passage-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 200]")
 @click.option("--question-format", help="Input format.  [default: initial model's; 'question: {question}']")
 @click.option("--passage-format", help="Input format.  [default: initial model's; 'title: {title} context: {text}']")
 @click.option("--dropout", type=options.dropout_rate, help="Dropout.  [default: initial model's; 0.1 for BERT]")
@@ -55,7 +76,7 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @click.option("--freeze-passages", is_flag=True, help="Train the question encoder only; passage vectors stay valid.")
 @options.word_options("--student")
 @options.training_options(RetrieverRun.settings)
-def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, preset: str | None, **given: Any) -> None:
     """Train a retriever to rank the passages (`ctxs`) of TRAIN's questions as their scores do.
 
     The defaults are the paper's. The best model on --dev is written to the output folder, which transformers and
@@ -69,6 +90,7 @@ def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -
       fidtools train-retriever train.jsonl --student lstm --loss bce --labels gold --teacher cross -o student
     """
     with options.fields_as_flags():
+        given |= preset_values(preset)
         settings = TrainingSettings(**options.take(given, TrainingSettings))
         size = StudentSize(**options.take(given, StudentSize))
         run = RetrieverRun(train, **given, settings=settings, size=size)

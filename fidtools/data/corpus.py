@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,12 @@ from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
 from fidtools.data.locks import clear_lock, exclusive
+from fidtools.data.pipes import is_pipe, temporary_folder
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.typing import Array
-
-_temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
 
 
 class Corpus:
@@ -98,14 +96,15 @@ def open_passages(path: PathLike) -> Corpus:
 
     Raises DataError with file and line for a malformed passage, and with both lines for two passages of one id.
     """
-    if str(path) == STANDARD:
-        return _open_in(RowFiles(Path(_temporary.name) / "stdin.rows"), path, Source(None, {}))
+    if str(path) == STANDARD or is_pipe(path):
+        name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        return _open_in(RowFiles(temporary_folder() / f"{name}.rows"), path, Source(None, {}))
     source = Source.of(Path(path))
     files = RowFiles(Path(f"{path}.rows"))
     if not files.is_valid(source) and not is_writable(files.folder.parent):
         log.info("%s is not writable; the index of its passages is rebuilt on every run", files.folder.parent)
         name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
-        files = RowFiles(Path(_temporary.name) / name)
+        files = RowFiles(temporary_folder() / name)
     return _open_in(files, path, source)
 
 
@@ -137,7 +136,7 @@ def _build(files: RowFiles, path: PathLike, source: Source) -> None:
 
 
 def _cannot_seek(path: PathLike) -> bool:
-    if str(path) == STANDARD or str(path).endswith(".gz"):
+    if str(path) == STANDARD or str(path).endswith(".gz") or is_pipe(path):
         return True
     with open_input(path) as stream:
         return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["

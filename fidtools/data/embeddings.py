@@ -92,7 +92,7 @@ def _map_vectors(path: Path) -> Array:
     size = path.stat().st_size
     try:
         vectors: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # the header is Python, whose tokenizer and parser raise errors of their own
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise MismatchError(f"truncated or corrupt .npy file ({size} bytes): {error}", path=path) from error

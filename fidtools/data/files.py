@@ -20,9 +20,12 @@ from typing import IO, Any, cast
 
 import orjson
 
+from fidtools.console import on_terminal, standard_input, standard_output
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.pipes import seekable
 from fidtools.errors import DataError
+from fidtools.logs import log, no_bars
 
 PathLike = str | Path
 STANDARD = "-"
@@ -33,12 +36,16 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    Another pipe (`<(…)`) is copied to a temporary file first, since many readers open a file twice. Raises
+    FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
-        yield cast(BufferedReader, sys.stdin.buffer)
+        stream = standard_input()
+        if on_terminal(sys.stdin):
+            log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
+        yield cast(BufferedReader, stream)
         return
-    with open(path, "rb") as raw:
+    with open(seekable(path), "rb") as raw:
         if str(path).endswith(".gz"):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)
@@ -81,7 +88,8 @@ def open_output(path: PathLike) -> Iterator[Output]:
     write to one path do not mix: the last to end wins.
     """
     if str(path) == STANDARD:
-        yield Output(sys.stdout.buffer, flush=True)
+        with no_bars() if on_terminal(sys.stdout) else contextlib.nullcontext():
+            yield Output(standard_output(), flush=True)
         return
     with _raw_output(path) as raw:
         if str(path).endswith(".gz"):

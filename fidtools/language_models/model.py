@@ -10,7 +10,9 @@ import torch
 
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.errors import FidtoolsError
+from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.tokenizers import load_tokenizer
+from fidtools.errors import FidtoolsError, UsageError
 
 UNLIMITED = 1 << 20
 """Positions of a model whose configuration names no limit."""
@@ -31,30 +33,50 @@ def load_language_model(name: str | Path, compute: Compute | None = None) -> Lan
     Raises UsageError when there is no model of that name, FidtoolsError when it cannot be loaded or its tokenizer
     cannot tell which characters a token covers.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     compute = compute or Compute.float32()
-    source = resolve_model(name)
+    folder = resolve_model(name)
     with loading(name):
-        network: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        config = load_config(name, folder)
+        network = load_network(name, folder, AutoModelForCausalLM, config)
+        tokenizer = load_tokenizer(name, folder, config, rows=network.get_input_embeddings().num_embeddings)
+        with torch.inference_mode():  # a model that cannot compute is known before any work
+            network(input_ids=torch.zeros(1, 1, dtype=torch.long))
     if not tokenizer.is_fast:
         raise FidtoolsError(f"{name}: this tokenizer has no character offsets", hint="a fast tokenizer is needed")
     network = network.to(device=compute.device, dtype=compute.dtype).eval().requires_grad_(False)
-    return LanguageModel(network, tokenizer, _most_tokens(network.config, tokenizer))
+    return LanguageModel(network, tokenizer, _most_tokens(network, tokenizer))
 
 
 def is_causal(name: str | Path) -> bool:
-    """Whether the model of that name is a causal language model rather than an encoder–decoder."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    """Whether the model of that name is a causal language model rather than an encoder–decoder.
 
+    Raises UsageError when it is an encoder, whose tokens see what follows them.
+    """
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    folder = resolve_model(name)
     with loading(name):
-        config = AutoConfig.from_pretrained(resolve_model(name))
-    return not config.is_encoder_decoder and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        config = load_config(name, folder)
+    if config.is_encoder_decoder:
+        return False
+    kind = config.model_type
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
+        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False)
+    ):
+        return True
+    hint = "give a reader, an encoder-decoder such as google-t5/t5-base, or a causal language model such as smollm"
+    raise UsageError(f"{name}: a {kind} model, which generates no text", hint=hint)
 
 
-def _most_tokens(config: Any, tokenizer: Any) -> int:
-    text_config = config.get_text_config()
-    positions = getattr(text_config, "max_position_embeddings", None) or UNLIMITED
-    return int(min(positions, tokenizer.model_max_length))
+def _most_tokens(network: Any, tokenizer: Any) -> int:
+    limits = [
+        getattr(network.config.get_text_config(), "max_position_embeddings", None),
+        max_positions(network, "decoder"),
+        tokenizer.model_max_length,
+    ]
+    return int(min(limit for limit in (*limits, UNLIMITED) if limit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ def fused_scores(
 
     `output` forces the tokens of an answer; without it only the first decoder step is computed.
     """
-    with fusion.recorder.recording() as layers:
+    with fusion.recorder.recording(values=VALUE_NORM in names) as layers:
         fusion.decode([fused], torch.tensor([[fusion.start, *output[:-1]]], device=fused.device))
     return aggregate(layers, lengths, names)
 
@@ -94,7 +95,7 @@ def aggregate(layers: Sequence[LayerAttention], lengths: Sequence[int], names: S
     # stacked before they are read, since each single number read from a GPU would wait for it
     scores = {name: torch.stack([TABLE_6[name](part) for part in parts]).tolist() for name in names if name in TABLE_6}
     if VALUE_NORM in names:
-        norms = torch.cat([layer.values.float().norm(dim=-1) for layer in layers])  # (layers, heads, j)
+        norms = torch.cat([cast(Tensor, layer.values).float().norm(dim=-1) for layer in layers])  # (layers, heads, j)
         weighted = torch.split(alpha[0].softmax(0) * norms.permute(2, 0, 1), list(lengths))
         scores[VALUE_NORM] = torch.stack([part.mean() for part in weighted]).tolist()
     return scores

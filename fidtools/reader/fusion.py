@@ -7,16 +7,20 @@ any `transformers` encoder–decoder takes as `encoder_outputs`, in training and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.compute.loading import max_positions
+from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.recorder import install_recorder
 
 IGNORE_INDEX = -100
@@ -29,6 +33,7 @@ class Fusion(nn.Module):
     """An encoder–decoder that reads several passages at once, in the precision of `compute` (default: float32).
 
     `bias` is the cross-attention bias of old readers. `encode`, `decode` and `generate` are all that computes.
+    `max_input` and `max_output` are the most tokens that encoder and decoder have positions for; None: no limit.
     """
 
     def __init__(self, model: Any, bias: nn.Embedding | None = None, *, compute: Compute | None = None) -> None:
@@ -36,6 +41,8 @@ class Fusion(nn.Module):
         self.model, self.bias = model, bias
         self.compute = compute or Compute.float32()
         self.recorder = install_recorder(model, bias)
+        self.max_input = max_positions(model.get_encoder())
+        self.max_output = max_positions(model.get_decoder(), "decoder")
         self.token_budget = 16384
         self.checkpoint_encoder = False
 
@@ -69,7 +76,7 @@ class Fusion(nn.Module):
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self.max_input or 1 << 30)
         ids, mask = (t.to(self.device) for t in pad_sequences(passages, self.pad, width))  # (passages, width) each
         encoder = self.model.get_encoder()
         if self.checkpoint_encoder and self.training:
@@ -80,20 +87,25 @@ class Fusion(nn.Module):
             states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
 
-    def _max_positions(self) -> int:
-        """The longest input that the encoder has positions for; T5 has no limit."""
-        config = self.model.get_encoder().config
-        return getattr(config, "max_position_embeddings", None) or 1 << 30
-
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
-        with self.compute.autocast():
+        with self.compute.autocast(), self._absorbing(queries=inputs.shape[1]) as absorbed:
+            if absorbed and self.recorder.layers is not None:
+                fused = [f.float() for f in fused]  # once, instead of in every layer
             return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
 
-    def generate(self, fused: Sequence[Tensor], **options: Any) -> Any:
+    def generate(self, fused: Sequence[Tensor], *, num_beams: int = 1, **options: Any) -> Any:
         """What `transformers`' generate returns for each question's fused encodings; `options` are its arguments."""
-        with self.compute.autocast():
-            return self.model.generate(**fused_inputs(fused), decoder_start_token_id=self.start, **options)
+        with self.compute.autocast(), self._absorbing(beams=num_beams) as absorbed:
+            cache = EncoderDecoderCache(DynamicCache(), EncodingsCache() if absorbed else DynamicCache())
+            inputs = fused_inputs(fused) | {"decoder_start_token_id": self.start, "past_key_values": cache}
+            return self.model.generate(**inputs, num_beams=num_beams, **options)
+
+    def _absorbing(self, **sizes: int) -> AbstractContextManager[bool]:
+        """Absorb the weights of keys and values, except in training, where dropped weights do not add up to 1."""
+        if torch.is_grad_enabled() or self.model.training:
+            return nullcontext(False)
+        return self.recorder.absorbing(**sizes)
 
     def forward(self, batch: Batch) -> Tensor:
         """The summed cross-entropy of every target token of a batch, a scalar in float32."""

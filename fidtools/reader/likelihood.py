@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fidtools.compute.lengths import shorten_text
 from fidtools.data.batched import batched
 from fidtools.data.prompt_templates import fill_prompt
 from fidtools.data.records import Question
 from fidtools.reader.decoding import output_tokens
 from fidtools.reader.fusion import IGNORE_INDEX, Fusion, pad_rows
 from fidtools.reader.model import Reader
-from fidtools.reader.prompt import Tokens, input_texts, input_tokens, read_passages_of
+from fidtools.reader.prompt import Tokens, input_tokens, read_passages_of
 
 LIKELIHOOD, LEAVE_ONE_OUT, QUESTION_LIKELIHOOD = "likelihood", "leave-one-out", "question-likelihood"
 MAX_TOKENS = 32768
@@ -59,10 +60,12 @@ def score_questions_by_question_likelihood(
     for question in questions:
         passages = read_passages_of(question, reader.settings.n_context)
         texts = [fill_prompt(template, "question", passage, passage.text, question) for passage in passages]
-        target = reader.tokenizer(question.question, add_special_tokens=False)["input_ids"]
+        asked, lost = shorten_text(reader.tokenizer, question.question, reader.fusion.max_output or 1 << 30)
+        reader.cuts.add("questions", 1, [lost] if lost else [])
+        target = reader.tokenizer(asked, add_special_tokens=False)["input_ids"]
         scores: list[float] = []
         if passages:
-            encodings = reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings))
+            encodings = reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings, reader.cuts))
             scores = _log_likelihoods(reader.fusion, encodings, target).tolist()
         set_likelihoods(question, QUESTION_LIKELIHOOD, scores, len(target), per_token=per_token)
 
@@ -94,8 +97,7 @@ def _likelihoods(
 def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -> list[Tensor]:
     """All passages fused, then all but each one in turn. Without its only passage, the question alone is read."""
     if len(passages) == 1:
-        texts = input_texts(question, [], reader.settings)
-        return [*passages, *reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings))]
+        return [*passages, *reader.fusion.encode(reader.passages_of(question, []))]
     return [torch.cat(passages), *(torch.cat(passages[:i] + passages[i + 1 :]) for i in range(len(passages)))]
 
 

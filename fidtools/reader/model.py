@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.data.records import Question
-from fidtools.errors import DataError
+from fidtools.compute.lengths import CutCounter, limited
+from fidtools.compute.loading import load_config, load_network
+from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
+from fidtools.data.records import Passage, Question
+from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.reader.fusion import Fusion, first_token_id
 from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
     answer_text,
+    fit_question,
     input_texts,
     input_tokens,
     read_passages_of,
@@ -34,11 +38,12 @@ WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")
 
 @dataclass
 class Reader:
-    """A Fusion-in-Decoder reader."""
+    """A Fusion-in-Decoder reader. `cuts` counts the questions and passages that were longer than it reads."""
 
     fusion: Fusion
     tokenizer: Any
     settings: ReaderSettings
+    cuts: CutCounter = field(default_factory=CutCounter)
 
     @property
     def eos(self) -> int:
@@ -52,8 +57,21 @@ class Reader:
 
     def passages(self, question: Question) -> list[list[int]]:
         """The token ids of each passage of a question that is read; without passages, of the question alone."""
-        passages = read_passages_of(question, self.settings.n_context)
-        return input_tokens(self.tokenizer, input_texts(question, passages, self.settings), self.settings)
+        return self.passages_of(question, read_passages_of(question, self.settings.n_context))
+
+    def texts(self, question: Question, passages: Sequence[Passage], cuts: CutCounter | None = None) -> list[str]:
+        """What is read of a question with each of `passages`, before tokenization; `cuts` counts a question cut."""
+        asked = fit_question(self.tokenizer, question.question, passages, self.settings, cuts or CutCounter())
+        return input_texts(asked, passages, self.settings)
+
+    def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
+        """The token ids of a question with each of `passages`; without any, of the question alone."""
+        return input_tokens(self.tokenizer, self.texts(question, passages, self.cuts), self.settings, self.cuts)
+
+    def report_cuts(self, *, shared: bool = False) -> None:
+        """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
+        hint = "--text-maxlength of train-reader, --tokens of chunk"
+        self.cuts.report("reader", hint, shared=shared)
 
     def tokens(self, questions: Sequence[Question]) -> Tokens:
         """`passages` of each question."""
@@ -70,31 +88,79 @@ class Reader:
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and settings into an existing folder."""
         self.fusion.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder)
         self.settings.write(folder)
         if self.fusion.bias is not None:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
-def load_reader(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Reader:
+def load_reader(
+    name: str | Path, *, compute: Compute | None = None, default_text_maxlength: int | None = None, **changes: Any
+) -> Reader:
     """A reader from a folder or a model name, in float32 weights; `changes` that are not None replace settings.
 
-    Raises UsageError when there is no model of that name, FidtoolsError when it is no encoder–decoder that can be
-    fused.
-    """
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
+    `default_text_maxlength` does too, but is clamped where the model reads less.
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would overwrite ours
-    source = resolve_model(name)
+    Raises UsageError when there is no model of that name or a length is more than it reads, FidtoolsError when it is no
+    encoder–decoder that can be fused, or its folder is not whole.
+    """
+    from transformers import AutoModelForSeq2SeqLM
+
+    folder = resolve_model(name)
     with loading(name):
-        model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    settings, bias = ReaderSettings.read(Path(source)), _saved_bias(Path(source))
-    reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
+        config = load_config(name, folder)
+        _check_kind(name, folder, config)
+        model = load_network(name, folder, AutoModelForSeq2SeqLM, config)
+        rows = model.get_input_embeddings().num_embeddings
+        tokenizer = load_tokenizer(name, folder, config, rows=rows)
+        settings, bias = ReaderSettings.read(folder), _saved_bias(folder)
+        reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
+        _check_token_ids(reader, rows)
+        _try(reader)
+    if default_text_maxlength is not None:
+        reader.settings = replace(reader.settings, text_maxlength=default_text_maxlength)
     known = {key: value for key, value in changes.items() if value is not None}
-    reader.settings = replace(reader.settings, **known)
+    reader.settings = _within_positions(reader, known)
     return reader
+
+
+def _check_token_ids(reader: Reader, rows: int) -> None:
+    known = {
+        "eos_token_id": reader.eos,
+        "pad_token_id": reader.fusion.pad,
+        "decoder_start_token_id": reader.fusion.start,
+    }
+    for name, token in known.items():
+        if token is None or not 0 <= token < rows:
+            raise DataError(f"must be the id of one of the model's {rows:,} tokens", field=name, value=token)
+
+
+@torch.inference_mode()
+def _try(reader: Reader) -> list[Tensor]:
+    """Read one token, so that a model that cannot compute is known before any work; returns the fused encoding."""
+    fused = reader.fusion.eval().fuse([[[reader.eos]]])
+    reader.fusion.decode(fused, torch.tensor([[reader.fusion.start]], device=fused[0].device))
+    return fused
+
+
+def _check_kind(name: str | Path, folder: Path, config: Any) -> None:
+    """Raise UsageError for a model that is no reader."""
+    if (folder / "retriever.json").exists():
+        raise UsageError(f"{name}: a retriever, not a reader", hint="fidtools train-reader makes a reader")
+    if (folder / "teacher.json").exists():
+        raise UsageError(f"{name}: a teacher, not a reader", hint="fidtools train-reader makes a reader")
+    if not config.is_encoder_decoder:
+        hint = "a reader is an encoder-decoder, such as google-t5/t5-base"
+        raise UsageError(f"{name}: a {config.model_type} model has no encoder and decoder", hint=hint)
+
+
+def _within_positions(reader: Reader, changes: dict[str, Any]) -> ReaderSettings:
+    """The settings with `changes`, and lengths that the model has positions for."""
+    limits = {"text_maxlength": reader.fusion.max_input, "answer_maxlength": reader.fusion.max_output}
+    for name, limit in limits.items():
+        default = getattr(reader.settings, name)
+        changes = changes | {name: limited(name.replace("_", " "), default, changes.get(name), limit)}
+    return replace(reader.settings, **changes)
 
 
 def load_inference_reader(name: str | Path, token_budget: int, compute: Compute, **changes: Any) -> Reader:
@@ -103,6 +169,8 @@ def load_inference_reader(name: str | Path, token_budget: int, compute: Compute,
     reader.fusion.to(compute.device).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
     cast_linear_weights(reader.fusion.model, compute.dtype)
+    with loading(name), torch.inference_mode():  # its generation settings may be damaged too
+        reader.fusion.generate(_try(reader), max_new_tokens=1, do_sample=False, eos_token_id=reader.eos)
     return reader
 
 
@@ -121,13 +189,17 @@ def reader_from_model(
     *,
     compute: Compute | None = None,
 ) -> Reader:
-    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model."""
+    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model.
+
+    Lengths are clamped to what the model has positions for.
+    """
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
     reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
     if reader.fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
+    reader.settings = _within_positions(reader, {})
     return reader
 
 

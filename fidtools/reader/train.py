@@ -8,8 +8,12 @@ from pathlib import Path
 from fidtools.logs import log
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
+from fidtools.reader.presets import PRESETS
 from fidtools.reader.run import ReaderRun
 from fidtools.training.loop import check_run, describe_metrics, train
+
+MEASURED = 100
+"""Questions whose texts are measured before training: a run of days should not end with the news that half were cut."""
 
 
 def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
@@ -26,6 +30,9 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
     examples = labelled_questions(run.train)
     dev = labelled_questions(run.dev) if run.dev else []
     log.info("training on %d questions, validating on %d", len(examples), len(dev))
+    for question in examples[:MEASURED]:
+        reader.passages(question)
+    reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)
     metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
@@ -34,7 +41,11 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
 
 def _initial_reader(run: ReaderRun) -> Reader:
     changes = asdict(run.inputs) | {"title": None if run.inputs.title else False}  # without a choice: the start's own
-    reader = load_reader(run.reader, **changes)
+    chosen = changes.pop("text_maxlength")
+    presets = {preset.inputs.text_maxlength for preset in PRESETS.values()}
+    reader = load_reader(
+        run.reader, **changes, **{("default_" if chosen in presets else "") + "text_maxlength": chosen}
+    )
     set_dropout(reader.fusion.model, run.dropout)
     set_plain_generation(reader)
     reader.fusion.token_budget = run.token_budget

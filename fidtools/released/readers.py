@@ -37,7 +37,9 @@ def convert_reader(
     refuse_foreign(Path(target), READER, force=force)
     source = Path(source)
     model, bias = _released_model(source)
-    reader = reader_from_model(model, _load_tokenizer(source, tokenizer), ReaderSettings(), bias)
+    reader = reader_from_model(
+        model, _load_tokenizer(source, tokenizer, model.config.vocab_size), ReaderSettings(), bias
+    )
     with atomic_folder(target, READER, force=force) as folder:
         reader.save(folder)
 
@@ -69,11 +71,15 @@ def rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("encoder.encoder.", "encoder.").replace(".module.", "."): t for name, t in tensors.items()}
 
 
-def _load_tokenizer(source: Path, name: str | Path | None) -> Any:
+def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
     from transformers import T5Tokenizer
 
+    def from_vocabulary(folder: Path) -> Any:
+        return T5Tokenizer.from_pretrained(folder, local_files_only=True)
+
+    vocabulary = "spiece.model"
     return load_tokenizer(
-        source, name, vocabulary="spiece.model", from_vocabulary=T5Tokenizer.from_pretrained, default=DEFAULT_TOKENIZER
+        source, name, vocabulary=vocabulary, from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER, rows=rows
     )
 
 

@@ -51,7 +51,7 @@ def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | No
     config = _retriever_config(folder)
     encoder = encoder_from_tensors(config, read_tensors(folder), folder)
     settings = settings_from_config(config)
-    tower = Tower(encoder, _load_tokenizer(folder, tokenizer), settings)
+    tower = Tower(encoder, _load_tokenizer(folder, tokenizer, encoder.model.config.vocab_size), settings)
     with atomic_folder(target, RETRIEVER, force=force) as out:
         save_tower(out, tower)
     log.info("%s: %s pooling, %d dimensions", target, settings.pooling, encoder.dim)
@@ -107,12 +107,19 @@ def settings_from_config(config: dict[str, Any]) -> RetrieverSettings:
     )
 
 
-def _load_tokenizer(source: Path, name: str | Path | None) -> Any:
+def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
     from transformers import BertTokenizer
 
     def from_vocabulary(folder: Path) -> Any:
-        return BertTokenizer(vocab=str(folder / "vocab.txt"))
+        vocabulary = folder / "vocab.txt"
+        return BertTokenizer(vocab=str(vocabulary), do_lower_case=not _is_cased(vocabulary))
 
     return load_tokenizer(
-        source, name, vocabulary="vocab.txt", from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER
+        source, name, vocabulary="vocab.txt", from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER, rows=rows
     )
+
+
+def _is_cased(vocabulary: Path) -> bool:
+    """Whether words of a BERT vocabulary have capital letters; `[CLS]` and the like are no words."""
+    words = vocabulary.read_text("utf-8").split("\n")
+    return any(word != word.lower() for word in words if not word.startswith("["))

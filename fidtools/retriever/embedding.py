@@ -125,6 +125,7 @@ def embed(
         return 0.0
     with _shared_writer(source, retriever, path, dtype, meta, resume) as writer:
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
+    retriever.report_cuts(shared=True)
     log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
@@ -164,7 +165,9 @@ def _encode_missing(
             raise DataError("a text without any token", field="row", value=number)
         return start, token_ids
 
-    for start, token_ids in track(prefetch(mine, tokenize, depth=2), "embedding", total=len(mine)):
+    texts = sum(end(start) - start for start in mine)
+    blocks = prefetch(mine, tokenize, depth=2)
+    for start, token_ids in track(blocks, "texts embedded", total=texts, size=lambda block: len(block[1])):
         writer.write(start, retriever.encode_token_ids(token_ids, encoder, token_budget))
         done += len(token_ids)
     return done, time.perf_counter() - started

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fidtools.compute.batching import padding_id
 from fidtools.compute.model_files import ONNX
+from fidtools.compute.tokenizers import save_tokenizer
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import refuse_foreign
@@ -50,7 +51,7 @@ def export_onnx(source: PathLike, target: PathLike, *, force: bool = False) -> N
     if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
         raise MissingExtraError("converting to ONNX", "onnx")
     refuse_foreign(Path(target), ONNX, force=force)
-    retriever = load_retriever(Path(source))
+    retriever = load_retriever(source)
     with atomic_folder(target, ONNX, force=force) as folder:
         towers = {"model.onnx": retriever.question_tower}
         if retriever.passage_tower is not retriever.question_tower:
@@ -63,7 +64,7 @@ def export_onnx(source: PathLike, target: PathLike, *, force: bool = False) -> N
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
-            tower.tokenizer.save_pretrained(folder)
+            save_tokenizer(tower.tokenizer, folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
     log.info("%s: largest relative difference of onnxruntime's vectors: %.1g", target, difference)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fidtools.console import quiet_stderr
 from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, read_parts, text_hashes
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
@@ -18,8 +19,8 @@ from fidtools.data.outputs import FolderKind, refuse_foreign
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log, track
 from fidtools.search.exact import search
-from fidtools.search.faiss_index import load_faiss, set_parameters
-from fidtools.search.index_specs import IndexSpec
+from fidtools.search.faiss_index import faiss_reason, load_faiss, set_parameters
+from fidtools.search.index_specs import IndexSpec, check_factory
 from fidtools.search.vectors import ConcatenatedVectors, Vectors, stored_vectors, vector_blocks
 from fidtools.typing import Array
 
@@ -72,25 +73,41 @@ def build_index(
 
 def _built(faiss: Any, spec: IndexSpec, vectors: Vectors, gpu: bool, seed: int) -> Any:
     rows, dim = vectors.shape
+    check_factory(spec.factory)
     try:
         index = faiss.index_factory(dim, spec.factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         hint = "see https://github.com/facebookresearch/faiss/wiki/The-index-factory"
         raise UsageError(f"FAISS cannot make the index {spec.factory} of vectors of length {dim}", hint=hint) from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise UsageError(f"the index {spec.factory} does not compare by inner product")
     set_parameters(faiss, index, spec.parameters)
     if gpu:
         index = _on_gpu(faiss, index)
-    if not index.is_trained:
-        count = min(rows, spec.training_rows)
-        picked = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
-        log.info("training %s on %s of %s vectors", spec.factory, f"{count:,}", f"{rows:,}")
-        index.train(_float32(vectors.take(picked)))
-    for _, stored in track(vector_blocks(vectors, BLOCK_ROWS), "adding", -(-rows // BLOCK_ROWS)):
-        index.add(_float32(stored))
+    try:
+        _fill(index, spec, vectors, seed)
+    except (RuntimeError, AssertionError) as error:
+        hint = "choose a smaller or simpler index; `--type hnsw` and `--type flat` suit any number of vectors"
+        problem = f"FAISS cannot build {spec.factory} of {rows:,} vectors of length {dim}: {faiss_reason(error)}"
+        raise UsageError(problem, hint=hint) from error
     if gpu:
         index = faiss.index_gpu_to_cpu(index)
         set_parameters(faiss, index, spec.parameters)
     return index
+
+
+def _fill(index: Any, spec: IndexSpec, vectors: Vectors, seed: int) -> None:
+    """Train the index where its type needs that, and add all vectors. Raises RuntimeError as FAISS does."""
+    rows = vectors.shape[0]
+    if not index.is_trained:
+        count = min(rows, spec.training_rows)
+        picked = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
+        log.info("training %s on %s of %s vectors", spec.factory, f"{count:,}", f"{rows:,}")
+        sample = _float32(vectors.take(picked))
+        with quiet_stderr():  # FAISS writes there, past our log, when there are fewer vectors than it likes
+            index.train(sample)
+    for _, stored in track(vector_blocks(vectors, BLOCK_ROWS), "vectors added", rows, size=lambda block: len(block[1])):
+        index.add(_float32(stored))
 
 
 def _on_gpu(faiss: Any, index: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from fidtools.data.corpus import Corpus
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
-from fidtools.errors import DataError, MismatchError, MissingExtraError, UsageError
+from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
 from fidtools.search.backends import (
     Fingerprint,
     encoder_mismatches,
@@ -23,6 +24,9 @@ from fidtools.search.backends import (
     refuse_width,
 )
 from fidtools.typing import Array
+
+AT_LEAST_ONE = ("nprobe", "efSearch", "efConstruction")
+MAX_PARAMETER = 1_000_000  # FAISS allocates memory for as many candidates
 
 
 def load_faiss() -> Any:
@@ -33,13 +37,34 @@ def load_faiss() -> Any:
         raise MissingExtraError("a FAISS index", "cpu") from error
 
 
+def faiss_reason(error: Exception) -> str:
+    """What FAISS says, without the place in its source."""
+    text = str(error) or type(error).__name__
+    return shorten(re.sub(r"^Error in .*? at \S+: (Error: )?", "", text, flags=re.DOTALL), 200)
+
+
 def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
-    """Set search parameters. Raises UsageError for those that this type of index does not have."""
+    """Set search parameters. Raises UsageError for those this type of index does not have, or that are no counts."""
+    _check_parameters(parameters)
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
         hint = "parameters are such as nprobe=64 or efSearch=256"
         raise UsageError(f"this type of index does not accept the parameters {parameters}", hint=hint) from error
+
+
+def _check_parameters(parameters: str) -> None:
+    """Refuse what FAISS would take for some other number: it reads no further than it understands."""
+    for part in filter(None, parameters.split(",")):
+        name, _, text = (piece.strip() for piece in part.partition("="))
+        least = 1.0 if name.rpartition("_")[2] in AT_LEAST_ONE else 0.0
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= MAX_PARAMETER:
+            problem = f"search parameter {shorten(part)}: must be a number from {least:g} to {MAX_PARAMETER:,}"
+            raise UsageError(problem, hint="parameters are such as nprobe=64 or efSearch=256")
 
 
 class FaissIndex:
@@ -72,7 +97,10 @@ class FaissIndex:
 
     def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`; scores are the index's own."""
-        scores, rows = self._index.search(asked, min(k, self._index.ntotal))
+        try:
+            scores, rows = self._index.search(asked, min(k, self._index.ntotal))
+        except (RuntimeError, AssertionError) as error:  # of another width, or parameters that do not go together
+            raise FidtoolsError(f"FAISS cannot search this index: {faiss_reason(error)}") from error
         return TopK.of(rows, np.where(rows < 0, -np.inf, scores), k)  # −1: nothing found
 
     def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:

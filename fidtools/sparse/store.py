@@ -18,7 +18,7 @@ from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
-FORMAT = 2  # 1 had no hashes of the files
+FORMAT = 2  # 1 had no hashes of the files, and took a sentence of a script without spaces for one word
 KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
@@ -124,7 +124,7 @@ def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: d
     log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
     with atomic_folder(place.path, KIND) as partial:
         build = _builder(settings)
-        build(partial / "index", track(passages, "indexing", len(passages)), settings)
+        build(partial / "index", track(passages, "passages indexed", len(passages)), settings)
         files = {path.relative_to(partial).as_posix(): file_sha256(path) for path in _files(partial)}
         write_json(partial / "meta.json", meta | {"files": files})
 
