@@ -57,7 +57,8 @@ def test_dry_run_prints_the_loop_and_writes_nothing(tmp_path):
     stages = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fidtools ")]
     read = ["train-reader", "read", "eval", "read", "eval"]
     find = ["embed", "retrieve", "retrieve", "retrieve"]
-    assert stages == [*find, *read, "score-attn", "score-attn", "train-retriever", *find, *read, "eval", "eval"]
+    learn = ["score-attn", "score-attn", "train-retriever"]
+    assert stages == [*find, *read, *learn, *find, *read, "eval", "eval", "report"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pickle
 import re
 import sys
 import warnings
@@ -128,6 +129,8 @@ def _without_output() -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
+    if isinstance(error, pickle.UnpicklingError):
+        return "its weights are a pickle with other objects than tensors, which could run code: refused"
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
     plain = isinstance(error, OSError | ValueError | RuntimeError) and text

@@ -70,7 +70,7 @@ class Reader:
 
     def report_cuts(self, *, shared: bool = False) -> None:
         """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
-        hint = "--text-maxlength of train-reader, --tokens of chunk"
+        hint = "--text-maxlength and --answer-maxlength of train-reader, --tokens of chunk"
         self.cuts.report("reader", hint, shared=shared)
 
     def tokens(self, questions: Sequence[Question]) -> Tokens:
@@ -79,7 +79,7 @@ class Reader:
 
     def target(self, answer: str) -> list[int]:
         """The token ids of an answer, end token included."""
-        return target_tokens(self.tokenizer, answer, self.settings, self.eos)
+        return target_tokens(self.tokenizer, answer, self.settings, self.eos, self.cuts)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The answer that output tokens decode to."""

@@ -129,10 +129,15 @@ def token_spans(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) 
     return spans
 
 
-def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
-    """The token ids of an answer to learn, truncated so that `</s>` always ends it."""
+def target_tokens(
+    tokenizer: Any, text: str, settings: ReaderSettings, eos: int, cuts: CutCounter | None = None
+) -> list[int]:
+    """The token ids of an answer to learn, truncated so that `</s>` always ends it; counted in `cuts`."""
     with _tokenizer:
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if cuts is not None:
+        lost = len(ids) - (settings.answer_maxlength - 1)
+        cuts.add("answers", 1, [lost] if lost > 0 else [])
     return [*ids[: settings.answer_maxlength - 1], eos]
 
 

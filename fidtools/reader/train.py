@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fidtools.logs import log
+from fidtools.reader.decoding import gold_answers
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
 from fidtools.reader.presets import PRESETS
@@ -32,6 +33,8 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
     log.info("training on %d questions, validating on %d", len(examples), len(dev))
     for question in examples[:MEASURED]:
         reader.passages(question)
+        for answer in gold_answers(question):
+            reader.target(answer)
     reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)
     metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)

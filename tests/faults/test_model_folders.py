@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fidtools import cli
 from fidtools.retriever.encoding import load_retriever
@@ -132,6 +133,27 @@ def test_code_of_a_folder_never_runs(command: str, known: bool, run: Run, tmp_pa
     assert said == "" if known else "code of its own, which is never run" in said
     assert not (tmp_path / "EXECUTED").exists()
     assert asked.read() == "y\nyes\n1\n"
+
+
+def test_pickled_weights_may_hold_tensors_only(run: Run, tmp_path: Path) -> None:
+    write_reader(tmp_path / "model")
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    torch.save(tensors, tmp_path / "model" / "pytorch_model.bin")
+    run("read", tmp_path / "model")
+    torch.save(tensors | {"evil": Evil(tmp_path / "EXECUTED")}, tmp_path / "model" / "pytorch_model.bin")
+    assert "which could run code: refused" in run("read", tmp_path / "model", code=1)
+    assert not (tmp_path / "EXECUTED").exists()
+
+
+class Evil:
+    """An object that makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
 
 
 def test_no_other_module_loads_models() -> None:

@@ -249,10 +249,12 @@ def test_the_examples_in_docstrings_hold() -> None:
     assert doctest.testmod(losses).failed == 0
 
 
-def test_the_command_offers_the_registered_losses_with_their_defaults() -> None:
+def test_the_command_offers_the_registered_losses_with_their_defaults(tmp_path: Path) -> None:
+    train = tmp_path / "train.jsonl"
+    train.write_text("")
     (option,) = (parameter for parameter in command.params if parameter.name == "loss")
     assert list(option.type.choices) == list(losses.LOSSES)  # type: ignore[attr-defined]
-    given = command.make_context("train-retriever", ["train.jsonl", "--retriever", "start", "-o", "folder"]).params
+    given = command.make_context("train-retriever", [str(train), "--retriever", "start", "-o", "folder"]).params
     own = {field.name: field.default for field in fields(Loss)}
     for spec in losses.LOSSES.values():
         for name, value in spec.defaults.items():

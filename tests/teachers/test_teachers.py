@@ -132,7 +132,8 @@ def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest
     assert run(["train-teacher", str(questions()), "-o", str(tmp_path / "t")]) == 2
     assert "give exactly one of --teacher (initial model) and --coattention" in capsys.readouterr().err
     words = ["train-teacher", str(questions()), "-o", str(tmp_path / "t"), "--teacher", "start"]
-    for given in (["--word-vectors", "glove.txt"], ["--freeze-words"]):
+    (tmp_path / "glove.txt").touch()
+    for given in (["--word-vectors", str(tmp_path / "glove.txt")], ["--freeze-words"]):
         assert run([*words, *given]) == 2
         assert given[0] in capsys.readouterr().err
     with pytest.raises(UsageError, match="no such model folder"):
