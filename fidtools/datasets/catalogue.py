@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from fidtools.data.locks import clear_lock
+from fidtools.data.outputs import final_path
 from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.names import MODULES
@@ -49,7 +50,7 @@ def is_complete(folder: Path) -> bool:
     if not (folder / INFO_FILE).exists():
         return False
     clear_moved(folder)
-    clear_lock(folder)
+    clear_lock(final_path(folder))
     return True
 
 

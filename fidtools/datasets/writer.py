@@ -16,6 +16,7 @@ from fidtools.data.files import sync
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json, write_lines
 from fidtools.data.locks import exclusive
+from fidtools.data.outputs import final_path
 from fidtools.data.records import Passage, Question
 from fidtools.datasets.downloads import Downloads
 from fidtools.errors import UsageError
@@ -82,6 +83,7 @@ def staged_folder(folder: Path, info: DatasetInfo, *, force: bool = False) -> It
     Passages are moved last but for `dataset.json`, so that a folder with passages is complete. Of two processes the
     second waits. Raises UsageError for existing files that no `fetch` has written, unless `force` is set.
     """
+    folder = final_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder, "writing it"):
         hidden = folder / DRAFT

@@ -1,0 +1,123 @@
+"""bin/iterate.sh: inputs that were edited between two starts, settings that make no sense, two at once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fidtools.datasets import toy
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "bin" / "iterate.sh"
+NOTHING = {"READER": "/nowhere"}  # the loop ends at its first training
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    toy.write(folder, seed=7)
+    for split in ("train", "dev", "test"):
+        path = folder / f"{split}.jsonl"
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    return folder
+
+
+@pytest.fixture
+def data(world: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("passages", "train", "dev", "test"):
+        (folder / f"{name}.jsonl").write_bytes((world / f"{name}.jsonl").read_bytes())
+    return folder
+
+
+def environment(data: Path, **settings: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    fixed = {"PATH": path, "DATA": str(data), "RUN": str(data.parent / "run"), "CUDA_VISIBLE_DEVICES": ""}
+    return os.environ | fixed | {"K": "10"} | settings
+
+
+def iterate(
+    data: Path, iterations: str = "0", dataset: str = "toy", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    command = [str(SCRIPT), dataset, iterations]
+    return subprocess.run(command, env=environment(data, **settings), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["passages", "train", "dev", "test"])
+def test_an_edited_file_is_noticed_when_the_run_is_started_again(data: Path, name: str) -> None:
+    assert "0/reader failed" in iterate(data, **NOTHING).stderr
+    path, before = data / f"{name}.jsonl", (data / f"{name}.jsonl").stat()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"e", b"a", 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = iterate(data, **NOTHING)
+    assert again.returncode == 2
+    assert f"{name.upper()}: {path} has changed" in again.stderr
+    assert "was made from other contents" in again.stderr
+    path.write_bytes(content)
+    assert "have 0/train.jsonl" in iterate(data, **NOTHING).stderr
+
+
+@pytest.mark.parametrize("setting", ["DOCUMENTS", "QUESTIONS", "an edited document"])
+def test_other_documents_or_questions_are_noticed(data: Path, setting: str) -> None:
+    documents, questions = data / "documents", data / "questions.jsonl"
+    documents.mkdir()
+    (documents / "a.txt").write_text("text")
+    questions.write_bytes((data / "train.jsonl").read_bytes())
+    given = NOTHING | {"DOCUMENTS": str(documents), "QUESTIONS": str(questions)}
+    assert "0/reader failed" in iterate(data, dataset="mydocs", **given).stderr
+    if setting in given:
+        moved = Path(given[setting]).rename(data / "moved")
+        given[setting] = str(moved)
+    else:
+        (documents / "a.txt").write_text("edited")
+    again = iterate(data, dataset="mydocs", **given)
+    assert again.returncode == 2
+    assert (f"> {setting}=" if setting in given else f"DOCUMENTS: {documents}/a.txt has changed") in again.stderr
+
+
+@pytest.mark.parametrize("iterations", ["08", "-1", "1.5", "", "99999", "two"])
+def test_a_number_of_iterations_that_is_none_is_a_usage_error(data: Path, iterations: str) -> None:
+    done = iterate(data, iterations, DRY_RUN="1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: bin/iterate.sh DATASET N" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "K=0",
+        "K=010",
+        "K=ten",
+        "N_CONTEXT=-1",
+        "READER_STEPS=1e3",
+        "READER_LR=0",
+        "RETRIEVER_LR=nan",
+        "SEED=x",
+        "EVAL_K=1,,5",
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_a_usage_error(data: Path, setting: str) -> None:
+    name, value = setting.split("=")
+    done = iterate(data, DRY_RUN="1", **{name: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"setting {name}: {value} is not valid: it must be ")
+
+
+def test_the_second_of_two_scripts_in_one_run_waits(data: Path) -> None:
+    (data.parent / "run").mkdir()
+    with open(data.parent / "run" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [str(SCRIPT), "toy", "0"]
+        given = environment(data, **NOTHING)
+        process = subprocess.Popen(command, env=given, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        assert process.stderr is not None
+        assert "another process works in" in process.stderr.readline()
+        assert not (data.parent / "run" / "settings.txt").exists()
+    assert "0/reader failed" in process.communicate()[1]
