@@ -1,6 +1,6 @@
 """The reader against what a user would otherwise do with transformers alone, on the same texts, side by side.
 
-    python benchmarks/reader.py [--rounds 3] [--threads 2] [--clock wall|cpu] [--passages 20]
+    python benchmarks/reader.py [--rounds 3] [--threads 2] [--clock wall|cpu] [--passages 20] [--stages]
 
 The other way: every passage padded to 200 (or 250) tokens, float32; for scores `generate` with `output_attentions`,
 which computes every step of the answer. A random model of T5-small's size, passages of about 166 tokens. Each number
@@ -25,7 +25,7 @@ from fidtools.compute.device import Compute
 from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions, answer_tokens
 from fidtools.reader.attention_scores import attention_scores, fused_scores
-from fidtools.reader.decoding import GenerationSettings
+from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.fusion import Batch
 from fidtools.reader.groups import with_tokens
 from fidtools.reader.model import cast_linear_weights, reader_from_model
@@ -34,6 +34,7 @@ from fidtools.reader.prompt import ReaderSettings, input_texts
 ANSWER = 5
 GENERATED = 50
 SEVERAL = 4
+ENCODE = "encode"
 VOCABULARY = 32128
 Way = Callable[[], object]
 
@@ -149,20 +150,40 @@ class Ours:
             answer_tokens(self.reader, group.tokens, GenerationSettings(max_tokens=ANSWER))
 
     def stages(self) -> dict[str, Way]:
+        """The parts of scoring and reading; the last two as they are when keys and values of all tokens are made."""
         reader = self.reader
         tokens = reader.passages(self.question)
         with torch.inference_mode():
-            (fused,) = reader.fusion.fuse([tokens])
+            fused = reader.fusion.fuse([tokens])
 
-        def step() -> object:
-            with torch.inference_mode():
-                return fused_scores(reader.fusion, fused, [len(t) for t in tokens])
-
+        @torch.inference_mode()
         def encode() -> object:
-            with torch.inference_mode():
-                return reader.fusion.encode(tokens)
+            return reader.fusion.encode(tokens)
 
-        return {"tokenize": lambda: reader.passages(self.question), "encode": encode, "one decoder step": step}
+        @torch.inference_mode()
+        def step() -> object:
+            return fused_scores(reader.fusion, fused[0], [len(t) for t in tokens])
+
+        def decode() -> object:
+            return answer_fused(reader, fused, GenerationSettings(max_tokens=ANSWER))
+
+        tokenize = {"tokenize": lambda: reader.passages(self.question), ENCODE: encode}
+        ways: dict[str, Way] = {"one decoder step": step, f"decode {ANSWER} tokens": decode}
+        kept = {f"{name}, with keys and values": self.with_keys_and_values(way) for name, way in ways.items()}
+        return tokenize | ways | kept
+
+    def with_keys_and_values(self, way: Way) -> Way:
+        """The same without absorbing their weights."""
+        recorder = self.reader.fusion.recorder
+
+        def run() -> object:
+            projections, recorder.projections = recorder.projections, {}
+            try:
+                return way()
+            finally:
+                recorder.projections = projections
+
+        return run
 
 
 def best_times(ways: dict[str, Way], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
@@ -203,6 +224,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--passages", type=int, default=20)
+    arguments.add_argument("--stages", action="store_true", help="measure the stages only")
     arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     measure(arguments.parse_args())
 
@@ -212,31 +234,43 @@ def measure(given: argparse.Namespace) -> None:
     clock = time.perf_counter if given.clock == "wall" else time.process_time
     torch.set_num_threads(given.threads)
     tokenizer, asked = word_tokenizer(), question(given.passages)
-    alone = {width: TransformersAlone(tokenizer, asked, width) for width in (200, 250)}
     ours = {"bf16": Ours(tokenizer, asked, torch.bfloat16), "float32": Ours(tokenizer, asked, torch.float32)}
     lengths = [len(tokens) for tokens in ours["bf16"].reader.passages(asked)]
     mean = sum(lengths) / len(lengths)
     print(f"{given.passages} passages of {mean:.0f} tokens, {given.threads} threads, {given.clock} clock")
+    if not given.stages:
+        alone = {width: TransformersAlone(tokenizer, asked, width) for width in (200, 250)}
+        compare_all(alone, ours, given.rounds, clock)
+    compare_stages(ours, lengths, given.rounds, clock)
 
+
+def compare_all(
+    alone: dict[int, TransformersAlone], ours: dict[str, Ours], rounds: int, clock: Callable[[], float]
+) -> None:
+    """Scoring, reading and training as a whole."""
     scoring = {
         f"padded to {w}, {n} steps": lambda w=w, n=n: alone[w].score(n) for w in alone for n in (ANSWER, GENERATED)
     }
-    compare("score-attn", scoring, {k: o.score for k, o in ours.items()}, given.rounds, clock)
+    compare("score-attn", scoring, {k: o.score for k, o in ours.items()}, rounds, clock)
     reading = {f"padded to {w}": alone[w].read for w in alone}
-    compare(f"read ({ANSWER} tokens)", reading, {k: o.read for k, o in ours.items()}, given.rounds, clock)
+    compare(f"read ({ANSWER} tokens)", reading, {k: o.read for k, o in ours.items()}, rounds, clock)
     training = {f"padded to {w}": alone[w].train for w in alone}
-    compare("training step", training, {k: o.train for k, o in ours.items()}, given.rounds, clock)
+    compare("training step", training, {k: o.train for k, o in ours.items()}, rounds, clock)
 
-    times = best_times({"in turn": ours["bf16"].in_turn, "prefetched": ours["bf16"].prefetched}, given.rounds, clock)
+    times = best_times({"in turn": ours["bf16"].in_turn, "prefetched": ours["bf16"].prefetched}, rounds, clock)
     gain = times["in turn"] / times["prefetched"]
     print(f"\nread, {SEVERAL} questions, bf16: {gain:.3f} times faster with prefetched tokens than in turn")
 
-    print("\n| stage of score-attn | bf16 | float32 |\n|---|---|---|")
-    stages = {name: best_times(o.stages(), given.rounds, clock) for name, o in ours.items()}
+
+def compare_stages(ours: dict[str, Ours], lengths: list[int], rounds: int, clock: Callable[[], float]) -> None:
+    """The stages of scoring and reading, and the share of the peak."""
+    print("\n| stage | bf16 | of its encoding | float32 | of its encoding |\n|---|---|---|---|---|")
+    stages = {name: best_times(o.stages(), rounds, clock) for name, o in ours.items()}
     for stage in stages["bf16"]:
-        print(f"| {stage} | {stages['bf16'][stage]:.3f} s | {stages['float32'][stage]:.3f} s |")
+        cells = [f"{s[stage]:.3f} s | {s[stage] / s[ENCODE]:.1%}" for s in stages.values()]
+        print(f"| {stage} | {' | '.join(cells)} |")
     for name, dtype in (("bf16", torch.bfloat16), ("float32", torch.float32)):
-        most, rate = peak(dtype, given.rounds, clock), encoder_flop(lengths) / stages[name]["encode"] / 1e12
+        most, rate = peak(dtype, rounds, clock), encoder_flop(lengths) / stages[name][ENCODE] / 1e12
         print(f"\n{name}: products peak at {most:.3f} TFLOP/s, the encoder reaches {rate:.3f} ({rate / most:.0%})")
 
 
