@@ -82,7 +82,7 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
         check_template(prompt, of)
     if of == "question" and (settings["leave_one_out"] or settings["target"] == "generated"):
         raise UsageError("--leave-one-out and --target are about answers", hint="leave out --of question")
-    from fidtools.language_models.model import is_causal
+    from fidtools.compute.hub import is_causal
 
     if is_causal(reader):
         _score_with_language_model(reader, of, prompt or DEFAULT_PROMPTS[of], **settings)

@@ -53,3 +53,13 @@ def loading(name: str | Path) -> Iterator[None]:
         raise FidtoolsError(f"{name}: cannot load the model: {reason}", hint=hint) from error
     finally:
         logging.set_verbosity(verbosity)
+
+
+def is_causal(name: str | Path) -> bool:
+    """Whether the model of that name is a causal language model rather than an encoder–decoder."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    with loading(name):
+        config = AutoConfig.from_pretrained(resolve_model(name))
+    return not config.is_encoder_decoder and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

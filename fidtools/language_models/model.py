@@ -44,16 +44,6 @@ def load_language_model(name: str | Path, compute: Compute | None = None) -> Lan
     return LanguageModel(network, tokenizer, _most_tokens(network.config, tokenizer))
 
 
-def is_causal(name: str | Path) -> bool:
-    """Whether the model of that name is a causal language model rather than an encoder–decoder."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    with loading(name):
-        config = AutoConfig.from_pretrained(resolve_model(name))
-    return not config.is_encoder_decoder and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-
 def _most_tokens(config: Any, tokenizer: Any) -> int:
     text_config = config.get_text_config()
     positions = getattr(text_config, "max_position_embeddings", None) or UNLIMITED

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
 
 from fidtools.data.records import Question
 from fidtools.reader.model import Reader
@@ -32,11 +31,10 @@ class GenerationSettings:
 
 
 @torch.inference_mode()
-def answer_fused(reader: Reader, fused: Sequence[Tensor], settings: GenerationSettings) -> list[list[Answer]]:
-    """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
+def answer_fused(reader: Reader, fused: Sequence[Any], settings: GenerationSettings) -> list[list[Answer]]:
+    """For each question's fused encodings its `n_best` answers, best first."""
     output = reader.fusion.generate(
         fused,
-        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
         max_new_tokens=settings.max_tokens,
         min_length=0,
         num_beams=settings.beams,
@@ -72,12 +70,11 @@ def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tenso
 
 
 def output_tokens(
-    reader: Reader, questions: Sequence[Question], fused: Sequence[Tensor], gold: bool
+    reader: Reader, questions: Sequence[Question], fused: Sequence[Any], gold: bool
 ) -> list[list[int]]:
     """The tokens of each question's gold answer (`target`, else the first of `answers`), or of the reader's own.
 
-    `fused` are the questions' fused encodings (tokens of all their passages, d). Raises DataError for a question
-    without a gold answer, if `gold`.
+    `fused` are the questions' fused encodings. Raises DataError for a question without a gold answer, if `gold`.
     """
     if not gold:
         settings = GenerationSettings(max_tokens=reader.settings.answer_maxlength)

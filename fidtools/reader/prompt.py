@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -34,12 +34,20 @@ class ReaderSettings:
     n_context: int | None = None
     special_tokens: bool = False
 
+    def inputs(self, tokenizer: Any, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
+        """The token ids that are encoded for each passage; without passages, those of the question alone."""
+        return input_tokens(tokenizer, input_texts(question, passages, self), self)
+
+    def target(self, tokenizer: Any, text: str, eos: int) -> list[int]:
+        """The token ids of an answer to learn, `eos` included."""
+        return target_tokens(tokenizer, text, self, eos)
+
     def write(self, folder: Path) -> None:
         """Save the settings in a model folder."""
         write_json(folder / FILE, {"reader": asdict(self)})
 
     @classmethod
-    def read(cls, folder: Path) -> ReaderSettings | None:
+    def read(cls, folder: Path) -> Self | None:
         """The settings saved in a model folder; None when it has none. Raises DataError when they are invalid."""
         path = folder / FILE
         if not path.is_file():
@@ -47,7 +55,7 @@ class ReaderSettings:
         try:
             values = orjson.loads(path.read_bytes())["reader"]
             return cls(**{name: value for name, value in values.items() if name in {f.name for f in fields(cls)}})
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"invalid reader settings: {error!r}", path=path) from error
 
 
@@ -92,9 +100,14 @@ def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings)
 
 def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
     """The token ids of an answer to learn, truncated so that `</s>` always ends it."""
+    return [*plain_tokens(tokenizer, text)[: settings.answer_maxlength - 1], eos]
+
+
+def plain_tokens(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of a string, without special tokens and not truncated."""
     with _tokenizer:
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return [*ids[: settings.answer_maxlength - 1], eos]
+    return ids
 
 
 def answer_text(tokenizer: Any, tokens: Sequence[int]) -> str:

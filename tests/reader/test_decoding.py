@@ -8,11 +8,12 @@ import math
 import pytest
 import torch
 
+from fidtools.reader.network import Batch
 from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
-from fidtools.reader.fusion import Batch, passage_batches
+from fidtools.reader.fusion import passage_batches
 from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
 

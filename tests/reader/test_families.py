@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from fidtools.reader.network import Batch
 from fidtools.compute.device import Compute
 from fidtools.data.records import Question
 from fidtools.reader.aggregations import AGGREGATIONS
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
-from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import (
     Reader,

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fidtools.reader.network import Batch
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.record_parsing import parse_question
 from fidtools.data.records import Location, Question
@@ -20,7 +21,6 @@ from fidtools.reader.aggregations import DEFAULT_AGGREGATION
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores, fused_scores
 from fidtools.reader.decoding import GenerationSettings, answer_fused
-from fidtools.reader.fusion import Batch
 from fidtools.reader.model import Reader, cast_linear_weights, load_reader
 from fidtools.reader.position_bias import cross_attention_bias, one_directional_buckets
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
