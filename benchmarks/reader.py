@@ -21,7 +21,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.reader.network import Batch
 from fidtools.compute.device import Compute
 from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions, answer_tokens
@@ -29,6 +28,7 @@ from fidtools.reader.attention_scores import attention_scores, fused_scores
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.groups import with_tokens
 from fidtools.reader.model import cast_linear_weights, reader_from_model
+from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings, input_texts
 
 ANSWER = 5

@@ -22,8 +22,8 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import T5Config, T5ForConditionalGeneration
 
-from fidtools.reader.network import Batch
 from fidtools.reader.fusion import Fusion
+from fidtools.reader.network import Batch
 
 T5_BASE = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
 

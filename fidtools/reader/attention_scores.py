@@ -109,7 +109,8 @@ def aggregate(
         weighted = torch.split(_value_weights(layers, alpha[:1])[0], list(lengths))
         scores[VALUE_NORM] = torch.stack([part.mean() for part in weighted]).tolist()
     if MASS in names:
-        masses = torch.split(_value_weights(layers, alpha).mean((0, 2, 3)), list(lengths))  # (tokens of a passage,) each
+        by_token = _value_weights(layers, alpha).mean((0, 2, 3))
+        masses = torch.split(by_token, list(lengths))
         asked = question_lengths or [0] * len(masses)
         scores[MASS] = torch.stack([part[n:].sum() for part, n in zip(masses, asked, strict=True)]).tolist()
     return scores

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from logging import ERROR
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -34,7 +34,7 @@ class BlockRecorder:
     problem: str | None = None
     layers: list[LayerAttention] | None = None
     outputs: int = 1
-    blocks: slice = slice(0)
+    blocks: slice = field(default_factory=lambda: slice(0))
 
     def check(self) -> None:
         """Raises FidtoolsError when the model's attention cannot be recorded."""
@@ -84,13 +84,13 @@ def attention_forward(
     return attention(call)
 
 
-def block_mask(*args: Any, mask_function: Any = None, local_size: int | None = None, **kwargs: Any) -> Tensor | None:
+def block_mask(*, mask_function: Any = None, local_size: int | None = None, **kwargs: Any) -> Tensor | None:
     """The mask of every layer: a token sees all blocks, and what stands in front of it in its own.
 
     A sliding window counts keys in the order of the cache, in which the blocks stand one behind another, although they
     share their positions. So windows are not applied: blocks and tails are shorter than them.
     """
-    mask: Tensor | None = sdpa_mask(*args, mask_function=causal_mask_function, **kwargs)
+    mask: Tensor | None = sdpa_mask(mask_function=causal_mask_function, **kwargs)
     return mask
 
 

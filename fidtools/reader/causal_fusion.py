@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from fidtools.compute.batching import pad_sequences, padded_length
 from fidtools.compute.device import Compute
@@ -136,7 +137,8 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         """The keys and values of all layers: (blocks, width, d)."""
         cache = DynamicCache()
         self.model.base_model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-        pairs = [(cast(Tensor, layer.keys), cast(Tensor, layer.values)) for layer in cache.layers]
+        layers = cast(list[DynamicLayer], cache.layers)
+        pairs = [(cast(Tensor, layer.keys), cast(Tensor, layer.values)) for layer in layers]
         self.layout = [(keys.shape[1], keys.shape[3], values.shape[3]) for keys, values in pairs]
         states = torch.cat([part.transpose(1, 2).flatten(2) for pair in pairs for part in pair], -1)
         if torch.is_autocast_enabled(ids.device.type):
@@ -208,9 +210,9 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         """A cache that holds encodings (questions, tokens, d)."""
         cache = DynamicCache()
         sizes = [heads * size for heads, *both in self.layout for size in both]
-        parts = iter(states.split(sizes, -1))
+        parts = iter(torch.split(states, sizes, -1))
         for number, (heads, *_) in enumerate(self.layout):
-            keys, values = (next(parts).unflatten(2, (heads, -1)).transpose(1, 2) for _ in range(2))
+            keys, values = (_by_head(next(parts), heads) for _ in range(2))
             cache.update(keys, values, number)
         return cache
 
@@ -219,3 +221,8 @@ def _padded(fused: FusedBlocks, width: int) -> Tensor:
     """A question's encodings without padding between them: (width, d), padded with zeros at the end."""
     missing = fused.leading.new_zeros(width - len(fused), fused.leading.shape[1])
     return torch.cat([fused.leading, *fused.blocks, missing])
+
+
+def _by_head(states: Tensor, heads: int) -> Tensor:
+    """Keys or values (questions, tokens, heads · size) as attention takes them: (questions, heads, tokens, size)."""
+    return states.view(*states.shape[:2], heads, -1).transpose(1, 2)

@@ -69,9 +69,7 @@ def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tenso
     return totals
 
 
-def output_tokens(
-    reader: Reader, questions: Sequence[Question], fused: Sequence[Any], gold: bool
-) -> list[list[int]]:
+def output_tokens(reader: Reader, questions: Sequence[Question], fused: Sequence[Any], gold: bool) -> list[list[int]]:
     """The tokens of each question's gold answer (`target`, else the first of `answers`), or of the reader's own.
 
     `fused` are the questions' fused encodings. Raises DataError for a question without a gold answer, if `gold`.

@@ -1,4 +1,7 @@
-"""A reader: the model, its tokenizer and its settings, in one folder that `transformers` loads as it is."""
+"""A reader: the model, its tokenizer and its settings, in one folder that `transformers` loads as it is.
+
+The model is an encoder–decoder or a causal language model; its configuration says which.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,21 @@ from torch import nn
 from transformers import GenerationConfig
 
 from fidtools.compute.device import Compute
-from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.hub import is_causal, loading, resolve_model
+from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.reader.fusion import Fusion, first_token_id
+from fidtools.reader.causal_fusion import CausalFusion
+from fidtools.reader.causal_prompt import CausalReaderSettings
+from fidtools.reader.fusion import Fusion
+from fidtools.reader.lora import save_merged
+from fidtools.reader.network import ReaderNetwork, first_token_id
 from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
     answer_text,
-    input_texts,
-    input_tokens,
     read_passages_of,
-    target_tokens,
 )
 
 BIAS_FILE = "cross_attention_bias.safetensors"
@@ -36,7 +41,7 @@ WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")
 class Reader:
     """A Fusion-in-Decoder reader."""
 
-    fusion: Fusion
+    fusion: ReaderNetwork[Any]
     tokenizer: Any
     settings: ReaderSettings
 
@@ -51,9 +56,24 @@ class Reader:
         return int(found)
 
     def passages(self, question: Question) -> list[list[int]]:
-        """The token ids of each passage of a question that is read; without passages, of the question alone."""
+        """The token ids of each passage of a question that is read; without passages, of the question alone.
+
+        Raises DataError for a question without the field `ctxs`, or one too long for the model.
+        """
         passages = read_passages_of(question, self.settings.n_context)
-        return input_tokens(self.tokenizer, input_texts(question, passages, self.settings), self.settings)
+        tokens = self.settings.inputs(self.tokenizer, question, passages)
+        if (problem := self.fusion.problem(tokens, self.settings.answer_maxlength)) is not None:
+            raise question.error(problem, "question", question.question, "lower --text-maxlength")
+        return tokens
+
+    def without_passages(self, question: Question) -> list[list[int]]:
+        """The token ids of the question alone, as it is read when it has no passages."""
+        return self.settings.inputs(self.tokenizer, question, [])
+
+    def question_lengths(self, question: Question, passages: Sequence[Sequence[int]]) -> list[int]:
+        """How many tokens at the beginning of each passage's tokens are the question's."""
+        (asked,) = self.without_passages(question)
+        return [_common_length(asked, tokens) for tokens in passages]
 
     def tokens(self, questions: Sequence[Question]) -> Tokens:
         """`passages` of each question."""
@@ -61,7 +81,7 @@ class Reader:
 
     def target(self, answer: str) -> list[int]:
         """The token ids of an answer, end token included."""
-        return target_tokens(self.tokenizer, answer, self.settings, self.eos)
+        return self.settings.target(self.tokenizer, answer, self.eos)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The answer that output tokens decode to."""
@@ -69,28 +89,30 @@ class Reader:
 
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and settings into an existing folder."""
-        self.fusion.model.save_pretrained(folder)
+        save_merged(self.fusion.model, folder)
         self.tokenizer.save_pretrained(folder)
         self.settings.write(folder)
-        if self.fusion.bias is not None:
+        if isinstance(self.fusion, Fusion) and self.fusion.bias is not None:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
 def load_reader(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Reader:
     """A reader from a folder or a model name, in float32 weights; `changes` that are not None replace settings.
 
-    Raises UsageError when there is no model of that name, FidtoolsError when it is no encoder–decoder that can be
-    fused.
+    Raises UsageError when there is no model of that name, FidtoolsError when it is neither an encoder–decoder nor a
+    causal language model that can be fused.
     """
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it would overwrite ours
-    source = resolve_model(name)
+    source, causal = resolve_model(name), is_causal(name)
+    kind: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
     with loading(name):
-        model = AutoModelForSeq2SeqLM.from_pretrained(source, dtype=torch.float32)
+        model = kind.from_pretrained(source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    settings, bias = ReaderSettings.read(Path(source)), _saved_bias(Path(source))
+    settings_type = CausalReaderSettings if causal else ReaderSettings
+    settings, bias = settings_type.read(Path(source)), _saved_bias(Path(source))
     reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
     known = {key: value for key, value in changes.items() if value is not None}
     reader.settings = replace(reader.settings, **known)
@@ -122,13 +144,24 @@ def reader_from_model(
     compute: Compute | None = None,
 ) -> Reader:
     """A reader from a model in memory. The default settings are the paper's, adapted to the type of model."""
+    if not model.config.is_encoder_decoder:
+        return _causal_reader(model, tokenizer, settings, compute)
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
-    reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
-    if reader.fusion.start is None:
+    fusion = Fusion(model, bias, compute=compute)
+    if fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
-    return reader
+    return Reader(fusion, tokenizer, settings)
+
+
+def _causal_reader(model: Any, tokenizer: Any, settings: ReaderSettings | None, compute: Compute | None) -> Reader:
+    settings = settings or CausalReaderSettings()
+    if not isinstance(settings, CausalReaderSettings):
+        raise TypeError("a causal language model needs CausalReaderSettings")
+    tokenizer.truncation_side = "right"
+    fusion = CausalFusion(model, leading_special_tokens(tokenizer), settings.positions, compute=compute)
+    return Reader(fusion, tokenizer, settings)
 
 
 def set_plain_generation(reader: Reader) -> None:
@@ -151,6 +184,12 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         for name in ("dropout", "attention_dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, rate)
+
+
+def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many elements at the beginning are equal."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _saved_bias(folder: Path) -> nn.Embedding | None:

@@ -53,9 +53,9 @@ def captured_alpha(reader: Reader, passages: list[list[int]], output: Sequence[i
 
 
 def slow_scores(alpha: list[Any], norms: list[Any], lengths: list[int]) -> dict[str, list[float]]:
-    """Table 6, rows 0 to 5, and the value-norm score, spelled out."""
+    """Table 6, rows 0 to 5, the value-norm score and the mass without the first token, spelled out."""
     layers, heads, outputs = range(len(alpha)), range(len(alpha[0])), range(len(alpha[0][0]))
-    weights = torch.tensor([[alpha[k][h][0] for h in heads] for k in layers], dtype=torch.float64).softmax(-1)
+    weights = torch.tensor(alpha, dtype=torch.float64).softmax(-1)
     slow: dict[str, list[float]] = {name: [] for name in AGGREGATIONS}
     start = 0
     for length in lengths:
@@ -69,7 +69,13 @@ def slow_scores(alpha: list[Any], norms: list[Any], lengths: list[int]) -> dict[
             mean(a[k][h][0][j] for k in layers[-6:] for h in heads for j in tokens),
             mean(max(a[k][h][0][j] for k in layers) for j in tokens for h in heads),
             mean(max(a[k][h][0][j] for h in heads) for j in tokens for k in layers),
-            mean(float(weights[k][h][j]) * norms[k][h][j] for k in layers for h in heads for j in tokens),
+            mean(float(weights[k][h][0][j]) * norms[k][h][j] for k in layers for h in heads for j in tokens),
+            mean(
+                sum(float(weights[k][h][i][j]) * norms[k][h][j] for j in tokens[1:])
+                for k in layers
+                for h in heads
+                for i in outputs
+            ),
         ]
         for name, value in zip(AGGREGATIONS, rows, strict=True):
             slow[name].append(value)
@@ -89,7 +95,7 @@ def test_every_aggregation_is_the_slow_loop(decoder_layers: int) -> None:
     with torch.inference_mode():
         slow = slow_scores(*captured_alpha(reader, passages, output), lengths)
         (fused,) = reader.fusion.fuse([passages])
-        fast = fused_scores(reader.fusion, fused, lengths, AGGREGATIONS, output)
+        fast = fused_scores(reader.fusion, fused, lengths, AGGREGATIONS, output, [1, 1, 1])
     assert fast.keys() == slow.keys()
     for name, values in slow.items():
         assert fast[name] == pytest.approx(values, rel=1e-5, abs=1e-6), name

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.reader.network import Batch
 from fidtools.compute.device import Compute
 from fidtools.data.records import Question
 from fidtools.reader.aggregations import AGGREGATIONS
@@ -26,6 +25,7 @@ from fidtools.reader.model import (
     set_dropout,
     set_plain_generation,
 )
+from fidtools.reader.network import Batch
 from tests.models import tiny_reader
 
 KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
