@@ -76,9 +76,10 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
 
     @property
     def most_positions(self) -> int:
-        """The longest input that the model has positions for."""
+        """The longest input that the model has positions for, and that the window of all its layers holds."""
         config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", None) or UNLIMITED)
+        limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
+        return min(limit or UNLIMITED for limit in limits)
 
     def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:
         """That the longest block, the tail and an answer take more positions than the model has."""
@@ -86,7 +87,9 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         needed = len(self.leading) + max(len(p) for p in passages) + tail + answer_maxlength
         if needed <= self.most_positions:
             return None
-        return f"needs {needed} positions with its longest passage and answer, more than the model's"
+        return (
+            f"needs {needed} positions with its longest passage and answer, more than the model's {self.most_positions}"
+        )
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[FusedBlocks]:
         """Each question's blocks, encoded one by one, with its tail: `passages` are `Blocks`."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import orjson
 
+from fidtools.compute.hub import resolve_model
 from fidtools.data.jsonl import write_json
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
@@ -57,6 +58,11 @@ class ReaderSettings:
             return cls(**{name: value for name, value in values.items() if name in {f.name for f in fields(cls)}})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"invalid reader settings: {error!r}", path=path) from error
+
+
+def has_settings(name: str | Path) -> bool:
+    """Whether the model of that name was saved as a reader, with its settings."""
+    return ReaderSettings.read(Path(resolve_model(name))) is not None
 
 
 def read_passages_of(question: Question, n_context: int | None) -> list[Passage]:

@@ -10,7 +10,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import orjson
 Record = Mapping[str, Any]
 
 DATA = ("train", "dev")
-NO_OPTION = ("command", "train", "settings", "inputs", "start", "result", "log_every")
+NO_OPTION = ("command", "train", "settings", "inputs", "start", "result", "log_every", "causal")
 """Entries of a record that are no options of the command, or hold those that are."""
 OPTION_NAMES = {"trackers": "tracker"}
 TWO_WAY_FLAGS = ("normalize",)
@@ -53,6 +53,7 @@ READER = Kind(
     'tokenizer = AutoTokenizer.from_pretrained("reader")',
     "fidtools read questions.jsonl --reader reader",
 )
+CAUSAL_READER = replace(READER, load=READER.load.replace("Seq2SeqLM", "CausalLM"))
 RETRIEVER = Kind(
     "Dense retriever",
     "sentence-transformers",
@@ -91,7 +92,7 @@ def kind_of(record: Record) -> Kind | None:
     """What kind of model a run makes; None for a run of no command, which gets no card."""
     match record.get("command"):
         case "train-reader":
-            return READER
+            return CAUSAL_READER if record.get("causal") else READER
         case "train-retriever":
             return TWO_TOWERS if record.get("freeze_passages") else RETRIEVER
         case "train-teacher":
