@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from fidtools.compute.device import seed_everything
 from fidtools.errors import MissingExtraError
 
 BASE = ".base_layer"
 
 
-def add_lora(model: Any, rank: int) -> None:
+def add_lora(model: Any, rank: int, seed: int = 0) -> None:
     """Put adapters of this rank beside all linear layers but the output's, and freeze everything else.
 
-    They are scaled by 2 (alpha is twice the rank). The model stays of its class and computes the same until it is
-    trained. Raises MissingExtraError without PEFT.
+    They are scaled by 2 (alpha is twice the rank) and drawn from `seed`, the same on every rank. The model stays of its
+    class and computes the same until it is trained. Raises MissingExtraError without PEFT.
     """
     if importlib.util.find_spec("peft") is None:
         raise MissingExtraError("--lora", "lora")
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
-    inject_adapter_in_model(config, model)
+    seed_everything(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # GPT-2 stores its weights transposed, which PEFT corrects
+        inject_adapter_in_model(config, model)
 
 
 def save_merged(model: Any, folder: Path) -> None:

@@ -40,5 +40,5 @@ def _initial_reader(run: ReaderRun) -> Reader:
     reader.fusion.token_budget = run.token_budget
     reader.fusion.checkpoint_encoder = run.gradient_checkpointing
     if run.lora is not None:
-        add_lora(reader.fusion.model, run.lora)
+        add_lora(reader.fusion.model, run.lora, run.settings.seed)
     return reader
