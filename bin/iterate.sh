@@ -153,6 +153,13 @@ table() {
   "${command[@]}"
 }
 
+# report: one page about the run, to open in a browser
+report() {
+  if [[ $DRY_RUN == 1 ]]; then echo "fidtools report . -o report.html"; return; fi
+  fidtools report . -o report.html
+  say "report: $RUN/report.html"
+}
+
 launch
 [[ $DRY_RUN == 1 ]] || need_fidtools
 check_settings
@@ -174,3 +181,4 @@ for ((i = 0; i < iterations; i++)); do
 done
 table dev
 table test
+report

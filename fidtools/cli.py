@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import logging
 import os
 import re
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -15,13 +18,17 @@ import click
 
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES
-from fidtools.errors import FidtoolsError
+from fidtools.console import prepare_streams
+from fidtools.errors import FidtoolsError, did_you_mean, printable, shorten, show_path
+from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # default 1024: memory grew by 400 MB
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+BUG = os.EX_SOFTWARE  # 70
+MOST_SHOWN = 300  # characters of an unforeseen error
 COMPLETION = "_FIDTOOLS_COMPLETE"
 FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors quote it
 
@@ -44,6 +51,14 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         command.short_help = SUMMARIES[name]
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names. Raises UsageError for another word, with what may be meant."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}.{did_you_mean(args[0], SUMMARIES)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections, with the summaries of all of them in one column."""
@@ -68,7 +83,8 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for usage errors."""
+    """Run the command line; exit 0 on success, 1 for data and run-time errors, 2 for usage errors, 70 for bugs."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, _terminate)
     code = run(args)
     if code == 0 and (ranks := sys.modules.get("fidtools.compute.ranks")):
@@ -79,12 +95,22 @@ def main(args: list[str] | None = None) -> NoReturn:
 def run(args: list[str] | None = None) -> int:
     """Run the command line `args` (default: the process's), print any error message, and return the exit code."""
     try:
+        return _run(args)
+    finally:
+        stop_bars()
+
+
+def _run(args: list[str] | None) -> int:
+    try:
         if COMPLETION in os.environ:  # the shell asks for completions: click answers
             cli.main(prog_name="fidtools")
         with cli.make_context("fidtools", sys.argv[1:] if args is None else list(args)) as context:
             cli.invoke(context)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
+        stop_bars()
+        error.message = printable(error.message or "", keep="\n")
         error.show()
         return error.exit_code
     except click.exceptions.Exit as error:
@@ -96,42 +122,72 @@ def run(args: list[str] | None = None) -> int:
     except BrokenPipeError:
         return _broken_pipe()
     except OSError as error:
+        _abandon_output()
         return _report(_system_message(error), 1)
-    except Exception as error:
-        if _is_out_of_memory(error):
-            return _report(str(_out_of_memory(error)), 1)
-        if FULL not in str(error):
-            raise
-        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # panics of libraries in Rust are no Exceptions
+        return _unforeseen(error)
     return 0
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether PyTorch could not allocate GPU memory. A command that never imported torch cannot have raised it."""
+def _unforeseen(error: BaseException) -> int:
+    """Report an error of a library: out of memory, a full disk, or a bug, which gets one line and exit code 70."""
+    if _is_out_of_memory(error):
+        return _report(str(_out_of_memory(error)), 1)
+    if FULL in str(error):
+        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+    if log.isEnabledFor(logging.DEBUG):
+        stop_bars()
+        sys.stderr.write(printable("".join(traceback.format_exception(error)), keep="\n"))
+    what = f"{type(error).__name__}: {shorten(str(error), MOST_SHOWN)}".rstrip(": ")
+    return _report(f"unexpected error: {what}\n  run it again with -v for the traceback, and please report it", BUG)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be allocated. A command that never imported torch cannot have PyTorch's errors."""
+    if isinstance(error, MemoryError):
+        return True
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+    return torch is not None and (
+        isinstance(error, torch.OutOfMemoryError)
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
-def _out_of_memory(error: Exception) -> FidtoolsError:
-    wanted = re.search(r"Tried to allocate (\S+ \w+)", str(error))
+def _out_of_memory(error: BaseException) -> FidtoolsError:
+    wanted = re.search(r"(?:[Tt]ried to|[Uu]nable to) allocate (\S+ \w+)", str(error))
     size = f": {wanted[1]} could not be allocated" if wanted else ""
+    place = "GPU memory" if "CUDA" in str(error) else "memory"
     hint = "try a smaller --token-budget, fewer passages per question, or --gradient-checkpointing in training"
-    return FidtoolsError(f"out of GPU memory{size}", hint=hint)
+    return FidtoolsError(f"out of {place}{size}", hint=hint)
 
 
 def _broken_pipe() -> int:
-    """Exit code after the reading end closed (`| head`); the interpreter's last flush then goes to /dev/null."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Exit code after the reading end closed (`| head`)."""
+    _abandon_output()
     return BROKEN_PIPE
 
 
+def _abandon_output() -> None:
+    """Let the interpreter's last flush of a standard output that cannot be written to go to /dev/null."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(message: str, code: int) -> int:
-    print(f"fidtools: {message}", file=sys.stderr)
+    stop_bars()
+    with contextlib.suppress(OSError):  # nobody reads standard error
+        print(f"fidtools: {printable(message, keep=WHITE_SPACE)}", file=sys.stderr)
     return code
 
 
 def _system_message(error: OSError) -> str:
-    name = f"{error.filename}: " if error.filename else ""
+    name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
     hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 

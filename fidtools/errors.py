@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,16 @@ T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
 
 
+def printable(text: str, *, keep: str = "") -> str:
+    """`text` with the escapes of characters that a terminal would obey or cannot show, except those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+
+
 def shorten(value: object, width: int = SHOWN_CHARACTERS) -> str:
     """`value` as one printable line of at most `width` characters."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -56,7 +63,7 @@ class DataError(FidtoolsError):
     def _format(self) -> str:
         where = "" if self.path is None else f"{show_path(self.path)}:"
         where += "" if self.line is None else f"{self.line}:"
-        field = "" if self.field is None else f" field '{self.field}':"
+        field = "" if self.field is None else f" field '{shorten(self.field)}':"
         value = "" if self.value is None else f" (got {shorten(self.value)})"
         return f"{where}{field} {self.problem}{value}".strip()
 
@@ -73,8 +80,14 @@ class MissingExtraError(FidtoolsError):
 
 
 def show_path(path: str | Path) -> str:
-    """The path as messages name it: `-` is `<stdin>`."""
-    return "<stdin>" if str(path) == "-" else str(path)
+    """The path as messages name it: printable; `-` is `<stdin>`."""
+    return "<stdin>" if str(path) == "-" else printable(str(path))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean …?` with the known names that are similar; empty where none is."""
+    similar = difflib.get_close_matches(name, list(known), cutoff=0.7)
+    return f" Did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def several(errors: Iterable[DataError], total: int, shown: int = 5) -> FidtoolsError:

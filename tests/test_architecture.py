@@ -20,6 +20,7 @@ PACKAGE = "fidtools"
 FLOORS: list[set[str]] = [
     {"errors"},
     {"typing"},
+    {"console"},
     {"logs"},
     {"data"},
     {"compute"},
@@ -29,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"sparse", "search", "reader", "retriever", "teachers", "language_models"},
     {"formats"},
     {"released", "evaluation"},
-    {"datasets", "planning"},
+    {"datasets", "planning", "report"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -101,9 +102,29 @@ def test_out_of_gpu_memory_names_the_token_budget(failing_command, capsys):
     assert second.startswith("  try a smaller --token-budget")
 
 
-def test_other_failures_of_libraries_are_not_hidden(failing_command):
-    with pytest.raises(RuntimeError, match="odd"):
-        failing_command(RuntimeError("odd"))
+def test_an_unforeseen_failure_is_one_line_that_names_the_place_to_look(failing_command, capsys):
+    assert failing_command(RuntimeError("odd\x1b]0;x\x07")) == 70
+    assert capsys.readouterr().err == (
+        "fidtools: unexpected error: RuntimeError: odd\\x1b]0;x\\x07\n"
+        "  run it again with -v for the traceback, and please report it\n"
+    )
+
+
+def test_verbose_shows_the_traceback_of_an_unforeseen_failure(failing_command, capsys, monkeypatch):
+    monkeypatch.setattr(cli.log, "level", logging.DEBUG)
+    monkeypatch.setattr(cli.log, "_cache", {})
+    assert failing_command(RuntimeError("odd")) == 70
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert rest[-3:-1] == ["RuntimeError: odd", "fidtools: unexpected error: RuntimeError: odd"]
+
+
+def test_a_panic_of_a_library_in_rust_is_one_line_too(failing_command, capsys):
+    class PanicException(BaseException):
+        """As pyo3 raises it."""
+
+    assert failing_command(PanicException("index out of bounds")) == 70
+    assert "unexpected error: PanicException: index out of bounds" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_so_and_exits_130(failing_command, capsys):

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Evaluation": {
         "eval": "Compute retrieval and answer metrics",
         "compare": "Test whether systems differ significantly",
+        "report": "Write a page about a run",
     },
     "Tools": {
         "plan": "Estimate disk space, memory and time",

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from fidtools.commands import _types as types
 from fidtools.compute.precision import PRECISIONS
 from fidtools.logs import set_verbosity
 
@@ -19,11 +20,11 @@ class Option(Protocol):
     def __call__(self, function: F, /) -> F: ...
 
 
-questions: Option = click.argument("questions", type=click.Path(), default="-")
+questions: Option = click.argument("questions", type=types.input_file, default="-")
 output: Option = click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=types.output_file,
     default="-",
     show_default="stdout",
     help="Output file; a name ending in .gz is compressed.",
@@ -32,23 +33,23 @@ passages: Option = click.option(
     "-p",
     "--passages",
     required=True,
-    type=click.Path(),
+    type=types.input_file,
     help="Corpus: JSON lines with id, title, text, or DPR's .tsv.",
 )
 reader: Option = click.option(
-    "--reader", required=True, type=click.Path(), help="Reader: a folder, or a model name on the Hugging Face hub."
+    "--reader", required=True, type=types.name, help="Reader: a folder, or a model name on the Hugging Face hub."
 )
 retriever: Option = click.option(
     "--retriever",
     required=True,
-    type=click.Path(),
+    type=types.name,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
 top_k: Option = click.option(
-    "-k", "--k", "k", type=click.IntRange(min=1), default=100, show_default=True, help="Passages per question."
+    "-k", "--k", "k", type=types.positive, default=100, show_default=True, help="Passages per question."
 )
 n_context: Option = click.option(
-    "--n-context", type=click.IntRange(min=1), help="Passages read per question, best first.  [default: the reader's]"
+    "--n-context", type=types.positive, help="Passages read per question, best first.  [default: the reader's]"
 )
 within: Option = click.option(
     "--within", type=click.Choice(["doc_id"]), help="Search only passages with the question's value of this field."
@@ -64,12 +65,12 @@ TOKEN_BUDGET = 16384
 """Tokens in one encoder call, unless the command line says otherwise."""
 token_budget: Option = click.option(
     "--token-budget",
-    type=click.IntRange(min=1),
+    type=types.positive,
     default=TOKEN_BUDGET,
     show_default=True,
     help="Tokens per encoder call: limits memory, does not change results.",
 )
-seed: Option = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+seed: Option = click.option("--seed", type=types.seed, default=0, show_default=True, help="Random seed.")
 resume: Option = click.option(
     "--resume", is_flag=True, help="Continue an interrupted run; start from scratch where there is none."
 )

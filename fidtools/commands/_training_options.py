@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.encoders.student_size import StudentSize
 from fidtools.errors import FidtoolsError
 from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
@@ -19,24 +20,23 @@ from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
 Function = Callable[..., Any]
 Option = Callable[[Function], Function]
 
-positive = click.IntRange(min=1)
-non_negative = click.IntRange(min=0)
-dropout_rate = click.FloatRange(0, 1, max_open=True)
-train = click.argument("train", type=click.Path())
+positive = types.positive
+dropout_rate = types.Number(0, 1, open_ends="max")
+train = click.argument("train", type=types.input_file)
 
 DECLARATIONS: dict[str, dict[str, Any]] = {
     "steps": {"type": positive, "help": "Updates; early stopping may end training before."},
-    "batch": {"type": positive, "help": "Global batch size: questions per update, over all ranks."},
-    "lr": {"type": float, "help": "Peak learning rate."},
+    "batch": {"type": types.Count(most=1 << 17), "help": "Global batch size: questions per update, over all ranks."},
+    "lr": {"type": types.Number(min=0, open_ends="min"), "help": "Peak learning rate."},
     "optimizer": {"type": click.Choice(OPTIMIZERS), "help": "Optimizer; adamw decouples the weight decay."},
     "schedule": {"type": click.Choice(SCHEDULES), "help": "Learning rate after warm-up; linear decays to zero."},
-    "warmup": {"type": non_negative, "help": "Learning-rate warm-up steps."},
-    "weight_decay": {"type": float, "help": "Weight decay."},
-    "clip": {"type": float, "help": "Clip gradients to this norm; 0 disables clipping."},
+    "warmup": {"type": types.non_negative, "help": "Learning-rate warm-up steps."},
+    "weight_decay": {"type": types.Number(min=0), "help": "Weight decay."},
+    "clip": {"type": types.Number(min=0), "help": "Clip gradients to this norm; 0 disables clipping."},
     "eval_every": {"type": positive, "help": "Updates between evaluations on --dev."},
     "save_every": {"type": positive, "help": "Updates between saved states to resume from."},
     "patience": {
-        "type": non_negative,
+        "type": types.non_negative,
         "help": "Early stopping: evaluations without improvement; 0 disables it.",
     },
 }
@@ -84,11 +84,11 @@ def _common_options() -> Iterator[Option]:
 def word_options(new: str) -> Option:
     """The options of StudentSize; `new` is the option that creates a model of this size."""
     declared = [
-        click.option("--hidden", type=positive, help=f"Hidden size (with {new}).", **_default("hidden")),
+        click.option("--hidden", type=types.size, help=f"Hidden size (with {new}).", **_default("hidden")),
         click.option("--words", type=positive, help=f"Maximum vocabulary size (with {new}).", **_default("words")),
-        click.option("--word-dim", type=positive, help=f"Word vector size (with {new}).", **_default("word_dim")),
+        click.option("--word-dim", type=types.size, help=f"Word vector size (with {new}).", **_default("word_dim")),
         click.option(
-            "--word-vectors", type=click.Path(), help=f"Initial word vectors, GloVe or word2vec text (with {new})."
+            "--word-vectors", type=types.input_file, help=f"Initial word vectors, GloVe or word2vec text (with {new})."
         ),
         click.option("--freeze-words", is_flag=True, help=f"Do not train the given word vectors (with {new})."),
     ]
@@ -107,13 +107,13 @@ def _default(name: str) -> dict[str, Any]:
 
 def dev(metric: str) -> Option:
     """--dev, which names the metric."""
-    return click.option("--dev", type=click.Path(), help=f"Questions that select the best model, by {metric}.")
+    return click.option("--dev", type=types.input_file, help=f"Questions that select the best model, by {metric}.")
 
 
 def output(what: str) -> Option:
     """-o, a folder."""
     return click.option(
-        "-o", "--output", required=True, type=click.Path(path_type=Path), help=f"Folder of the trained {what}."
+        "-o", "--output", required=True, type=types.OutputFolder(Path), help=f"Folder of the trained {what}."
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 
 if TYPE_CHECKING:
     from fidtools.sparse.engine import AnalyzerName, EngineName
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="english: stemmed words; standard: lowercased words; spacy: spaCy's tokens, lowercased, as in the paper.",
 )
-@click.option("--k1", type=click.FloatRange(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
-@click.option("--b", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="b of BM25 (lucene only).")
-@click.option("--index", "folder", type=click.Path(), help="Index folder.  [default: <passages>.bm25-<engine>]")
+@click.option("--k1", type=types.Number(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
+@click.option("--b", type=types.share, default=0.75, show_default=True, help="b of BM25 (lucene only).")
+@click.option("--index", "folder", type=types.OutputFolder(), help="Index folder.  [default: <passages>.bm25-<engine>]")
 @options.verbosity
 def command(
     questions: str,

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 
 if TYPE_CHECKING:
     from fidtools.data.words import TokenizerName
 
 
 @click.command("chunk")
-@click.argument("documents", type=click.Path(), nargs=-1)
+@click.argument("documents", type=types.name, nargs=-1)
 @options.output
-@click.option("--words", type=click.IntRange(min=1), default=100, show_default=True, help="Words per passage.")
+@click.option("--words", type=types.positive, default=100, show_default=True, help="Words per passage.")
 @click.option(
-    "--stride", type=click.IntRange(min=1), help="Words from the start of a passage to the next.  [default: --words]"
+    "--stride", type=types.positive, help="Words from the start of a passage to the next.  [default: --words]"
 )
 @click.option(
     "--tokenizer",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands.eval import chosen_settings, metric_options
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bo
 @metric_options
 @click.option(
     "--resamples",
-    type=click.IntRange(min=100),
+    type=types.Count(min=100, most=10**7),
     default=10_000,
     show_default=True,
     help="Samples of the bootstrap and of the randomization test.",
 )
-@click.option("--changes", type=click.Path(), help="Write the questions won and lost to this file, as JSON lines.")
+@click.option("--changes", type=types.output_file, help="Write the questions won and lost to this file, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity

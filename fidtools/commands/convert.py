@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
+from fidtools.errors import did_you_mean
 
 CHECKPOINTS = {
     "reader": (
@@ -28,8 +31,10 @@ class Converters(click.Group):
     """Subcommands by name; any other first argument is a file of data, so that `data` may be omitted."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert `data` unless the first argument is a subcommand."""
+        """Insert `data` unless the first argument is a subcommand. A mistyped one is no file."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            if (meant := did_you_mean(args[0], self.commands)) and not Path(args[0]).exists():
+                raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
             args = ["data", *args]
         return super().parse_args(ctx, args)
 
@@ -51,18 +56,23 @@ def command() -> None:
 
 
 @command.command("data")
-@click.argument("files", type=click.Path(), nargs=-1)
+@click.argument("files", type=types.input_data, nargs=-1)
 @click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected]")
 @click.option("--to", "to_name", metavar="FORMAT", help="Output format.  [default: JSON lines]")
 @click.option(
     "--score", metavar="NAME", help="Rank the passages by scores.NAME, such as attention, and write it as their score."
 )
-@click.option(
-    "--top", type=click.IntRange(min=1), metavar="N", help="Keep the first N passages; skip questions with fewer."
-)
+@click.option("--top", type=types.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputData(),
+    default="-",
+    show_default="stdout",
+    help="Output file or folder, by the format; a name ending in .gz is compressed.",
+)
 @options.verbosity
 def data(
     files: tuple[str, ...],
@@ -115,8 +125,8 @@ def _sniff(files: tuple[str, ...]) -> None:
 
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
-    @click.argument("source", type=click.Path())
-    @click.option("-o", "--output", required=True, type=click.Path(), help="Folder or file to write.")
+    @click.argument("source", type=types.name)
+    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder or file to write.")
     @options.verbosity
     def run(source: str, output: str, **chosen: Any) -> None:
         convert = getattr(importlib.import_module(module), function)

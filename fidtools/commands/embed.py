@@ -8,19 +8,16 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.compute.precision import Precision
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
-positive = click.IntRange(min=1)
-
 
 @click.command("embed")
-@click.argument("input", type=click.Path(), default="-")
+@click.argument("input", type=types.input_file, default="-")
 @options.retriever
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="X.npy; also writes X.ids and X.json."
-)
+@click.option("-o", "--output", required=True, type=types.OutputFile(Path), help="X.npy; also writes X.ids and X.json.")
 @click.option("--questions", is_flag=True, help="Embed questions instead of passages.")
 @click.option(
     "--dtype",
@@ -34,12 +31,12 @@ positive = click.IntRange(min=1)
 )
 @click.option(
     "--passage-maxlength",
-    type=positive,
+    type=types.tokens,
     help="Maximum tokens per passage.  [default: the retriever's; 200 for a plain model]",
 )
 @click.option(
     "--question-maxlength",
-    type=positive,
+    type=types.tokens,
     help="Maximum tokens per question.  [default: the retriever's; 40 for a plain model]",
 )
 @options.precision

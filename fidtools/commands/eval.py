@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.evaluation.profiles import DEFAULT, PROFILES
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ METRIC_OPTIONS = (
     ),
     click.option(
         "--questions",
-        type=click.Path(),
+        type=types.input_data,
         help="Answers and gold for FILES that lack them, by question id.",
     ),
-    click.option("--passages", type=click.Path(), help="Corpus, for passages without text, by passage id."),
-    click.option("--qrels", type=click.Path(), help="Relevance judgements, used instead of the gold field."),
+    click.option("--passages", type=types.input_file, help="Corpus, for passages without text, by passage id."),
+    click.option("--qrels", type=types.input_data, help="Relevance judgements, used instead of the gold field."),
     click.option(
         "--gold",
         default="gold",
@@ -83,12 +84,12 @@ def metric_options(function: F) -> F:
 
 
 @click.command("eval")
-@click.argument("files", type=click.Path(), nargs=-1)
+@click.argument("files", type=types.input_data, nargs=-1)
 @metric_options
 @click.option("--agreement", nargs=2, metavar="A B", help="Report rank agreement of scores A and B instead of metrics.")
 @click.option("--by", metavar="FIELD", help="Break the metrics down by the values of this field.")
-@click.option("--train", type=click.Path(), help="Break the metrics down by overlap with these training questions.")
-@click.option("--per-question", type=click.Path(), help="Write the values of every question here, as JSON lines.")
+@click.option("--train", type=types.input_data, help="Break the metrics down by overlap with these training questions.")
+@click.option("--per-question", type=types.output_file, help="Write the values of every question here, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity

@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.datasets.names import MODULES
 
 
 @click.command("fetch")
 @click.argument("dataset", type=click.Choice(list(MODULES)))
-@click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: data/DATASET]"
-)
+@click.option("-o", "--output", type=types.OutputFolder(Path), help="Folder to write.  [default: data/DATASET]")
 @click.option(
     "--downloads",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=types.OutputFolder(Path),
     help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
 @click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")
@@ -26,7 +25,7 @@ from fidtools.datasets.names import MODULES
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='JSON file with other addresses: {"NAME": {"url": …, "size": …, "sha256": …}}.',
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=4, show_default=True, help="Number of parallel downloads.")
+@click.option("--jobs", type=types.Count(most=256), default=4, show_default=True, help="Number of parallel downloads.")
 @click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
 @click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files.")
 @options.seed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fuse")
-@click.argument("rankings", type=click.Path(), nargs=-1, required=True)
+@click.argument("rankings", type=types.input_file, nargs=-1, required=True)
 @options.output
 @options.top_k
 @click.option(
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 @click.option(
     "--weight",
     "weights",
-    type=float,
+    type=types.Number(min=0),
     multiple=True,
     help="Weight of a file; give one per file, in order.  [default: 1 each]",
 )
 @click.option(
     "--constant",
-    type=click.IntRange(min=0),
+    type=types.non_negative,
     default=60,
     show_default=True,
     help="With rrf, a passage gets 1 / (constant + rank).",

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 
 if TYPE_CHECKING:
     from fidtools.data.files import Output
     from fidtools.planning import Rates, Stage
 
 BYTES = {"float32": 4, "float16": 2}
-count = click.IntRange(min=1)
+count = types.Count(most=10**12)
+width = types.Count(most=1 << 13)  # the rate of an encoder of this size is measured
 
 
 @click.command("plan")
 @click.option("--passages", type=count, default=21_015_324, show_default=True, help="Passages in the corpus.")
 @click.option("--questions", type=count, default=79_168, show_default=True, help="Questions to retrieve for.")
-@click.option("--dim", type=count, default=768, show_default=True, help="Vector length, and hidden size of the models.")
+@click.option("--dim", type=width, default=768, show_default=True, help="Vector length, and hidden size of the models.")
 @click.option("--layers", type=count, default=12, show_default=True, help="Layers of the models' encoders.")
-@click.option("--tokens", type=count, default=200, show_default=True, help="Tokens per passage.")
+@click.option("--tokens", type=width, default=200, show_default=True, help="Tokens per passage.")
 @click.option(
     "--dtype", type=click.Choice(list(BYTES)), default="float32", show_default=True, help="Type of the embeddings."
 )
@@ -32,14 +34,17 @@ count = click.IntRange(min=1)
 @click.option("--batch", type=count, default=64, show_default=True, help="Questions per training step.")
 @click.option(
     "--max-memory",
-    type=click.FloatRange(min=0.01),
+    type=types.gigabytes,
     default=1.0,
     show_default=True,
     help="Memory limit of exact search, in GB.",
 )
 @click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), default=".", help="Folder on the disk to measure.  [default: .]"
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="Folder on the disk to measure.  [default: .]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines, one per stage, in seconds and bytes.")
 @options.output

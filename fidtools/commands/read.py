@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands._stream import Line, stream_through_reader
 from fidtools.compute.precision import Precision
 
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
 @options.reader
 @options.output
 @options.n_context
-@click.option("--beams", type=click.IntRange(min=1), default=1, show_default=True, help="Beam size; 1 is greedy.")
-@click.option("--n-best", type=click.IntRange(min=1), help="Also write the N best answers as `predictions`.")
+@click.option("--beams", type=types.Count(most=1000), default=1, show_default=True, help="Beam size; 1 is greedy.")
+@click.option("--n-best", type=types.positive, help="Also write the N best answers as `predictions`.")
 @click.option(
     "--keep-passages",
-    type=click.IntRange(min=1),
+    type=types.positive,
     help="Answer from the N passages with the highest attention among those read.",
 )
-@click.option(
-    "--answer-maxlength", type=click.IntRange(min=1), help="Tokens per answer at most.  [default: the reader's]"
-)
+@click.option("--answer-maxlength", type=types.tokens, help="Tokens per answer at most.  [default: the reader's]")
 @options.precision
 @options.token_budget
 @options.verbosity
@@ -69,7 +68,7 @@ def command(
         questions,
         output,
         answer,
-        "reading",
+        "questions answered",
         reader=reader,
         precision=precision,
         token_budget=token_budget,

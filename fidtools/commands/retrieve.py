@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.compute.precision import Precision
 from fidtools.errors import UsageError
 
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
 @options.questions
 @options.retriever
 @click.option(
-    "--embeddings", type=click.Path(path_type=Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+    "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
 )
-@click.option(
-    "--index", type=click.Path(path_type=Path), help="Instead of --embeddings: a folder from `fidtools index`."
-)
+@click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
 @click.option(
     "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
 )
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 @options.within
 @click.option(
     "--max-memory",
-    type=click.FloatRange(min=0.01),
+    type=types.gigabytes,
     default=1.0,
     show_default=True,
     help="Memory limit of exact search, in GB.",

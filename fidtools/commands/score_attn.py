@@ -74,7 +74,7 @@ def command(
         questions,
         output,
         score,
-        "scoring",
+        "questions scored",
         reader=reader,
         precision=precision,
         token_budget=token_budget,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands._stream import Line, stream_groups
 from fidtools.compute.precision import Precision
 
@@ -14,12 +15,10 @@ GROUP = 16
 
 @click.command("score-cross")
 @options.questions
-@click.option("--teacher", required=True, type=click.Path(), help="A teacher folder, or a cross-encoder on the hub.")
+@click.option("--teacher", required=True, type=types.name, help="A teacher folder, or a cross-encoder on the hub.")
 @options.output
 @click.option("--name", default="cross", show_default=True, help="Name of the score under `scores`.")
-@click.option(
-    "--n-passages", type=click.IntRange(min=1), help="Passages scored per question, in order.  [default: all]"
-)
+@click.option("--n-passages", type=types.positive, help="Passages scored per question, in order.  [default: all]")
 @options.precision
 @options.token_budget
 @options.verbosity
@@ -57,5 +56,5 @@ def command(
         load=lambda: load_teacher(teacher, compute=Compute.choose(precision)),
         groups=lambda _, stream: batched(stream, GROUP),
         work=score,
-        progress="scoring",
+        progress="questions scored",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 from fidtools.commands._stream import Line, stream_groups, stream_through_reader
 from fidtools.compute.precision import Precision
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, ENCODER_QUESTION_PROMPT, Target, check_template
@@ -28,7 +29,7 @@ LM_TOKEN_BUDGET = 4096
 @click.option(
     "--reader",
     required=True,
-    type=click.Path(),
+    type=types.name,
     help="Reader folder or causal language model: a folder, a model name on the hub, or smollm.",
 )
 @options.output
@@ -53,7 +54,7 @@ LM_TOKEN_BUDGET = 4096
 @click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
 @click.option(
     "--text-maxlength",
-    type=click.IntRange(min=1),
+    type=types.tokens,
     default=250,
     show_default=True,
     help="Tokens read of a passage's text by a causal language model.",
@@ -61,7 +62,7 @@ LM_TOKEN_BUDGET = 4096
 @options.precision
 @click.option(
     "--token-budget",
-    type=click.IntRange(min=1),
+    type=types.positive,
     help="Tokens in one call; bounds memory, changes no result.  [default: 16384; 4096 for causal language models]",
 )
 @options.verbosity
@@ -136,7 +137,7 @@ def _score_with_language_model(
         scorer.score(group)
         return [question.to_json() for question in group]
 
-    stream_groups(questions, output, load, groups, score, "scoring")
+    stream_groups(questions, output, load, groups, score, "questions scored")
 
 
 def _score_questions_with_reader(
@@ -161,7 +162,7 @@ def _score_questions_with_reader(
         questions,
         output,
         score,
-        "scoring",
+        "questions scored",
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
@@ -194,7 +195,7 @@ def _score_answers_with_reader(
         questions,
         output,
         score,
-        "scoring",
+        "questions scored",
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,

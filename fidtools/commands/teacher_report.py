@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fidtools.commands import _options as options
+from fidtools.commands import _types as types
 
 
 @click.command("teacher-report")
@@ -12,8 +13,10 @@ from fidtools.commands import _options as options
 @click.option(
     "--teacher", default="attention", show_default=True, help="Scores to diagnose: NAME, or NAME=0.7,NAME=0.3."
 )
-@click.option("--n-passages", type=click.IntRange(min=1), help="Passages per question, from the top.  [default: all]")
-@click.option("--teacher-temperature", type=float, default=1.0, show_default=True, help="Temperature of the scores.")
+@click.option("--n-passages", type=types.positive, help="Passages per question, from the top.  [default: all]")
+@click.option(
+    "--teacher-temperature", type=types.above_zero, default=1.0, show_default=True, help="Temperature of the scores."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @options.output
 @options.verbosity

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _training_options as options
+from fidtools.commands import _types as types
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
@@ -24,26 +25,24 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @click.command("train-retriever")
 @options.train
 @options.dev("--select")
-@click.option(
-    "--retriever", type=click.Path(), help="Initial model: a retriever folder, or an encoder's folder or name."
-)
+@click.option("--retriever", type=types.name, help="Initial model: a retriever folder, or an encoder's folder or name.")
 @click.option("--student", type=click.Choice(STUDENTS), help="Train an LSTM or CNN from scratch instead.")
 @options.output("retriever")
 @option("--teacher", str, "Scores to learn from: NAME, or NAME=0.7,NAME=0.3.")
 @option("--loss", click.Choice(LOSSES), "Training loss.")
-@option("--temperature", float, "Temperature of the student's scores (kl, bce, infonce).")
-@option("--teacher-temperature", float, "Temperature of the teacher's scores (kl).")
-@option("--gamma", float, "Margin (margin).")
-@option("--alpha", click.FloatRange(0, 1), "Weight of hard labels against soft ones (bce).")
+@option("--temperature", types.above_zero, "Temperature of the student's scores (kl, bce, infonce).")
+@option("--teacher-temperature", types.above_zero, "Temperature of the teacher's scores (kl).")
+@option("--gamma", types.Number(min=0), "Margin (margin).")
+@option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @option("--n-passages", options.positive, "Passages per question, from the top.")
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
-@click.option("--projection", type=options.positive, help="Add a projection of every token to this size.")
+@click.option("--projection", type=types.size, help="Add a projection of every token to this size.")
 @click.option("--normalize/--no-normalize", default=None, help="Vectors of unit length.  [default: initial model's]")
-@click.option("--question-maxlength", type=options.positive, help="Tokens.  [default: initial model's; 40]")
-@click.option("--passage-maxlength", type=options.positive, help="Tokens.  [default: initial model's; 200]")
+@click.option("--question-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 40]")
+@click.option("--passage-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 200]")
 @click.option("--question-format", help="Input format.  [default: initial model's; 'question: {question}']")
 @click.option("--passage-format", help="Input format.  [default: initial model's; 'title: {title} context: {text}']")
 @click.option("--dropout", type=options.dropout_rate, help="Dropout.  [default: initial model's; 0.1 for BERT]")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _training_options as options
+from fidtools.commands import _types as types
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
 from fidtools.teachers.run import TeacherRun
@@ -17,7 +18,7 @@ from fidtools.training.settings import TrainingSettings
 @click.command("train-teacher")
 @options.train
 @options.dev("mean average precision")
-@click.option("--teacher", type=click.Path(), help="Initial model: a teacher folder, or an encoder's folder or name.")
+@click.option("--teacher", type=types.name, help="Initial model: a teacher folder, or an encoder's folder or name.")
 @click.option("--coattention", is_flag=True, help="Train a coattention BiLSTM from scratch instead.")
 @options.output("teacher")
 @click.option(
@@ -43,7 +44,7 @@ from fidtools.training.settings import TrainingSettings
 )
 @click.option(
     "--maxlength",
-    type=options.positive,
+    type=types.tokens,
     help="Tokens of a pair (BiLSTM: of a passage).  [default: initial model's; 256]",
 )
 @options.word_options("--coattention")

@@ -52,7 +52,7 @@ class _Scan:
         """Read the passages, and write their ids to the open file `ids`."""
         with open(self.file, "rb") as stream:
             passages = self._lines(stream) if self.columns is None else self._table(stream)
-            for row, (offset, passage) in enumerate(track(passages, "reading passages")):
+            for row, (offset, passage) in enumerate(track(passages, "passages read")):
                 ids.write(self._note(row, offset, passage))
         self.offsets.append(self.file.stat().st_size)
 

@@ -20,8 +20,10 @@ from typing import IO, Any, cast
 
 import orjson
 
+from fidtools.console import on_terminal, standard_input, standard_output
 from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
 from fidtools.errors import DataError
+from fidtools.logs import log, no_bars
 
 PathLike = str | Path
 STANDARD = "-"
@@ -35,7 +37,10 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
     Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
-        yield cast(BufferedReader, sys.stdin.buffer)
+        stream = standard_input()
+        if on_terminal(sys.stdin):
+            log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
+        yield cast(BufferedReader, stream)
         return
     with open(path, "rb") as raw:
         if str(path).endswith(".gz"):
@@ -80,7 +85,8 @@ def open_output(path: PathLike) -> Iterator[Output]:
     write to one path do not mix: the last to end wins.
     """
     if str(path) == STANDARD:
-        yield Output(sys.stdout.buffer, flush=True)
+        with no_bars() if on_terminal(sys.stdout) else contextlib.nullcontext():
+            yield Output(standard_output(), flush=True)
         return
     with atomic_path(path) as partial, open(partial, "wb") as raw:
         if str(path).endswith(".gz"):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from fidtools.datasets.transfer import Progress
 from fidtools.datasets.urls import Download
-from fidtools.logs import log
+from fidtools.errors import printable
+from fidtools.logs import bars_are_shown, new_progress
 
 MAX_LISTED = 12  # files that are shown and logged one by one
 
@@ -18,20 +17,19 @@ MAX_LISTED = 12  # files that are shown and logged one by one
 @contextmanager
 def progress_bars(sources: Sequence[Download]) -> Iterator[Mapping[str, Progress]]:
     """Progress callbacks by file name: a bar with rate and time left for each file, or one bar for many files."""
-    if not (sources and sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
+    if not (sources and bars_are_shown()):
         yield {source.name: lambda done: None for source in sources}
         return
     from rich import progress as rich
-    from rich.console import Console
 
     columns = (
-        rich.TextColumn("{task.description}"),
+        rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
         rich.DownloadColumn(),
         rich.TransferSpeedColumn(),
         rich.TimeRemainingColumn(),
     )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with new_progress(*columns) as shown:
         if len(sources) <= MAX_LISTED:
             yield {source.name: _own(shown, source) for source in sources}
         else:
@@ -39,7 +37,7 @@ def progress_bars(sources: Sequence[Download]) -> Iterator[Mapping[str, Progress
 
 
 def _own(shown: Any, source: Download) -> Progress:
-    task = shown.add_task(source.name, total=source.size)
+    task = shown.add_task(printable(source.name), total=source.size)
     return lambda done: shown.update(task, completed=done)
 
 

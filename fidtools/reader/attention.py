@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ class LayerAttention:
     """One layer's attention to the passages in one pass, before the softmax."""
 
     scores: Tensor  # (batch, heads, output tokens, input tokens), float32: what enters the softmax, without the mask
-    values: Tensor  # (batch, heads, input tokens, size)
+    values: Tensor | None = None  # (batch, heads, input tokens, size); None where none were made
     log_total: Tensor | None = None
     """log Σ exp(score) over all that the softmax sees, (batch, heads, output tokens); None: over `scores` alone."""
 
@@ -34,18 +34,34 @@ class AttentionCall:
     position_bias: Tensor | None  # added to the scores
     options: dict[str, Any]
 
+    has_keys: ClassVar[bool] = True
+    """Whether `key` and `value` are keys and values."""
+
     def all_heads(self, states: Tensor) -> Tensor:
         """Keys or values of grouped heads, repeated so that every query head has its own."""
         groups = self.query.shape[1] // states.shape[1]
         return states if groups == 1 else states.repeat_interleave(groups, dim=1)
 
+    def in_float32(self) -> AttentionCall:
+        """The same call, its numbers in float32."""
+        return replace(self, query=self.query.float(), key=self.key.float(), value=self.value.float())
+
+    def dot_products(self, query: Tensor) -> Tensor:
+        """Each query (of any scale) times each key: (batch, heads, queries, keys)."""
+        return query @ self.all_heads(self.key).transpose(2, 3)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """The values weighted by (batch, heads, queries, keys): (batch, heads, queries, size)."""
+        return weights @ self.all_heads(self.value)
+
 
 def attention(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
     """The output (batch, queries, heads, size), and the weights where they are computed.
 
-    SDPA computes it, except where it cannot (capped scores) or is slower (bf16 on a CPU).
+    SDPA computes it, except where it cannot (capped scores, no keys) or is slower (bf16 on a CPU).
     """
-    if call.options.get("softcap") is not None or eager_attention_is_faster(call.query.device, call.query.dtype):
+    capped = call.options.get("softcap") is not None
+    if capped or not call.has_keys or eager_attention_is_faster(call.query.device, call.query.dtype):
         return _weighted_values(call, _scores(call))
     output: tuple[Tensor, None] = sdpa_attention_forward(
         call.module, call.query, call.key, call.value, call.mask, position_bias=call.position_bias, **call.options
@@ -55,10 +71,11 @@ def attention(call: AttentionCall) -> tuple[Tensor, Tensor | None]:
 
 def attention_with_scores(call: AttentionCall) -> tuple[LayerAttention, tuple[Tensor, Tensor]]:
     """Attention in float32 whatever the precision, for exact scores: what to keep of it, and its result."""
-    exact = replace(call, query=call.query.float(), key=call.key.float(), value=call.value.float())
     with torch.autocast(call.query.device.type, enabled=False):
+        exact = call.in_float32()
         scores = _scores(exact)
-        layer = LayerAttention(scores.clone() if call.mask is not None else scores, call.all_heads(call.value))
+        values = call.all_heads(call.value) if call.has_keys else None
+        layer = LayerAttention(scores.clone() if call.mask is not None else scores, values)
         output, weights = _weighted_values(exact, scores)
         return layer, (output.to(call.query.dtype), weights)
 
@@ -67,7 +84,7 @@ def _scores(call: AttentionCall) -> Tensor:
     """What enters the softmax, without the mask: (batch, heads, queries, keys)."""
     query, scaling = call.query, call.options.get("scaling")
     factor = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores: Tensor = (query if factor == 1 else query * factor) @ call.all_heads(call.key).transpose(2, 3)
+    scores = call.dot_products(query if factor == 1 else query * factor)
     if (cap := call.options.get("softcap")) is not None:
         scores = torch.tanh(scores / cap) * cap
     return scores if call.position_bias is None else scores.add_(call.position_bias.to(scores.dtype).contiguous())
@@ -84,4 +101,4 @@ def _weighted_values(call: AttentionCall, scores: Tensor) -> tuple[Tensor, Tenso
     weights = torch.softmax(scores, -1)
     if call.module.training and call.options.get("dropout"):
         weights = nn.functional.dropout(weights, p=call.options["dropout"])
-    return (weights @ call.all_heads(call.value)).transpose(1, 2).contiguous(), weights
+    return call.weighted_sum(weights).transpose(1, 2).contiguous(), weights

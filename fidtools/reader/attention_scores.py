@@ -84,7 +84,8 @@ def fused_scores(
     `output` forces the tokens of an answer; without it only the first decoder step is computed. `question_lengths` as
     in `aggregate`.
     """
-    return aggregate(fusion.attention(fused, output), lengths, names, question_lengths)
+    layers = fusion.attention(fused, output, values=not {VALUE_NORM, MASS}.isdisjoint(names))
+    return aggregate(layers, lengths, names, question_lengths)
 
 
 def aggregate(
@@ -123,5 +124,5 @@ def _value_weights(layers: Sequence[LayerAttention], alpha: Tensor) -> Tensor:
     else:
         totals = torch.cat([cast(Tensor, layer.log_total) for layer in layers]).permute(2, 0, 1)[: len(alpha), None]
         weights = (alpha - totals).exp()
-    norms = torch.cat([layer.values.float().norm(dim=-1) for layer in layers])  # (layers, heads, j)
+    norms = torch.cat([cast(Tensor, layer.values).float().norm(dim=-1) for layer in layers])  # (layers, heads, j)
     return weights * norms.permute(2, 0, 1)

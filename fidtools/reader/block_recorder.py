@@ -62,7 +62,8 @@ class BlockRecorder:
         outputs, keys = layer.scores.shape[-2:]
         later = torch.ones(outputs, keys, dtype=torch.bool, device=layer.scores.device).triu(keys - outputs + 1)
         total = layer.scores.masked_fill(later, -torch.inf).logsumexp(-1)
-        self.layers.append(LayerAttention(layer.scores[..., self.blocks], layer.values[:, :, self.blocks], total))
+        values = call.all_heads(call.value)[:, :, self.blocks]
+        self.layers.append(LayerAttention(layer.scores[..., self.blocks], values, total))
 
 
 _recorders: WeakKeyDictionary[nn.Module, BlockRecorder] = WeakKeyDictionary()

@@ -74,6 +74,9 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         self.layout: list[tuple[int, int, int]] = []
         """For each layer the heads of keys and values, and the sizes of a key and of a value."""
 
+    def _new_recorder(self) -> BlockRecorder:
+        return install_block_recorder(self.model)
+
     @property
     def most_positions(self) -> int:
         """The longest input that the model has positions for, and that the window of all its layers holds."""
@@ -171,7 +174,7 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
             )
         return cast(Tensor, output.logits)
 
-    def attention(self, fused: FusedBlocks, output: Sequence[int]) -> list[LayerAttention]:
+    def attention(self, fused: FusedBlocks, output: Sequence[int], *, values: bool = False) -> list[LayerAttention]:
         """The attention to the blocks in every layer, where each token of `output` is predicted; without, the first."""
         blocks = slice(len(fused.leading), len(fused))
         with self.recorder.recording(max(1, len(output)), blocks) as layers:

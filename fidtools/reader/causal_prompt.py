@@ -46,11 +46,14 @@ class CausalReaderSettings(ReaderSettings):
         if self.positions not in get_args(Positions):
             raise ValueError(f"positions: expected begin or end, got {self.positions}")
 
+    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+        """The block of each passage; without passages one block, the question."""
+        return [self._block(question, passage) for passage in passages] or [f"{self._asked(question)}\n"]
+
     def inputs(self, tokenizer: Any, question: Question, passages: Sequence[Passage]) -> Blocks:
-        """The blocks, truncated to `text_maxlength` tokens, and the tail; without passages one block, the question."""
-        texts = [self._block(question, passage) for passage in passages] or [f"{self._asked(question)}\n"]
+        """The blocks, truncated to `text_maxlength` tokens, and the tail."""
         tail = plain_tokens(tokenizer, f"\n{self._asked(question)}\n{self.answer_prefix}")
-        return Blocks(input_tokens(tokenizer, texts, self), tail)
+        return Blocks(input_tokens(tokenizer, self.texts(question, passages), self), tail)
 
     def target(self, tokenizer: Any, text: str, eos: int) -> list[int]:
         """The tokens with which an answer continues the tail in running text, truncated so that `eos` always ends it.

@@ -7,6 +7,7 @@ any `transformers` encoder–decoder takes as `encoder_outputs`, in training and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.network import ReaderNetwork, first_token_id, pad_rows
 from fidtools.reader.recorder import CrossAttentionRecorder, install_recorder
@@ -36,6 +38,9 @@ class Fusion(ReaderNetwork[Tensor]):
         super().__init__(model, compute)
         self.bias = bias
         self.recorder: CrossAttentionRecorder = install_recorder(model, bias)
+
+    def _new_recorder(self) -> CrossAttentionRecorder:
+        return install_recorder(self.model, self.bias)
 
     @property
     def start(self) -> int:
@@ -81,26 +86,31 @@ class Fusion(ReaderNetwork[Tensor]):
         """Logits (questions, longest target, vocabulary) of each target's tokens, over each question's encodings."""
         return self.decode(fused, self.decoder_inputs(targets))
 
-    def attention(self, fused: Tensor, output: Sequence[int]) -> list[LayerAttention]:
+    def attention(self, fused: Tensor, output: Sequence[int], *, values: bool = False) -> list[LayerAttention]:
         """The cross-attention of every layer, at each token of `output`; without, at the first."""
-        with self.recorder.recording() as layers:
+        with self.recorder.recording(values=values) as layers:
             self.decode([fused], torch.tensor([[self.start, *output[:-1]]], device=fused.device))
         return layers
 
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
-        with self.compute.autocast():
+        with self.compute.autocast(), self._absorbing(queries=inputs.shape[1]) as absorbed:
+            if absorbed and self.recorder.layers is not None:
+                fused = [f.float() for f in fused]  # once, instead of in every layer
             return cast(Tensor, self.model(**fused_inputs(fused), decoder_input_ids=inputs, use_cache=False).logits)
 
-    def generate(self, fused: Sequence[Tensor], **options: Any) -> Any:
+    def generate(self, fused: Sequence[Tensor], *, num_beams: int = 1, **options: Any) -> Any:
         """What `transformers`' generate returns for each question's fused encodings; `options` are its arguments."""
-        with self.compute.autocast():
-            return self.model.generate(
-                **fused_inputs(fused),
-                decoder_start_token_id=self.start,
-                past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
-                **options,
-            )
+        with self.compute.autocast(), self._absorbing(beams=num_beams) as absorbed:
+            cache = EncoderDecoderCache(DynamicCache(), EncodingsCache() if absorbed else DynamicCache())
+            inputs = fused_inputs(fused) | {"decoder_start_token_id": self.start, "past_key_values": cache}
+            return self.model.generate(**inputs, num_beams=num_beams, **options)
+
+    def _absorbing(self, **sizes: int) -> AbstractContextManager[bool]:
+        """Absorb the weights of keys and values, except in training, where dropped weights do not add up to 1."""
+        if torch.is_grad_enabled() or self.training:
+            return nullcontext(False)
+        return self.recorder.absorbing(**sizes)
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
         """Each question's encodings, concatenated without padding: (tokens of all its passages, d)."""

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fidtools.compute.device import Compute
 from fidtools.reader.attention import LayerAttention
+from fidtools.reader.lora import add_lora
 
 IGNORE_INDEX = -100
 F = TypeVar("F", bound=Sized)
@@ -91,8 +92,20 @@ class ReaderNetwork(nn.Module, ABC, Generic[F]):
         """
 
     @abstractmethod
-    def attention(self, fused: F, output: Sequence[int]) -> list[LayerAttention]:
-        """The attention to the passages' tokens in every layer, at each token of `output`; without, at the first."""
+    def attention(self, fused: F, output: Sequence[int], *, values: bool = False) -> list[LayerAttention]:
+        """The attention to the passages' tokens in every layer, at each token of `output`; without, at the first.
+
+        Only with `values` are the values of all tokens sure to be among it.
+        """
+
+    @abstractmethod
+    def _new_recorder(self) -> Any:
+        """A recorder for the model as it is now."""
+
+    def add_lora(self, rank: int, seed: int = 0) -> None:
+        """Train adapters of this rank instead of the model's weights, as `fidtools.reader.lora.add_lora` says."""
+        add_lora(self.model, rank, seed)
+        self.recorder = self._new_recorder()  # the earlier one knows the layers that adapters now wrap
 
     def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:
         """Why a question with these tokens cannot be read, to follow "question"; None when it can."""

@@ -35,9 +35,13 @@ class ReaderSettings:
     n_context: int | None = None
     special_tokens: bool = False
 
+    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+        """The string that is encoded for each passage; without passages, the one for the question alone."""
+        return input_texts(question, passages, self)
+
     def inputs(self, tokenizer: Any, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
         """The token ids that are encoded for each passage; without passages, those of the question alone."""
-        return input_tokens(tokenizer, input_texts(question, passages, self), self)
+        return input_tokens(tokenizer, self.texts(question, passages), self)
 
     def target(self, tokenizer: Any, text: str, eos: int) -> list[int]:
         """The token ids of an answer to learn, `eos` included."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fidtools.compute.hub import is_causal
 from fidtools.logs import log
-from fidtools.reader.lora import add_lora
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
 from fidtools.reader.run import ReaderRun
@@ -40,5 +39,5 @@ def _initial_reader(run: ReaderRun) -> Reader:
     reader.fusion.token_budget = run.token_budget
     reader.fusion.checkpoint_encoder = run.gradient_checkpointing
     if run.lora is not None:
-        add_lora(reader.fusion.model, run.lora, run.settings.seed)
+        reader.fusion.add_lora(run.lora, run.settings.seed)
     return reader

@@ -155,7 +155,9 @@ def _encode_missing(
             raise DataError("a text without any token", field="row", value=number)
         return start, token_ids
 
-    for start, token_ids in track(prefetch(mine, tokenize, depth=2), "embedding", total=len(mine)):
+    texts = sum(end(start) - start for start in mine)
+    blocks = prefetch(mine, tokenize, depth=2)
+    for start, token_ids in track(blocks, "texts embedded", total=texts, size=lambda block: len(block[1])):
         writer.write(start, retriever.encode_token_ids(token_ids, encoder, token_budget))
         done += len(token_ids)
     return done, time.perf_counter() - started

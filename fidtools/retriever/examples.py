@@ -98,7 +98,7 @@ def read_examples(
     examples = Examples()
     errors: list[DataError] = []
     skipped = n_errors = 0
-    for block in batched(track(read_questions(path), "reading"), TOKENIZED_TOGETHER):
+    for block in batched(track(read_questions(path), "questions read"), TOKENIZED_TOGETHER):
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
         for question in block:
             try:

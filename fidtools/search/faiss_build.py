@@ -77,7 +77,7 @@ def _built(faiss: Any, spec: IndexSpec, vectors: Vectors, gpu: bool, seed: int) 
         picked = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
         log.info("training %s on %s of %s vectors", spec.factory, f"{count:,}", f"{rows:,}")
         index.train(_float32(vectors.take(picked)))
-    for _, stored in track(vector_blocks(vectors, BLOCK_ROWS), "adding", -(-rows // BLOCK_ROWS)):
+    for _, stored in track(vector_blocks(vectors, BLOCK_ROWS), "vectors added", rows, size=lambda block: len(block[1])):
         index.add(_float32(stored))
     if gpu:
         index = faiss.index_gpu_to_cpu(index)

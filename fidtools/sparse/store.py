@@ -107,7 +107,7 @@ def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: d
     log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
     with atomic_folder(place.path) as partial:
         build = _builder(settings)
-        build(partial / "index", track(passages, "indexing", len(passages)), settings)
+        build(partial / "index", track(passages, "passages indexed", len(passages)), settings)
         write_json(partial / "meta.json", meta)
 
 

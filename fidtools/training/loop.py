@@ -144,7 +144,7 @@ class _Loop:
             names = self.settings.trackers if ranks().is_main else ()
             self.trackers = Trackers(names, self.folder.folder, self.folder.record)
             steps = range(self.progress.step, self.settings.steps)
-            for step in track(steps, "training", total=len(steps)):
+            for step in track(steps, "updates", total=len(steps)):
                 if self._stops_early():
                     break
                 self._update(step)

@@ -16,7 +16,6 @@ from fidtools.cli import run
 from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.causal_prompt import CausalReaderSettings
-from fidtools.reader.lora import add_lora
 from fidtools.reader.model import Reader, load_reader
 from tests.models import tiny_causal_reader, tiny_reader
 from tests.reader.test_commands import ALONE, fidtools, lines, on_two_ranks, one_thread, train, trainable, weights
@@ -139,7 +138,7 @@ def test_the_settings_are_those_of_causal_language_models(
 def test_adapters_are_merged_on_save(make: Any, questions: list[Question], tmp_path: Path) -> None:
     reader: Reader = make()
     plain, names = attention_scores(reader, questions), set(reader.fusion.model.state_dict())
-    add_lora(reader.fusion.model, 2)
+    reader.fusion.add_lora(2)
     assert attention_scores(reader, questions) == plain
     for name, parameter in reader.fusion.model.named_parameters():
         assert parameter.requires_grad == (".lora_" in name)

@@ -1,0 +1,165 @@
+"""Types of options and arguments. What cannot make sense is a usage error before any work, in every command.
+
+Data files that are missing or folders end as in the middle of a command (exit 1, the system's words), but before it
+has read anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fidtools.console import standard_input, standard_output
+
+STANDARD = "-"
+MOST = 2**31 - 1
+"""The largest count: what FAISS, Lucene and PyTorch take as a size."""
+LARGEST_SEED = 2**32 - 1
+
+
+class Count(click.IntRange):
+    """An integer of at least `min`; help shows no upper bound, which is far beyond what makes sense."""
+
+    def __init__(self, min: int = 1, most: int = MOST) -> None:
+        super().__init__(min=min)
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The integer. Fails for one that is too small or too large."""
+        number = super().convert(value, param, ctx)
+        if number > self.most:
+            self.fail(f"{number} is too large: at most {self.most:,}.", param, ctx)
+        return number
+
+
+class Number(click.FloatRange):
+    """A finite number between `min` and `max`; `most` is an upper bound that help does not show."""
+
+    def __init__(
+        self, min: float | None = None, max: float | None = None, *, open_ends: str = "", most: float = 1e9
+    ) -> None:
+        super().__init__(min, max, min_open="min" in open_ends, max_open="max" in open_ends)
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails for NaN, infinity and one outside the range."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        if abs(number) > self.most:
+            self.fail(f"{value} is too large: at most {self.most:g}.", param, ctx)
+        return number
+
+
+class Named(click.ParamType[Any]):
+    """The name of a file, folder or model, which is not empty; a Path with `path_type`."""
+
+    name = "path"
+
+    def __init__(self, path_type: type | None = None) -> None:
+        self.path_type = path_type
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name as a string or path."""
+        text = os.fspath(value)
+        if not text:
+            self.fail("the name is empty.", param, ctx)
+        if "\0" in text:
+            self.fail("a name cannot contain a NUL character.", param, ctx)
+        self.check(text, param, ctx)
+        return text if self.path_type is None else self.path_type(text)
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Raise for a name that cannot be used."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Let the shell complete names of files."""
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
+class InputFile(Named):
+    """A file to read that exists, or `-` for standard input; with `folders`, also a folder (of BEIR's files)."""
+
+    def __init__(self, path_type: type | None = None, *, folders: bool = False) -> None:
+        super().__init__(path_type)
+        self.folders = folders
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Raise FileNotFoundError or IsADirectoryError, and FidtoolsError for a standard input that is closed."""
+        if text == STANDARD:
+            standard_input()
+        elif os.path.isdir(text) and not self.folders:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
+        else:
+            os.stat(text)
+
+
+class EmbeddingsFile(Named):
+    """Embeddings: X.npy, or X.00000.npy, X.00001.npy, … in its place."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Raise IsADirectoryError for a folder."""
+        if os.path.isdir(text):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
+
+
+class OutputFile(Named):
+    """A file to write, or `-` for standard output."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Fail for a folder and for a file in a folder that does not exist."""
+        if text == STANDARD:
+            standard_output()
+            return
+        if os.path.isdir(text) or text.endswith(os.sep):
+            self.fail(f"{text!r} is a folder: name a file.", param, ctx)
+        parent = os.path.dirname(os.path.realpath(text))
+        if not os.path.exists(parent):
+            self.fail(f"the folder {os.path.dirname(text)!r} does not exist.", param, ctx)
+        if not os.path.isdir(parent):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), text)
+
+
+class OutputData(OutputFile):
+    """A file to write, or a folder where the format is one."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Fail for a name that suits neither."""
+        as_folder = text != STANDARD and (os.path.isdir(text) or not os.path.isdir(os.path.dirname(text) or "."))
+        (output_folder if as_folder else output_file).check(text, param, ctx)
+
+
+class OutputFolder(Named):
+    """A folder to write, which is created with the folders above it."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Fail for `.`, `..`, `/` and the name of a file."""
+        if Path(text).name in ("", ".."):
+            self.fail(f"{text!r} has no name of its own: name a new folder.", param, ctx)
+        for part in (Path(text), *Path(text).parents):
+            if part.is_dir():
+                return
+            if os.path.lexists(part) and not part.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(part))
+
+
+name = Named()
+input_file = InputFile()
+input_data = InputFile(folders=True)
+output_file = OutputFile()
+output_folder = OutputFolder()
+positive = Count()
+non_negative = Count(min=0)
+size = Count(most=1 << 14)
+"""Of vectors and hidden states: beyond it a single matrix takes gigabytes."""
+tokens = Count(most=1 << 20)
+above_zero = Number(min=1e-6)
+"""For what something is divided by."""
+share = Number(0, 1)
+gigabytes = Number(min=0.01, most=1e6)
+seed = Count(min=0, most=LARGEST_SEED)

@@ -1,0 +1,150 @@
+"""fidtools report: a page about a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fidtools.commands import _options as options
+
+if TYPE_CHECKING:
+    from fidtools.report.building import Report
+
+PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
+
+
+@click.command("report")
+@click.argument("paths", nargs=-1, required=True, metavar="RUN | FILE …", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["test", "dev"]),
+    default="test",
+    show_default=True,
+    help="Questions of RUN to report on.",
+)
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Also compare with this file (repeatable), e.g. BM25's passages.",
+)
+@click.option("--metric", help="Metric by which questions are won and lost.  [default: EM, else R@20]")
+@click.option(
+    "--profile", type=click.Choice(PROFILES), help="Metrics and normaliser, as in eval.  [default: RUN's, else nq]"
+)
+@click.option(
+    "--sample", type=click.IntRange(min=2), help="Report on this many questions, the same ones of every file."
+)
+@click.option(
+    "--passages",
+    "n_passages",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Passages to show a question.",
+)
+@click.option(
+    "--attention", type=click.IntRange(min=0), default=0, show_default=True, help="Questions to show attention maps of."
+)
+@click.option("--reader", type=click.Path(), help="Reader for --attention.  [default: each iteration's own]")
+@click.option(
+    "--attention-passages",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Passages a question with attention maps, from the top.",
+)
+@click.option(
+    "--assets",
+    type=click.Path(path_type=Path),
+    help="Folder for the questions' data, beside the page instead of in it.",
+)
+@click.option(
+    "--fail-if", "conditions", multiple=True, metavar="METRIC<NUMBER", help="Exit with 1 if so (repeatable): 'R@20<80'."
+)
+@click.option("--json", "as_json", is_flag=True, help="The numbers as a JSON document instead of a page.")
+@options.output
+@options.verbosity
+def command(
+    paths: tuple[Path, ...],
+    split: str,
+    baselines: tuple[Path, ...],
+    profile: str | None,
+    assets: Path | None,
+    conditions: tuple[str, ...],
+    as_json: bool,
+    output: str,
+    **chosen: Any,
+) -> None:
+    """Report on the folder of a run (bin/iterate.sh), or on FILES of questions with passages and predictions.
+
+    The page is one file that needs no network. It shows recall at every k and exact match with bootstrap intervals and
+    paired tests, what the teacher taught, how the models learned, what ran, and every question: won, lost or never
+    found, with its passages side by side. The first system is the start that the others are compared with; a condition
+    of --fail-if is about the last one.
+
+    \b
+      fidtools report runs/toy -o report.html
+      fidtools report bm25.jsonl dense.jsonl -o report.html
+      fidtools report runs/nq --attention 50 --fail-if 'R@20<80' -o report.html
+      fidtools report runs/nq --json | jq .helped_most
+    """
+    from fidtools.data.files import open_output
+    from fidtools.data.jsonl import write_json
+    from fidtools.errors import FidtoolsError
+    from fidtools.report.building import Choices, build_report
+    from fidtools.report.conditions import failures, parse_condition
+    from fidtools.report.page import render
+    from fidtools.report.sources import find_sources
+
+    parsed = [parse_condition(text) for text in conditions]
+    beside = _place_of_assets(assets, output, as_json)
+    sources = find_sources(paths, split, baselines)
+    choices = Choices(profile=profile or _profile_of_run(sources.settings), assets=assets is not None, **chosen)
+    report = build_report(sources, choices, with_questions=not as_json)
+    values = {name: metric["value"] for name, metric in _measured(report).items()}
+    failed = failures(parsed, values, report.last["name"])
+    if as_json:
+        write_json(output, report.numbers)
+    else:
+        if assets is not None:
+            _write_assets(assets, report)
+        with open_output(output) as out:
+            out.write(render(report.numbers, report.blocks, beside).encode("utf-8", "replace"))
+    if failed:
+        raise FidtoolsError("\n".join(failed))
+
+
+def _measured(report: Report) -> dict[str, dict[str, Any]]:
+    """The last system's metrics, and R@k for every k."""
+    curves = report.last["recall"].items()
+    at_every_k = {f"{prefix}{k}": {"value": value} for prefix, curve in curves for k, value, *_ in curve}
+    return {**report.last["metrics"], **at_every_k}
+
+
+def _profile_of_run(settings: dict[str, str]) -> str:
+    """The profile that a run was evaluated with."""
+    given = re.search(r"--profile[ =](\w+)", settings.get("EVAL_OPTIONS", ""))
+    return given[1] if given and given[1] in PROFILES else "nq"
+
+
+def _place_of_assets(assets: Path | None, output: str, as_json: bool) -> str | None:
+    """The folder of assets as seen from the page."""
+    import os
+    from urllib.parse import quote
+
+    if assets is None:
+        return None
+    if output == "-" or as_json:
+        raise click.UsageError("--assets belongs to a page in a file: give -o report.html")
+    return quote(Path(os.path.relpath(assets, Path(output).parent)).as_posix())
+
+
+def _write_assets(assets: Path, report: Report) -> None:
+    from fidtools.report.blocks import write_assets
+
+    write_assets(assets, report.blocks)

@@ -1,0 +1,1 @@
+"""One page about a run: what it ran, what it brought, what its teacher taught, and every question of it."""

@@ -1,0 +1,123 @@
+"""`fidtools report` as its users see it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fidtools.cli import run
+from tests.report.conftest import HOSTILE
+
+READER = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "reader"
+
+
+def page_of(*arguments: object, at: Path) -> str:
+    assert run(["report", *map(str, arguments), "-o", str(at)]) == 0
+    return at.read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_helped_and_escapes_what_it_says(run_folder, tmp_path):
+    page = page_of(run_folder, at=tmp_path / "report.html")
+    assert "No step helped: EM of iteration 1 is 33.3 %, before it was 66.7 %." in page
+    assert "3 questions iteration 1 lost" in page
+    assert HOSTILE not in page
+    assert "&lt;script&gt;document.title = &#34;hacked&#34;&lt;/script&gt;" in page
+
+
+def test_the_page_forbids_every_connection_and_all_scripts_but_its_own(run_folder, tmp_path):
+    page = page_of(run_folder, at=tmp_path / "report.html")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert "default-src &#39;none&#39;" in policy or "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+    assert not re.search(r'(?:src|href)="(?!#|data:,)', page.partition("<script>")[0])
+
+
+def test_the_same_input_gives_the_same_page(run_folder, tmp_path):
+    first = page_of(run_folder, at=tmp_path / "1.html")
+    assert first == page_of(run_folder, at=tmp_path / "2.html")
+
+
+def test_json_has_the_numbers_of_the_page(run_folder, capsys):
+    assert run(["report", str(run_folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["systems"][1]["metrics"]["EM"]["value"] == pytest.approx(100 / 3)
+    assert found["changes"][0]["lost"] == 3
+
+
+@pytest.mark.parametrize(("condition", "code"), [("EM<30", 0), ("EM<40", 1), ("R@3<40", 0), ("R@3<=70", 1)])
+def test_conditions_are_about_the_last_system_and_the_report_is_written_all_the_same(
+    run_folder, tmp_path, capsys, condition, code
+):
+    out = tmp_path / "report.json"
+    assert run(["report", str(run_folder), "--json", "-o", str(out), "--fail-if", condition]) == code
+    assert json.loads(out.read_text())["questions"] == 6
+    said = capsys.readouterr().err
+    assert (f": {condition}\n" in said) == bool(code)
+
+
+def test_a_condition_on_what_was_not_measured_is_wrong_usage(run_folder, tmp_path, capsys):
+    assert run(["report", str(run_folder), "--fail-if", "R@20<80", "-o", str(tmp_path / "r.html")]) == 2
+    assert "R@20 was not measured" in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_assets_lie_beside_the_page(run_folder, tmp_path, capsys):
+    inside = page_of(run_folder, at=tmp_path / "inside.html")
+    page = page_of(run_folder, "--assets", tmp_path / "my assets", at=tmp_path / "report.html")
+    assert 'data-assets="my%20assets"' in page
+    assert 'id="block-i0"' in inside
+    assert 'id="block-i0"' not in page
+    assert sorted(path.name for path in (tmp_path / "my assets").iterdir()) == ["i0.js", "q0.js", "t0.js"]
+    assert run(["report", str(run_folder), "--assets", str(tmp_path / "a")]) == 2
+    assert "give -o report.html" in capsys.readouterr().err
+
+
+def test_attention_needs_a_reader(run_folder, tmp_path, capsys):
+    files = [str(run_folder / str(i) / "test.answered.jsonl") for i in (0, 1)]
+    assert run(["report", *files, "--attention", "2", "-o", str(tmp_path / "r.html")]) == 2
+    assert "give one with --reader" in capsys.readouterr().err
+    page = page_of(*files, "--attention", 2, "--reader", READER, at=tmp_path / "r.html")
+    assert re.findall(r'id="block-(a[^"]*)"', page) == ["a0-1", "a0-2", "a1-1", "a1-2"]
+
+
+def test_too_much_attention_is_refused_with_what_fits(run_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fidtools.report.building.MOST_ATTENTION", 1000)
+    for iteration in (0, 1):
+        shutil.rmtree(run_folder / str(iteration) / "reader")
+        shutil.copytree(READER, run_folder / str(iteration) / "reader")
+    assert run(["report", str(run_folder), "--attention", "4", "-o", str(tmp_path / "r.html")]) == 1
+    assert "--attention 1 fits; or give fewer --attention-passages, or --assets FOLDER" in capsys.readouterr().err
+
+
+def test_the_profile_is_the_one_the_run_was_evaluated_with(run_folder, tmp_path):
+    out = tmp_path / "r.json"
+    assert run(["report", str(run_folder), "--json", "-o", str(out)]) == 0
+    assert json.loads(out.read_text())["systems"][0]["metrics"]["EM"]["by"] == "TriviaQA's normalisation"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b'{"question": 3}\n', "'question'"),
+        (b"{broken\n", "malformed JSON"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, capsys, content, said):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(content)
+    assert run(["report", str(bad), "-o", str(tmp_path / "r.html")]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert str(bad) in err
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path, capsys):
+    assert run(["report", str(tmp_path / "none.jsonl")]) == 1
+    assert "none.jsonl: no such file or directory" in capsys.readouterr().err
