@@ -61,6 +61,8 @@ def tiny_model(kind: str) -> Any:
     bart |= {**ids, "decoder_start_token_id": 1, "forced_eos_token_id": None, "init_std": 0.3}
     gemma = {"vocab_size": n, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 4}
     gemma |= {"num_key_value_heads": 2, "intermediate_size": 32, **ids}
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vision |= {"image_size": 28, "patch_size": 14}
     bert = hf.BertConfig(vocab_size=n, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
     gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
     build: dict[str, Callable[[], Any]] = {
@@ -80,6 +82,11 @@ def tiny_model(kind: str) -> Any:
                 **ids,
             )
         ),
+        "t5gemma2": lambda: hf.T5Gemma2ForConditionalGeneration(
+            hf.T5Gemma2Config(
+                encoder={"text_config": gemma, "vision_config": vision}, decoder=gemma, initializer_range=0.3, **ids
+            )
+        ),
         "encoder-decoder": lambda: hf.EncoderDecoderModel(
             hf.EncoderDecoderConfig.from_encoder_decoder_configs(
                 bert, bert, decoder_start_token_id=2, pad_token_id=0, eos_token_id=1
@@ -87,7 +94,7 @@ def tiny_model(kind: str) -> Any:
         ),
     }
     model = build[kind]()
-    if kind == "t5gemma":
+    if kind.startswith("t5gemma"):
         model.config.decoder_start_token_id = 2
     return model.eval()
 

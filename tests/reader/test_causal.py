@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
 from fidtools.compute.device import Compute
 from fidtools.data.records import Passage, Question
@@ -23,27 +21,9 @@ from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import Reader, load_inference_reader, load_reader, reader_from_model
 from fidtools.reader.network import Batch
 from tests.models import CAUSAL_FAMILIES, VOCABULARY, tiny_causal_reader, word_tokenizer
+from tests.reader.slow_attention import captured
 
 ANSWER = [40, 41, 1]
-captured: list[tuple[Tensor, Tensor]] = []
-
-
-def slow_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float, **options: Any
-) -> tuple[Tensor, None]:
-    """Attention spelled out, in float64; keeps what enters the softmax and the values, heads repeated."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = (states.double().repeat_interleave(groups, 1) for states in (key, value))
-    scores = torch.einsum("bhqd,bhkd->bhqk", query.double(), key) * scaling
-    if (cap := options.get("softcap")) is not None:
-        scores = torch.tanh(scores / cap) * cap
-    captured.append((scores, value))
-    weights = (scores + mask.double()).softmax(-1)
-    return torch.einsum("bhqk,bhkd->bqhd", weights, value).to(query.dtype), None
-
-
-AttentionInterface.register("slow", slow_attention)
-AttentionMaskInterface.register("slow", eager_mask)
 
 
 def one_sequence(reader: Reader, tokens: Blocks, output: list[int]) -> Tensor:

@@ -139,7 +139,8 @@ def test_adapters_are_merged_on_save(make: Any, questions: list[Question], tmp_p
     reader: Reader = make()
     plain, names = attention_scores(reader, questions), set(reader.fusion.model.state_dict())
     reader.fusion.add_lora(2)
-    assert attention_scores(reader, questions) == plain
+    for ours, unadapted in zip(attention_scores(reader, questions), plain, strict=True):
+        assert ours.get("attention", []) == pytest.approx(unadapted.get("attention", []), rel=1e-4)
     for name, parameter in reader.fusion.model.named_parameters():
         assert parameter.requires_grad == (".lora_" in name)
         if parameter.requires_grad:

@@ -28,7 +28,7 @@ from fidtools.reader.model import (
 from fidtools.reader.network import Batch
 from tests.models import tiny_reader
 
-KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
+KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "t5gemma2", "encoder-decoder"]
 
 
 @pytest.fixture(params=KINDS)
