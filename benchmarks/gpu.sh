@@ -8,7 +8,7 @@
 # of them after each section, so a run that is cut short leaves one too. Each section runs in a process of its own, for so
 # many seconds at most; SECONDS_IN_ALL bounds them together. PYTHON=… chooses the interpreter.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 : "${OUT:=benchmarks/gpu-out}" "${DRY:=}"
 : "${SECONDS_IN_ALL:=${DRY:+3}470}"   # a CPU that others use too may take its time

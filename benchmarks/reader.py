@@ -72,7 +72,7 @@ class TransformersAlone:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
 
     def encode(self, model: Any) -> dict[str, Any]:
-        texts = input_texts(self.question, self.question.ctxs or [], ReaderSettings())
+        texts = input_texts(self.question.question, self.question.ctxs or [], ReaderSettings())
         inputs = self.tokenizer(
             texts,
             padding="max_length",

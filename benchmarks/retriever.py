@@ -26,6 +26,7 @@ from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from benchmarks.timing import Timed, in_turns
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
@@ -40,14 +41,14 @@ PER_QUESTION = 32
 def model_folder(size: str) -> str:
     """A folder of that size: the bundled MiniLM, or a BERT-base of random weights with its tokenizer."""
     if size == "minilm":
-        return resolve_model("minilm")
-    from transformers import AutoTokenizer, BertConfig, BertModel
+        return str(resolve_model("minilm"))
+    from transformers import BertConfig, BertModel
 
     folder = tempfile.mkdtemp()
     with loading("BERT-base"):
         torch.manual_seed(0)
         BertModel(BertConfig()).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(resolve_model("minilm")).save_pretrained(folder)
+        save_tokenizer(load_tokenizer("minilm", resolve_model("minilm")), Path(folder))
     return folder
 
 

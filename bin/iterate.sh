@@ -2,7 +2,8 @@
 # The iterative training of Izacard & Grave, section 3.5:   bin/iterate.sh DATASET N
 #
 # Retrieves passages to start with, then repeats N times: train the reader, score passages with its attention, train the
-# retriever, embed, retrieve, evaluate. Settings come from examples/DATASET/settings.sh; any of them can be set in the
+# retriever, embed, retrieve, evaluate. TEACHER=question-likelihood=1,bm25=1 chooses other scores (see docs/loop.md), and
+# READ=0 leaves the reader out where they need none. Settings come from examples/DATASET/settings.sh; any of them can be set in the
 # environment:
 #
 #   START=bert PROFILE=small bin/iterate.sh nq 4
@@ -13,6 +14,8 @@
 set -euo pipefail
 # shellcheck source=bin/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=bin/teaching.sh
+source "$here/bin/teaching.sh"
 
 usage() {
   local datasets=("$here"/examples/*/settings.sh)
@@ -21,12 +24,12 @@ usage() {
   exit 2
 }
 
-[[ $# -eq 2 && $2 =~ ^[0-9]+$ ]] || usage
+[[ $# -eq 2 && $2 =~ ^(0|[1-9][0-9]{0,3})$ ]] || usage
 dataset=$1 iterations=$2
-[[ -f $here/examples/$dataset/settings.sh ]] || usage
+[[ $dataset =~ ^[A-Za-z0-9_-]+$ && -f $here/examples/$dataset/settings.sh ]] || usage
 
 options=(BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS
-  SCORE_OPTIONS)
+  SCORE_OPTIONS LIKELIHOOD_OPTIONS)
 read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
 
 # shellcheck disable=SC2034  # for settings.sh
@@ -40,13 +43,25 @@ read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
 : "${DATA:?settings.sh must set the folder of the data}"
 : "${TRAIN:=$DATA/train.jsonl}" "${DEV:=$DATA/dev.jsonl}" "${TEST:=$DATA/test.jsonl}"
 : "${PASSAGES:=$DATA/passages.jsonl}"
-: "${READER:?}" "${RETRIEVER:?}"            # the initial models: folders or names on the Hugging Face hub
+: "${TEACHER:=attention}"                   # also likelihood, question-likelihood, bm25, or a mix: likelihood=1,bm25=1
+: "${TEACHER_MODEL:=smollm}"                # the language model of likelihood and question-likelihood
+: "${READ:=1}" "${FUSE:=0}"                 # READ=0: no reader. FUSE=1: rankings also fused with BM25's
+[[ $READ == 0 ]] || : "${READER:?}"
+: "${READER:=}" "${RETRIEVER:?}"            # the initial models: folders or names on the Hugging Face hub
 : "${K:=100}"                               # passages retrieved per question
 : "${N_CONTEXT:=100}"                       # passages the reader reads
 : "${RETRIEVER_PASSAGES:=100}"              # passages per question that are scored and that the retriever is trained on
 : "${READER_STEPS:=10000}" "${READER_BATCH:=64}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
 : "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
 : "${SEED:=0}" "${PRECISION:=auto}" "${EVAL_K:=1,5,20,100}"
+
+counts "one" K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH READER_EVAL_EVERY RETRIEVER_STEPS \
+  RETRIEVER_BATCH RETRIEVER_EVAL_EVERY
+counts "zero" SEED
+positive READER_LR RETRIEVER_LR
+[[ $EVAL_K =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse EVAL_K "numbers from one on, with commas between them"
+[[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
+[[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
 
 # Paths are relative to the caller's folder, but the stages run inside $RUN.
 for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
@@ -57,6 +72,14 @@ done
 settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH
   READER_LR READER_EVAL_EVERY RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY SEED PRECISION EVAL_K
   "${options[@]}")
+check_teaching
+[[ $TEACHER/$READ/$FUSE == attention/1/0 ]] || settings+=(TEACHER TEACHER_MODEL READ FUSE)
+
+# Files and folders that a run is made from, by the names of their settings: what is in them must not change.
+inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
+for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make their data from them
+  [[ -z ${!name:-} ]] || { settings+=("$name") inputs+=("$name"); printf -v "$name" '%s' "$(absolute "${!name}")"; }
+done
 
 # A run keeps its settings, so that outputs of other settings are not mistaken for this run's.
 check_settings() {
@@ -70,10 +93,27 @@ check_settings() {
   exit 2
 }
 
+# A run keeps the hashes of its inputs, too. Those that are gone are not compared: a run can continue without them.
+check_contents() {
+  local name found=()
+  [[ $DRY_RUN != 1 ]] || return 0
+  for name in "${inputs[@]}"; do [[ ! -e ${!name} ]] || found+=("$name=${!name}"); done
+  if [[ ! $START =~ ^(bm25|bert)$ ]]; then
+    for name in "$START"/{train,dev,test}.json{l,}{,.gz}; do [[ ! -f $name ]] || found+=("${name##*/}=$name"); done
+  fi
+  compare_contents "$RUN/contents.json" "${found[@]}" && return
+  say "iterate.sh: $RUN was made from other contents of these: choose another RUN=…, or remove it"
+  exit 2
+}
+
 # Fetch the data when it is absent and settings.sh defines a function `fetch`.
 data() {
-  [[ -e $PASSAGES || $DRY_RUN == 1 ]] || ! declare -F fetch >/dev/null || fetch
   local file
+  for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
+    [[ ! -e $file && $DRY_RUN != 1 ]] || continue
+    if declare -F fetch >/dev/null; then fetch; fi
+    break
+  done
   for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
     [[ -e $file || $DRY_RUN == 1 ]] || { say "iterate.sh: $file is missing; see examples/$dataset/README.md"; exit 1; }
   done
@@ -120,6 +160,7 @@ start() {
 # train_reader I: the reader of iteration I, and its answers to the dev and test questions
 train_reader() {
   local i=$1 split
+  if [[ $READ == 0 ]]; then evaluate_rankings "$i"; return; fi
   stage "$i/reader" "${compute[@]}" train-reader "$i/train.jsonl" --dev "$i/dev.jsonl" --reader "$READER" \
     --n-context "$N_CONTEXT" --steps "$READER_STEPS" --batch "$READER_BATCH" --lr "$READER_LR" \
     --eval-every "$READER_EVAL_EVERY" --seed "$SEED" --precision "$PRECISION" --resume \
@@ -131,20 +172,22 @@ train_reader() {
   done
 }
 
-# distil I NEXT RETRIEVER: train the next retriever on the attention scores of iteration I's reader
+# distil I NEXT RETRIEVER: train the next retriever on TEACHER's scores of iteration I's passages
 distil() {
-  local i=$1 next=$2 retriever=$3 split
-  for split in train dev; do
-    stage "$i/$split.scored.jsonl" "${compute[@]}" score-attn "$i/$split.jsonl" --reader "$i/reader" \
-      --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"}
-  done
-  train_retriever "$next/retriever" "$i/train.scored.jsonl" "$i/dev.scored.jsonl" "$retriever" "$SEED" attention
+  local i=$1 next=$2 retriever=$3 scored train
+  score_passages "$i" train; train=$scored
+  score_passages "$i" dev
+  train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 
 # table SPLIT: one row per iteration, printed and kept as JSON
 table() {
   local split=$1 i command=(fidtools eval)
-  for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  if [[ $READ == 0 ]]; then
+    while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
+  else
+    for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  fi
   command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
   if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
   "${command[@]}" --json -o "table.$split.json"
@@ -162,15 +205,18 @@ report() {
 
 launch
 [[ $DRY_RUN == 1 ]] || need_fidtools
+[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
 check_settings
 data
+check_contents
 if [[ $DRY_RUN == 1 ]]; then
-  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")"
+  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$([[ $READ$FUSE != 01 ]] || echo " start")"
 else
   cd "$RUN"
 fi
 start
 train_reader 0
+[[ $READ == 1 || $FUSE == 0 ]] || untouched
 retriever=$RETRIEVER
 for ((i = 0; i < iterations; i++)); do
   next=$((i + 1))

@@ -11,6 +11,75 @@ say() { printf '%s\n' "$*" >&2; }
 # absolute PATH: the absolute path, which need not exist (`realpath` is not on every system)
 absolute() { python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$1"; }
 
+# refuse NAME WHAT: end with a usage error that says what the setting must be
+refuse() { say "setting $1: ${!1} is not valid: it must be $2"; exit 2; }
+
+# counts zero|one NAME…: refuse settings that are no whole number from there on
+counts() {
+  local least=$1 name; shift
+  for name in "$@"; do
+    [[ ${!name} =~ ^(0|[1-9][0-9]{0,11})$ && ! ( $least == one && ${!name} == 0 ) ]] \
+      || refuse "$name" "an integer from $least on, without leading zeros"
+  done
+}
+
+# positive NAME…: refuse settings that are no number above zero
+positive() {
+  local name
+  for name in "$@"; do
+    [[ ${!name} =~ ^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$ && ${!name} =~ ^[0.]*[1-9] ]] || refuse "$name" "a number above zero"
+  done
+}
+
+# one_at_a_time FOLDER: wait until no other script works in the folder. The lock ends with this script and its stages.
+one_at_a_time() {
+  mkdir -p "$1"
+  exec 9>>"$1/.lock"
+  python3 -c '
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print(f"iterate.sh: another process works in {sys.argv[1]}: waiting until it ends", file=sys.stderr, flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)' "$1"
+}
+
+# compare_contents RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it.
+compare_contents() {
+  python3 -c '
+import hashlib, json, os, sys
+
+def sha256(path):
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+def contents(path):
+    """The hashes of the file, or of the files in the folder, by relative path."""
+    if not os.path.isdir(path):
+        return {"": sha256(path)} if os.path.isfile(path) else {}
+    files = (os.path.join(at, name) for at, _, names in os.walk(path) for name in names)
+    found = {os.path.relpath(file, path): file for file in files if os.path.isfile(file)}
+    return {name: sha256(file) for name, file in found.items() if f"{os.sep}." not in os.sep + name}
+
+record = sys.argv[1]
+before = json.load(open(record, encoding="utf-8")) if os.path.exists(record) else {}
+known, same = dict(before), True
+for argument in sys.argv[2:]:
+    name, path = argument.split("=", 1)
+    now = contents(path)
+    then = before.get(name, now)
+    for file in sorted(now.keys() | then.keys()):
+        if now.get(file) != then.get(file):
+            print(f"{name}: {os.path.join(path, file) if file else path} has changed", file=sys.stderr)
+            same = False
+    known[name] = then
+if same and known != before:
+    with open(record + ".part", "w", encoding="utf-8") as out:
+        json.dump(known, out, indent=1, sort_keys=True)
+    os.replace(record + ".part", record)
+sys.exit(not same)' "$@"
+}
+
 # need_fidtools: make .venv when there is no fidtools yet
 need_fidtools() {
   if command -v fidtools >/dev/null; then return; fi

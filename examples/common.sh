@@ -3,6 +3,7 @@
 #
 # PROFILE=paper  the paper's settings: models and sizes of Table 7, for one machine with several large GPUs
 # PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
+# PROFILE=laptop two cores, no hub, under an hour: MiniLM learns from a small language model (bin/setup laptop)
 # PROFILE=smoke  a few hundred questions and tiny untrained models: checks in minutes on two cores that everything runs
 : "${PROFILE:=paper}"
 : "${DATA:=${DATA_ROOT:-$here/data}/${FETCH:-$dataset}}"   # FETCH: another variant of the dataset
@@ -56,6 +57,36 @@ profile_paper() {
   : "${RETRIEVER_STEPS:=20000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=500}"
   given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--patience 4)
   given BM25_OPTIONS || BM25_OPTIONS=(--engine lucene --analyzer spacy)
+}
+
+# The models of bin/setup laptop. The teacher reads questions only; TEACHER=likelihood=1,bm25=1 uses their answers too.
+laptop_settings() {
+  : "${RETRIEVER:=minilm}" "${TEACHER:=question-likelihood=1,bm25=1}" "${READ:=0}"
+  : "${START:=bm25}"
+  : "${FUSE:=$([[ $READ/$START == 0/bm25 ]] && echo 1 || echo 0)}"
+  [[ $READ == 0 ]] || : "${READER:?READ=1 needs a reader}"
+  : "${K:=20}" "${N_CONTEXT:=6}" "${RETRIEVER_PASSAGES:=12}" "${EVAL_K:=1,5,20}"
+  : "${RETRIEVER_STEPS:=75}" "${RETRIEVER_BATCH:=16}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=25}"
+  given RETRIEVER_OPTIONS ||
+    RETRIEVER_OPTIONS=(--dropout 0 --schedule linear --warmup 5 --teacher-temperature 0.4)
+}
+
+# shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
+profile_laptop() {
+  laptop_settings
+  : "${TRAIN_QUESTIONS:=600}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}"
+  SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
+  TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl
+  local corpus; corpus=$(corpus_file)
+  PASSAGES=$SAMPLE/${corpus##*/}
+  fetch() {
+    fetch_dataset
+    mkdir -p "$SAMPLE"
+    python "$here/examples/sample.py" "$(data_file train)" "$TRAIN_QUESTIONS" -o "$TRAIN"
+    python "$here/examples/sample.py" "$(data_file dev)" "$DEV_QUESTIONS" -o "$DEV"
+    python "$here/examples/sample.py" "$(data_file test)" "$TEST_QUESTIONS" -o "$TEST"
+    ln -sf "$(absolute "$(corpus_file)")" "$PASSAGES"
+  }
 }
 
 use_profile() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
+import io
 import logging
 import os
 import re
@@ -17,9 +17,9 @@ from typing import NoReturn
 import click
 
 import fidtools
-from fidtools.commands import SECTIONS, SUMMARIES
+from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
-from fidtools.errors import FidtoolsError, did_you_mean, printable, shorten, show_path
+from fidtools.errors import DataError, FidtoolsError, did_you_mean, printable, shorten, show_path
 from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -30,7 +30,8 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 BUG = os.EX_SOFTWARE  # 70
 MOST_SHOWN = 300  # characters of an unforeseen error
 COMPLETION = "_FIDTOOLS_COMPLETE"
-FULL = os.strerror(errno.ENOSPC)  # the errors of tantivy, faiss and safetensors quote it
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
+"""No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
 class LazyGroup(click.Group):
@@ -47,8 +48,7 @@ class LazyGroup(click.Group):
         """The command of that name, or None when there is none."""
         if name not in SUMMARIES:
             return None
-        module = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}")
-        command: click.Command = module.command
+        command = load_command(name)
         command.short_help = SUMMARIES[name]
         return command
 
@@ -109,12 +109,13 @@ def _run(args: list[str] | None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.ClickException as error:
-        stop_bars()
-        error.message = printable(error.message or "", keep="\n")
-        error.show()
-        return error.exit_code
+        shown = io.StringIO()
+        error.show(file=shown)
+        return _print(shown.getvalue(), error.exit_code)
     except click.exceptions.Exit as error:
         return error.exit_code
+    except DataError as error:
+        return _report(str(_explained(error)), error.exit_code)
     except FidtoolsError as error:
         return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -131,15 +132,23 @@ def _run(args: list[str] | None) -> int:
     return 0
 
 
+def _explained(error: DataError) -> DataError:
+    """The error, or a better one when a file is of another format than the command reads."""
+    if error.expected is None:
+        return error
+    from fidtools.formats.foreign import explained
+
+    return explained(error)
+
+
 def _unforeseen(error: BaseException) -> int:
     """Report an error of a library: out of memory, a full disk, or a bug, which gets one line and exit code 70."""
     if _is_out_of_memory(error):
         return _report(str(_out_of_memory(error)), 1)
-    if FULL in str(error):
-        return _report(_system_message(OSError(errno.ENOSPC, FULL)), 1)
+    if full := next((words for words in FULL if words in str(error)), None):
+        return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
     if log.isEnabledFor(logging.DEBUG):
-        stop_bars()
-        sys.stderr.write(printable("".join(traceback.format_exception(error)), keep="\n"))
+        _print("".join(traceback.format_exception(error)), BUG)
     what = f"{type(error).__name__}: {shorten(str(error), MOST_SHOWN)}".rstrip(": ")
     return _report(f"unexpected error: {what}\n  run it again with -v for the traceback, and please report it", BUG)
 
@@ -160,6 +169,7 @@ def _out_of_memory(error: BaseException) -> FidtoolsError:
     size = f": {wanted[1]} could not be allocated" if wanted else ""
     place = "GPU memory" if "CUDA" in str(error) else "memory"
     hint = "try a smaller --token-budget, fewer passages per question, or --gradient-checkpointing in training"
+    hint = hint if "torch" in sys.modules else "try smaller numbers"
     return FidtoolsError(f"out of {place}{size}", hint=hint)
 
 
@@ -180,15 +190,21 @@ def _abandon_output() -> None:
 
 
 def _report(message: str, code: int) -> int:
+    return _print(f"fidtools: {message}\n", code)
+
+
+def _print(text: str, code: int) -> int:
+    """Print a message below the bars, which end; no terminal obeys what it quotes of the data."""
     stop_bars()
     with contextlib.suppress(OSError):  # nobody reads standard error
-        print(f"fidtools: {printable(message, keep=WHITE_SPACE)}", file=sys.stderr)
+        sys.stderr.write(printable(text, keep=WHITE_SPACE))
+        sys.stderr.flush()
     return code
 
 
 def _system_message(error: OSError) -> str:
     name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
-    hint = "\n  no incomplete output was left; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    hint = "\n  no incomplete output was left; free some space and run it again" if error.strerror in FULL else ""
     return f"{name}{(error.strerror or str(error)).lower()}{hint}"
 
 

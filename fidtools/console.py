@@ -7,8 +7,10 @@ a terminal's escape sequences.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fidtools.errors import FidtoolsError, printable
@@ -60,6 +62,20 @@ def standard_output() -> Any:
     if sys.stdout is None:
         raise FidtoolsError("standard output is closed", hint="give a file: -o FILE")
     return sys.stdout.buffer
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Let what native libraries write to standard error, past Python, go to /dev/null while the block runs."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def on_terminal(stream: TextIO | None) -> bool:

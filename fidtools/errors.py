@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +46,14 @@ class UsageError(FidtoolsError):
 
 
 class DataError(FidtoolsError):
-    """A file contains something that a command cannot use; the message names file, line, field and value."""
+    """A file contains something that a command cannot use; the message names file, line, field and value.
+
+    `expected` is set when the first record of the file cannot be read: what the command wanted ("questions"), while
+    the file may be in another format. `head` are then the first bytes of a file that cannot be opened again.
+    """
+
+    expected: str | None = None
+    head: bytes | None = None
 
     def __init__(
         self,
@@ -81,7 +89,9 @@ class MissingExtraError(FidtoolsError):
 
 def show_path(path: str | Path) -> str:
     """The path as messages name it: printable; `-` is `<stdin>`."""
-    return "<stdin>" if str(path) == "-" else printable(str(path))
+    return (
+        "<stdin>" if str(path) == "-" else printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    )  # a name need not be UTF-8
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

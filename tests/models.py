@@ -71,8 +71,10 @@ def tiny_model(kind: str) -> Any:
         "byt5": lambda: hf.T5ForConditionalGeneration(t5_config(hf.T5Config, vocab_size=384, **gated)),
         "mt5": lambda: hf.MT5ForConditionalGeneration(t5_config(hf.MT5Config)),
         "umt5": lambda: hf.UMT5ForConditionalGeneration(t5_config(hf.UMT5Config)),
+        "longt5": lambda: hf.LongT5ForConditionalGeneration(t5_config(hf.LongT5Config)),
         "bart": lambda: hf.BartForConditionalGeneration(hf.BartConfig(**bart)),
         "mbart": lambda: hf.MBartForConditionalGeneration(hf.MBartConfig(**bart)),
+        "pegasus": lambda: hf.PegasusForConditionalGeneration(hf.PegasusConfig(**bart)),
         "t5gemma": lambda: hf.T5GemmaForConditionalGeneration(
             hf.T5GemmaConfig(
                 encoder=hf.T5GemmaModuleConfig(**gemma),

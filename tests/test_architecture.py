@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
     {"formats"},
     {"released", "evaluation"},
     {"datasets", "planning", "report"},
+    {"serving"},
     {"commands"},
     {"cli"},
     {"__main__"},

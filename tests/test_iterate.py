@@ -57,8 +57,92 @@ def test_dry_run_prints_the_loop_and_writes_nothing(tmp_path):
     stages = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fidtools ")]
     read = ["train-reader", "read", "eval", "read", "eval"]
     find = ["embed", "retrieve", "retrieve", "retrieve"]
-    assert stages == [*find, *read, "score-attn", "score-attn", "train-retriever", *find, *read, "eval", "eval"]
+    learn = ["score-attn", "score-attn", "train-retriever"]
+    assert stages == [*find, *read, *learn, *find, *read, "eval", "eval", "report"]
     assert list(tmp_path.iterdir()) == []
+
+
+def planned(tmp_path: Path, iterations: int, **settings: str) -> list[list[str]]:
+    """The words of every command of fidtools that a dry run prints."""
+    done = iterate(tmp_path / "data", tmp_path / "run", iterations, DRY_RUN="1", **settings)
+    assert done.returncode == 0, done.stderr
+    return [shlex.split(line) for line in done.stdout.splitlines() if line.startswith("fidtools ")]
+
+
+def scoring(commands: list[list[str]]) -> list[tuple[str, str, str]]:
+    """The stages between the rankings and the trained retriever: their command, input and output."""
+    kinds = ("score-attn", "score-likelihood", "train-retriever")
+    return [(c[1], c[2], c[-1]) for c in commands if c[1] in kinds or "--rescore" in c]
+
+
+def test_the_attention_teaches_unless_told_otherwise(tmp_path):
+    assert planned(tmp_path, 1) == planned(tmp_path, 1, TEACHER="attention")
+    (train,) = (command for command in planned(tmp_path, 1) if command[1] == "train-retriever")
+    assert train[train.index("--teacher") + 1] == "attention"
+
+
+def test_a_mix_of_teachers_without_a_reader(tmp_path):
+    commands = planned(tmp_path, 2, TEACHER="question-likelihood=1,bm25=0.5", READ="0", READER="")
+    assert not [command for command in commands if command[1] in ("train-reader", "read", "score-attn")]
+    assert scoring(commands) == [
+        # BM25 has scored the passages that it found
+        ("score-likelihood", "0/train.jsonl", "0/train.scored.jsonl"),
+        ("score-likelihood", "0/dev.jsonl", "0/dev.scored.jsonl"),
+        ("train-retriever", "0/train.scored.jsonl", "1/retriever"),
+        ("score-likelihood", "1/train.jsonl", "1/train.question-likelihood.jsonl"),
+        ("bm25", "1/train.question-likelihood.jsonl", "1/train.scored.jsonl"),
+        ("score-likelihood", "1/dev.jsonl", "1/dev.question-likelihood.jsonl"),
+        ("bm25", "1/dev.question-likelihood.jsonl", "1/dev.scored.jsonl"),
+        ("train-retriever", "1/train.scored.jsonl", "2/retriever"),
+    ]
+    score = next(command for command in commands if command[1] == "score-likelihood")
+    assert score[score.index("--reader") + 1] == "smollm"
+    assert score[score.index("--of") + 1] == "question"
+    train = next(command for command in commands if command[1] == "train-retriever")
+    assert train[train.index("--teacher") + 1] == "question-likelihood=1,bm25=0.5"
+    assert commands[-2][:5] == ["fidtools", "eval", "0/test.jsonl", "1/test.jsonl", "2/test.jsonl"]
+
+
+def test_bm25_alone_teaches_by_the_scores_it_gave(tmp_path):
+    (only,) = scoring(planned(tmp_path, 1, TEACHER="bm25", READ="0"))[:1]
+    assert only == ("train-retriever", "0/train.jsonl", "1/retriever")
+
+
+def test_a_reader_and_a_language_model_teach_together(tmp_path):
+    commands = planned(tmp_path, 1, TEACHER="attention=1,likelihood=1", TEACHER_MODEL="some/model")
+    assert scoring(commands)[:2] == [
+        ("score-attn", "0/train.jsonl", "0/train.attention.jsonl"),
+        ("score-likelihood", "0/train.attention.jsonl", "0/train.scored.jsonl"),
+    ]
+    score = next(command for command in commands if command[1] == "score-likelihood")
+    assert score[score.index("--reader") + 1] == "some/model"
+    assert score[score.index("--of") + 1] == "answer"
+
+
+def test_fused_rankings_use_the_weights_of_the_dev_questions(tmp_path):
+    commands = planned(tmp_path, 1, TEACHER="bm25", READ="0", FUSE="1")
+    fused = [command[2:] for command in commands if command[1] == "fuse"]
+    for folder, (tune, dev, test) in {"start": fused[:3], "1": fused[3:]}.items():
+        assert tune == ["0/dev.jsonl", f"{folder}/dev.jsonl", "--tune", f"{tmp_path}/data/dev.jsonl",
+                        "-o", f"{folder}/fusion.json"]  # fmt: skip
+        for split, words in (("dev", dev), ("test", test)):
+            assert words[:2] == [f"0/{split}.jsonl", f"{folder}/{split}.jsonl"]
+            assert words[-4:] == ["--tuned", f"{folder}/fusion.json", "-o", f"{folder}/{split}.fused.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"TEACHER": "oracle=1,bm25=1"}, "oracle is none of attention, likelihood, question-likelihood, bm25"),
+        ({"READ": "0"}, "TEACHER=attention needs a reader"),
+        ({"READ": "no"}, "expected 0 or 1"),
+        ({"FUSE": "1", "START": "bert"}, "needs START=bm25"),
+    ],
+)
+def test_teachers_that_cannot_be_are_refused(tmp_path, settings, message):
+    done = iterate(tmp_path / "data", tmp_path / "run", 1, DRY_RUN="1", **settings)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 def test_another_runs_passages_are_a_start_and_its_evaluations_are_not(tmp_path):

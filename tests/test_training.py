@@ -16,7 +16,7 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training.loop import ExampleRef, examples_of_step, learning_rate, train
+from fidtools.training.loop import ExampleRef, Progress, examples_of_step, learning_rate, train
 from fidtools.training.settings import TrainingSettings
 
 TARGETS = torch.linspace(-1, 1, 10)
@@ -139,6 +139,57 @@ def test_early_stop_waits_for_patience_evaluations(tmp_path):
     assert len(objective.seen) == 15
 
 
+class Harmed(LineObjective):
+    """Each evaluation is worse than the one before it, but for the third after the start, which is the second best."""
+
+    values = (-1.0, -4.0, -3.0, -2.0)
+
+    def evaluate(self):
+        return {"-error": self.values[len(self.seen) // SETTINGS.eval_every]}
+
+
+@pytest.mark.parametrize("stopped", [{}, {"stop_at": 6}, {"kill_at": 2}])
+def test_a_start_that_nothing_beats_is_kept(tmp_path, caplog, stopped):
+    caplog.set_level("INFO", logger="fidtools")
+    objective = Harmed(**stopped)
+    if stopped:
+        with pytest.raises((SystemExit, MemoryError)):
+            train(objective, SETTINGS, tmp_path / "run", resume=False, record={})
+        seen = objective.seen if "stop_at" in stopped else []
+        objective = Harmed()
+        objective.seen = list(seen)
+    metrics = train(objective, SETTINGS, tmp_path / "run", resume=bool(stopped), record={})
+    assert metrics == {"-error": -1.0}
+    assert weight(tmp_path / "run") == 3.0
+    assert weight(tmp_path / "run/last") == objective.module.weight.item() != 3.0
+    assert orjson.loads((tmp_path / "run/training.json").read_bytes())["result"]["best_step"] == 0
+    evaluations = [line for line in log_without_speed(tmp_path / "run") if "-error" in line]
+    assert evaluations == [{"step": 4 * i, "-error": value} for i, value in enumerate(Harmed.values)]
+    assert "no evaluation was better than the start" in caplog.text
+
+
+def test_a_start_that_is_beaten_goes_unmentioned(tmp_path, caplog):
+    train(LineObjective(), SETTINGS, tmp_path / "run", resume=False, record={})
+    assert weight(tmp_path / "run") != 3.0
+    assert "better than the start" not in caplog.text
+
+
+def test_without_a_dev_set_the_last_model_is_the_best(tmp_path, caplog):
+    class Unjudged(LineObjective):
+        def evaluate(self):
+            return {}
+
+    objective = Unjudged()
+    assert train(objective, SETTINGS, tmp_path / "run", resume=False, record={}) == {}
+    assert weight(tmp_path / "run") == weight(tmp_path / "run/last") == objective.module.weight.item()
+    assert "better than the start" not in caplog.text
+
+
+def test_a_state_saved_before_the_start_was_evaluated_is_continued():
+    progress = Progress.from_json({"step": 8, "best": -2.0, "best_step": 4, "stale": 1, "metrics": {"x": 1.0}})
+    assert progress == Progress(8, best=-2.0, best_step=4, peak=-2.0, evals_without_improvement=1, metrics={"x": 1.0})
+
+
 class Collected:
     """A tracker as Accelerate's are."""
 
@@ -164,7 +215,7 @@ def test_trackers_get_every_line_of_the_log_and_their_files_are_kept(tmp_path, m
     settings = replace(SETTINGS, steps=4, log_every=2, trackers=("tensorboard",))
     train(LineObjective(), settings, tmp_path / "run", resume=False, record={"data": "x"})
     numbers = ("examples_per_second", "loss", "lr", "norm")
-    lines = [(1, *numbers), (2, *numbers), (4, *numbers), (4, "-error")]
+    lines = [(0, "-error"), (1, *numbers), (2, *numbers), (4, *numbers), (4, "-error")]
     assert Collected.seen == [("settings", 0.1, "x"), *lines, ("finished",)]
     assert (tmp_path / "run/tracking/events").read_text() == "fidtools"
 

@@ -2,9 +2,17 @@
 # Your own documents: text files in DOCUMENTS, questions with answers in QUESTIONS. Three fifths of the questions are for
 # training, one fifth for validation (dev) and one for the test.
 #
+# PROFILE=laptop (after bin/setup laptop) learns for real, on two cores and without a hub: MiniLM finds the passages, and a
+# small language model teaches it from the questions alone. Otherwise READER and RETRIEVER are yours:
+#
 #   DOCUMENTS=~/handbook QUESTIONS=~/questions.jsonl READER=google-t5/t5-small RETRIEVER=minilm RUN=~/run bin/iterate.sh mydocs 2
 : "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
 : "${DATA:=$(absolute "${RUN:-$here/runs/mydocs}")/data}"
+if [[ ${PROFILE:-} == laptop ]]; then
+  source "$here/examples/common.sh"
+  : "${K:=10}" "${EVAL_K:=1,3,5}"
+  laptop_settings
+fi
 : "${READER:=$DATA/models/reader}" "${RETRIEVER:=$DATA/models/retriever}"
 
 # the attention of an untrained reader is nearly uniform: a low temperature sharpens it
@@ -16,7 +24,8 @@ fetch() {
   awk 'NR % 5 == 0' "$QUESTIONS" >"$DATA/test.jsonl"
   awk 'NR % 5 && NR % 5 < 4' "$QUESTIONS" >"$DATA/train.jsonl"
   fidtools chunk "$DOCUMENTS" -o "$DATA/chunks.jsonl"
-  python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, the defaults of READER and RETRIEVER
+  [[ ${PROFILE:-} == laptop ]] ||
+    python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, the defaults of READER and RETRIEVER
   mv "$DATA/chunks.jsonl" "$DATA/passages.jsonl"
 }
 

@@ -5,6 +5,14 @@ stand here so that listing the commands imports none of them. A module imports c
 `fidtools.commands._options` at the top and everything heavier inside its function, so that help stays fast.
 """
 
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from fidtools.commands._outputs import guard
+
 SECTIONS: dict[str, dict[str, str]] = {
     "Data": {
         "fetch": "Download a dataset and normalise it",
@@ -17,6 +25,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "index": "Build a FAISS index from embeddings",
         "retrieve": "Retrieve passages with a trained retriever",
         "fuse": "Combine several rankings into one",
+    },
+    "Questions": {
+        "search": "Ask one question in the terminal",
+        "serve": "Serve a search page and an HTTP interface",
     },
     "Reader": {
         "train-reader": "Train a Fusion-in-Decoder reader",
@@ -43,3 +55,10 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 
 SUMMARIES = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
+
+
+def load_command(name: str) -> click.Command:
+    """The command of that name, which refuses outputs that would destroy its inputs. Imports its module."""
+    command: click.Command = importlib.import_module(f"fidtools.commands.{name.replace('-', '_')}").command
+    guard(command)
+    return command

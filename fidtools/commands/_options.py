@@ -76,6 +76,9 @@ resume: Option = click.option(
 )
 
 
+force: Option = click.option("--force", is_flag=True, help="Replace an output folder that holds other files.")
+
+
 def _verbosity(ctx: click.Context, param: click.Parameter, value: int) -> int:
     key = "verbosity"
     ctx.meta[key] = ctx.meta.get(key, 0) + (value if param.name == "verbose" else -value)

@@ -23,11 +23,13 @@ def stream_groups(
     groups: Callable[[M, Iterator[Question]], Iterable[G]],
     work: Callable[[M, G], Iterable[Line]],
     progress: str,
+    report: Callable[[M], None],
 ) -> None:
     """Write the lines that a model makes of each group of questions, in order, as soon as they are ready.
 
     `load` makes the model once standard input is known not to be shared. Under `torchrun` each rank works on its share
-    of the groups, and rank 0 writes. `progress` labels the progress bar.
+    of the groups, and rank 0 writes. `progress` labels the progress bar. At the end every rank calls `report`, which
+    says how many texts were cut.
     """
     from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
     from fidtools.data.files import open_output
@@ -40,6 +42,7 @@ def stream_groups(
         done = distribute(groups(model, read_questions(questions)), lambda group: list(work(model, group)))
         for line in track((line for lines in done for line in lines), progress):
             out.line(line)
+    report(model)
 
 
 def stream_through_reader(
@@ -52,14 +55,17 @@ def stream_through_reader(
     precision: Precision,
     token_budget: int,
     needs_attention: bool = False,
+    tokenize: bool = True,
     **settings: Any,
 ) -> None:
     """`stream_groups` through a reader. `settings` that are not None replace the reader's own.
 
+    Without `tokenize` the groups come without tokens, for work that reads other prompts.
+
     With `needs_attention` a reader whose cross-attention cannot be recorded is refused before anything is read.
     """
     from fidtools.compute.device import Compute
-    from fidtools.reader.groups import in_groups, with_tokens
+    from fidtools.reader.groups import Group, in_groups, with_tokens
     from fidtools.reader.model import load_inference_reader
 
     def load() -> Reader:
@@ -69,6 +75,7 @@ def stream_through_reader(
         return model
 
     def groups(model: Reader, stream: Iterator[Question]) -> Iterator[Group]:
-        return with_tokens(model, in_groups(stream, model.settings.n_context))
+        together = in_groups(stream, model.settings.n_context)
+        return with_tokens(model, together) if tokenize else (Group(questions, []) for questions in together)
 
-    stream_groups(questions, output, load, groups, work, progress)
+    stream_groups(questions, output, load, groups, work, progress, lambda model: model.report_cuts(shared=True))

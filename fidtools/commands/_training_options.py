@@ -78,7 +78,8 @@ def _common_options() -> Iterator[Option]:
         metavar="NAME",
         help="Also log to an experiment tracker: tensorboard, wandb or another that Accelerate supports; repeatable.",
     )
-    yield from (options.seed, options.precision, options.token_budget, options.resume, options.verbosity)
+    yield from (options.seed, options.precision, options.token_budget, options.resume)
+    yield from (options.force, options.verbosity)
 
 
 def word_options(new: str) -> Option:

@@ -10,13 +10,15 @@ import errno
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from fidtools.console import standard_input, standard_output
 
 STANDARD = "-"
+Writes = Literal["file", "folder", "file or folder", "files"]
+"""What a command does with an output: a file, a folder that is replaced as a whole, either, or files in a folder."""
 MOST = 2**31 - 1
 """The largest count: what FAISS, Lucene and PyTorch take as a size."""
 LARGEST_SEED = 2**32 - 1
@@ -60,6 +62,9 @@ class Named(click.ParamType[Any]):
     """The name of a file, folder or model, which is not empty; a Path with `path_type`."""
 
     name = "path"
+    writes: Writes | None = None
+    suffixes: tuple[str, ...] = ()
+    """Of files that the command does not read from a folder of its input, so that they may be written there."""
 
     def __init__(self, path_type: type | None = None) -> None:
         self.path_type = path_type
@@ -93,10 +98,15 @@ class InputFile(Named):
         """Raise FileNotFoundError or IsADirectoryError, and FidtoolsError for a standard input that is closed."""
         if text == STANDARD:
             standard_input()
-        elif os.path.isdir(text) and not self.folders:
+        elif os.path.isdir(text) and not self.folders and not _is_known_folder(text):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
         else:
             os.stat(text)
+
+
+def _is_known_folder(path: str) -> bool:
+    """Whether a folder is in one of the formats of folders, whose conversion the reading command then names."""
+    return os.path.isfile(os.path.join(path, "queries.jsonl"))
 
 
 class EmbeddingsFile(Named):
@@ -108,8 +118,18 @@ class EmbeddingsFile(Named):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
 
 
+class Place(Named):
+    """A folder that is neither read nor replaced."""
+
+
 class OutputFile(Named):
     """A file to write, or `-` for standard output."""
+
+    writes: Writes = "file"
+
+    def __init__(self, path_type: type | None = None, *, suffixes: tuple[str, ...] = ()) -> None:
+        super().__init__(path_type)
+        self.suffixes = suffixes
 
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
         """Fail for a folder and for a file in a folder that does not exist."""
@@ -128,6 +148,8 @@ class OutputFile(Named):
 class OutputData(OutputFile):
     """A file to write, or a folder where the format is one."""
 
+    writes: Writes = "file or folder"
+
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
         """Fail for a name that suits neither."""
         as_folder = text != STANDARD and (os.path.isdir(text) or not os.path.isdir(os.path.dirname(text) or "."))
@@ -135,7 +157,11 @@ class OutputData(OutputFile):
 
 
 class OutputFolder(Named):
-    """A folder to write, which is created with the folders above it."""
+    """A folder to write, which is created with the folders above it; with `files`, others in it are left alone."""
+
+    def __init__(self, path_type: type | None = None, *, files: bool = False) -> None:
+        super().__init__(path_type)
+        self.writes = "files" if files else "folder"
 
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
         """Fail for `.`, `..`, `/` and the name of a file."""

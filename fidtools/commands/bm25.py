@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--k1", type=types.Number(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
 @click.option("--b", type=types.share, default=0.75, show_default=True, help="b of BM25 (lucene only).")
+@click.option(
+    "--rescore", is_flag=True, help="Add the score bm25 to the passages that QUESTIONS have; their order stays."
+)
 @click.option("--index", "folder", type=types.OutputFolder(), help="Index folder.  [default: <passages>.bm25-<engine>]")
 @options.verbosity
 def command(
@@ -47,16 +50,19 @@ def command(
     analyzer: AnalyzerName,
     k1: float,
     b: float,
+    rescore: bool,
     folder: str | None,
 ) -> None:
     """Rank the passages of a corpus for QUESTIONS by BM25 over title and text.
 
     The index is built on the first run and reused as long as the passages are unchanged. Equal scores are listed in the
-    order of the passages.
+    order of the passages. --within ranks the passages of one document by the document frequencies of the whole corpus.
+    Chinese, Japanese, Thai and other text without spaces is searched by characters and pairs of them.
 
     \b
       fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl
       fidtools bm25 dev.jsonl -p stories.jsonl --within doc_id | fidtools eval
+      fidtools bm25 dense.jsonl -p passages.jsonl --rescore -o both.jsonl
     """
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
@@ -64,10 +70,14 @@ def command(
     from fidtools.logs import track
     from fidtools.sparse.engine import BM25Settings
     from fidtools.sparse.ranking import rank
+    from fidtools.sparse.ranking import rescore as rescore_passages
     from fidtools.sparse.store import open_index
 
     settings = BM25Settings(engine, analyzer, k1, b)
     corpus = open_passages(passages)
     index = open_index(corpus, settings, folder)
-    ranked = rank(read_questions(questions), index, corpus, k, within is not None)
+    if rescore:
+        ranked = rescore_passages(read_questions(questions), index, corpus, within is not None)
+    else:
+        ranked = rank(read_questions(questions), index, corpus, k, within is not None)
     write_lines(output, (question.to_json() for question in track(ranked, "questions")))

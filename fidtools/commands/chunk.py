@@ -2,47 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
+from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
+    from fidtools.data.records import Passage
     from fidtools.data.words import TokenizerName
+
+WORDS = 100
+WORD_TOKENIZERS = ("whitespace", "spacy")
 
 
 @click.command("chunk")
 @click.argument("documents", type=types.name, nargs=-1)
-@options.output
-@click.option("--words", type=types.positive, default=100, show_default=True, help="Words per passage.")
 @click.option(
-    "--stride", type=types.positive, help="Words from the start of a passage to the next.  [default: --words]"
+    "-o",
+    "--output",
+    type=types.OutputFile(suffixes=(".jsonl", ".jsonl.gz", ".json", ".json.gz")),  # read from no folder
+    default="-",
+    show_default="stdout",
+    help="Output file; a name ending in .gz is compressed.",
+)
+@click.option("--words", type=types.positive, show_default=str(WORDS), help="Words per passage.")
+@click.option("--tokens", type=types.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL.")
+@click.option(
+    "--stride",
+    type=types.positive,
+    help="Words (tokens) from the start of a passage to the next.  [default: --words, --tokens]",
 )
 @click.option(
     "--tokenizer",
-    type=click.Choice(["whitespace", "spacy"]),
+    type=types.name,
+    metavar="NAME",
     default="whitespace",
     show_default=True,
-    help="What counts as a word; spacy also counts punctuation marks.",
+    help="What counts as a word: whitespace, or spacy, which also counts punctuation marks; in text without spaces, "
+    "a character is a word. For --tokens: a model's "
+    "folder, or its name on the Hugging Face hub.",
 )
 @options.verbosity
-def command(documents: tuple[str, ...], output: str, words: int, stride: int | None, tokenizer: TokenizerName) -> None:
+def command(
+    documents: tuple[str, ...],
+    output: str,
+    words: int | None,
+    tokens: int | None,
+    stride: int | None,
+    tokenizer: str,
+) -> None:
     """Split DOCUMENTS into passages of 100 words that do not overlap.
 
-    DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); .txt and .md files; or folders of .txt and .md
-    files. The default is JSON lines on standard input. Passage 3 of document `d` gets the id `d-3` and the doc_id `d`;
-    other fields are kept.
+    DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); text files (.txt, .md, .markdown, .rst); or
+    folders of text files, of which hidden ones are not read. The default is JSON lines on standard input. Passage 3 of
+    document `d` gets the id `d-3` and the doc_id `d`; other fields are kept.
 
     \b
       fidtools chunk notes/ -o passages.jsonl
       zcat docs.jsonl.gz | fidtools chunk --words 80 --stride 40 > passages.jsonl
+      fidtools chunk notes/ --tokens 180 --tokenizer minilm -o passages.jsonl
     """
-    from fidtools.data.chunking import chunk, read_documents
+    if tokens is not None and words is not None:
+        raise UsageError("give one of --words and --tokens")
+    if (tokens is None) != (tokenizer in WORD_TOKENIZERS):
+        raise UsageError(f"--tokens needs --tokenizer MODEL; --words takes {' or '.join(WORD_TOKENIZERS)}")
     from fidtools.data.jsonl import write_lines
+    from fidtools.data.text_files import read_documents
     from fidtools.logs import log, track
 
-    passages = chunk(track(read_documents(documents or ["-"]), "documents"), words, stride, tokenizer)
+    passages = _passages(track(read_documents(documents or ["-"]), "documents"), words, tokens, stride, tokenizer)
     count = write_lines(output, (passage.to_json() for passage in passages))
     log.info("%s passages", f"{count:,}")
+
+
+def _passages(
+    documents: Iterator[Passage], words: int | None, tokens: int | None, stride: int | None, tokenizer: str
+) -> Iterator[Passage]:
+    from fidtools.data.chunking import chunk, chunk_by, single_blanks
+
+    if tokens is None:
+        return chunk(documents, words or WORDS, stride, cast("TokenizerName", tokenizer))
+    from fidtools.compute.token_spans import load_cutter  # torch and transformers
+
+    return chunk_by(single_blanks(documents), load_cutter(tokenizer, tokens, stride))

@@ -73,66 +73,60 @@ def command(
     if as_json:
         write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
     else:
-        _show(results, output)
+        _show(results, resamples, output)
 
 
 def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
     """The scores of one file, with its notes logged."""
+    from fidtools.evaluation.comparable import check_judged
     from fidtools.evaluation.registry import measures
     from fidtools.evaluation.scores import collect
     from fidtools.evaluation.system import explain
     from fidtools.logs import log, track
 
-    scores = collect(track(inputs.read(file)[1], file), measures(settings, names, ks))
+    scores = collect(track(inputs.read(file)[1], "questions"), measures(settings, names, ks))
     scores.notes += inputs.notes()
+    check_judged(scores.ids, settings.gold.qrels, file)
     explain(scores, file, every=bool(names))
     for note in scores.notes:
         log.info("%s: %s", file, note)
     return scores
 
 
-def _show(results: list[Result], output: str) -> None:
+def _show(results: list[Result], resamples: int, output: str) -> None:
     import sys
 
+    from fidtools.console import on_terminal
     from fidtools.data.files import STANDARD, open_output
 
-    if output == STANDARD and sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
+    if output == STANDARD and on_terminal(sys.stdout):
+        from fidtools.console import console
+        from fidtools.evaluation.comparisons import comparison_tables
 
-        table = Table("B against A", "metric", *(["A", "B", "B − A", "95% interval", "p", "won / lost / tied"]))
-        for result in results:
-            table.add_row(*_row(result))
-        Console().print(table)
+        terminal = console()
+        terminal.print(*comparison_tables(results, resamples, terminal.width))
         return
     with open_output(output) as out:
         out.write(("\t".join([*COLUMNS, "wins", "losses", "ties", "unit"]) + "\n").encode())
         for result in results:
-            out.write(("\t".join(_cells(result)) + "\n").encode())
-
-
-def _row(result: Result) -> list[str]:
-    test = result.comparison
-    digits = 2 if result.unit else 4
-    interval = f"{test.interval[0]:.{digits}f} – {test.interval[1]:.{digits}f}"
-    difference = f"{test.difference:+.{digits}f}"
-    mark = f"[bold]{difference}[/]" if test.p_randomisation < 0.05 else difference
-    means = [_mean(values, digits) for values in (result.a_means, result.b_means)]
-    counts = f"{test.wins} / {test.losses} / {test.ties}"
-    pair = " against ".join(",".join(Path(file).name for file in name.split(",")) for name in (result.b, result.a))
-    return [pair, result.metric, *means, mark, interval, f"{test.p_randomisation:.4f}", counts]
-
-
-def _mean(values: list[float], digits: int) -> str:
-    from statistics import mean, stdev
-
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
+            out.write(("\t".join(_cells(result)) + "\n").encode(errors="surrogateescape"))
 
 
 def _cells(result: Result) -> list[str]:
+    from fidtools.evaluation.significance import p_value
+
     test = result.comparison
     means = [sum(values) / len(values) for values in (result.a_means, result.b_means)]
-    numbers = [*means, test.difference, *test.interval, test.p_bootstrap, test.p_randomisation]
+    numbers = [*means, test.difference, *test.interval]
+    p_values = [p_value(p) for p in (test.p_bootstrap, test.p_randomisation)]
     counts = [str(count) for count in (test.wins, test.losses, test.ties)]
-    return [result.metric, result.a, result.b, str(result.n), *(f"{x:.4f}" for x in numbers), *counts, result.unit]
+    return [
+        result.metric,
+        result.a,
+        result.b,
+        str(result.n),
+        *(f"{x:.4f}" for x in numbers),
+        *p_values,
+        *counts,
+        result.unit,
+    ]

@@ -63,6 +63,12 @@ def command() -> None:
     "--score", metavar="NAME", help="Rank the passages by scores.NAME, such as attention, and write it as their score."
 )
 @click.option("--top", type=types.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
+@click.option(
+    "-p",
+    "--passages",
+    type=types.input_file,
+    help="Corpus to write with --to beir.  [default: the questions' passages]",
+)
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
 @click.option(
@@ -80,6 +86,7 @@ def data(
     to_name: str | None,
     score: str | None,
     top: int | None,
+    passages: str | None,
     sniff: bool,
     listed: bool,
     output: str,
@@ -91,6 +98,8 @@ def data(
     \b
       fidtools convert data results.json --to trec-run -o run.trec
       fidtools convert data scored.jsonl --score attention --top 20 --to sentence-transformers -o distil.jsonl
+      fidtools convert data dev.jsonl --to beir -p passages.jsonl -o dev-beir
+      fidtools convert data dev.jsonl --to trec-qrels -o dev.qrels     from their gold
       fidtools convert data --list
     """
     from fidtools.formats import converting
@@ -104,12 +113,12 @@ def data(
     else:
         if len(files) > 1:
             raise click.UsageError("convert takes one file at a time; --sniff takes several")
-        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top)
+        converting.convert_file(files[0] if files else "-", output, from_name, to_name, score, top, passages)
 
 
 def _sniff(files: tuple[str, ...]) -> None:
     """Print the format of every file; files that are not recognized are reported together at the end."""
-    from fidtools.errors import DataError, several
+    from fidtools.errors import DataError, several, show_path
     from fidtools.formats.lookup import detect_format
 
     unknown = []
@@ -119,18 +128,19 @@ def _sniff(files: tuple[str, ...]) -> None:
         except DataError as error:
             unknown.append(error)
             continue
-        click.echo(f"{file}\t{known.name}\t{known.kind}\t{known.description}")
+        click.echo(f"{show_path(file)}\t{known.name}\t{known.kind}\t{known.description}")
     if unknown:
         raise several(unknown, len(unknown))
 
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
     @click.argument("source", type=types.name)
-    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder or file to write.")
+    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder to write.")
+    @options.force
     @options.verbosity
-    def run(source: str, output: str, **chosen: Any) -> None:
+    def run(source: str, output: str, force: bool, **chosen: Any) -> None:
         convert = getattr(importlib.import_module(module), function)
-        convert(source, output, **{name: value for name, value in chosen.items() if value is not None})
+        convert(source, output, force=force, **{name: value for name, value in chosen.items() if value is not None})
 
     if name != "onnx":
         run = click.option(

@@ -120,6 +120,7 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
+    from fidtools.evaluation.comparable import check_judged
     from fidtools.evaluation.registry import agreements, measures
     from fidtools.evaluation.reports import write_per_question, write_report
     from fidtools.evaluation.scores import collect
@@ -136,6 +137,7 @@ def command(
         format_name, lines = inputs.read(file)
         scores = collect(track(lines, "questions"), wanted, group)
         scores.notes += inputs.notes()
+        check_judged(scores.ids, settings.gold.qrels, file)
         systems.append(System.of(file, format_name, scores, every=bool(names or agreement)))
     if per_question:
         write_per_question(systems, per_question)

@@ -13,10 +13,15 @@ from fidtools.datasets.names import MODULES
 
 @click.command("fetch")
 @click.argument("dataset", type=click.Choice(list(MODULES)))
-@click.option("-o", "--output", type=types.OutputFolder(Path), help="Folder to write.  [default: data/DATASET]")
+@click.option(
+    "-o",
+    "--output",
+    type=types.OutputFolder(Path, files=True),
+    help="Folder to write.  [default: data/DATASET]",
+)
 @click.option(
     "--downloads",
-    type=types.OutputFolder(Path),
+    type=types.Place(Path),
     help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
 @click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")
@@ -27,7 +32,7 @@ from fidtools.datasets.names import MODULES
 )
 @click.option("--jobs", type=types.Count(most=256), default=4, show_default=True, help="Number of parallel downloads.")
 @click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
-@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files.")
+@click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files, over other files too.")
 @options.seed
 @options.verbosity
 def command(
@@ -67,10 +72,10 @@ def command(
         return
     if dataset == "toy":
         if not dry_run:
-            catalogue.write_toy(folder, seed)
+            catalogue.write_toy(folder, seed, force=force)
         return
     store = Downloads(downloads or folder.parent / "downloads", mirror=mirror, jobs=jobs)
     if dry_run:
         click.echo(catalogue.plan(dataset, folder, store, source_table(sources)), nl=False)
     else:
-        catalogue.fetch(dataset, folder, store, source_table(sources))
+        catalogue.fetch(dataset, folder, store, source_table(sources), force=force)

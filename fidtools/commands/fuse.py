@@ -9,8 +9,10 @@ import click
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
 from fidtools.errors import UsageError
+from fidtools.metrics.labels import LABELS
 
 if TYPE_CHECKING:
+    from fidtools.metrics.labels import Labels
     from fidtools.search.rank_fusion import Method
 
 
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 @options.top_k
 @click.option(
     "--method",
-    type=click.Choice(["rrf", "scores"]),
-    default="rrf",
-    show_default=True,
-    help="rrf: reciprocal rank fusion; scores: sum of each list's scores, min-max normalised to 0 … 1.",
+    type=click.Choice(["rrf", "scores", "zscores"]),
+    show_default="rrf; the best with --tune",
+    help="rrf: reciprocal rank fusion; scores: sum of each list's scores, min-max normalised to 0 … 1; zscores: sum of "
+    "scores divided by their standard deviation, above the list's lowest.",
 )
 @click.option(
     "--weight",
@@ -39,30 +41,87 @@ if TYPE_CHECKING:
     show_default=True,
     help="With rrf, a passage gets 1 / (constant + rank).",
 )
+@click.option(
+    "--tune",
+    "questions",
+    type=click.Path(),
+    help="Write the best method and weights for these questions, as JSON, instead of a ranking.",
+)
+@click.option("--labels", type=click.Choice(LABELS), help="What --tune counts as relevant.  [default: gold if present]")
+@click.option("--tuned", type=click.Path(), help="Fuse with the method and weights of a file that --tune wrote.")
 @options.verbosity
 def command(
-    rankings: tuple[str, ...], output: str, k: int, method: Method, weights: tuple[float, ...], constant: int
+    rankings: tuple[str, ...],
+    output: str,
+    k: int,
+    method: Method | None,
+    weights: tuple[float, ...],
+    constant: int,
+    questions: str | None,
+    labels: Labels | None,
+    tuned: str | None,
 ) -> None:
     """Combine two or more RANKINGS of the same questions, in the same order, into one.
 
     Passages with the same id are the same passage. The sum becomes the score `fused`; the other scores are kept. One of
     the files may be `-`.
 
+    --tune chooses method and weights on rankings of dev questions: those with the highest mean of R@1 and R@5, by the
+    questions' `gold` or `answers`. --tuned applies them to other questions, with RANKINGS in the same order.
+
     \b
       fidtools fuse bm25.jsonl dense.jsonl -o both.jsonl
       fidtools retrieve … | fidtools fuse bm25.jsonl - --weight 1 --weight 2
+      fidtools fuse bm25.dev.jsonl dense.dev.jsonl --tune dev.jsonl -o fusion.json
+      fidtools fuse bm25.test.jsonl dense.test.jsonl --tuned fusion.json -o both.test.jsonl
     """
+    _check(rankings, weights, questions, tuned, method)
+    if questions is not None:
+        _tune(rankings, questions, labels, method, constant, output)
+        return
+    from fidtools.data.jsonl import write_lines
+    from fidtools.logs import track
+    from fidtools.search.fusion_tuning import Fusion, read_fusion
+    from fidtools.search.rank_fusion import fuse
+
+    shares = weights or (1.0,) * len(rankings)
+    chosen = read_fusion(tuned) if tuned else Fusion(method or "rrf", shares, constant)
+    if len(chosen.weights) != len(rankings):
+        problem = f"{tuned} has {len(chosen.weights)} weights for {len(rankings)} files"
+        raise UsageError(problem, hint="give the rankings in the order in which --tune had them")
+    fused = fuse(rankings, k, method=chosen.method, weights=chosen.weights, constant=chosen.constant)
+    write_lines(output, (question.to_json() for question in track(fused, "questions")))
+
+
+def _check(
+    rankings: tuple[str, ...], weights: tuple[float, ...], questions: str | None, tuned: str | None, method: str | None
+) -> None:
     if len(rankings) < 2:
         raise UsageError("give at least two rankings")
     if weights and len(weights) != len(rankings):
         raise UsageError(
             f"{len(weights)} values of --weight for {len(rankings)} files", hint="give one per file, in order"
         )
-    if rankings.count("-") > 1:
+    if (*rankings, questions, tuned).count("-") > 1:
         raise UsageError("only one of the files can be standard input")
-    from fidtools.data.jsonl import write_lines
-    from fidtools.logs import track
-    from fidtools.search.rank_fusion import fuse
+    if sum(map(bool, (weights, questions, tuned))) > 1:
+        raise UsageError("give only one of --weight, --tune and --tuned")
+    if tuned and method:
+        raise UsageError("--tuned sets the method: leave --method out")
 
-    fused = fuse(rankings, k, method=method, weights=weights or None, constant=constant)
-    write_lines(output, (question.to_json() for question in track(fused, "questions")))
+
+def _tune(
+    rankings: tuple[str, ...], questions: str, labels: Labels | None, method: Method | None, constant: int, output: str
+) -> None:
+    from fidtools.data.files import open_output
+    from fidtools.logs import log
+    from fidtools.search.fusion_tuning import tune
+    from fidtools.search.rank_fusion import METHODS
+
+    methods = METHODS if method is None else (method,)
+    best = tune(rankings, questions, labels=labels, methods=methods, constant=constant)
+    figures = ", ".join(f"{name} {value:.1f}" for name, value in best.recall.items())
+    log.info("%s on %d questions, by %s, with", figures, best.questions, best.labels)
+    log.info("  --method %s%s", best.fusion.method, "".join(f" --weight {weight:g}" for weight in best.fusion.weights))
+    with open_output(output) as out:
+        out.line(best.to_json())

@@ -42,7 +42,7 @@ width = types.Count(most=1 << 13)  # the rate of an encoder of this size is meas
 @click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
 @click.option(
     "--folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=types.Place(Path),
     default=".",
     help="Folder on the disk to measure.  [default: .]",
 )

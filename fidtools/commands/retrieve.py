@@ -14,6 +14,7 @@ from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
+    from fidtools.retriever.encoding import Retriever
     from fidtools.search.backends import SearchIndex
 
 
@@ -92,26 +93,32 @@ def command(
     with main_rank_first():
         texts = open_passages(passages)
     corpus = (
-        _exact_index(embeddings, texts, model.fingerprint, force, max_memory)
+        _exact_index(embeddings, texts, model, force, max_memory)
         if embeddings is not None
-        else _faiss_index(index, texts, model.fingerprint, force, index_parameters)
+        else _faiss_index(index, texts, model, force, index_parameters)
     )
-    ranked = retrieve(read_questions(questions), model.encode_questions, corpus, k, within=within is not None)
+    asked, settings = read_questions(questions), model.settings
+    ranked = retrieve(
+        asked, model.encode_questions, corpus, k, within=within is not None, normalized=settings.normalize
+    )
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
+    model.report_cuts(shared=True)
 
 
 def _exact_index(
-    embeddings: Path, passages: Corpus, encoder: dict[str, Any], force: bool, max_memory_gb: float
+    embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float
 ) -> SearchIndex:
     from fidtools.search.backends import ExactIndex
 
-    return ExactIndex(embeddings, passages, encoder, force=force, memory=int(max_memory_gb * 1e9))
+    return ExactIndex(
+        embeddings, passages, model.fingerprint, dim=model.dim, force=force, memory=int(max_memory_gb * 1e9)
+    )
 
 
 def _faiss_index(
-    folder: Path | None, passages: Corpus, encoder: dict[str, Any], force: bool, parameters: str | None
+    folder: Path | None, passages: Corpus, model: Retriever, force: bool, parameters: str | None
 ) -> SearchIndex:
     from fidtools.search.faiss_index import FaissIndex
 
     assert folder is not None, "checked: without --embeddings there is --index"
-    return FaissIndex(folder, passages, encoder, force=force, parameters=parameters)
+    return FaissIndex(folder, passages, model.fingerprint, dim=model.dim, force=force, parameters=parameters)

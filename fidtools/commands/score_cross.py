@@ -43,7 +43,7 @@ def command(
     from fidtools.compute.device import Compute
     from fidtools.data.batched import batched
     from fidtools.data.records import Question
-    from fidtools.teachers.model import Teacher, load_teacher
+    from fidtools.teachers.model import Teacher, load_teacher, report_cuts
     from fidtools.teachers.scoring import score_questions
 
     def score(model: Teacher, group: list[Question]) -> list[Line]:
@@ -57,4 +57,5 @@ def command(
         groups=lambda _, stream: batched(stream, GROUP),
         work=score,
         progress="questions scored",
+        report=lambda model: report_cuts(model, shared=True),
     )

@@ -84,7 +84,7 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
         check_template(prompt, of)
     if of == "question" and (settings["leave_one_out"] or settings["target"] == "generated"):
         raise UsageError("--leave-one-out and --target are about answers", hint="leave out --of question")
-    from fidtools.compute.hub import is_causal
+    from fidtools.compute.loading import is_causal
     from fidtools.reader.prompt import has_settings
 
     as_trained = of == "answer" and prompt is None and not settings["chat"]
@@ -137,7 +137,10 @@ def _score_with_language_model(
         scorer.score(group)
         return [question.to_json() for question in group]
 
-    stream_groups(questions, output, load, groups, score, "questions scored")
+    def report(scorer: LikelihoodScorer) -> None:
+        scorer.tokenizer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
+
+    stream_groups(questions, output, load, groups, score, "questions scored", report)
 
 
 def _score_questions_with_reader(
@@ -167,6 +170,7 @@ def _score_questions_with_reader(
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
         n_context=n_context,
+        tokenize=False,
     )
 
 

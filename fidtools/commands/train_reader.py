@@ -51,7 +51,9 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
 )
 @click.option("--lora", type=options.positive, help="Train adapters of this rank instead of all weights.")
 @options.training_options({name: preset.settings for name, preset in PRESETS.items()})
-def command(train: str, output: Path, preset: str | None, no_title: bool, resume: bool, **given: Any) -> None:
+def command(
+    train: str, output: Path, preset: str | None, no_title: bool, resume: bool, force: bool, **given: Any
+) -> None:
     """Train a Fusion-in-Decoder reader on the questions of TRAIN, each with `ctxs` and an answer.
 
     --reader is an encoder-decoder, or a causal language model: a folder, a model name on the hub, or smollm.
@@ -73,10 +75,10 @@ def command(train: str, output: Path, preset: str | None, no_title: bool, resume
     with options.fields_as_flags():
         from fidtools.reader.train import train_reader
 
-        train_reader(run, output, resume=resume)
+        train_reader(run, output, resume=resume, force=force)
 
 
 def _preset_of(reader: str) -> str:
-    from fidtools.compute.hub import is_causal
+    from fidtools.compute.loading import is_causal
 
     return "causal" if is_causal(reader) else "base"

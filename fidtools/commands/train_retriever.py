@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.retriever.run import LOSSES, SELECTS, RetrieverRun
+from fidtools.retriever.run import LOSSES, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
 
 
@@ -20,6 +21,19 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
     """An option that sets the field of RetrieverRun of its name, whose default it shows."""
     default = getattr(RetrieverRun, flag.removeprefix("--").replace("-", "_"))
     return click.option(flag, type=kind, default=default, show_default=True, help=help_text)
+
+
+def preset_values(preset: str | None) -> dict[str, Any]:
+    """What a preset sets, without the options that the command line gives; --temperature replaces that of cosines."""
+    context = click.get_current_context()
+
+    def is_given(name: str) -> bool:
+        return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+    values = {name: value for name, value in PRESETS.get(preset or "", {}).items() if not is_given(name)}
+    if is_given("temperature"):
+        values.pop("cosine_temperature", None)
+    return values
 
 
 @click.command("train-retriever")
@@ -35,6 +49,14 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @option("--gamma", types.Number(min=0), "Margin (margin).")
 @option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
+@click.option(
+    "--in-batch", is_flag=True, help="Other questions' passages are candidates too, as irrelevant ones (kl, margin)."
+)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="Temperatures of a paper that learns from likelihoods."
+)
+@click.option("--cosine-temperature", type=types.above_zero, help="Instead of --temperature: that of the cosine.")
+@click.option("--probabilities", is_flag=True, help="Learn from exp(score): the scores are logarithms of likelihoods.")
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @option("--n-passages", options.positive, "Passages per question, from the top.")
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
@@ -54,7 +76,7 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @click.option("--freeze-passages", is_flag=True, help="Train the question encoder only; passage vectors stay valid.")
 @options.word_options("--student")
 @options.training_options(RetrieverRun.settings)
-def command(train: str, output: Path, resume: bool, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, preset: str | None, **given: Any) -> None:
     """Train a retriever to rank the passages (`ctxs`) of TRAIN's questions as their scores do.
 
     The defaults are the paper's. The best model on --dev is written to the output folder, which transformers and
@@ -68,9 +90,10 @@ def command(train: str, output: Path, resume: bool, **given: Any) -> None:
       fidtools train-retriever train.jsonl --student lstm --loss bce --labels gold --teacher cross -o student
     """
     with options.fields_as_flags():
+        given |= preset_values(preset)
         settings = TrainingSettings(**options.take(given, TrainingSettings))
         size = StudentSize(**options.take(given, StudentSize))
         run = RetrieverRun(train, **given, settings=settings, size=size)
         from fidtools.retriever.train import train_retriever
 
-        train_retriever(run, output, resume=resume)
+        train_retriever(run, output, resume=resume, force=force)

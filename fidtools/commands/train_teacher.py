@@ -49,7 +49,7 @@ from fidtools.training.settings import TrainingSettings
 )
 @options.word_options("--coattention")
 @options.training_options(TeacherRun.settings)
-def command(train: str, output: Path, resume: bool, **given: Any) -> None:
+def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:
     """Train a cross-encoder to tell which passages (`ctxs`) of TRAIN's questions are relevant.
 
     Relevant passages contain an answer, or are named in `gold`. The initial model is any sequence classifier, or any
@@ -67,4 +67,4 @@ def command(train: str, output: Path, resume: bool, **given: Any) -> None:
         run = TeacherRun(train, **given, settings=settings, size=size)
         from fidtools.teachers.train import train_teacher
 
-        train_teacher(run, output, resume=resume)
+        train_teacher(run, output, resume=resume, force=force)

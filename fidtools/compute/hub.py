@@ -3,63 +3,135 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import pickle
 import re
+import sys
+import warnings
 from collections.abc import Iterator
+from logging import CRITICAL
 from pathlib import Path
 
 from fidtools.compute.bundled import BUNDLED
 from fidtools.errors import FidtoolsError, UsageError, shorten
+from fidtools.logs import log
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+MODEL_FILES = ("config.json", "modules.json")
+"""A model folder has one of them: transformers' description of a network, or sentence-transformers' of modules."""
+READ_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+OTHER_FORMATS = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*", "coreml/*"]
 
 
-def resolve_model(name: str | Path) -> str:
-    """What `from_pretrained` can load: a folder's path, a hub name as it is, or the folder inside a package.
+def resolve_model(name: str | Path, *, weights: bool = True) -> Path:
+    """The folder of a model: as given, the one inside a package, or the local copy of a model on the hub.
 
     `minilm` is all-MiniLM-L6-v2 and `smollm` SmolLM2-135M-Instruct, each from a package. A folder of the same name
-    takes precedence.
+    takes precedence. A hub name is downloaded unless it is in the local cache, so that everything beside the weights
+    (pooling, prompts, lengths, projection) is read for a name just as for a folder; without its `weights`, if only its
+    tokenizer is wanted.
 
-    Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model.
+    Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model;
+    FidtoolsError when the hub has no such model or cannot be reached.
     """
     folder, text = Path(name), str(name)
     if folder.is_dir():
-        if not any((folder / file).exists() for file in ("config.json", "modules.json")):
-            hint = "give a folder written by train-reader, train-retriever or save_pretrained"
-            raise UsageError(f"{folder}: not a model folder: it has no config.json", hint=hint)
-        return text
+        return _checked_folder(folder)
     if folder.exists():
         raise UsageError(f"{folder}: a model must be a folder, this is a file")
     if text in BUNDLED:
-        return str(BUNDLED[text]())
+        return BUNDLED[text]()
     if not HUB_NAME.fullmatch(text) or text.startswith("."):
         raise UsageError(f"{shorten(text)}: no such model folder")
-    return text
+    return _snapshot(text, weights)
+
+
+def _checked_folder(folder: Path) -> Path:
+    if not any((folder / file).exists() for file in MODEL_FILES):
+        hint = "give a folder written by train-reader, train-retriever or save_pretrained"
+        if (folder / "adapter_config.json").exists():
+            hint = "it holds an adapter only: merge it into its model (peft's merge_and_unload) and save that"
+        raise UsageError(f"{folder}: not a model folder: it has no config.json", hint=hint)
+    return folder
+
+
+@functools.cache
+def _snapshot(name: str, weights: bool) -> Path:
+    """The local copy of a model on the hub. Pickled weights are fetched only where there are no safetensors."""
+    from huggingface_hub import snapshot_download
+
+    with loading(name):
+        unread = OTHER_FORMATS if weights else [*OTHER_FORMATS, "*.safetensors"]
+        folder = Path(snapshot_download(name, allow_patterns=READ_FILES, ignore_patterns=unread))
+        if weights and not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")):
+            snapshot_download(name, allow_patterns=["*.bin"], ignore_patterns=[*OTHER_FORMATS, "training_args.bin"])
+    if not any((folder / file).exists() for file in MODEL_FILES):
+        raise FidtoolsError(f"{name}: not a model: it has no config.json")
+    return folder
 
 
 @contextlib.contextmanager
 def loading(name: str | Path) -> Iterator[None]:
-    """Turn errors of the libraries inside the block, where a model is loaded, into one FidtoolsError."""
-    from safetensors import SafetensorError
+    """Turn any error of the libraries inside the block, where a model is loaded, into one FidtoolsError.
+
+    What they print is discarded, since standard output is data; what they read is empty, since standard input is data
+    too.
+    """
+    try:
+        with _library_streams():
+            yield
+    except (FidtoolsError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # whatever a damaged or hostile folder makes the libraries raise; Rust panics too
+        log.debug("%s: %s", name, type(error).__name__, exc_info=error)
+        hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
+        raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
+
+
+@contextlib.contextmanager
+def _library_streams() -> Iterator[None]:
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would overwrite ours
+    verbosity, stdin = logging.get_verbosity(), sys.stdin
+    logging.set_verbosity(CRITICAL)
     try:
-        yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = shorten(str(error).strip().splitlines()[0] if str(error).strip() else repr(error), 160)
-        hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
-        raise FidtoolsError(f"{name}: cannot load the model: {reason}", hint=hint) from error
+        with open(os.devnull) as nothing, _without_output(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of deprecations in their own code
+            sys.stdin = nothing
+            yield
     finally:
+        sys.stdin = stdin
         logging.set_verbosity(verbosity)
 
 
-def is_causal(name: str | Path) -> bool:
-    """Whether the model of that name is a causal language model rather than an encoder–decoder."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+@contextlib.contextmanager
+def _without_output() -> Iterator[None]:
+    """Discard what is written to standard output, by Python or by libraries in Rust, which write to the descriptor."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # standard output is closed
+        kept = None
+    try:
+        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+            if kept is not None:
+                os.dup2(nothing.fileno(), 1)
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
 
-    with loading(name):
-        config = AutoConfig.from_pretrained(resolve_model(name))
-    return not config.is_encoder_decoder and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, pickle.UnpicklingError):
+        return "its weights are a pickle with other objects than tensors, which could run code: refused"
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    plain = isinstance(error, OSError | ValueError | RuntimeError) and text
+    return shorten(text if plain else f"{type(error).__name__}: {text}".rstrip(": "), 160)

@@ -12,7 +12,11 @@ from typing import Any, TypeVar, cast
 import torch
 
 from fidtools.data.batched import batched
-from fidtools.errors import UsageError
+from fidtools.errors import FidtoolsError, UsageError, shorten
+
+LAUNCH = "start several ranks by torchrun or accelerate launch; without one, unset WORLD_SIZE"
+LAUNCHER_SETS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+LOST = "its own message, if it has one, says why"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,8 +49,32 @@ def process_state() -> Any:
     """Accelerate's state of this process; joins the process group on first use."""
     from accelerate import PartialState
 
-    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
-    return PartialState(cpu=several_on_cpu)  # without this, Accelerate forms no group of CPU processes
+    several_on_cpu = _checked_world_size() > 1 and not torch.cuda.is_available()
+    with together():
+        return PartialState(cpu=several_on_cpu)  # without this, Accelerate forms no group of CPU processes
+
+
+def _checked_world_size() -> int:
+    """How many ranks there are. Raises UsageError for a WORLD_SIZE that no launcher has set."""
+    given = os.environ.get("WORLD_SIZE", "1")
+    if not (given.isascii() and given.isdecimal() and int(given) > 0):
+        raise UsageError(f"WORLD_SIZE must be a positive integer (got {shorten(given)})", hint=LAUNCH)
+    missing = [name for name in LAUNCHER_SETS if name not in os.environ]
+    if int(given) > 1 and missing:
+        raise UsageError(f"WORLD_SIZE is {given}, but {', '.join(missing)} not set: no launcher", hint=LAUNCH)
+    return int(given)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Turn the errors of the libraries in the block, where ranks talk to each other, into one FidtoolsError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            raise
+        reason = shorten((str(error).strip() or repr(error)).splitlines()[0], 160)
+        raise FidtoolsError(f"another rank has ended or does not answer: {reason}", hint=LOST) from error
 
 
 def ranks() -> Ranks:
@@ -84,7 +112,8 @@ def gather(value: T) -> list[T]:
     if world == 1:
         return [value]
     values: list[Any] = [None] * world
-    torch.distributed.all_gather_object(values, value)
+    with together():
+        torch.distributed.all_gather_object(values, value)
     return values
 
 
@@ -95,7 +124,8 @@ def sum_over_ranks(number: float) -> float:
 
 def barrier() -> None:
     """Wait until every rank has called this."""
-    process_state().wait_for_everyone()
+    with together():
+        process_state().wait_for_everyone()
 
 
 def shutdown() -> None:

@@ -1,31 +1,29 @@
 """A corpus of passages, read by row, by id or by document without holding it in memory.
 
 The first opening reads the whole file, checks every passage, and keeps where each begins in `<passages>.rows/`; later
-openings use that folder as long as the file's size and modification time are the same.
+openings use that folder as long as the file is the same, by its size, times and inode or else by its hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from fidtools.data.corpus_rows import RowFiles, parse_row, split_lines, text_hash
+from fidtools.data.corpus_rows import KIND, RowFiles, Source, hashed_text, parse_row, split_lines, text_hash
 from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
 from fidtools.data.jsonl import write_lines
-from fidtools.data.locks import exclusive
+from fidtools.data.locks import clear_lock, exclusive
+from fidtools.data.pipes import is_pipe, temporary_folder
 from fidtools.data.read import read_passages
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.typing import Array
-
-_temporary = tempfile.TemporaryDirectory(prefix="fidtools-")
 
 
 class Corpus:
@@ -65,6 +63,15 @@ class Corpus:
         """The ids of all passages in order, without reading the passages."""
         return split_lines(self._ids)
 
+    def texts_sha256(self, start: int, stop: int) -> str:
+        """The hash of passages start … stop-1, as a corpus of these alone would have it. Reads them."""
+        if (start, stop) == (0, len(self)):
+            return self.text_sha256
+        digest = hashlib.sha256()
+        for row in range(start, stop):
+            digest.update(hashed_text(self[row]))
+        return digest.hexdigest()
+
     def row_of(self, identifier: str) -> int | None:
         """The row of the passage with that id, or None."""
         wanted = text_hash(identifier)
@@ -89,15 +96,15 @@ def open_passages(path: PathLike) -> Corpus:
 
     Raises DataError with file and line for a malformed passage, and with both lines for two passages of one id.
     """
-    if str(path) == STANDARD:
-        return _open_in(RowFiles(Path(_temporary.name) / "stdin.rows"), path, {})
-    stat = Path(path).stat()
-    source = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    if str(path) == STANDARD or is_pipe(path):
+        name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        return _open_in(RowFiles(temporary_folder() / f"{name}.rows"), path, Source(None, {}))
+    source = Source.of(Path(path))
     files = RowFiles(Path(f"{path}.rows"))
     if not files.is_valid(source) and not is_writable(files.folder.parent):
         log.info("%s is not writable; the index of its passages is rebuilt on every run", files.folder.parent)
         name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
-        files = RowFiles(Path(_temporary.name) / name)
+        files = RowFiles(temporary_folder() / name)
     return _open_in(files, path, source)
 
 
@@ -106,27 +113,30 @@ def is_writable(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o222) and os.access(folder, os.W_OK)
 
 
-def _open_in(files: RowFiles, path: PathLike, source: dict[str, int]) -> Corpus:
+def _open_in(files: RowFiles, path: PathLike, source: Source) -> Corpus:
     if not files.is_valid(source):
         files.folder.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(files.folder, "reading the passages"):
             if not files.is_valid(source):  # another process may have built it while this one waited
-                with atomic_folder(files.folder) as folder:
+                with atomic_folder(files.folder, KIND) as folder:
                     _build(RowFiles(folder), path, source)
+    clear_lock(files.folder)
     return Corpus(path, files)
 
 
-def _build(files: RowFiles, path: PathLike, source: dict[str, int]) -> None:
+def _build(files: RowFiles, path: PathLike, source: Source) -> None:
     """Fill the folder. What has no byte offsets (.gz, a JSON list, standard input) is copied to plain lines first."""
     if _cannot_seek(path):
         write_lines(files.copy, (passage.to_json() for passage in read_passages(path)))
         scan_corpus(path, files.copy, files, source)
     else:
         scan_corpus(path, Path(path), files, source)
+    if source.path is not None and Source.of(source.path) != source:
+        raise DataError("was changed while it was being read", path=path, hint="run the command again")
 
 
 def _cannot_seek(path: PathLike) -> bool:
-    if str(path) == STANDARD or str(path).endswith(".gz"):
+    if str(path) == STANDARD or str(path).endswith(".gz") or is_pipe(path):
         return True
     with open_input(path) as stream:
         return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["

@@ -5,6 +5,7 @@ A row is the position of a passage in its corpus, from 0.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Iterator
@@ -17,13 +18,33 @@ import numpy as np
 import orjson
 
 from fidtools.data.dpr_tsv import table_passage
-from fidtools.data.jsonl import parse_line
+from fidtools.data.hashes import file_sha256
+from fidtools.data.jsonl import parse_line, write_json
+from fidtools.data.outputs import FolderKind
 from fidtools.data.record_parsing import parse_passage
 from fidtools.data.records import Location, Passage
 from fidtools.typing import Array
 
-FORMAT = 2  # 1 had no passages.ids
+FORMAT = 3  # 1 had no passages.ids, 2 no hash of the source
 IDS_BLOCK_BYTES = 1 << 20
+KIND = FolderKind(
+    "an index of passages", (), ("meta.json", "passages.ids", "passages.jsonl", "*s.npy"), has_force=False
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that a corpus is read from, None for standard input, and its size, times and inode."""
+
+    path: Path | None
+    state: dict[str, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """The file as it is now."""
+        found = path.stat()
+        names = {"size": "st_size", "mtime_ns": "st_mtime_ns", "ctime_ns": "st_ctime_ns", "inode": "st_ino"}
+        return cls(path, {name: getattr(found, field) for name, field in names.items()})
 
 
 @dataclass(frozen=True)
@@ -69,14 +90,33 @@ class RowFiles:
             return {}
         return found if found.get("format") == FORMAT else {}
 
-    def is_valid(self, source: dict[str, int]) -> bool:
-        """Whether the folder was made from the file as it is now."""
-        return self.meta().get("source") == source
+    def is_valid(self, source: Source) -> bool:
+        """Whether the folder was made from the file as it is now.
+
+        Size, times and inode need no reading. Where the size is the same and another of them differs (the file was
+        copied, touched, or replaced by another one), the content is compared by its hash, and the folder is kept for
+        the file's new state. Not seen: a change after which somebody sets the clock back to the same nanosecond.
+        """
+        meta = self.meta()
+        if meta.get("source") == source.state:
+            return True
+        if not meta or source.path is None or meta["source"].get("size") != source.state["size"]:
+            return False
+        if meta.get("source_sha256") != file_sha256(source.path):
+            return False
+        with contextlib.suppress(OSError):  # a folder that cannot be written: compared again the next time
+            write_json(self.folder / "meta.json", meta | {"source": source.state})
+        return True
 
 
 def text_hash(text: str) -> int:
     """A 64-bit hash of a string, the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def hashed_text(passage: Passage) -> bytes:
+    """What of a passage enters `text_sha256`: id, title, text and doc_id."""
+    return orjson.dumps([str(passage.id), passage.title, passage.text, passage.doc_id])
 
 
 def parse_row(raw: bytes, columns: list[int] | None, where: Location) -> Passage:

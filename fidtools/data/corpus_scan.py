@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
-from fidtools.data.corpus_rows import FORMAT, RowFiles, parse_row, text_hash
+from fidtools.data.corpus_rows import FORMAT, RowFiles, Source, hashed_text, parse_row, text_hash
 from fidtools.data.dpr_tsv import MAX_FIELD_CHARACTERS, header_columns, table_passages
 from fidtools.data.files import PathLike
-from fidtools.data.jsonl import parse_line, write_json
+from fidtools.data.hashes import file_sha256
+from fidtools.data.json_structure import BYTE_ORDER_MARK
+from fidtools.data.jsonl import bounded_lines, parse_line, write_json
+from fidtools.data.read import expecting
 from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage
 from fidtools.errors import DataError, nonempty
 from fidtools.logs import track
 from fidtools.typing import Array
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-
-def scan_corpus(name: PathLike, file: Path, files: RowFiles, source: dict[str, int]) -> None:
+def scan_corpus(name: PathLike, file: Path, files: RowFiles, source: Source) -> None:
     """Fill the folder `files` from the passages of `file`, which messages call `name`.
 
     Holds about 40 bytes per passage in memory. Raises DataError for a malformed passage, and for two passages of one
@@ -52,6 +52,7 @@ class _Scan:
         """Read the passages, and write their ids to the open file `ids`."""
         with open(self.file, "rb") as stream:
             passages = self._lines(stream) if self.columns is None else self._table(stream)
+            passages = expecting("passages", passages, self.name)
             for row, (offset, passage) in enumerate(track(passages, "passages read")):
                 ids.write(self._note(row, offset, passage))
         self.offsets.append(self.file.stat().st_size)
@@ -63,7 +64,7 @@ class _Scan:
     def _json_lines(self, stream: BufferedReader) -> Iterator[tuple[int, Passage]]:
         offset = len(BYTE_ORDER_MARK) if stream.peek(3)[:3] == BYTE_ORDER_MARK else 0
         stream.seek(offset)
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(bounded_lines(stream, self.name), 1):
             if line.strip():
                 record = parse_line(line, self.name, number)
                 yield offset, parse_corpus_passage(record, Location(self.name, number))
@@ -81,17 +82,18 @@ class _Scan:
         lines of one record before it returns it, so the end of those is where the next record begins.
         """
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
-        end = 0
+        first = end = len(BYTE_ORDER_MARK) if stream.peek(3)[:3] == BYTE_ORDER_MARK else 0
+        stream.seek(first)
 
         def lines() -> Iterator[str]:
             nonlocal end
-            for line in stream:
+            for line in bounded_lines(stream, self.name):
                 end += len(line)
                 yield line.decode()
 
-        self._begin = 0
+        self._begin = first
         for record in csv.reader(lines(), delimiter="\t", strict=True):
-            if self._begin == 0:
+            if self._begin == first:
                 self.columns = header_columns(record) or self.columns
             yield record
             self._begin = end
@@ -105,13 +107,13 @@ class _Scan:
         self.offsets.append(offset)
         self.id_hashes.append(text_hash(identifier))
         self.ids_sha256.update(line)
-        self.text_sha256.update(orjson.dumps([identifier, passage.title, passage.text, passage.doc_id]))
+        self.text_sha256.update(hashed_text(passage))
         if passage.doc_id is not None:
             self.doc_hashes.append(text_hash(passage.doc_id))
             self.doc_rows.append(row)
         return line
 
-    def save(self, files: RowFiles, source: dict[str, int]) -> None:
+    def save(self, files: RowFiles, source: Source) -> None:
         """Write what was found. Raises DataError for two passages of one id, with both lines."""
         order = _ascending(self.id_hashes)
         self._refuse_duplicates(order)
@@ -124,10 +126,11 @@ class _Scan:
             files.save("doc_rows", np.frombuffer(self.doc_rows, np.int64)[order])
         write_json(files.folder / "meta.json", self._meta(source))
 
-    def _meta(self, source: dict[str, int]) -> dict[str, Any]:
+    def _meta(self, source: Source) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "source": source,
+            "source": source.state,
+            "source_sha256": None if source.path is None else file_sha256(source.path),
             "rows": len(self.id_hashes),
             "columns": self.columns,
             "has_doc_ids": bool(self.doc_rows),

@@ -22,7 +22,7 @@ def read_passage_table(path: PathLike) -> Iterator[Passage]:
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with open_data(path) as stream:
-        text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8", newline="")
+        text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8-sig", newline="")
         yield from table_passages(csv.reader(text, delimiter="\t", strict=True), path)
 
 

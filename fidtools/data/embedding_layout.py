@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from fidtools.data.files import PathLike, sync
+from fidtools.data.files import PathLike, replace_file, sync
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
+from fidtools.data.outputs import final_path, keep_attributes
 from fidtools.errors import DataError, UsageError
 
 DTYPES = ("float32", "float16")
@@ -40,6 +43,12 @@ class EmbeddingFiles:
         vectors = Path(path)
         return cls(vectors, vectors.with_suffix(".ids"), vectors.with_suffix(".json"))
 
+    @classmethod
+    def to_write(cls, path: PathLike) -> EmbeddingFiles:
+        """The same, each where its links lead, so that they are written on the disk that they are on."""
+        files = cls.at(path)
+        return cls(final_path(files.vectors), final_path(files.ids), final_path(files.meta))
+
     def partial(self) -> EmbeddingFiles:
         """The same files while they are unfinished."""
         return EmbeddingFiles(*(p.with_name(f".{p.name}.partial") for p in (self.vectors, self.ids, self.meta)))
@@ -54,22 +63,54 @@ class EmbeddingFiles:
         for path in (self.vectors, self.ids, self.meta):
             path.unlink(missing_ok=True)
 
-    def refuse_folder(self) -> None:
-        """Raise IsADirectoryError when `X.npy` is a folder."""
-        if self.vectors.is_dir():
-            raise IsADirectoryError(21, "Is a directory", str(self.vectors))
+    def refuse_foreign(self) -> None:
+        """Raise UsageError when `X.ids` or `X.json` exists and belongs to no embeddings.
+
+        Raises IsADirectoryError when one of the files is a folder.
+        """
+        for path in (self.vectors, self.ids, self.meta):
+            if path.is_dir():
+                raise IsADirectoryError(21, "Is a directory", str(path))
+        records = [found for path in (self.meta, self.partial().meta) if (found := _embeddings_record(path))]
+        hint = "name another output, or move it away"
+        if self.meta.exists() and not _embeddings_record(self.meta):
+            raise UsageError(f"{self.meta} already exists and does not describe embeddings", hint=hint)
+        if self.ids.exists() and file_sha256(self.ids) not in {record["ids_sha256"] for record in records}:
+            raise UsageError(f"{self.ids} already exists and does not hold the ids of embeddings", hint=hint)
 
     def publish(self, meta: dict[str, Any]) -> None:
-        """Rename the finished files; the vectors come last, so that whoever sees them finds the others."""
+        """Rename the finished files; the vectors come last, so that whoever sees them finds the others.
+
+        Until then the unfinished record says to whom the renamed files belong, if this process is killed.
+        """
         partial = self.partial()
-        sync(partial.ids)
+        write_json(partial.meta, meta)
         sync(partial.vectors)
+        keep_attributes(self.vectors, partial.vectors)
         self.vectors.unlink(missing_ok=True)
-        os.replace(partial.ids, self.ids)
+        replace_file(partial.ids, self.ids)
         write_json(self.meta, meta)
         os.replace(partial.vectors, self.vectors)
-        partial.meta.unlink(missing_ok=True)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove all that is unfinished."""
+        self.partial().remove()
         self.done.unlink(missing_ok=True)
+
+    def is_finished(self, meta: dict[str, Any]) -> bool:
+        """Whether the finished files have that record."""
+        is_recorded = self.vectors.exists() and _embeddings_record(self.meta) == json.loads(json.dumps(meta))
+        return is_recorded and self.ids.exists() and file_sha256(self.ids) == meta["ids_sha256"]
+
+
+def _embeddings_record(path: Path) -> dict[str, Any]:
+    """The object in `X.json`; empty when there is none, or one that does not describe embeddings."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"rows", "dim", "ids_sha256"} <= found.keys() else {}
 
 
 class IdsFile:

@@ -32,8 +32,8 @@ def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]
 
     Raises FidtoolsError when another process is writing the same file.
     """
-    files, kind = EmbeddingFiles.at(path), checked_dtype(dtype)
-    files.refuse_folder()
+    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    files.refuse_foreign()
     partial = files.partial()
     with exclusive(files.vectors, "writing it", wait=False):
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -21,12 +23,14 @@ from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_d
 from fidtools.logs import log
 from fidtools.typing import Array
 
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
 
 class RowWriter:
     """Writes rows into unfinished embeddings that `create_embeddings` has prepared, in this process or another one."""
 
     def __init__(self, path: PathLike, dim: int, dtype: str) -> None:
-        self.files = EmbeddingFiles.at(path)
+        self.files = EmbeddingFiles.to_write(path)
         self._dim, self._dtype = dim, checked_dtype(dtype)
 
     def __enter__(self) -> Self:
@@ -72,19 +76,63 @@ def create_embeddings(
     UsageError when the unfinished run was another one, FidtoolsError when the disk is too small, another process is
     writing the same file, or rows are missing in the end.
     """
-    files, kind = EmbeddingFiles.at(path), checked_dtype(dtype)
-    files.refuse_folder()
+    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    files.refuse_foreign()
     with exclusive(files.vectors, "writing it", wait=False):
         _check_space(files, rows * dim * kind.itemsize, resume)
         log.info("%s: %s × %s %s, %.3g GB", files.vectors, f"{rows:,}", dim, kind, rows * dim * kind.itemsize / 1e9)
-        state = meta | {"rows": rows, "dim": dim, "dtype": str(kind), "ids_sha256": _write_ids(files, rows, ids)}
-        if not (resume and _can_resume(files, state)):
-            _prepare(files, rows, dim, kind, state)
-        with RowWriter(path, dim, dtype) as writer:
+        with _nothing_left(files):
+            state = meta | _shape(rows, dim, kind) | {"ids_sha256": _write_ids(files, rows, ids)}
+            if not (resume and _can_resume(files, state)):
+                _prepare(files, rows, dim, kind, state)
+        with _kept_when_full(files), RowWriter(path, dim, dtype) as writer:
             yield writer
             if missing := writer.count_missing():
                 raise FidtoolsError(f"{files.vectors}: {missing} of {rows} rows were never written")
         files.publish(state)
+
+
+def _shape(rows: int, dim: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    return {"rows": rows, "dim": dim, "dtype": str(dtype)}
+
+
+def are_finished(path: PathLike, rows: int, dim: int, dtype: str, meta: dict[str, Any], ids: Iterable[str]) -> bool:
+    """Whether `create_embeddings` with these arguments has ended well before, and its files are still there."""
+    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    digest = hashlib.sha256()
+    for identifier in ids:
+        digest.update(identifier.encode() + b"\n")
+    return files.is_finished(meta | _shape(rows, dim, kind) | {"ids_sha256": digest.hexdigest()})
+
+
+def clear_unfinished(path: PathLike) -> None:
+    """Remove what a killed run has left. Raises FidtoolsError when another process is writing the same file."""
+    files = EmbeddingFiles.to_write(path)
+    with exclusive(files.vectors, "writing it", wait=False):
+        files.clean_up()
+
+
+@contextlib.contextmanager
+def _nothing_left(files: EmbeddingFiles) -> Iterator[None]:
+    """Remove what the block has written when it fails, unless an earlier run has left something to resume."""
+    try:
+        yield
+    except BaseException:
+        if not files.partial().meta.exists():
+            files.clean_up()
+        raise
+
+
+@contextlib.contextmanager
+def _kept_when_full(files: EmbeddingFiles) -> Iterator[None]:
+    """Say that the rows are kept when there is no room for more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        hint = "the rows so far are kept: free some space and continue with --resume"
+        raise FidtoolsError(f"{files.vectors}: {(error.strerror or '').lower()}", hint=hint) from error
 
 
 def _check_space(files: EmbeddingFiles, need: int, resume: bool) -> None:
@@ -109,7 +157,7 @@ def _write_ids(files: EmbeddingFiles, rows: int, ids: Iterable[str]) -> str:
 def _can_resume(files: EmbeddingFiles, state: dict[str, Any]) -> bool:
     """Whether a killed run of the same state has left something. Raises UsageError when it was of another state."""
     partial = files.partial()
-    if not partial.meta.exists():
+    if not all(path.exists() for path in (partial.meta, partial.vectors, files.done)):
         return False
     before, now = json.loads(partial.meta.read_bytes()), json.loads(json.dumps(state))
     if before != now:

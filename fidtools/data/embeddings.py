@@ -92,7 +92,7 @@ def _map_vectors(path: Path) -> Array:
     size = path.stat().st_size
     try:
         vectors: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # the header is Python, whose tokenizer and parser raise errors of their own
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise MismatchError(f"truncated or corrupt .npy file ({size} bytes): {error}", path=path) from error
@@ -100,7 +100,23 @@ def _map_vectors(path: Path) -> Array:
         raise DataError(
             f"expected a two-dimensional float32 or float16 array, found {vectors.dtype} {vectors.shape}", path=path
         )
+    if not all(vectors.shape):
+        raise DataError(f"contains no vectors: its shape is {vectors.shape}", path=path)
     return vectors
+
+
+def read_parts(path: PathLike) -> list[Embeddings]:
+    """`X.npy` or its shards, opened. Raises MismatchError when their vectors differ in length."""
+    parts = [read_embeddings(part) for part in shards(path)]
+    for part in parts:
+        if part.dim != parts[0].dim:
+            raise MismatchError(f"vectors of length {part.dim}, but {parts[0].path} has {parts[0].dim}", path=part.path)
+    return parts
+
+
+def text_hashes(parts: Sequence[Embeddings]) -> list[tuple[int, str | None]]:
+    """How many rows each part has, and the hash of the passages that they were made from, where it is on record."""
+    return [(part.rows, part.meta.get("text_sha256")) for part in parts]
 
 
 def shards(path: PathLike) -> list[Path]:

@@ -21,7 +21,9 @@ from typing import IO, Any, cast
 import orjson
 
 from fidtools.console import on_terminal, standard_input, standard_output
-from fidtools.data.partial_names import FOLDER_LOCK, clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
+from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
+from fidtools.data.pipes import seekable
 from fidtools.errors import DataError
 from fidtools.logs import log, no_bars
 
@@ -34,7 +36,8 @@ JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
-    Raises FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    Another pipe (`<(…)`) is copied to a temporary file first, since many readers open a file twice. Raises
+    FileNotFoundError, IsADirectoryError, PermissionError as the system does.
     """
     if str(path) == STANDARD:
         stream = standard_input()
@@ -42,7 +45,7 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
             log.info("reading standard input from the keyboard; Ctrl-D ends it, `-h` shows how to give a file")
         yield cast(BufferedReader, stream)
         return
-    with open(path, "rb") as raw:
+    with open(seekable(path), "rb") as raw:
         if str(path).endswith(".gz"):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)
@@ -88,7 +91,7 @@ def open_output(path: PathLike) -> Iterator[Output]:
         with no_bars() if on_terminal(sys.stdout) else contextlib.nullcontext():
             yield Output(standard_output(), flush=True)
         return
-    with atomic_path(path) as partial, open(partial, "wb") as raw:
+    with _raw_output(path) as raw:
         if str(path).endswith(".gz"):
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="", compresslevel=6) as zipped:
                 yield Output(cast(IO[bytes], zipped), flush=False)
@@ -96,18 +99,24 @@ def open_output(path: PathLike) -> Iterator[Output]:
             yield Output(raw, flush=False)
 
 
-def is_special(path: Path) -> bool:
-    """Whether `path` is a device or pipe (`/dev/null`, `>(…)`), which is written to and never replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+@contextlib.contextmanager
+def _raw_output(path: PathLike) -> Iterator[IO[bytes]]:
+    if is_special(path):
+        with open_special(path) as raw:
+            yield raw
+        return
+    with atomic_path(path) as partial, open(partial, "wb") as raw:
+        yield raw
 
 
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """A path beside `path` to write a file at; renamed to `path` when the block ends well, else removed.
 
-    Every process writes a file of its own; the last to end wins.
+    Links are followed; the file that is replaced gives its mode to the new one. Every process writes a file of its own;
+    the last to end wins.
     """
-    target = Path(path)
+    target = final_path(path)
     if is_special(target):
         yield target
         return
@@ -117,30 +126,40 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     partial, lock = own_name(target)
     try:
         yield partial
-        sync(partial)
-        os.replace(partial, target)
+        replace_file(partial, target)
     finally:
         partial.unlink(missing_ok=True)
         os.close(lock)
 
 
+def replace_file(new: Path, target: Path) -> None:
+    """Put the finished file `new` in the place of `target`, which may exist and then gives it its mode and owner."""
+    sync(new)
+    keep_attributes(target, new)
+    os.replace(new, target)
+
+
 @contextlib.contextmanager
-def atomic_folder(path: PathLike) -> Iterator[Path]:
+def atomic_folder(path: PathLike, kind: FolderKind | None = None, *, force: bool = False) -> Iterator[Path]:
     """A folder beside `path` to fill; renamed to `path` when the block ends well, else removed.
 
-    A folder already under `path` is replaced; a file there raises NotADirectoryError. Every process fills a folder of
-    its own; the last to end wins.
+    Links are followed. A folder already under `path` is replaced: with a `kind` only when all that it holds is of that
+    kind (else UsageError, before and after the block; not with `force`), without one in any case, for folders that
+    nobody but fidtools writes to. A file there raises NotADirectoryError. Every process fills a folder of its own; the
+    last to end wins.
     """
-    target = Path(path)
+    target = final_path(path)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(target))
+    if kind is not None:
+        refuse_foreign(target, kind, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_abandoned(target)
     partial, lock = own_name(target, folder=True)
     try:
         yield partial
-        _sync_all(partial)
-        (partial / FOLDER_LOCK).unlink(missing_ok=True)
+        if kind is not None:
+            refuse_foreign(target, kind, force=force)  # files may have come while the block was running
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -148,8 +167,9 @@ def atomic_folder(path: PathLike) -> Iterator[Path]:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put the finished folder `new` in the place of `target`, which may exist."""
+    """Put the finished folder `new` in the place of `target`, which may exist and then gives it its mode and owner."""
     _sync_all(new)
+    keep_attributes(target, new)
     old = name_beside(target, "old")
     while True:
         if target.exists():

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from fidtools.data.files import JSON_OPTIONS, PathLike, open_data, open_output
+from fidtools.data.json_structure import BYTE_ORDER_MARK, MAX_DEPTH, MAX_RECORD_BYTES, list_elements
 from fidtools.errors import DataError
+
+DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
+LONG_INTEGER = b"0" * 19  # 2 ** 63 has 19 digits
 
 
 def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON-lines file with their line numbers, one at a time.
 
     A single JSON list (as FiD and DPR write) is read too, incrementally; the number is then the element's, from 1.
-    Raises DataError for malformed JSON, for a line that is not an object, and for a truncated .gz.
+    Raises DataError for malformed JSON, for a line that is not an object, for numbers and nesting that could not be
+    written again (see `parse_json`), and for a truncated .gz.
     """
     with open_data(path) as stream:
         head, blank_lines = _skip_blank(stream)
         if head == b"[":
             yield from _list_elements(stream, path)
             return
-        for number, line in enumerate(stream, 1 + blank_lines):
+        for number, line in enumerate(bounded_lines(stream, path), 1 + blank_lines):
             if line.strip():
                 yield number, parse_line(line, path, number)
 
@@ -31,7 +37,15 @@ def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
 def read_json_object(path: PathLike) -> dict[str, Any]:
     """The one JSON object that a file holds. Raises DataError when it is malformed or not an object."""
     with open_data(path) as stream:
-        return _parse_object(stream.read(), path, None)
+        return _parse_object(stream.read().removeprefix(BYTE_ORDER_MARK), path, None)
+
+
+def bounded_lines(stream: IO[bytes], path: PathLike) -> Iterator[bytes]:
+    """The lines of a file. Raises DataError for one that does not end, as a small .gz may hold."""
+    for number, line in enumerate(iter(lambda: stream.readline(MAX_RECORD_BYTES), b""), 1):
+        if len(line) == MAX_RECORD_BYTES:
+            raise DataError(f"a line of more than {MAX_RECORD_BYTES >> 20} MiB", path=path, line=number)
+        yield line
 
 
 def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:
@@ -50,11 +64,39 @@ def parse_line(line: bytes, path: PathLike, number: int) -> dict[str, Any]:
 
 def _parse_object(text: bytes, path: PathLike, line: int | None) -> dict[str, Any]:
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        shown = text.decode("utf-8", "replace").strip()
+        value = parse_json(text)
+    except ValueError as error:
+        shown = text[:1000].decode("utf-8", "replace").strip()
         raise DataError(f"malformed JSON: {error}", path=path, line=line, value=shown) from error
     return _checked_object(value, path, line)
+
+
+def parse_json(text: bytes) -> Any:
+    """The value in `text`. Raises ValueError when it is malformed, and for what cannot be written again.
+
+    That is an integer beyond 64 bits (orjson reads it as a float, another number), and more levels than MAX_DEPTH.
+    """
+    value = orjson.loads(text)
+    if LONG_INTEGER in text.translate(DIGITS_AS_ZERO):
+        json.loads(text, parse_int=_checked_integer)
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+        require_writable(value)
+    return value
+
+
+def _checked_integer(digits: str) -> int:
+    if len(digits) > 20 or not -(1 << 63) <= int(digits) < 1 << 64:
+        raise ValueError(f"the integer {digits[:20]}{'…' * (len(digits) > 20)} has more than 64 bits")
+    return int(digits)
+
+
+def require_writable(value: Any) -> None:
+    """Raises ValueError for a value that orjson cannot write: too deep, an integer beyond 64 bits, half a character."""
+    try:
+        orjson.dumps([[[[value]]]])  # records are written inside of other values
+    except TypeError as error:
+        problem = str(error).replace("Recursion limit reached", f"nested more than {MAX_DEPTH} levels deep")
+        raise ValueError(problem) from error
 
 
 def _checked_object(value: Any, path: PathLike, line: int | None) -> dict[str, Any]:
@@ -64,13 +106,11 @@ def _checked_object(value: Any, path: PathLike, line: int | None) -> dict[str, A
 
 
 def _list_elements(stream: BufferedReader, path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    import ijson
-
     number = 0
     try:
-        for number, value in enumerate(ijson.items(stream, "item", use_float=True), 1):
-            yield number, _checked_object(value, path, number)
-    except ijson.JSONError as error:
+        for number, element in enumerate(list_elements(stream), 1):
+            yield number, parse_line(element, path, number)
+    except ValueError as error:
         raise DataError(f"malformed JSON list after element {number}: {error}", path=path) from error
 
 

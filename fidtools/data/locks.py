@@ -20,9 +20,12 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def acquire(path: Path, *, wait: bool = False) -> int | None:
-    """Lock the file `path`, created if need be. Returns its descriptor, to be closed, or None when another has it."""
+    """Lock the folder `path`, or the file, created if need be.
+
+    Returns its descriptor, to be closed, or None when another process has it.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _flock(descriptor, wait):
                 os.close(descriptor)
@@ -37,13 +40,26 @@ def acquire(path: Path, *, wait: bool = False) -> int | None:
         os.close(descriptor)  # removed between opening and locking: this lock keeps nobody out any more
 
 
+def _lock_file(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def clear_lock(target: Path) -> None:
+    """Remove the lock file of `target` that a killed process has left, where there is one."""
+    path = _lock_file(target)
+    if path.exists():
+        with contextlib.suppress(OSError), abandoned(path) as free:
+            if free:
+                path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def exclusive(target: Path, activity: str, *, wait: bool = True) -> Iterator[None]:
     """One process at a time for `target`, by the lock file `.NAME.lock` beside it.
 
     Another process logs that it waits; without `wait` it raises FidtoolsError.
     """
-    path = target.with_name(f".{target.name}.lock")
+    path = _lock_file(target)
     lock = acquire(path)
     if lock is None and not wait:
         hint = "wait until that one has ended, or choose another path"
@@ -63,9 +79,9 @@ def exclusive(target: Path, activity: str, *, wait: bool = True) -> Iterator[Non
 
 @contextlib.contextmanager
 def abandoned(path: Path) -> Iterator[bool]:
-    """Whether no living process holds the lock on the existing file `path`; holds it itself during the block."""
+    """Whether no living process holds the lock on the file or folder `path`; holds it itself during the block."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except OSError:
         yield False
         return

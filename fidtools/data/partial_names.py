@@ -11,8 +11,6 @@ from pathlib import Path
 
 from fidtools.data.locks import abandoned, acquire
 
-FOLDER_LOCK = ".lock"  # a file in an unfinished folder, locked by the process that fills it
-
 
 def name_beside(target: Path, suffix: str) -> Path:
     """A hidden name beside `target` that nothing else has: `.NAME.1f6e0a2c.partial`."""
@@ -37,18 +35,17 @@ def own_name(target: Path, folder: bool = False) -> tuple[Path, int]:
         elif not target.absolute().parent.is_dir():
             raise FileNotFoundError(2, "No such file or directory", str(target))
         with contextlib.suppress(FileNotFoundError):  # removed as abandoned before it was locked: try another name
-            if (lock := acquire(_lock_of(partial))) is not None:
-                return partial, lock
-
-
-def _lock_of(partial: Path) -> Path:
-    return partial / FOLDER_LOCK if partial.is_dir() else partial
+            if (lock := acquire(partial)) is not None:
+                if partial.is_dir() == folder:
+                    return partial, lock
+                os.close(lock)  # a folder that was removed: locking made a file of its name
+                partial.unlink()
 
 
 def clear_abandoned(target: Path) -> None:
     """Remove what killed processes left that were writing `target`; never what a living one is writing."""
     for partial in names_beside(target, "partial"):
-        with abandoned(_lock_of(partial)) as free:
+        with abandoned(partial) as free:
             if free and partial.is_dir():
                 shutil.rmtree(partial, ignore_errors=True)
             elif free:

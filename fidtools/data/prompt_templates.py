@@ -1,16 +1,20 @@
-"""Prompt templates: text with named fields, which stand in front of the text whose likelihood is wanted."""
+"""Templates of prompts, questions and passages: text with named fields and nothing else in braces."""
 
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from typing import Literal
 
+from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
-from fidtools.errors import UsageError
+from fidtools.errors import DataError, UsageError, shorten
 
 Target = Literal["answer", "question"]
 FIELDS = {"answer": ("title", "text", "question"), "question": ("title", "text")}
 REQUIRED_FIELDS = {"answer": ("text", "question"), "question": ("text",)}
+FORMAT_FIELDS = {"question_format": ("question",), "passage_format": ("title", "text")}
+REQUIRED_IN_FORMAT = {"question_format": ("question",), "passage_format": ("text",)}
 DEFAULT_PROMPTS = {
     "answer": "Title: {title}\n{text}\n\nQuestion: {question}\nAnswer:",
     "question": "Passage: {title} {text}\nPlease write a question based on this passage.\nQuestion:",
@@ -28,16 +32,40 @@ def fill_prompt(template: str, of: Target, passage: Passage, text: str, question
 
 def check_template(template: str, of: Target) -> None:
     """Raise UsageError for a template with fields other than the target's, or without the ones it needs."""
-    hint = f"fields are {', '.join('{' + name + '}' for name in FIELDS[of])}; a literal brace is doubled: {{{{ or }}}}"
+    check_fields("--prompt", template, FIELDS[of], REQUIRED_FIELDS[of])
+
+
+def check_fields(what: str, template: str, fields: Sequence[str], required: Sequence[str]) -> None:
+    """Raise UsageError unless a format string has only plain fields of these names, and the required ones.
+
+    A field with an attribute, an index, a format or a conversion is refused: a template may come with a model folder.
+    `what` names the template in the message.
+    """
+    hint = f"fields are {', '.join('{' + name + '}' for name in fields)}; a literal brace is doubled: {{{{ or }}}}"
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UsageError(f"--prompt: malformed template: {error}", hint=hint) from error
+        raise UsageError(f"{what}: malformed template: {error}", hint=hint) from error
     names = [name for _, name, _, _ in parts if name is not None]
     plain = all(not spec and not conversion for _, name, spec, conversion in parts if name is not None)
-    if unknown := [name for name in names if name not in FIELDS[of]]:
-        raise UsageError(f"--prompt: unknown field {{{unknown[0]}}}", hint=hint)
+    if unknown := [name for name in names if name not in fields]:
+        raise UsageError(f"{what}: unknown field {{{shorten(unknown[0])}}}", hint=hint)
     if not plain:
-        raise UsageError("--prompt: fields take neither a format nor a conversion", hint=hint)
-    if missing := [name for name in REQUIRED_FIELDS[of] if name not in names]:
-        raise UsageError(f"--prompt: the field {{{missing[0]}}} is missing", hint=hint)
+        raise UsageError(f"{what}: fields take neither a format nor a conversion", hint=hint)
+    if missing := [name for name in required if name not in names]:
+        raise UsageError(f"{what}: the field {{{missing[0]}}} is missing", hint=hint)
+
+
+def check_format(what: str, template: str, path: PathLike | None = None) -> None:
+    """Raise UsageError for a format of questions or passages (`what` ends in its name) with other fields than its own.
+
+    Raises DataError instead when it comes from the file `path`.
+    """
+    name = what.strip("`")
+    try:
+        check_fields(what, template, FORMAT_FIELDS[name], REQUIRED_IN_FORMAT[name])
+    except UsageError as error:
+        if path is None:
+            raise
+        problem = error.message.partition(": ")[2]
+        raise DataError(problem, path=path, field=name, value=template, hint=error.hint) from error

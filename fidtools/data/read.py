@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from typing import TypeVar
 
 from fidtools.data.dpr_tsv import read_passage_table
-from fidtools.data.files import PathLike
+from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.record_parsing import parse_corpus_passage, parse_question
 from fidtools.data.records import Location, Passage, Question
-from fidtools.errors import nonempty
+from fidtools.errors import DataError, nonempty
+
+T = TypeVar("T")
 
 
 def read_questions(path: PathLike) -> Iterator[Question]:
@@ -17,8 +21,8 @@ def read_questions(path: PathLike) -> Iterator[Question]:
 
     Raises DataError with file, line and field; a file without any question raises it too.
     """
-    for line, record in nonempty(read_json(path), "questions", path):
-        yield parse_question(record, Location(path, line))
+    records = nonempty(read_json(path), "questions", path)
+    yield from expecting("questions", (parse_question(record, Location(path, line)) for line, record in records), path)
 
 
 def read_passages(path: PathLike) -> Iterator[Passage]:
@@ -28,7 +32,27 @@ def read_passages(path: PathLike) -> Iterator[Passage]:
     (`fidtools.data.corpus`). Raises DataError with file, line and field; a file without any passage raises it too.
     """
     if str(path).removesuffix(".gz").endswith(".tsv"):
-        yield from read_passage_table(path)
+        yield from expecting("passages", read_passage_table(path), path)
         return
-    for line, record in nonempty(read_json(path), "passages", path):
-        yield parse_corpus_passage(record, Location(path, line))
+    records = nonempty(read_json(path), "passages", path)
+    passages = (parse_corpus_passage(record, Location(path, line)) for line, record in records)
+    yield from expecting("passages", passages, path)
+
+
+def expecting(what: str, records: Iterator[T], path: PathLike) -> Iterator[T]:
+    """The records as they are. An error about the first one notes what was expected: the file may be a foreign one."""
+    begun, head = False, _head_of_stdin() if str(path) == STANDARD else None
+    try:
+        for record in records:
+            begun = True
+            yield record
+    except (DataError, IsADirectoryError) as found:
+        error = DataError("is a directory", path=path) if isinstance(found, IsADirectoryError) else found
+        if not begun:
+            error.expected, error.head = what, head
+        raise error from found.__cause__
+
+
+def _head_of_stdin() -> bytes:
+    peek = getattr(sys.stdin.buffer, "peek", None)
+    return peek(1) if peek else b""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from fidtools.data.list_text import parse_list_text
 from fidtools.data.records import Location, Passage, Question
 
 CTXS = ("ctxs", "contexts", "context", "passages")
@@ -46,8 +47,8 @@ def parse_passage(record: dict[str, Any], where: Location, prefix: str = "") -> 
     if not isinstance(text, str):
         raise where.error("missing" if text is None else "must be a string", f"{prefix}text", text)
     title = rest.pop("title", None)
-    if name == "contents" and title is None:  # Pyserini and FlashRAG: title, line break, text
-        title, _, text = text.rpartition("\n") if text.count("\n") == 1 else ("", "", text)
+    if name == "contents" and title is None:
+        title, text = split_contents(text)
     if not isinstance(title, str | None):
         raise where.error("must be a string", f"{prefix}title", title)
     scores = rest.pop("scores", None) or {}
@@ -59,9 +60,19 @@ def parse_passage(record: dict[str, Any], where: Location, prefix: str = "") -> 
         title=title or "",
         doc_id=_identifier(("doc_id", rest.pop("doc_id", None)), where, prefix),
         score=_number(rest.pop("score", None), f"{prefix}score", where),
-        scores={k: _required_number(v, f"{prefix}scores.{k}", where) for k, v in scores.items()},
+        scores={
+            name: _required_number(value, f"{prefix}scores.{name}", where)
+            for name, value in scores.items()
+            if value is not None
+        },
         extra=rest,
     )
+
+
+def split_contents(contents: str) -> tuple[str, str]:
+    """Title and text of Pyserini's and FlashRAG's `contents`: the first tab or line break, if any, ends the title."""
+    cut = min((at for at in (contents.find("\t"), contents.find("\n")) if at >= 0), default=None)
+    return ("", contents) if cut is None else (contents[:cut].strip('"'), contents[cut + 1 :])
 
 
 def parse_corpus_passage(record: dict[str, Any], where: Location) -> Passage:
@@ -73,11 +84,15 @@ def parse_corpus_passage(record: dict[str, Any], where: Location) -> Passage:
 
 
 def _take(rest: dict[str, Any], names: Iterable[str]) -> tuple[str, Any]:
-    """Remove and return the first of `names` that is there and not null, with the name it had."""
+    """Remove and return the first of `names` that is there and not null, with the name it had. Null ones are removed.
+
+    Tables fill the columns that a row lacks with null, so a null field counts as absent in every spelling.
+    """
     for name in names:
-        if rest.get(name) is not None:
-            return name, rest.pop(name)
-    return next(iter(names)), None
+        if name in rest and rest[name] is None:
+            del rest[name]
+    name = next((name for name in names if name in rest), next(iter(names)))
+    return name, rest.pop(name, None)
 
 
 def _identifier(named: tuple[str, Any], where: Location, prefix: str = "") -> str | None:
@@ -97,9 +112,13 @@ def _optional_string(rest: dict[str, Any], name: str, where: Location) -> str | 
 
 
 def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
+    """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it."""
     name, value = named
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and parse_list_text(value[0]):
+        value = value[0]
     if isinstance(value, str):
-        return [value]
+        found = parse_list_text(value)
+        return [value] if found is None else found
     if value is not None and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
         raise where.error("must be a list of strings", name, value)
     return value
@@ -121,11 +140,11 @@ def _number(value: Any, name: str, where: Location) -> float | None:
 
 
 def _required_number(value: Any, name: str, where: Location) -> float:
-    """Scores are written as strings by FiD and DPR. NaN is refused: it has no place in a ranking."""
+    """Scores are written as strings by FiD and DPR. NaN and infinity are refused: no ranking or loss can use them."""
     try:
         number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if math.isnan(number):
+    if not math.isfinite(number):
         raise where.error("must be a number", name, value)
     return number

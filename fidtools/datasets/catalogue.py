@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from fidtools.data.locks import clear_lock
 from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.names import MODULES
 from fidtools.datasets.receipts import human_size
 from fidtools.datasets.urls import LICENCES, Download
-from fidtools.datasets.writer import INFO_FILE, DatasetInfo, staged_folder, write_info
+from fidtools.datasets.writer import INFO_FILE, DatasetInfo, clear_moved, refuse_own_files, staged_folder, write_info
 from fidtools.logs import log
 
 
@@ -21,37 +22,47 @@ def dataset_named(name: str) -> Dataset:
     return found
 
 
-def fetch(name: str, folder: Path, downloads: Downloads, table: dict[str, Download]) -> DatasetInfo:
+def fetch(
+    name: str, folder: Path, downloads: Downloads, table: dict[str, Download], *, force: bool = False
+) -> DatasetInfo:
     """Download what the data set needs, check it, and write its folder.
 
-    Raises FidtoolsError when a file is unavailable, DataError when one is not as published.
+    Raises FidtoolsError when a file is unavailable, DataError when one is not as published, UsageError when the folder
+    holds files of a data set that `fetch` has not written (unless `force`).
     """
     dataset = dataset_named(name)
+    if not force:
+        refuse_own_files(folder)
     for licence in dataset.licences:
         log.info("%s", LICENCES[licence])
     available = downloads.fetch(table[source] for source in dataset.sources)
     info = DatasetInfo(name, dataset.published)
-    with staged_folder(folder, info) as writer:
+    with staged_folder(folder, info, force=force) as writer:
         dataset.write(downloads, available, writer)
-    write_info(folder, info, dataset.sources, downloads)
+        write_info(writer.folder, info, dataset.sources, downloads)
     info.report()
     return info
 
 
 def is_complete(folder: Path) -> bool:
     """Whether the folder holds a complete data set."""
-    return (folder / INFO_FILE).exists()
+    if not (folder / INFO_FILE).exists():
+        return False
+    clear_moved(folder)
+    clear_lock(folder)
+    return True
 
 
-def write_toy(folder: Path, seed: int) -> DatasetInfo:
+def write_toy(folder: Path, seed: int, *, force: bool = False) -> DatasetInfo:
     """Generate the toy world into the folder: the same seed gives the same bytes."""
     from fidtools.datasets import toy
 
     info = DatasetInfo("toy", notes={"seed": seed})
-    world = toy.write(folder, seed=seed)
-    info.questions = {split: len(questions) for split, questions in world.questions.items()}
-    info.passages = len(world.passages)
-    write_info(folder, info, (), None)
+    with staged_folder(folder, info, force=force) as writer:
+        world = toy.write(writer.folder, seed=seed)
+        info.questions = {split: len(questions) for split, questions in world.questions.items()}
+        info.passages = len(world.passages)
+        write_info(writer.folder, info, (), None)
     info.report()
     return info
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import orjson
 
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
-from fidtools.datasets.transfer import file_sha256
 from fidtools.datasets.urls import Download
 from fidtools.errors import DataError
 from fidtools.logs import log

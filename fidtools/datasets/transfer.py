@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import fidtools
+from fidtools.data.hashes import file_sha256
 from fidtools.datasets.urls import Download
 from fidtools.errors import FidtoolsError
 from fidtools.logs import log
@@ -177,12 +177,6 @@ class Transfer:
     def _discard(self) -> None:
         self.partial.unlink(missing_ok=True)
         self.tag.unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _size(path: Path) -> int:

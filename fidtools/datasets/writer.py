@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import fidtools
+from fidtools.data.files import sync
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json, write_lines
+from fidtools.data.locks import exclusive
 from fidtools.data.records import Passage, Question
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.transfer import file_sha256
+from fidtools.errors import UsageError
 from fidtools.logs import log, track
 
 SPLITS = ("train", "dev", "test")
 INFO_FILE = "dataset.json"
+DRAFT, MOVING = ".draft", ".moving"
 
 
 @dataclass
@@ -71,20 +76,74 @@ class DatasetWriter:
 
 
 @contextmanager
-def staged_folder(folder: Path, info: DatasetInfo) -> Iterator[DatasetWriter]:
+def staged_folder(folder: Path, info: DatasetInfo, *, force: bool = False) -> Iterator[DatasetWriter]:
     """A writer whose files move into `folder` when the block succeeds; other files there stay as they are.
 
-    Passages are moved last, so that a folder with passages is complete but for `dataset.json`, which follows.
+    Passages are moved last but for `dataset.json`, so that a folder with passages is complete. Of two processes the
+    second waits. Raises UsageError for files in the way that no `fetch` has written, unless `force` is set.
     """
-    hidden = folder / ".draft"
-    shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir(parents=True)
-    try:
-        yield DatasetWriter(hidden, info)
-        for file in sorted(hidden.iterdir(), key=lambda path: path.stem not in SPLITS):
-            os.replace(file, folder / file.name)
-    finally:
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder, "writing it"):
+        hidden = folder / DRAFT
+        if not force:
+            refuse_own_files(folder)
         shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        try:
+            yield DatasetWriter(hidden, info)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+        _move(hidden, folder)
+
+
+def _move(hidden: Path, folder: Path) -> None:
+    for file in hidden.iterdir():
+        sync(file)
+    clear_moved(folder)
+    hidden.rename(folder / MOVING)
+    for file in sorted((folder / MOVING).iterdir(), key=_last_passages):
+        os.replace(file, folder / file.name)
+    clear_moved(folder)
+
+
+def clear_moved(folder: Path) -> None:
+    """Remove what a fetch that was killed has left beside its files."""
+    shutil.rmtree(folder / MOVING, ignore_errors=True)
+
+
+def _last_passages(file: Path) -> tuple[bool, bool]:
+    return file.name == INFO_FILE, file.stem not in SPLITS
+
+
+def refuse_own_files(folder: Path) -> None:
+    """Raise UsageError when a file of a data set is there that no `fetch` has written or somebody has edited since.
+
+    What a fetch that was killed has moved is known by the folder that it leaves.
+    """
+    if (folder / MOVING).exists():
+        return
+    hashes = _recorded_hashes(folder)
+    own = [
+        name
+        for name in (*(f"{split}.jsonl" for split in SPLITS), "passages.jsonl", "psgs_w100.tsv")
+        if (folder / name).exists() and not _is_fetched(folder / name, hashes)
+    ]
+    if own:
+        problem = f"{folder} already holds {', '.join(own)}, which `fetch` has not written as it is"
+        raise UsageError(problem, hint="choose another folder with -o, or --force to replace it")
+
+
+def _recorded_hashes(folder: Path) -> dict[str, str] | None:
+    try:
+        found = json.loads((folder / INFO_FILE).read_bytes())
+        return dict(found["sha256"])
+    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+def _is_fetched(file: Path, hashes: dict[str, str] | None) -> bool:
+    return hashes is not None and (file.name not in hashes or file_sha256(file) == hashes[file.name])
 
 
 def write_info(folder: Path, info: DatasetInfo, sources: Iterable[str], downloads: Downloads | None) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fidtools.errors import DataError
 
 PADDING = "PADDING_TOKEN"
 
@@ -27,6 +30,14 @@ class WordTokenizer:
         """The ids of the first `maxlength` known words; a single padding token for a text without known words."""
         ids = [self._ids[word] for word in split_words(text) if word in self._ids]
         return ids[:maxlength] or [self.pad_token_id]
+
+
+def check_vocabulary(words: object, vectors: int, path: Path) -> None:
+    """Raise DataError unless a folder's vocabulary is a list of as many words as there are vectors, with padding."""
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or PADDING not in words:
+        raise DataError(f"the vocabulary is no list of words with {PADDING}", path=path)
+    if len(words) != vectors:
+        raise DataError(f"the vocabulary has {len(words):,} words, the model {vectors:,} word vectors", path=path)
 
 
 def build_vocabulary(texts: Iterable[str], size: int = 50_000) -> list[str]:

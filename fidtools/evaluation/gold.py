@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Question
-
-Grades = dict[str, int]
 
 
 @dataclass
@@ -17,10 +16,5 @@ class Gold:
     qrels: dict[str, Grades] | None = None
 
     def of(self, question: Question) -> Grades | None:
-        """Grades by passage id; None where none are given. The field holds a list of ids or an object of grades."""
-        if self.qrels is not None:
-            return self.qrels.get(question.id)
-        value = question.extra.get(self.field)
-        if isinstance(value, dict):
-            return {str(name): grade for name, grade in value.items() if isinstance(grade, int)}
-        return {str(name): 1 for name in value} if isinstance(value, list) else None
+        """Grades by passage id; None where none are given. Raises DataError as `gold_grades` does."""
+        return gold_grades(question, self.field) if self.qrels is None else self.qrels.get(question.id)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError
 from fidtools.evaluation.family import MetricFamily, cutoffs
 from fidtools.evaluation.gold import Gold
 from fidtools.evaluation.measure import (
@@ -20,7 +19,7 @@ from fidtools.evaluation.measure import (
     Summary,
     Values,
 )
-from fidtools.metrics.answer_match import AnswerMatcher, first_rank, regex_hits, usable
+from fidtools.metrics.answer_match import AnswerMatcher, first_rank, is_pattern, regex_hits, usable
 
 FLAGS = ("has_answer", "hasanswer")
 
@@ -63,6 +62,7 @@ class AnswerRecall(RankMeasure):
     match: Literal["tokens", "regex"] = "tokens"
     empty_matches: bool = False
     flagged: int = 0
+    invalid: int = 0
 
     @property
     def method(self) -> str:
@@ -90,16 +90,16 @@ class AnswerRecall(RankMeasure):
             self.flagged += None not in flags
             return None if None in flags else [bool(flag) for flag in flags]
         if self.match == "regex":
-            try:
-                return regex_hits(answers, texts)
-            except DataError as error:
-                raise question.error(error.problem, "answers", error.value) from error
+            self.invalid += sum(not is_pattern(answer) for answer in answers)
+            return regex_hits(answers, texts)
         return AnswerMatcher(answers, empty_matches=self.empty_matches).hits(texts)
 
     def finalize(self) -> Summary:
-        """Also notes how many questions were judged by flags."""
-        note = f"{self.flagged} questions were judged by the flags in the file: their passages have no text"
-        return Summary(super().finalize().suppressed, notes=[note] if self.flagged else [])
+        """Also notes how many questions were judged by flags, and how many answers are no regular expressions."""
+        flags = f"{self.flagged} questions were judged by the flags in the file: their passages have no text"
+        invalid = f"{self.invalid} answers are not regular expressions: they match no passage, as in DPR"
+        notes = [note for count, note in ((self.flagged, flags), (self.invalid, invalid)) if count]
+        return Summary(super().finalize().suppressed, notes=notes)
 
 
 @dataclass

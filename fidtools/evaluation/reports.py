@@ -8,9 +8,11 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
+from fidtools.console import console, on_terminal
 from fidtools.data.files import STANDARD, open_output
 from fidtools.data.jsonl import write_json
 from fidtools.errors import show_path
+from fidtools.evaluation.comparable import warning
 from fidtools.evaluation.scores import Metric
 from fidtools.evaluation.significance import LEVEL, RESAMPLES
 from fidtools.evaluation.system import System
@@ -70,14 +72,15 @@ def write_report(systems: Sequence[System], output: str, as_json: bool = False) 
     for system in systems:
         for note in system.scores.notes:
             log.info("%s: %s", show_path(system.name), note)
+    if problem := warning(systems):
+        log.warning("%s", problem)
     if as_json:
         write_json(output, json_document(systems))
-    elif output == STANDARD and sys.stdout.isatty():
-        from rich.console import Console
-
+    elif output == STANDARD and on_terminal(sys.stdout):
         from fidtools.evaluation.tables import rich_tables
 
-        Console().print(*rich_tables(systems))
+        terminal = console()
+        terminal.print(*rich_tables(systems, terminal.width))
     else:
         with open_output(output) as out:
-            out.write(tab_separated(systems).encode())
+            out.write(tab_separated(systems).encode(errors="surrogateescape"))

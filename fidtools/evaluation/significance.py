@@ -57,6 +57,11 @@ def bootstrap_interval(values: Floats, resamples: int = RESAMPLES, seed: int = 0
     return interval(resampled_means(values, resamples, np.random.default_rng(seed)))
 
 
+def p_value(p: float) -> str:
+    """Four decimals, or two digits where those would be zeros."""
+    return f"{p:.4f}" if p >= 0.00005 else f"{p:.1e}"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How system B differs from system A on the same questions. `difference` is B − A."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fidtools.data.grades import Grades
 from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.family import MetricFamily
@@ -58,12 +59,20 @@ class TrecMetrics:
         import ir_measures
 
         named = {parse(name): name for name in self.names}
-        qrels = {str(row): self.gold.of(question) for row, question in enumerate(questions)}
+        qrels = {str(row): self._whole_grades(question) for row, question in enumerate(questions)}
         runs = {str(row): _run(question) for row, question in enumerate(questions)}
         values: list[dict[str, float]] = [{} for _ in questions]
         for metric in ir_measures.iter_calc([*named], qrels, runs):
             values[int(metric.query_id)][named[metric.measure]] = metric.value
         return values
+
+    def _whole_grades(self, question: Question) -> Grades:
+        """The grades of a question. Raises DataError for one that is not whole: trec_eval has no others."""
+        grades = self.gold.of(question) or {}
+        for name, grade in grades.items():
+            if not isinstance(grade, int):
+                raise question.error("trec_eval's measures need integer grades", f"gold.{name}", grade)
+        return grades
 
     def finalize(self) -> Summary:
         """Notes how many judged questions are not in the file: as in trec_eval, they do not count."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,16 +18,46 @@ from fidtools.data.files import PathLike
 from fidtools.errors import DataError
 
 BLOCK = 1 << 16
+MAX_NAME_BYTES = 1 << 20
+NAME_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
+    ValueError, OverflowError, IndexError, KeyError, struct.error,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 @contextmanager
 def archive_errors(path: PathLike) -> Iterator[None]:
-    """Translate what tarfile, zipfile and zlib raise for a damaged archive into a DataError about `path`."""
+    """Translate what tarfile, zipfile and their decompressors raise for a damaged archive into a DataError."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        hint = "remove it and download it again"
-        raise DataError(f"truncated or corrupt archive: {error}", path=path, hint=hint) from error
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # those two are about positions and bytes in the file
+            raise
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: PathLike, error: Exception) -> DataError:
+    hint = "remove it and download it again"
+    return DataError(f"truncated or corrupt archive: {error}", path=path, hint=hint)
+
+
+class _TarInfo(tarfile.TarInfo):
+    """A member of a .tar. Its long name, which tarfile reads as a whole, cannot fill the memory."""
+
+    def _proc_member(self, tarred: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in NAME_TYPES and self.size > MAX_NAME_BYTES:
+            raise tarfile.ReadError(f"a name of {self.size} bytes")
+        return super()._proc_member(tarred)  # type: ignore[misc, no-any-return]
 
 
 def members(archive: PathLike, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
@@ -77,7 +110,7 @@ def _zip_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]
 
 
 def _tar_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(archive) as tarred:
+    with tarfile.open(archive, tarinfo=_TarInfo) as tarred:
         for info in tarred:
             if info.isfile() and _is_wanted(info.name, pattern):
                 stream = tarred.extractfile(info)

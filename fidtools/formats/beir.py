@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
+from fidtools.data.grades import gold_grades
 from fidtools.data.jsonl import read_json, write_lines
+from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
-from fidtools.data.record_parsing import parse_passage
+from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.format import Format
@@ -16,6 +18,13 @@ from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.qrels import BEIR_QRELS, qrels_by_question, read_beir_qrels
 from fidtools.formats.writing import required, write_rows
+
+KIND = FolderKind(
+    "a BEIR folder",
+    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
+    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
+    has_force=False,
+)
 
 
 def read_beir_queries(path: PathLike) -> Iterator[Question]:
@@ -40,25 +49,29 @@ def read_beir_folder(path: PathLike) -> Iterator[Question]:
             yield question
 
 
-def write_beir(questions: Iterable[Question], path: PathLike) -> None:
-    """A BEIR folder: `queries.jsonl`, `corpus.jsonl` (every passage of `ctxs` once), `qrels/test.tsv` (from `gold`)."""
+def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[Passage] | None = None) -> None:
+    """A BEIR folder: `queries.jsonl`, `corpus.jsonl`, and `qrels/test.tsv` with the grades of `gold`.
+
+    The corpus is `corpus`, else every passage of `ctxs` once; a search in the latter is easier than in the whole one.
+    """
     seen: set[str] = set()
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, KIND) as folder:
         (folder / "qrels").mkdir()
         with (
             open_output(folder / "queries.jsonl") as queries,
-            open_output(folder / "corpus.jsonl") as corpus,
+            open_output(folder / "corpus.jsonl") as documents,
             open_output(folder / "qrels" / "test.tsv") as qrels,
         ):
             write_rows([BEIR_QRELS], qrels)
             for question in questions:
                 queries.line({"_id": question.id, "text": question.question})
-                for name in question.extra.get("gold") or ():
-                    qrels.write(f"{question.id}\t{name}\t1\n".encode())
-                for passage in question.ctxs or ():
+                write_rows(((question.id, *judged) for judged in (gold_grades(question) or {}).items()), qrels)
+                for passage in question.ctxs or () if corpus is None else ():
                     if (identifier := required(passage, "id", question)) not in seen:
-                        corpus.line(beir_document(passage))
+                        documents.line(beir_document(passage))
                         seen.add(identifier)
+            for passage in corpus or ():
+                documents.line(beir_document(passage))
 
 
 def write_beir_corpus(passages: Iterable[Passage], path: PathLike) -> None:
@@ -79,9 +92,7 @@ def read_contents(path: PathLike) -> Iterator[Passage]:
         contents = record.get("contents")
         if not isinstance(contents, str):
             raise where.error("must be a string", "contents", contents)
-        cut = min((at for at in (contents.find("\t"), contents.find("\n")) if at >= 0), default=None)
-        title, text = ("", contents) if cut is None else (contents[:cut], contents[cut + 1 :])
-        yield parse_passage({"title": title.strip('"'), **omit(record, "contents"), "text": text}, where)
+        yield parse_corpus_passage(record, where)
 
 
 def write_contents(passages: Iterable[Passage], path: PathLike) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError, UsageError
-from fidtools.formats.format import ALL_FIELDS, Format
-from fidtools.formats.lookup import format_named, input_format
+from fidtools.errors import DataError, UsageError, show_path
+from fidtools.formats.beir import write_beir
+from fidtools.formats.format import ALL_FIELDS, Format, Kind
+from fidtools.formats.lookup import format_named, input_format, read_all
+from fidtools.formats.qrels import judgements_of
 from fidtools.formats.registry import FORMATS
 from fidtools.logs import log, track
 
+QRELS_FIELDS = frozenset({"id", "gold"})  # of questions
 DEFAULT_TARGETS = {"questions": "jsonl", "passages": "passages", "qrels": "trec-qrels"}
 
 
@@ -25,9 +28,11 @@ def convert_file(
     to_name: str | None = None,
     score: str | None = None,
     top: int | None = None,
+    passages: PathLike | None = None,
 ) -> None:
     """Write `source` in another format (default: our own). `score` names the score to rank and write questions by;
-    `top` keeps so many passages of each question and skips questions with fewer.
+    `top` keeps so many passages of each question and skips questions with fewer. `passages` is the corpus that a BEIR
+    folder is to hold, in any format.
 
     Raises UsageError for an impossible pair, DataError for bad input.
     """
@@ -36,17 +41,23 @@ def convert_file(
         _write_embeddings(old, source, target, to_name)
         return
     new = _target_format(old, to_name)
+    if passages is not None and new.name != "beir":
+        raise UsageError("--passages applies to --to beir only")
     if (score or top) and old.kind != "questions":
         raise UsageError("--score and --top apply to questions only")
     records: Iterable[Any] = track(old.read(source) if old.read else (), old.kind)
     if score or top:
         records = selected(records, score, top)
     lost: Counter[str] = Counter()
-    if new.write is not None:
-        new.write(_counting_lost_fields(records, new, lost, source), target)
+    records = _counting_lost_fields(records, new, lost, source, old.kind)
+    if passages is not None:
+        write_beir(records, target, corpus=read_all(passages, "passages"))
+    elif new.write is not None:
+        new.write(judgements_of(records) if old.kind != new.kind else records, target)
     log.info("%s: %s → %s", source, old.name, new.name)
-    for name, count in sorted(lost.items()):
-        log.warning("not kept by %s: %s (in %d %s)", new.name, name, count, old.kind)
+    if lost:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(lost.items()))
+        log.warning("fields that %s does not keep, with the number of %s: %s", new.name, old.kind, listed)
 
 
 def _target_format(old: Format, name: str | None) -> Format:
@@ -54,7 +65,8 @@ def _target_format(old: Format, name: str | None) -> Format:
     if old.kind == "measures":
         raise UsageError(f"{old.name} cannot be converted")
     new = format_named(name or DEFAULT_TARGETS[old.kind])
-    if new.write is None or new.kind != old.kind:
+    from_gold = old.kind == "questions" and new.kind == "qrels"
+    if new.write is None or not (new.kind == old.kind or from_gold):
         targets = ", ".join(f.name for f in FORMATS.values() if f.kind == old.kind and f.write is not None)
         problem = f"{old.name} contains {old.kind} and cannot be written as {new.name}"
         raise UsageError(problem, hint=f"formats for {old.kind}: {targets}")
@@ -62,20 +74,21 @@ def _target_format(old: Format, name: str | None) -> Format:
 
 
 def _counting_lost_fields(
-    records: Iterable[Any], target: Format, lost: Counter[str], source: PathLike
+    records: Iterable[Any], target: Format, lost: Counter[str], source: PathLike, kind: Kind
 ) -> Iterator[Any]:
     """The records unchanged, while fields that `target` does not keep are counted in `lost`.
 
     Raises DataError when there are no records.
     """
+    kept = target.fields_kept if kind == target.kind else QRELS_FIELDS
     empty = True
     for record in records:
         empty = False
-        if target.fields_kept != ALL_FIELDS:
-            lost.update(field_names(record) - target.fields_kept)
+        if kept != ALL_FIELDS:
+            lost.update(field_names(record) - kept)
         yield record
     if empty:
-        raise DataError(f"contains no {target.kind}", path=source)
+        raise DataError(f"contains no {kind}", path=source)
 
 
 def field_names(record: Any) -> set[str]:
@@ -110,7 +123,7 @@ def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: 
     first = next(blocks, None)
     if first is None or not len(first[1]):
         raise DataError("contains no embeddings", path=source)
-    meta = {"source": str(source), "format": old.name}
+    meta = {"source": show_path(source), "format": old.name}
     dtype = "float16" if first[1].dtype == "float16" else "float32"
     with stream_embeddings(target, first[1].shape[1], dtype, meta) as writer:
         writer.append(*first)

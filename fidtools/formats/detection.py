@@ -7,6 +7,11 @@ from collections.abc import Callable
 from fidtools.formats.head import Head
 
 Detector = Callable[[Head], bool]
+COLUMN_NAMES = frozenset(
+    "qid query_id query-id queryid question_id topic topic_id q0 iter iteration docid doc_id docno pid passage_id"
+    " corpus-id corpus_id rank score sim similarity relevance rel grade label judgment judgement tag run run_id run_tag"
+    " system id _id query question text title answer answers".split()
+)
 
 
 def keys(*names: str) -> Detector:
@@ -34,14 +39,25 @@ def header(*names: str, separator: str = ",") -> Detector:
     return lambda head: bool(head.lines) and set(names) <= set(head.lines[0].split(separator))
 
 
-def columns(width: int, test: Callable[[list[str]], bool], separator: str | None = None) -> Detector:
-    """Each of the first lines has `width` columns and passes the test. Without a separator, white space splits."""
+def columns(
+    width: int, test: Callable[[list[str]], bool], separator: str | None = None, *, or_more: bool = False
+) -> Detector:
+    """Each of the first lines but a header has `width` columns (`or_more`) and passes the test.
+
+    Without a separator, white space splits.
+    """
 
     def detect(head: Head) -> bool:
         rows = [] if head.start else head.columns(separator)
-        return bool(rows) and all(len(row) == width and test(row) for row in rows)
+        rows = rows[1:] if rows and is_header(rows[0]) else rows
+        return bool(rows) and all((len(row) == width or (or_more and len(row) > width)) and test(row) for row in rows)
 
     return detect
+
+
+def is_header(row: list[str]) -> bool:
+    """Whether all cells of a row are names of columns, as pandas and spreadsheets put them first."""
+    return len(row) > 1 and all(cell.strip().lower() in COLUMN_NAMES for cell in row)
 
 
 def is_number(cell: str) -> bool:

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
+from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
+from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
 from fidtools.formats.format import Format
 from fidtools.formats.writing import required
+from fidtools.logs import log
 
+PYLATE_FILES = ("train.jsonl", "queries.jsonl", "documents.jsonl")
+KIND = FolderKind("a PyLate folder", PYLATE_FILES, PYLATE_FILES, has_force=False)
 DISTILLED_FIELDS = frozenset({"id", "question", "ctxs.id", "ctxs.title", "ctxs.text", "ctxs.score"})
 
 
@@ -56,13 +61,51 @@ def _text(passage: Passage) -> str:
     return f"{passage.title} {passage.text}".strip()
 
 
+def write_flag_embedding(questions: Iterable[Question], path: PathLike) -> None:
+    """FlagEmbedding's training lines: `query`, `pos`, `neg`, `pos_scores` and `neg_scores` where all have one.
+
+    Positive are the passages in `gold`; without `gold`, the passage with the highest score. Questions that lack one of
+    the two sides are skipped with a warning, since FlagEmbedding draws from both.
+    """
+    write_lines(path, _with_both_sides(questions))
+
+
+def _with_both_sides(questions: Iterable[Question]) -> Iterator[dict[str, Any]]:
+    skipped = 0
+    for question in questions:
+        positive, negative = _sides(question)
+        if positive and negative:
+            yield _flag_embedding_line(question.question, positive, negative)
+        else:
+            skipped += 1
+    if skipped:
+        log.warning("skipped %d questions without positive or without negative passages", skipped)
+
+
+def _sides(question: Question) -> tuple[list[Passage], list[Passage]]:
+    """The relevant and the other passages, the latter by descending score where there is no `gold`."""
+    gold = gold_ids(question)
+    if gold is None:
+        passages = list(sorted_passages(question))
+        return passages[:1], passages[1:]
+    passages = question.ctxs or []
+    return [p for p in passages if p.id in gold], [p for p in passages if p.id not in gold]
+
+
+def _flag_embedding_line(query: str, positive: list[Passage], negative: list[Passage]) -> dict[str, Any]:
+    line: dict[str, Any] = {"query": query, "pos": [*map(_text, positive)], "neg": [*map(_text, negative)]}
+    if all(passage.score is not None for passage in (*positive, *negative)):
+        line |= {"pos_scores": [p.score for p in positive], "neg_scores": [p.score for p in negative]}
+    return line
+
+
 def write_pylate(questions: Iterable[Question], path: PathLike) -> None:
     """A folder for PyLate's distillation: `train.jsonl` (query_id, document_ids, scores), `queries.jsonl`,
     `documents.jsonl`. Every document is written once; their ids are held in memory.
     """
     seen: set[str] = set()
     with (
-        atomic_folder(path) as folder,
+        atomic_folder(path, KIND) as folder,
         open_output(folder / "train.jsonl") as train,
         open_output(folder / "queries.jsonl") as queries,
         open_output(folder / "documents.jsonl") as documents,
@@ -86,6 +129,13 @@ FORMATS = (
         "lines for sentence-transformers' DistillKLDivLoss",
         write=write_sentence_transformers,
         fields_kept=DISTILLED_FIELDS - {"id", "ctxs.id"},
+    ),
+    Format(
+        "flagembedding",
+        "questions",
+        "lines for training with FlagEmbedding",
+        write=write_flag_embedding,
+        fields_kept=DISTILLED_FIELDS - {"id", "ctxs.id"} | {"gold"},
     ),
     Format(
         "pylate", "questions", "a folder for PyLate's distillation", write=write_pylate, fields_kept=DISTILLED_FIELDS

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import PathLike, open_output
+from fidtools.data.list_text import parse_list_text
 from fidtools.data.read import read_questions
+from fidtools.data.record_parsing import ANSWERS, QUESTION
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import any_of, columns, header, keys
 from fidtools.formats.format import Format
+from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.parsing import read_rows, require_text
 from fidtools.formats.writing import write_json_list, write_rows
@@ -54,23 +56,45 @@ def _passage_of_dpr(ctx: Record) -> Record:
 
 
 def read_dpr_qa(path: PathLike) -> Iterator[Question]:
-    """DPR's question file: question and a Python list of answers, tab-separated with CSV quoting, no header."""
+    """DPR's question file: question and a list of answers (Python's or numpy's), tab-separated with CSV quoting.
+
+    DPR's own have no header. One that names the columns, as pandas writes it, may name others besides.
+    """
+    width, columns, header_rows = 2, (0, 1), 0
     for number, row in read_rows(path, "\t"):
         where = Location(path, number)
-        if len(row) != 2:
-            raise where.error(f"expected 2 columns, found {len(row)}", "row", row)
-        text, answers = require_text(row[0], "question", where), _answers(row[1], where)
-        yield Question(id=str(number - 1), question=text, answers=answers, location=where)
+        if number == 1 and (named := _named_columns(row)):
+            width, columns, header_rows = len(row), named, 1
+            continue
+        if len(row) != width:
+            raise where.error(f"expected {width} columns, found {len(row)}", "row", row)
+        text, cell = (row[column] for column in columns)
+        answers = parse_list_text(cell)
+        if answers is None:
+            raise where.error("must be a list of strings in Python syntax", "answers", cell)
+        identifier = str(number - 1 - header_rows)
+        yield Question(identifier, require_text(text, "question", where), answers, location=where)
 
 
-def _answers(cell: str, where: Location) -> list[str]:
-    try:
-        answers = ast.literal_eval(cell.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise where.error("must be a list of strings in Python syntax", "answers", cell) from error
-    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise where.error("must be a list of strings", "answers", cell)
-    return answers
+def _named_columns(row: list[str]) -> tuple[int, int] | None:
+    """Where question and answers are, when the row is a header."""
+    names = [cell.strip().lower() for cell in row]
+    found = [next((names.index(name) for name in known if name in names), None) for known in (QUESTION, ANSWERS)]
+    question, answers = found
+    return None if question is None or answers is None else (question, answers)
+
+
+def _is_dpr_qa(head: Head) -> bool:
+    """Tab-separated rows with a list in the place of the answers, in all of the rows seen but a header."""
+    rows = [] if head.start else head.columns("\t")
+    named = _named_columns(rows[0]) if rows else None
+    width, answers = (len(rows[0]), named[1]) if named else (2, 1)
+    rest = rows[1:] if named else rows
+    return bool(rest) and all(len(row) == width and _begins_a_list(row[answers]) for row in rest)
+
+
+def _begins_a_list(cell: str) -> bool:
+    return cell.lstrip('" ').startswith(("[", "array(["))
 
 
 def write_psgs(passages: Iterable[Passage], path: PathLike) -> None:
@@ -105,7 +129,7 @@ FORMATS = (
         "dpr-qa",
         "questions",
         "DPR's question file: question, list of answers",
-        detect=columns(2, lambda row: row[1].lstrip('" ').startswith("["), "\t"),
+        detect=_is_dpr_qa,
         read=read_dpr_qa,
     ),
     Format(

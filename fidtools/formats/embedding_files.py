@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.detection import keys, suffix
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
+from fidtools.formats.memory_limit import limited_memory, memory_bound
 from fidtools.formats.parsing import read_lines
 from fidtools.formats.pickles import load_pickle
 
@@ -40,9 +41,7 @@ def read_pickled(path: PathLike) -> Iterator[Block]:
         first, second = value
         yield _checked(second, first, path) if _is_matrix(first) else _checked(first, second, path)
     elif _is_list_of_pairs(value):
-        if len({len(pair[1]) for pair in value}) > 1:
-            raise DataError("vectors of different lengths", path=path)
-        yield _checked([pair[0] for pair in value], np.stack([pair[1] for pair in value]), path)
+        yield from _pairs(value, path)
     else:
         hint = "supported are (ids, array), (array, ids), [(id, vector), …] and {'embed_data': {id: vector}}"
         raise DataError("a pickle, but not of embeddings", path=path, value=type(value).__name__, hint=hint)
@@ -59,20 +58,46 @@ def _is_list_of_pairs(value: Any) -> bool:
 def _is_pair(value: Any) -> bool:
     if not (isinstance(value, tuple | list) and len(value) >= 2):
         return False
-    return isinstance(value[1], np.ndarray) and value[1].ndim == 1
+    return isinstance(value[1], np.ndarray) and value[1].ndim == 1 and value[1].dtype.kind in "fiu"
 
 
 def _is_matrix(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f"
 
 
-def _checked(ids: Iterable[Any], vectors: Any, path: PathLike) -> Block:
-    if not isinstance(ids, list | tuple | np.ndarray | range):
+def _pairs(pairs: Sequence[Any], path: PathLike) -> Iterator[Block]:
+    """The vectors of [(id, vector), …] in blocks. The same vector may be listed any number of times."""
+    if len({len(pair[1]) for pair in pairs}) > 1:
+        raise DataError("vectors of different lengths", path=path)
+    if sum(pair[1].nbytes for pair in pairs) > memory_bound(path):
+        raise DataError(f"{len(pairs)} vectors need far more memory than the file's size", path=path)
+    for start in range(0, len(pairs), ROWS_PER_BLOCK):
+        block = pairs[start : start + ROWS_PER_BLOCK]
+        yield _checked([pair[0] for pair in block], np.stack([np.asarray(pair[1]) for pair in block]), path)
+
+
+def _checked(ids: Any, vectors: Any, path: PathLike) -> Block:
+    if not isinstance(ids, list | tuple | np.ndarray):
         raise DataError("the ids are not a list", path=path, value=type(ids).__name__)
-    names = [str(name) for name in ids]
+    names = [_name(identifier, path) for identifier in ids]
     if len(names) != len(vectors):
         raise DataError(f"{len(names)} ids for {len(vectors)} vectors", path=path)
-    return names, vectors
+    return names, np.asarray(vectors)
+
+
+def _name(identifier: Any, path: PathLike) -> str:
+    """An id as a string. A list in place of one could hold itself, or grow without end when it is written out."""
+    if isinstance(identifier, int | np.integer) and not isinstance(identifier, bool) and abs(int(identifier)) < 1 << 64:
+        return str(identifier)
+    try:
+        name = identifier.decode() if isinstance(identifier, bytes) else identifier
+        if not isinstance(name, str):
+            kind = type(identifier).__name__
+            raise DataError("an id must be a string or an integer of 64 bits", path=path, value=kind)
+        name.encode()
+    except UnicodeError as error:
+        raise DataError("an id must be valid Unicode", path=path, value=identifier) from error
+    return str(name)
 
 
 def read_jsonl_vectors(path: PathLike) -> Iterator[Block]:
@@ -104,8 +129,9 @@ def read_pyserini_index(path: PathLike) -> Iterator[Block]:
         raise MissingExtraError("reading a FAISS index", "cpu") from error
     ids = [line for _, line in read_lines(folder / "docid")]
     try:
-        index = faiss.read_index(str(folder / "index"))
-    except RuntimeError as error:
+        with limited_memory(memory_bound(folder / "index")):
+            index = faiss.read_index(str(folder / "index"))
+    except (RuntimeError, MemoryError) as error:
         raise DataError("not a FAISS index", path=folder / "index", value=str(error)) from error
     if index.ntotal != len(ids):
         raise DataError(f"{len(ids)} ids for {index.ntotal} vectors", path=path)

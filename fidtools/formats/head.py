@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -13,6 +14,7 @@ from pathlib import Path
 import ijson
 
 from fidtools.data.files import open_input
+from fidtools.data.json_structure import ShallowJson
 
 HEAD_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
@@ -42,19 +44,31 @@ class Head:
         """The file's name without .gz."""
         return self.path.name.removesuffix(".gz")
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file goes on after these bytes."""
+        return len(self.data) == HEAD_BYTES
+
     @cached_property
     def lines(self) -> list[str]:
         """The first complete lines; none when the bytes are not text."""
-        complete = self.data if len(self.data) < HEAD_BYTES else self.data[: self.data.rfind(b"\n") + 1]
+        return list(islice(self._complete_lines(), HEAD_LINES))
+
+    def _complete_lines(self) -> Iterator[str]:
+        complete = self.data[: self.data.rfind(b"\n") + 1] if self.is_cut else self.data
         try:
             text = complete.removeprefix(BOM).decode()
         except UnicodeDecodeError:
-            return []
-        return [line.removesuffix("\r") for line in islice(text.split("\n"), HEAD_LINES) if line.strip()]
+            return
+        yield from (line.removesuffix("\r") for line in text.split("\n") if line.strip())
 
     def columns(self, separator: str | None = "\t") -> list[list[str]]:
         """The first lines, split."""
         return [line.split(separator) for line in self.lines]
+
+    def all_columns(self) -> list[list[str]]:
+        """All complete lines of the head, split at white space."""
+        return [line.split() for line in self._complete_lines()]
 
     @cached_property
     def start(self) -> str:
@@ -64,19 +78,23 @@ class Head:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """The paths to the values of the first JSON record ("ctxs.item.text"); of the first element in a list."""
+        """The paths to the values of the first JSON record ("ctxs.item.text"), null ones left out.
+
+        Of a list, the first element counts.
+        """
         if not self.start:
             return frozenset()
         root = "item" if self.start == "[" else ""
         found = set()
         try:
-            events = ijson.parse(io.BytesIO(self.data.removeprefix(BOM)), multiple_values=True)
-            for prefix, event, _ in events:
+            document = ShallowJson(io.BytesIO(self.data.removeprefix(BOM)))
+            for prefix, event, _ in ijson.parse(document, multiple_values=True, use_float=True):
                 if (prefix, event) == (root, "end_map"):
                     break
-                found.add(prefix.removeprefix(root).removeprefix("."))
-        except ijson.JSONError:
-            pass  # the head ends in the middle of the record: the keys before it count
+                if event != "null":  # tables fill the columns that a row lacks
+                    found.add(prefix.removeprefix(root).removeprefix("."))
+        except (ijson.JSONError, ValueError):
+            pass  # the head ends in the middle of the record, or reading it will fail: the keys before it count
         return frozenset(found - {""})
 
     def has(self, *keys: str) -> bool:

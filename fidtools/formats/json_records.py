@@ -28,7 +28,7 @@ def adapted(adapt: Adapter) -> Callable[[PathLike], Iterator[Question]]:
 def parse_adapted(adapt: Adapter, record: Record, where: Location) -> Question:
     """One record as a Question. Raises DataError for a record that does not have the format's fields."""
     try:
-        ours = adapt(record)
+        ours = adapt({name: value for name, value in record.items() if value is not None})
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         problem = f"does not have the fields of this format: {type(error).__name__} {error}"
         hint = "name the file's format with --from"

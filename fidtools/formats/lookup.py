@@ -10,6 +10,7 @@ from fidtools.errors import DataError, UsageError
 from fidtools.formats.format import Format, Kind
 from fidtools.formats.head import Head
 from fidtools.formats.registry import FORMATS
+from fidtools.formats.signatures import describe
 
 
 def detect_format(path: PathLike) -> Format:
@@ -21,15 +22,17 @@ def detect_format(path: PathLike) -> Format:
     if str(path) == STANDARD:
         raise UsageError("the format of standard input must be named", hint="--from NAME; fidtools convert --list")
     head = Head.of(path)
-    if found := _detected(head):
+    if found := matching_format(head):
         return found
     if head.path.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
-    problem = "format not recognized" if head.data else "the file is empty"
+    known = describe(head)
+    problem = f"format not recognized{': it is ' if known else ''}{known or ''}" if head.data else "the file is empty"
     raise DataError(problem, path=path, hint="fidtools convert --list lists the formats; --from names one")
 
 
-def _detected(head: Head) -> Format | None:
+def matching_format(head: Head) -> Format | None:
+    """The first format that these bytes match."""
     return next((known for known in FORMATS.values() if known.detect is not None and known.detect(head)), None)
 
 
@@ -46,7 +49,7 @@ def input_format(path: PathLike, name: str | None = None, kind: Kind | None = No
     JSON of no known format is read as our own lines where questions are wanted, so that the error names what is
     missing. Raises a FidtoolsError for a format that cannot be read or whose files hold another `kind`.
     """
-    found = format_named(name) if name else _detected(Head.of(path)) if str(path) != STANDARD else None
+    found = format_named(name) if name else matching_format(Head.of(path)) if str(path) != STANDARD else None
     if found is None and kind == "questions" and Head.of(path).start:
         found = FORMATS["jsonl"]
     found = found or detect_format(path)

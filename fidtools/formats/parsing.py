@@ -13,8 +13,11 @@ from typing import IO, Any, cast
 import ijson
 
 from fidtools.data.files import PathLike, open_input
+from fidtools.data.json_structure import ShallowJson, TooDeep
+from fidtools.data.jsonl import bounded_lines, require_writable
 from fidtools.data.records import Location
 from fidtools.errors import DataError
+from fidtools.formats.detection import is_header
 
 MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
@@ -38,14 +41,14 @@ def parse_errors(path: PathLike) -> Iterator[None]:
         raise DataError(f"not UTF-8 text: {error}", path=path) from error
     except csv.Error as error:
         raise DataError(f"malformed table: {error}", path=path) from error
-    except ijson.JSONError as error:
+    except (ijson.JSONError, TooDeep) as error:
         raise DataError(f"malformed JSON: {error}", path=path) from error
 
 
 def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers. Only a line feed ends one (U+0085 and its like do not)."""
     with checked_input(path) as stream:
-        for number, raw in enumerate(stream, 1):
+        for number, raw in enumerate(bounded_lines(stream, path), 1):
             line = raw.decode().rstrip("\r\n")
             if number == 1:
                 line = line.removeprefix(BOM)
@@ -53,12 +56,17 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def read_columns(path: PathLike, width: int) -> Iterator[tuple[list[str], Location]]:
-    """The lines split at white space. Raises DataError for a line without exactly `width` columns."""
+def read_columns(path: PathLike, width: int, *, or_more: bool = False) -> Iterator[tuple[list[str], Location]]:
+    """The lines split at white space, but for a header. Raises DataError for a line without `width` columns.
+
+    With `or_more`, further columns are ignored, as in trec_eval.
+    """
     for number, line in read_lines(path):
         where = Location(path, number)
         cells = line.split()
-        if len(cells) != width:
+        if number == 1 and is_header(cells):
+            continue
+        if len(cells) != width and not (or_more and len(cells) > width):
             raise where.error(f"expected {width} columns, found {len(cells)}", "line", line)
         yield cells, where
 
@@ -89,14 +97,33 @@ def read_records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Ite
 def read_json_items(path: PathLike, prefix: str) -> Iterator[tuple[int, Any]]:
     """The values under `prefix` of one JSON document (ijson's notation), parsed one at a time, with their numbers."""
     with checked_input(path) as stream:
-        yield from enumerate(ijson.items(stream, prefix, use_float=True), 1)
+        yield from json_items(stream, prefix, path)
 
 
 def read_json_members(path: PathLike) -> Iterator[tuple[int, str, Any]]:
     """The members of one big JSON object, one at a time: number, key, value."""
     with checked_input(path) as stream:
-        for number, (key, value) in enumerate(ijson.kvitems(stream, "", use_float=True), 1):
-            yield number, key, value
+        for number, (key, value) in enumerate(ijson.kvitems(_json_bytes(stream), "", use_float=True), 1):
+            yield number, key, _writable(value, path, number)
+
+
+def json_items(stream: IO[bytes], prefix: str, path: PathLike) -> Iterator[tuple[int, Any]]:
+    """`read_json_items` of an open document; `path` names it in messages."""
+    with parse_errors(path):
+        for number, value in enumerate(ijson.items(_json_bytes(stream), prefix, use_float=True), 1):
+            yield number, _writable(value, path, number)
+
+
+def _json_bytes(stream: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], ShallowJson(stream))
+
+
+def _writable(value: Any, path: PathLike, number: int) -> Any:
+    try:
+        require_writable(value)
+    except ValueError as error:
+        raise DataError(f"malformed JSON: {error}", path=path, line=number) from error
+    return value
 
 
 def require_text(cell: str, name: str, where: Location) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fidtools.data.files import PathLike
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
-from fidtools.formats.detection import columns
+from fidtools.formats.detection import columns, is_header
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import checked_input, read_lines, read_rows, require_text
@@ -17,6 +17,8 @@ def read_query_table(path: PathLike) -> Iterator[Question]:
     """Queries as `id TAB text`, as Anserini and MS MARCO have them."""
     for number, line in read_lines(path):
         where = Location(path, number)
+        if number == 1 and is_header(line.split("\t")):
+            continue
         name, tab, text = line.partition("\t")
         if not tab:
             raise where.error("expected an id, a tab and a text", "line", line)

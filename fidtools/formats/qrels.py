@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fidtools.data.files import PathLike, open_output
-from fidtools.data.records import Location
+from fidtools.data.grades import Grades, gold_grades
+from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
 from fidtools.formats.format import Format
@@ -38,8 +39,8 @@ class MeasureValue:
 
 
 def read_qrels(path: PathLike) -> Iterator[Judgement]:
-    """`qid iteration docid grade`, separated by tabs or spaces."""
-    for cells, where in read_columns(path, 4):
+    """`qid iteration docid grade`, separated by tabs or spaces; further columns are ignored."""
+    for cells, where in read_columns(path, 4, or_more=True):
         yield Judgement(cells[0], cells[2], require_integer(cells[3], "grade", where))
 
 
@@ -67,9 +68,18 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
         write_rows(chain([BEIR_QRELS], rows), out)
 
 
-def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, dict[str, int]]:
+def judgements_of(questions: Iterable[Question]) -> Iterator[Judgement]:
+    """The judgements in the field `gold` of questions. Raises DataError for a grade that is not an integer."""
+    for question in questions:
+        for passage, grade in (gold_grades(question) or {}).items():
+            if not isinstance(grade, int):
+                raise question.error("qrels hold integer grades", f"gold.{passage}", grade)
+            yield Judgement(question.id, passage, grade)
+
+
+def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, Grades]:
     """Grades by passage id by question id. Raises DataError when the records of `path` are no judgements."""
-    grades: dict[str, dict[str, int]] = {}
+    grades: dict[str, Grades] = {}
     for judgement in judgements:
         if not isinstance(judgement, Judgement):
             raise DataError("contains no relevance judgements", path=path, hint="fidtools convert --sniff FILE")

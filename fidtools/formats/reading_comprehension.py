@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import IO
 
-import ijson
-
 from fidtools.data.files import PathLike
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
@@ -15,7 +13,7 @@ from fidtools.formats.archives import members
 from fidtools.formats.detection import keys, suffix
 from fidtools.formats.format import Format
 from fidtools.formats.json_records import Record, adapted, distinct, omit, parse_adapted
-from fidtools.formats.parsing import parse_errors, read_json_items
+from fidtools.formats.parsing import json_items, read_json_items
 
 
 def triviaqa(record: Record) -> Record:
@@ -39,9 +37,8 @@ def read_triviaqa(path: PathLike) -> Iterator[Question]:
 
 def read_triviaqa_member(stream: IO[bytes], path: PathLike) -> Iterator[Question]:
     """The questions of an open TriviaQA document; `path` names it in messages."""
-    with parse_errors(path):
-        for number, record in enumerate(ijson.items(stream, "Data.item", use_float=True), 1):
-            yield parse_adapted(triviaqa, record, Location(path, number))
+    for number, record in json_items(stream, "Data.item", path):
+        yield parse_adapted(triviaqa, record, Location(path, number))
 
 
 def read_triviaqa_archive(path: PathLike) -> Iterator[Question]:

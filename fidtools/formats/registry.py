@@ -42,7 +42,7 @@ DETECTION_ORDER = (
     " beir-corpus contents passages psgs narrativeqa-summaries narrativeqa-documents squad-paragraphs beir"
     " triviaqa-archive triviaqa squad pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag"
     " flashrag-output atlas-output kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run"
-    " tevatron-run narrativeqa fid-output queries-tsv triples sentence-transformers pylate text"
+    " tevatron-run narrativeqa fid-output queries-tsv triples sentence-transformers flagembedding pylate text"
 ).split()
 
 

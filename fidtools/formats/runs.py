@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from fidtools.data.files import PathLike, open_output
+from fidtools.data.pipes import seekable
 from fidtools.data.records import Location, Passage, Question
-from fidtools.formats.detection import columns, is_number, is_rank
+from fidtools.formats.detection import columns, is_header, is_number, is_rank
 from fidtools.formats.format import Format
+from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, require_integer
 from fidtools.formats.writing import is_one_word, required
 
+TREC_COLUMNS = 6  # and any number more, as trec_eval has it
 RUN_FIELDS = frozenset({"id", "ctxs.id", "ctxs.score"})
 
 
@@ -28,7 +31,8 @@ class Hit(NamedTuple):
 def read_run(path: PathLike) -> Iterator[Question]:
     """`qid Q0 docid rank score tag`, in trec_eval's order: descending score, equal scores by descending docid.
 
-    The run's tag is the question's `tag`.
+    The run's tag is the question's `tag`. As in trec_eval, further columns are ignored, and the lines of a question
+    need not follow each other.
     """
 
     def tagged(cells: list[str], where: Location) -> Hit:
@@ -36,7 +40,7 @@ def read_run(path: PathLike) -> Iterator[Question]:
         hit.passage.extra["tag"] = cells[5]
         return hit
 
-    for question in _by_score(_grouped(path, 6, tagged)):
+    for question in _by_score(_grouped(path, TREC_COLUMNS, tagged)):
         for passage in question.ctxs or []:
             question.extra["tag"] = passage.extra.pop("tag")
         yield question
@@ -48,15 +52,42 @@ def read_tevatron_run(path: PathLike) -> Iterator[Question]:
 
 
 def read_msmarco_run(path: PathLike) -> Iterator[Question]:
-    """`qid docid rank`, in the order of the ranks; there are no scores, and none are invented."""
+    """`qid docid rank`, in the order of the ranks; there are no scores, and none are invented.
+
+    Raises DataError where a question has one rank twice: then the numbers are scores.
+    """
 
     def ranked(cells: list[str], where: Location) -> Hit:
         rank = require_integer(cells[2], "rank", where)
         return Hit(cells[0], Passage(id=cells[1], text="", extra={"rank": rank}), where)
 
     for question in _grouped(path, 3, ranked):
-        (question.ctxs or []).sort(key=lambda passage: passage.extra["rank"])
+        passages = question.ctxs or []
+        passages.sort(key=lambda passage: passage.extra["rank"])
+        for before, passage in pairwise(passages):
+            if before.extra["rank"] == passage.extra["rank"]:
+                hint = "if the last column is a score: --from tevatron-run"
+                problem = f"question {question.id} has this rank twice"
+                raise question.error(problem, "rank", passage.extra["rank"], hint)
         yield question
+
+
+def _is_ranked(head: Head) -> bool:
+    """Three columns, the last of which counts the passages of each question: 1, 2, 3 …, each once, in any order.
+
+    Integers that do not are scores. The question that the head may cut off counts only when it is the only one.
+    """
+    if not columns(3, lambda row: is_rank(row[2]))(head):
+        return False
+    ranks: dict[str, list[int]] = {}
+    rows = head.all_columns()
+    for row in rows[1:] if is_header(rows[0]) else rows:
+        if len(row) != 3 or not is_rank(row[2]):
+            return False
+        ranks.setdefault(row[0], []).append(int(row[2]))
+    if head.is_cut and len(ranks) > 1:
+        ranks.popitem()
+    return all(sorted(found) == list(range(1, len(found) + 1)) for found in ranks.values())
 
 
 def _by_score(questions: Iterator[Question]) -> Iterator[Question]:
@@ -72,23 +103,41 @@ def _scored_hit(question: str, passage: str, score: str, where: Location) -> Hit
         value = float(score)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
+    if not math.isfinite(value):
         raise where.error("must be a number", "score", score)
     return Hit(question, Passage(id=passage, text="", score=value), where)
 
 
 def _grouped(path: PathLike, width: int, parse: Callable[[list[str], Location], Hit]) -> Iterator[Question]:
-    """Consecutive hits of one question as a Question, so that only one question is held in memory."""
-    seen: set[str] = set()
-    hits = (parse(cells, where) for cells, where in read_columns(path, width))
-    for name, group in groupby(hits, key=lambda hit: hit.question):
+    """The hits of each question as a Question, in the order in which the questions begin.
+
+    Only one question is held in memory where its lines follow each other, which a first pass finds out.
+    """
+    file = seekable(path)
+    hits = (parse(cells, Location(path, where.line)) for cells, where in _lines(file, width))
+    groups: Iterable[tuple[str, Iterable[Hit]]] = groupby(hits, key=lambda hit: hit.question)
+    if _is_interleaved(cells[0] for cells, _ in _lines(file, width)):
+        gathered: dict[str, list[Hit]] = {}
+        for hit in hits:
+            gathered.setdefault(hit.question, []).append(hit)
+        groups = gathered.items()
+    for name, group in groups:
         ranking = list(group)
-        where = ranking[0].where
+        yield Question(id=name, question="", ctxs=[hit.passage for hit in ranking], location=ranking[0].where)
+
+
+def _lines(path: PathLike, width: int) -> Iterator[tuple[list[str], Location]]:
+    return read_columns(path, width, or_more=width == TREC_COLUMNS)
+
+
+def _is_interleaved(names: Iterable[str]) -> bool:
+    """Whether equal names are not all next to each other."""
+    seen: set[str] = set()
+    for name, _ in groupby(names):
         if name in seen:
-            hint = "the lines of a question must be consecutive: sort -s -k1,1 FILE"
-            raise where.error("lines of one question are not consecutive", "qid", name, hint)
+            return True
         seen.add(name)
-        yield Question(id=name, question="", ctxs=[hit.passage for hit in ranking], location=where)
+    return False
 
 
 def write_run(questions: Iterable[Question], path: PathLike) -> None:
@@ -131,7 +180,7 @@ FORMATS = (
         "trec-run",
         "questions",
         "a TREC run",
-        detect=columns(6, lambda row: is_number(row[4])),
+        detect=columns(TREC_COLUMNS, lambda row: is_number(row[4]), or_more=True),
         read=read_run,
         write=write_run,
         fields_kept=RUN_FIELDS | {"tag"},
@@ -140,7 +189,7 @@ FORMATS = (
         "msmarco-run",
         "questions",
         "qid, docid, rank",
-        detect=columns(3, lambda row: is_rank(row[2])),
+        detect=_is_ranked,
         read=read_msmarco_run,
     ),
     Format(

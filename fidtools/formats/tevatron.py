@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fidtools.data.files import PathLike
+from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.formats.detection import any_of, keys
@@ -18,7 +19,7 @@ from fidtools.logs import log
 
 def tevatron(record: Record) -> Record:
     """Tevatron's training lines: passages with `docid`, the positive ones first and listed in `gold`."""
-    positive, negative = record["positive_passages"], record["negative_passages"]
+    positive, negative = (record.get(f"{side}_passages") or [] for side in ("positive", "negative"))
     rest = omit(record, "query_id", "positive_passages", "negative_passages")
     gold = [str(passage["docid"]) for passage in positive]
     return {**rest, "id": record["query_id"], "ctxs": [*positive, *negative], "gold": gold}
@@ -68,9 +69,9 @@ def _positive_ids(question: Question) -> set[str]:
     passages = question.ctxs or []
     for passage in passages:
         required(passage, "id", question)
-    gold = question.extra.get("gold")
-    if isinstance(gold, list):
-        return {str(name) for name in gold}
+    gold = gold_ids(question)
+    if gold is not None:
+        return gold
 
     def score(passage: Passage) -> float:
         return float(required(passage, "score", question))

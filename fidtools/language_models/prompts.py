@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fidtools.compute.lengths import CutCounter
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
@@ -63,42 +64,46 @@ class PromptTokenizer:
         if prompt.chat and not getattr(tokenizer, "chat_template", None):
             raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
         self._prefix = [] if prompt.chat else leading_special_tokens(tokenizer)
-        self.cut = 0
+        self.cuts = CutCounter()
 
     def encode(self, question: Question, passages: Sequence[Passage], target: str) -> list[Encoded]:
         """The tokens of every passage's prompt followed by the target.
 
         Passages' texts are cut to `text_maxlength` tokens, and further where prompt and target would not fit into the
-        model; questions and targets are never cut. Counts the passages cut in `cut`. Raises DataError when the target
+        model; questions and targets are never cut. Counts the passages cut in `cuts`. Raises DataError when the target
         and the prompt of a passage without text are too long for the model.
         """
-        texts = self._cut_texts([passage.text for passage in passages])
-        return [self._encode_one(question, p, text, target) for p, text in zip(passages, texts, strict=True)]
+        texts, lost = self._cut_texts([passage.text for passage in passages])
+        encoded = []
+        for row, (passage, text) in enumerate(zip(passages, texts, strict=True)):
+            prompt, more = self._encode_one(question, passage, text, target)
+            encoded.append(prompt)
+            lost[row] += more
+        self.cuts.add("passages", len(passages), [tokens for tokens in lost if tokens])
+        return encoded
 
-    def _cut_texts(self, texts: Sequence[str]) -> list[str]:
+    def _cut_texts(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Texts of at most `text_maxlength` tokens, and how many each has lost."""
         found = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True) if texts else None
-        cut = []
+        cut, lost = [], []
         for text, offsets in zip(texts, found["offset_mapping"] if found else [], strict=True):
-            if len(offsets) > self.prompt.text_maxlength:
-                self.cut += 1
-                text = text[: offsets[self.prompt.text_maxlength - 1][1]]
-            cut.append(text)
-        return cut
+            lost.append(max(0, len(offsets) - self.prompt.text_maxlength))
+            cut.append(text[: offsets[self.prompt.text_maxlength - 1][1]] if lost[-1] else text)
+        return cut, lost
 
-    def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> Encoded:
+    def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> tuple[Encoded, int]:
+        """The tokens of one prompt, and how many of the text's were cut so that it fits into the model."""
+        lost = 0
         encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
-        first = True
         while (excess := len(encoded.ids) - self.most_tokens) > 0:
             if not text:
                 problem = f"takes {len(encoded.ids)} tokens with its prompt, more than the model's {self.most_tokens}"
                 raise question.error(problem, "question", question.question)
-            if first:
-                self.cut += 1
-            first = False
             offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
             text = text[: offsets[-excess - 1][1]] if excess < len(offsets) else ""
+            lost += min(excess, len(offsets))
             encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
-        return encoded
+        return encoded, lost
 
     def _tokenize(self, prompt: str, target: str) -> Encoded:
         if self.prompt.chat:

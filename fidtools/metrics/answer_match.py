@@ -14,7 +14,6 @@ from itertools import accumulate
 import regex
 
 from fidtools.data.records import Question
-from fidtools.errors import DataError
 
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
@@ -137,17 +136,23 @@ def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool
 def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
     """For every text, whether one of the regular expressions (CuratedTREC's answers) is found in it, decomposed.
 
-    Raises DataError for an invalid pattern; in the reference, such an answer is never found.
+    An invalid pattern is found nowhere, as in the reference; `is_pattern` tells which ones are.
     """
-    compiled = [_compile(pattern) for pattern in patterns]
+    compiled = [_compile(pattern) for pattern in patterns if is_pattern(pattern)]
     return [any(c.search(text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
 
 
-def _compile(pattern: str) -> regex.Pattern[str]:
+def is_pattern(text: str) -> bool:
+    """Whether the text is a regular expression."""
     try:
-        return regex.compile(unicodedata.normalize("NFD", pattern), regex.IGNORECASE | regex.MULTILINE)
-    except regex.error as error:
-        raise DataError(f"not a regular expression: {error}", field="answers", value=pattern) from error
+        _compile(text)
+    except (regex.error, RecursionError, OverflowError, MemoryError):
+        return False
+    return True
+
+
+def _compile(pattern: str) -> regex.Pattern[str]:
+    return regex.compile(unicodedata.normalize("NFD", pattern), regex.IGNORECASE | regex.MULTILINE)
 
 
 def recall_at(questions: Iterable[Question], ks: Sequence[int] = (1, 5, 20, 100)) -> dict[int, float]:

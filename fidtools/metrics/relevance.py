@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.grades import SHAPES, gold_ids
 from fidtools.data.records import Question
 from fidtools.metrics.answer_match import AnswerMatcher, usable
 from fidtools.metrics.labels import Labels
@@ -17,10 +18,9 @@ def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:
     """
     passages = question.ctxs or []
     if labels == "gold":
-        gold = question.extra.get("gold")
-        if not isinstance(gold, list):
-            raise question.error("missing", "gold", hint="gold is the list of the relevant passages' ids")
-        wanted = {str(identifier) for identifier in gold}
+        wanted = gold_ids(question)
+        if wanted is None:
+            raise question.error("missing", "gold", hint=f"gold is {SHAPES}")
         return np.array([passage.id in wanted for passage in passages], dtype=np.bool_)
     if not question.answers:
         raise question.error("missing", "answers", hint="relevant are the passages that contain an answer")

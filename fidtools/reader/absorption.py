@@ -98,11 +98,17 @@ def find_projections(call: AttentionCall, linear_calls: LinearCalls) -> Projecti
 def _name_of_projection(module: nn.Module, states: Tensor, linear_calls: LinearCalls) -> str | None:
     """The child whose output was split into the heads of `states` (batch, heads, tokens, size): both share memory."""
     for name, child in module.named_children():
-        if child in linear_calls and type(child) is nn.Linear:
-            heads = torch.unflatten(linear_calls[child][1], -1, (-1, states.shape[-1])).transpose(1, 2)
-            if heads.shape == states.shape and heads.stride() == states.stride() and _same_memory(heads, states):
+        if type(child) is nn.Linear and child in linear_calls:
+            output = linear_calls[child][1]
+            if _same_memory(output, states) and _in_heads(output, states.shape[-1]) == (states.shape, states.stride()):
                 return name
     return None
+
+
+def _in_heads(output: Tensor, size: int) -> tuple[torch.Size, tuple[int, ...]]:
+    """Shape and strides of a projection's output (batch, tokens, heads · size) as (batch, heads, tokens, size)."""
+    heads = torch.unflatten(output, -1, (-1, size)).transpose(1, 2)
+    return heads.shape, heads.stride()
 
 
 def _same_memory(one: Tensor, other: Tensor) -> bool:
@@ -136,7 +142,7 @@ class AbsorbedCall(AttentionCall):
         weight, bias = self._per_head(self.projections.key, query)
         grouped = torch.unflatten(query, 1, (len(weight), -1))  # (batch, key heads, groups, queries, size)
         absorbed = torch.einsum("bkgqs,ksd->bkgqd", grouped, weight)
-        scores = (self._by_question(absorbed) @ self.encodings.transpose(1, 2)).view(*query.shape[:3], -1)
+        scores = _products(self._by_question(absorbed), self.encodings).view(*query.shape[:3], -1)
         if bias is not None:
             scores += torch.einsum("bkgqs,ks->bkgq", grouped, bias).flatten(1, 2)[..., None]
         return scores
@@ -157,6 +163,16 @@ class AbsorbedCall(AttentionCall):
         size = (-1, self.projections.size)
         bias = None if linear.bias is None else torch.unflatten(linear.bias.to(like.dtype), 0, size)
         return torch.unflatten(linear.weight.to(like.dtype), 0, size), bias
+
+
+def _products(rows: Tensor, encodings: Tensor) -> Tensor:
+    """Rows (questions, rows, d) times encodings (questions, tokens, d): (questions, rows, tokens).
+
+    For one question as a linear layer, since a batch of one makes a transposed copy of bf16 encodings on a CPU.
+    """
+    if len(rows) == 1:
+        return nn.functional.linear(rows[0], encodings[0])[None]
+    return rows @ encodings.transpose(1, 2)
 
 
 class EncodingsLayer(DynamicLayer):  # type: ignore[no-untyped-call]

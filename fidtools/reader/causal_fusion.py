@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from fidtools.compute.batching import pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.compute.loading import max_positions
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.block_recorder import BlockRecorder, install_block_recorder
 from fidtools.reader.causal_prompt import Blocks, Positions
@@ -71,28 +72,20 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         super().__init__(model, compute)
         self.leading, self.positions = list(leading), positions
         self.recorder: BlockRecorder = install_block_recorder(model)
+        self.max_input = self.max_output = _most_tokens(model)
         self.layout: list[tuple[int, int, int]] = []
         """For each layer the heads of keys and values, and the sizes of a key and of a value."""
 
     def _new_recorder(self) -> BlockRecorder:
         return install_block_recorder(self.model)
 
-    @property
-    def most_positions(self) -> int:
-        """The longest input that the model has positions for, and that the window of all its layers holds."""
-        config = self.model.config.get_text_config()
-        limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
-        return min(limit or UNLIMITED for limit in limits)
-
     def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:
         """That the longest block, the tail and an answer take more positions than the model has."""
         tail = len(cast(Blocks, passages).tail)
         needed = len(self.leading) + max(len(p) for p in passages) + tail + answer_maxlength
-        if needed <= self.most_positions:
+        if self.max_input is None or needed <= self.max_input:
             return None
-        return (
-            f"needs {needed} positions with its longest passage and answer, more than the model's {self.most_positions}"
-        )
+        return f"needs {needed} positions with its longest passage and answer, more than the model's {self.max_input}"
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[FusedBlocks]:
         """Each question's blocks, encoded one by one, with its tail: `passages` are `Blocks`."""
@@ -132,7 +125,7 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
         ids, _ = pad_sequences(inputs, self.pad, width)
         place = torch.arange(width)
         shift = torch.tensor(offsets)[:, None] * (place >= len(self.leading))
-        positions = (place + shift).clamp(max=self.most_positions - 1)
+        positions = (place + shift).clamp(max=(self.max_input or UNLIMITED) - 1)
         if self.checkpoint_encoder and self.training:
             return cast(
                 Tensor, checkpoint(self._states, ids.to(self.device), positions.to(self.device), use_reentrant=False)
@@ -193,7 +186,7 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
                 attention_mask=tails.mask.long(),
                 position_ids=tails.positions,
                 past_key_values=tails.cache,
-                **options,
+                **{"return_dict_in_generate": True, "pad_token_id": self.pad} | options,
             )
         output.sequences = output.sequences[:, tails.mask.shape[1] - 1 :]
         return output
@@ -232,3 +225,9 @@ def _padded(fused: FusedBlocks, width: int) -> Tensor:
 def _by_head(states: Tensor, heads: int) -> Tensor:
     """Keys or values (questions, tokens, heads · size) as attention takes them: (questions, heads, tokens, size)."""
     return states.view(*states.shape[:2], heads, -1).transpose(1, 2)
+
+
+def _most_tokens(model: Any) -> int | None:
+    """The longest input that a model has positions for, and that the window of all its layers holds."""
+    limits = (max_positions(model, "decoder"), getattr(model.config.get_text_config(), "sliding_window", None))
+    return min((limit for limit in limits if limit), default=None)

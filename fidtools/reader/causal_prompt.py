@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
-from fidtools.data.records import Passage, Question
-from fidtools.reader.prompt import ReaderSettings, input_tokens, plain_tokens
+from fidtools.compute.lengths import CutCounter
+from fidtools.data.records import Passage
+from fidtools.reader.prompt import ReaderSettings, ended_answer, plain_tokens
 
 Positions = Literal["begin", "end"]
 
@@ -42,20 +43,24 @@ class CausalReaderSettings(ReaderSettings):
     text_maxlength: int = 200
     positions: Positions = "begin"
 
-    def __post_init__(self) -> None:
-        if self.positions not in get_args(Positions):
-            raise ValueError(f"positions: expected begin or end, got {self.positions}")
+    after_text: ClassVar[str] = "\n"
 
-    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+    def texts(self, question: str, passages: Sequence[Passage]) -> list[str]:
         """The block of each passage; without passages one block, the question."""
         return [self._block(question, passage) for passage in passages] or [f"{self._asked(question)}\n"]
 
-    def inputs(self, tokenizer: Any, question: Question, passages: Sequence[Passage]) -> Blocks:
-        """The blocks, truncated to `text_maxlength` tokens, and the tail."""
+    def inputs(
+        self, tokenizer: Any, question: str, passages: Sequence[Passage], cuts: CutCounter | None = None
+    ) -> Blocks:
+        """The blocks, truncated to `text_maxlength` tokens, which `cuts` counts, and the tail."""
         tail = plain_tokens(tokenizer, f"\n{self._asked(question)}\n{self.answer_prefix}")
-        return Blocks(input_tokens(tokenizer, self.texts(question, passages), self), tail)
+        return Blocks(super().inputs(tokenizer, question, passages, cuts), tail)
 
-    def target(self, tokenizer: Any, text: str, eos: int) -> list[int]:
+    def shortest_input(self, token: int) -> Blocks:
+        """A block and a tail of one token."""
+        return Blocks([[token]], [token])
+
+    def target(self, tokenizer: Any, text: str, eos: int, cuts: CutCounter | None = None) -> list[int]:
         """The tokens with which an answer continues the tail in running text, truncated so that `eos` always ends it.
 
         A tokenizer may put a mark of its own in front of a string, so the answer is not tokenized alone.
@@ -64,13 +69,17 @@ class CausalReaderSettings(ReaderSettings):
         whole = plain_tokens(tokenizer, f"{self.answer_prefix} {text}")
         continues = whole[: len(before)] == before
         answer = whole[len(before) :] if continues else plain_tokens(tokenizer, f" {text}")
-        return [*answer[: self.answer_maxlength - 1], eos]
+        return ended_answer(answer, self, eos, cuts)
 
-    def _asked(self, question: Question) -> str:
-        return f"{self.question_prefix} {question.question}".strip()
+    def _asked(self, question: str) -> str:
+        return _line(self.question_prefix, question)
 
-    def _block(self, question: Question, passage: Passage) -> str:
-        lines = [self._asked(question), f"{self.context_prefix} {passage.text}".strip()]
+    def _block(self, question: str, passage: Passage) -> str:
+        lines = [self._asked(question), _line(self.context_prefix, passage.text)]
         if self.title and passage.title:
-            lines.insert(1, f"{self.title_prefix} {passage.title}".strip())
+            lines.insert(1, _line(self.title_prefix, passage.title))
         return "".join(f"{line}\n" for line in lines)
+
+
+def _line(prefix: str, text: str) -> str:
+    return f"{prefix} {text}" if prefix else text

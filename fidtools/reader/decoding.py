@@ -57,13 +57,16 @@ def answer_fused(reader: Reader, fused: Sequence[Any], settings: GenerationSetti
 
 def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tensor:
     """The summed log-probability of each output up to its first `</s>`: (outputs,)."""
-    greedy = output.scores is None
-    steps = reader.fusion.model.compute_transition_scores(
-        output.sequences,
-        output.logits if greedy else output.scores,
-        None if greedy else output.beam_indices,
-        normalize_logits=greedy,
-    )
+    if output.scores is None:
+        steps = torch.stack(
+            [
+                logits.log_softmax(-1).gather(1, new_tokens[:, i : i + 1])[:, 0]
+                for i, logits in enumerate(output.logits)
+            ],
+            dim=1,
+        )
+    else:
+        steps = reader.fusion.model.compute_transition_scores(output.sequences, output.scores, output.beam_indices)
     ended = (new_tokens == reader.eos).long().cumsum(1) - (new_tokens == reader.eos).long() > 0  # after the first </s>
     totals: Tensor = steps[:, : new_tokens.shape[1]].float().masked_fill(ended, 0.0).sum(1)
     return totals

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
+from fidtools.compute.loading import max_positions
 from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.network import ReaderNetwork, first_token_id, pad_rows
@@ -38,6 +39,8 @@ class Fusion(ReaderNetwork[Tensor]):
         super().__init__(model, compute)
         self.bias = bias
         self.recorder: CrossAttentionRecorder = install_recorder(model, bias)
+        self.max_input = max_positions(model.get_encoder())
+        self.max_output = max_positions(model.get_decoder(), "decoder")
 
     def _new_recorder(self) -> CrossAttentionRecorder:
         return install_recorder(self.model, self.bias)
@@ -61,7 +64,7 @@ class Fusion(ReaderNetwork[Tensor]):
 
     def _encode_together(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         longest = max(len(p) for p in passages)
-        width = min(padded_length(longest, PAD_MULTIPLE), self._max_positions())
+        width = min(padded_length(longest, PAD_MULTIPLE), self.max_input or 1 << 30)
         ids, mask = (t.to(self.device) for t in pad_sequences(passages, self.pad, width))  # (passages, width) each
         encoder = self.model.get_encoder()
         if self.checkpoint_encoder and self.training:
@@ -71,11 +74,6 @@ class Fusion(ReaderNetwork[Tensor]):
         if torch.is_autocast_enabled(ids.device.type) and not torch.is_grad_enabled():
             states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
-
-    def _max_positions(self) -> int:
-        """The longest input that the encoder has positions for; T5 has no limit."""
-        config = self.model.get_encoder().config
-        return getattr(config, "max_position_embeddings", None) or 1 << 30
 
     def select(self, fused: Tensor, lengths: Sequence[int], kept: Sequence[int]) -> Tensor:
         """The encodings of some passages of a question: (their tokens, d)."""
@@ -108,7 +106,7 @@ class Fusion(ReaderNetwork[Tensor]):
 
     def _absorbing(self, **sizes: int) -> AbstractContextManager[bool]:
         """Absorb the weights of keys and values, except in training, where dropped weights do not add up to 1."""
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.model.training:
             return nullcontext(False)
         return self.recorder.absorbing(**sizes)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fidtools.compute.lengths import shorten_text
 from fidtools.data.batched import batched
 from fidtools.data.prompt_templates import fill_prompt
 from fidtools.data.records import Question
@@ -59,10 +60,12 @@ def score_questions_by_question_likelihood(
     for question in questions:
         passages = read_passages_of(question, reader.settings.n_context)
         texts = [fill_prompt(template, "question", passage, passage.text, question) for passage in passages]
-        target = reader.tokenizer(question.question, add_special_tokens=False)["input_ids"]
+        asked, lost = shorten_text(reader.tokenizer, question.question, reader.fusion.max_output or 1 << 30)
+        reader.cuts.add("questions", 1, [lost] if lost else [])
+        target = reader.tokenizer(asked, add_special_tokens=False)["input_ids"]
         scores: list[float] = []
         if passages:
-            tokens = input_tokens(reader.tokenizer, texts, reader.settings)
+            tokens = input_tokens(reader.tokenizer, texts, reader.settings, reader.cuts)
             scores = _log_likelihoods(reader.fusion, reader.fusion.fuse([[p] for p in tokens]), target).tolist()
         set_likelihoods(question, QUESTION_LIKELIHOOD, scores, len(target), per_token=per_token)
 
@@ -98,7 +101,7 @@ def _likelihoods(
 def _each_left_out(reader: Reader, question: Question, fused: Any, lengths: Sequence[int]) -> list[Any]:
     """All passages but each one in turn. Without its only passage, the question alone is read."""
     if len(lengths) == 1:
-        return reader.fusion.fuse([reader.without_passages(question)])
+        return reader.fusion.fuse([reader.passages_of(question, [])])
     every = range(len(lengths))
     return [reader.fusion.select(fused, lengths, [i for i in every if i != left_out]) for left_out in every]
 

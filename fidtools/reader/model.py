@@ -6,7 +6,7 @@ The model is an encoder–decoder or a causal language model; its configuration 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from torch import nn
 from transformers import GenerationConfig
 
 from fidtools.compute.device import Compute
-from fidtools.compute.hub import is_causal, loading, resolve_model
+from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.lengths import CutCounter, limited
+from fidtools.compute.loading import is_causal_config, load_config, load_network
 from fidtools.compute.special_tokens import leading_special_tokens
-from fidtools.data.records import Question
-from fidtools.errors import DataError
+from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
+from fidtools.data.records import Passage, Question
+from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.reader.causal_fusion import CausalFusion
 from fidtools.reader.causal_prompt import CausalReaderSettings
@@ -30,6 +33,7 @@ from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
     answer_text,
+    fit_question,
     read_passages_of,
 )
 
@@ -39,11 +43,12 @@ WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")
 
 @dataclass
 class Reader:
-    """A Fusion-in-Decoder reader."""
+    """A Fusion-in-Decoder reader. `cuts` counts the questions and passages that were longer than it reads."""
 
     fusion: ReaderNetwork[Any]
     tokenizer: Any
     settings: ReaderSettings
+    cuts: CutCounter = field(default_factory=CutCounter)
 
     @property
     def eos(self) -> int:
@@ -60,20 +65,33 @@ class Reader:
 
         Raises DataError for a question without the field `ctxs`, or one too long for the model.
         """
-        passages = read_passages_of(question, self.settings.n_context)
-        tokens = self.settings.inputs(self.tokenizer, question, passages)
+        tokens = self.passages_of(question, read_passages_of(question, self.settings.n_context))
         if (problem := self.fusion.problem(tokens, self.settings.answer_maxlength)) is not None:
             raise question.error(problem, "question", question.question, "lower --text-maxlength")
         return tokens
 
-    def without_passages(self, question: Question) -> list[list[int]]:
-        """The token ids of the question alone, as it is read when it has no passages."""
-        return self.settings.inputs(self.tokenizer, question, [])
+    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+        """What is read of a question with each of `passages`, before tokenization."""
+        return self.settings.texts(self._asked(question, passages, CutCounter()), passages)
 
-    def question_lengths(self, question: Question, passages: Sequence[Sequence[int]]) -> list[int]:
-        """How many tokens at the beginning of each passage's tokens are the question's."""
-        (asked,) = self.without_passages(question)
-        return [_common_length(asked, tokens) for tokens in passages]
+    def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
+        """The token ids of a question with each of `passages`; without any, of the question alone."""
+        asked = self._asked(question, passages, self.cuts)
+        return self.settings.inputs(self.tokenizer, asked, passages, self.cuts)
+
+    def question_lengths(self, question: Question, tokens: Sequence[Sequence[int]]) -> list[int]:
+        """How many tokens at the beginning of each passage's `tokens` are the question's."""
+        asked = self._asked(question, read_passages_of(question, self.settings.n_context), CutCounter())
+        (alone,) = self.settings.inputs(self.tokenizer, asked, [])
+        return [_common_length(alone, row) for row in tokens]
+
+    def _asked(self, question: Question, passages: Sequence[Passage], cuts: CutCounter) -> str:
+        return fit_question(self.tokenizer, question.question, passages, self.settings, cuts)
+
+    def report_cuts(self, *, shared: bool = False) -> None:
+        """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
+        hint = "--text-maxlength and --answer-maxlength of train-reader, --tokens of chunk"
+        self.cuts.report("reader", hint, shared=shared)
 
     def tokens(self, questions: Sequence[Question]) -> Tokens:
         """`passages` of each question."""
@@ -81,7 +99,7 @@ class Reader:
 
     def target(self, answer: str) -> list[int]:
         """The token ids of an answer, end token included."""
-        return self.settings.target(self.tokenizer, answer, self.eos)
+        return self.settings.target(self.tokenizer, answer, self.eos, self.cuts)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The answer that output tokens decode to."""
@@ -90,33 +108,75 @@ class Reader:
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and settings into an existing folder."""
         save_merged(self.fusion.model, folder)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder)
         self.settings.write(folder)
         if isinstance(self.fusion, Fusion) and self.fusion.bias is not None:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
-def load_reader(name: str | Path, *, compute: Compute | None = None, **changes: Any) -> Reader:
+def load_reader(
+    name: str | Path, *, compute: Compute | None = None, default_text_maxlength: int | None = None, **changes: Any
+) -> Reader:
     """A reader from a folder or a model name, in float32 weights; `changes` that are not None replace settings.
 
-    Raises UsageError when there is no model of that name, FidtoolsError when it is neither an encoder–decoder nor a
-    causal language model that can be fused.
-    """
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
+    `default_text_maxlength` does too, but is clamped where the model reads less.
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would overwrite ours
-    source, causal = resolve_model(name), is_causal(name)
-    kind: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
+    Raises UsageError when there is no model of that name or a length is more than it reads, FidtoolsError when it is
+    neither an encoder–decoder nor a causal language model that can be fused, or its folder is not whole.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    folder = resolve_model(name)
     with loading(name):
-        model = kind.from_pretrained(source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    settings_type = CausalReaderSettings if causal else ReaderSettings
-    settings, bias = settings_type.read(Path(source)), _saved_bias(Path(source))
-    reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
+        config = load_config(name, folder)
+        _check_kind(name, folder)
+        causal = is_causal_config(name, config)
+        model = load_network(name, folder, AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM, config)
+        rows = model.get_input_embeddings().num_embeddings
+        tokenizer = load_tokenizer(name, folder, config, rows=rows)
+        settings = (CausalReaderSettings if causal else ReaderSettings).read(folder)
+        reader = reader_from_model(model, tokenizer, settings, _saved_bias(folder), compute=compute)
+        _check_token_ids(reader, rows)
+        _try(reader)
+    if default_text_maxlength is not None:
+        reader.settings = replace(reader.settings, text_maxlength=default_text_maxlength)
     known = {key: value for key, value in changes.items() if value is not None}
-    reader.settings = replace(reader.settings, **known)
+    reader.settings = _within_positions(reader, known)
     return reader
+
+
+def _check_token_ids(reader: Reader, rows: int) -> None:
+    known = {"eos_token_id": reader.eos, "pad_token_id": reader.fusion.pad}
+    if isinstance(reader.fusion, Fusion):
+        known["decoder_start_token_id"] = reader.fusion.start
+    for name, token in known.items():
+        if token is None or not 0 <= token < rows:
+            raise DataError(f"must be the id of one of the model's {rows:,} tokens", field=name, value=token)
+
+
+@torch.inference_mode()
+def _try(reader: Reader) -> list[Any]:
+    """Read one token, so that a model that cannot compute is known before any work; returns the fused encoding."""
+    fused = reader.fusion.eval().fuse([reader.settings.shortest_input(reader.eos)])
+    reader.fusion.logits(fused, [[reader.eos]])
+    return fused
+
+
+def _check_kind(name: str | Path, folder: Path) -> None:
+    """Raise UsageError for a model that is no reader."""
+    if (folder / "retriever.json").exists():
+        raise UsageError(f"{name}: a retriever, not a reader", hint="fidtools train-reader makes a reader")
+    if (folder / "teacher.json").exists():
+        raise UsageError(f"{name}: a teacher, not a reader", hint="fidtools train-reader makes a reader")
+
+
+def _within_positions(reader: Reader, changes: dict[str, Any]) -> ReaderSettings:
+    """The settings with `changes`, and lengths that the model has positions for."""
+    limits = {"text_maxlength": reader.fusion.max_input, "answer_maxlength": reader.fusion.max_output}
+    for name, limit in limits.items():
+        default = getattr(reader.settings, name)
+        changes = changes | {name: limited(name.replace("_", " "), default, changes.get(name), limit)}
+    return replace(reader.settings, **changes)
 
 
 def load_inference_reader(name: str | Path, token_budget: int, compute: Compute, **changes: Any) -> Reader:
@@ -125,6 +185,8 @@ def load_inference_reader(name: str | Path, token_budget: int, compute: Compute,
     reader.fusion.to(compute.device).eval().requires_grad_(False)
     reader.fusion.token_budget = token_budget
     cast_linear_weights(reader.fusion.model, compute.dtype)
+    with loading(name), torch.inference_mode():  # its generation settings may be damaged too
+        reader.fusion.generate(_try(reader), max_new_tokens=1, do_sample=False, eos_token_id=reader.eos)
     return reader
 
 
@@ -143,7 +205,10 @@ def reader_from_model(
     *,
     compute: Compute | None = None,
 ) -> Reader:
-    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model."""
+    """A reader from a model in memory. The default settings are the paper's, adapted to the type of model.
+
+    Lengths are clamped to what the model has positions for.
+    """
     if not model.config.is_encoder_decoder:
         return _causal_reader(model, tokenizer, settings, compute)
     if settings is None:
@@ -152,7 +217,7 @@ def reader_from_model(
     fusion = Fusion(model, bias, compute=compute)
     if fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
-    return Reader(fusion, tokenizer, settings)
+    return _clamped(Reader(fusion, tokenizer, settings))
 
 
 def _causal_reader(model: Any, tokenizer: Any, settings: ReaderSettings | None, compute: Compute | None) -> Reader:
@@ -161,7 +226,12 @@ def _causal_reader(model: Any, tokenizer: Any, settings: ReaderSettings | None, 
         raise TypeError("a causal language model needs CausalReaderSettings")
     tokenizer.truncation_side = "right"
     fusion = CausalFusion(model, leading_special_tokens(tokenizer), settings.positions, compute=compute)
-    return Reader(fusion, tokenizer, settings)
+    return _clamped(Reader(fusion, tokenizer, settings))
+
+
+def _clamped(reader: Reader) -> Reader:
+    reader.settings = _within_positions(reader, {})
+    return reader
 
 
 def set_plain_generation(reader: Reader) -> None:

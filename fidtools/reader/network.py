@@ -31,7 +31,9 @@ class Batch:
 
 
 class Recorder(Protocol):
-    """Records the attention to passages."""
+    """Records the attention to passages. `problem` is why it cannot."""
+
+    problem: str | None
 
     def check(self) -> None:
         """Raises FidtoolsError when the model's attention cannot be recorded."""
@@ -41,10 +43,13 @@ class ReaderNetwork(nn.Module, ABC, Generic[F]):
     """A model that reads several passages at once, in the precision of `compute` (default: float32).
 
     `token_budget` is the most tokens, padding included, that are encoded in one call. With `checkpoint_encoder` the
-    backward pass encodes again instead of keeping activations.
+    backward pass encodes again instead of keeping activations. `max_input` and `max_output` are the most tokens of a
+    passage and of an answer that the model has positions for; None: no limit.
     """
 
     recorder: Recorder
+    max_input: int | None = None
+    max_output: int | None = None
 
     def __init__(self, model: Any, compute: Compute | None = None) -> None:
         super().__init__()

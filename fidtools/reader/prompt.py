@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
-
-import orjson
+from typing import Any, ClassVar, Self
 
 from fidtools.compute.hub import resolve_model
-from fidtools.data.jsonl import write_json
+from fidtools.compute.lengths import CutCounter, dropped_tokens, shorten_text
+from fidtools.data.folder_settings import read_settings
+from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError
 
 FILE = "fidtools.json"
+MIN_ROOM = 4
+"""At least one token in so many of a prompt is kept for the passage, however long the question."""
+SPECIAL_TOKENS = 2
+"""What a tokenizer may put around a prompt."""
 Tokens = list[list[list[int]]]
 """Token ids of the passages of several questions: [question][passage][token]."""
 
@@ -35,17 +38,26 @@ class ReaderSettings:
     n_context: int | None = None
     special_tokens: bool = False
 
-    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+    after_text: ClassVar[str] = ""
+    """What follows a passage's text in the strings of `texts`."""
+
+    def texts(self, question: str, passages: Sequence[Passage]) -> list[str]:
         """The string that is encoded for each passage; without passages, the one for the question alone."""
         return input_texts(question, passages, self)
 
-    def inputs(self, tokenizer: Any, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
-        """The token ids that are encoded for each passage; without passages, those of the question alone."""
-        return input_tokens(tokenizer, self.texts(question, passages), self)
+    def inputs(
+        self, tokenizer: Any, question: str, passages: Sequence[Passage], cuts: CutCounter | None = None
+    ) -> list[list[int]]:
+        """The token ids of `texts`, truncated to `text_maxlength`, which `cuts` counts."""
+        return input_tokens(tokenizer, self.texts(question, passages), self, cuts)
 
-    def target(self, tokenizer: Any, text: str, eos: int) -> list[int]:
-        """The token ids of an answer to learn, `eos` included."""
-        return target_tokens(tokenizer, text, self, eos)
+    def shortest_input(self, token: int) -> list[list[int]]:
+        """A question without passages, as `inputs` gives it, of as few tokens as can be read."""
+        return [[token]]
+
+    def target(self, tokenizer: Any, text: str, eos: int, cuts: CutCounter | None = None) -> list[int]:
+        """The token ids of an answer to learn, truncated so that `eos` always ends it; counted in `cuts`."""
+        return target_tokens(tokenizer, text, self, eos, cuts)
 
     def write(self, folder: Path) -> None:
         """Save the settings in a model folder."""
@@ -57,16 +69,13 @@ class ReaderSettings:
         path = folder / FILE
         if not path.is_file():
             return None
-        try:
-            values = orjson.loads(path.read_bytes())["reader"]
-            return cls(**{name: value for name, value in values.items() if name in {f.name for f in fields(cls)}})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"invalid reader settings: {error!r}", path=path) from error
+        record = read_json_object(path).get("reader")
+        return read_settings(cls, record, path, ignore_unknown=True)
 
 
 def has_settings(name: str | Path) -> bool:
     """Whether the model of that name was saved as a reader, with its settings."""
-    return ReaderSettings.read(Path(resolve_model(name))) is not None
+    return ReaderSettings.read(resolve_model(name)) is not None
 
 
 def read_passages_of(question: Question, n_context: int | None) -> list[Passage]:
@@ -80,9 +89,28 @@ def read_passages_of(question: Question, n_context: int | None) -> list[Passage]
     return question.ctxs[:n_context]
 
 
-def input_texts(question: Question, passages: Sequence[Passage], settings: ReaderSettings) -> list[str]:
+def fit_question(
+    tokenizer: Any, question: str, passages: Sequence[Passage], settings: ReaderSettings, cuts: CutCounter
+) -> str:
+    """The question, cut where it would leave a passage less than a quarter of `text_maxlength`; counted in `cuts`.
+
+    Without passages it may take everything.
+    """
+    limit = settings.text_maxlength - SPECIAL_TOKENS
+    head = f"{settings.question_prefix} {question}"
+    with _tokenizer:
+        fitting, lost = shorten_text(tokenizer, head, limit - limit // MIN_ROOM)
+        if lost:
+            texts = [passage_text(passage, settings) for passage in passages]
+            longest = max(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) if texts else 0
+            fitting, lost = shorten_text(tokenizer, head, limit - min(longest, limit // MIN_ROOM))
+    cuts.add("questions", 1, [lost] if lost else [])
+    return fitting[len(settings.question_prefix) + 1 :]
+
+
+def input_texts(question: str, passages: Sequence[Passage], settings: ReaderSettings) -> list[str]:
     """One string per passage: `question: … title: … context: …`; without passages, the question alone."""
-    head = f"{settings.question_prefix} {question.question}"
+    head = f"{settings.question_prefix} {question}"
     if not passages:
         return [head]
     return [f"{head} {passage_text(passage, settings)}" for passage in passages]
@@ -94,23 +122,53 @@ def passage_text(passage: Passage, settings: ReaderSettings) -> str:
     return f"{settings.title_prefix} {passage.title} {context}" if settings.title else context
 
 
-def input_tokens(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[int]]:
-    """The token ids of input strings, truncated to `text_maxlength`. T5 gets no `</s>`, as in the paper."""
+def input_tokens(
+    tokenizer: Any, texts: Sequence[str], settings: ReaderSettings, cuts: CutCounter | None = None
+) -> list[list[int]]:
+    """The token ids of input strings, truncated to `text_maxlength`, which `cuts` counts.
+
+    T5 gets no `</s>`, as in the paper.
+    """
+    options: dict[str, Any] = {"add_special_tokens": settings.special_tokens, "return_attention_mask": False}
+    with _tokenizer:
+        encoded = tokenizer(list(texts), truncation=True, max_length=settings.text_maxlength, **options)
+        if cuts is not None:
+            cuts.add(
+                "passages", len(texts), dropped_tokens(tokenizer, encoded, texts, settings.text_maxlength, **options)
+            )
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def token_spans(tokenizer: Any, texts: Sequence[str], settings: ReaderSettings) -> list[list[tuple[int, int]]] | None:
+    """Where the tokens of `input_tokens` lie in their strings, in characters; None if the tokenizer cannot tell."""
+    if not tokenizer.is_fast:
+        return None
     with _tokenizer:
         encoded = tokenizer(
             list(texts),
             truncation=True,
             max_length=settings.text_maxlength,
             add_special_tokens=settings.special_tokens,
-            return_attention_mask=False,
+            return_offsets_mapping=True,
         )
-    ids: list[list[int]] = encoded["input_ids"]
-    return ids
+    spans: list[list[tuple[int, int]]] = encoded["offset_mapping"]
+    return spans
 
 
-def target_tokens(tokenizer: Any, text: str, settings: ReaderSettings, eos: int) -> list[int]:
-    """The token ids of an answer to learn, truncated so that `</s>` always ends it."""
-    return [*plain_tokens(tokenizer, text)[: settings.answer_maxlength - 1], eos]
+def target_tokens(
+    tokenizer: Any, text: str, settings: ReaderSettings, eos: int, cuts: CutCounter | None = None
+) -> list[int]:
+    """The token ids of an answer to learn, truncated so that `</s>` always ends it; counted in `cuts`."""
+    return ended_answer(plain_tokens(tokenizer, text), settings, eos, cuts)
+
+
+def ended_answer(ids: list[int], settings: ReaderSettings, eos: int, cuts: CutCounter | None = None) -> list[int]:
+    """The token ids of an answer, truncated to `answer_maxlength` and ended by `eos`; counted in `cuts`."""
+    if cuts is not None:
+        lost = len(ids) - (settings.answer_maxlength - 1)
+        cuts.add("answers", 1, [lost] if lost > 0 else [])
+    return [*ids[: settings.answer_maxlength - 1], eos]
 
 
 def plain_tokens(tokenizer: Any, text: str) -> list[int]:

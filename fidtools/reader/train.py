@@ -5,35 +5,52 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from fidtools.compute.hub import is_causal
+from fidtools.compute.loading import is_causal
 from fidtools.logs import log
+from fidtools.reader.decoding import gold_answers
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
+from fidtools.reader.presets import PRESETS
 from fidtools.reader.run import ReaderRun
 from fidtools.training.loop import check_run, describe_metrics, train
 
+MEASURED = 100
+"""Questions whose texts are measured before training: a run of days should not end with the news that half were cut."""
 
-def train_reader(run: ReaderRun, output: Path, *, resume: bool) -> dict[str, float]:
+
+def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError for questions without passages or answers, UsageError when an unfinished run exists that is not
     continued or used other settings.
     """
     record = run.record() | ({"causal": True} if is_causal(run.reader) else {})
-    check_run(output, run.settings, record, resume=resume)
+    finished = check_run(output, run.settings, record, resume=resume, force=force)
+    if finished is not None:
+        return finished
     reader = _initial_reader(run)
     examples = labelled_questions(run.train)
     dev = labelled_questions(run.dev) if run.dev else []
     log.info("training on %d questions, validating on %d", len(examples), len(dev))
+    for question in examples[:MEASURED]:
+        reader.passages(question)
+        for answer in gold_answers(question):
+            reader.target(answer)
+    reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)
-    metrics = train(objective, run.settings, output, resume=resume, record=record)
+    metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
 
 def _initial_reader(run: ReaderRun) -> Reader:
     changes = asdict(run.inputs) | {"title": None if run.inputs.title else False}  # without a choice: the start's own
-    reader = load_reader(run.reader, **changes)
+    chosen = changes.pop("text_maxlength")
+    presets = {preset.inputs.text_maxlength for preset in PRESETS.values()}
+    reader = load_reader(
+        run.reader, **changes, **{("default_" if chosen in presets else "") + "text_maxlength": chosen}
+    )
     set_dropout(reader.fusion.model, run.dropout)
     set_plain_generation(reader)
     reader.fusion.token_budget = run.token_budget

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fidtools.compute import tokenizers as compute_tokenizers
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.errors import DataError
+from fidtools.errors import DataError, FidtoolsError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -54,19 +55,28 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def load_tokenizer(
-    folder: Path, name: str | Path | None, *, vocabulary: str, from_vocabulary: Callable[[Path], Any], default: str
+    folder: Path,
+    name: str | Path | None,
+    *,
+    vocabulary: str,
+    from_vocabulary: Callable[[Path], Any],
+    default: str,
+    rows: int,
 ) -> Any:
     """The tokenizer `name`, else the one in the checkpoint's folder, else `default`.
 
     A folder with only the file `vocabulary` (as old checkpoints have it) is loaded by `from_vocabulary`. Raises
-    FidtoolsError when the tokenizer cannot be loaded.
+    FidtoolsError when the tokenizer cannot be loaded, or has more tokens than the checkpoint has embeddings (`rows`).
     """
-    from transformers import AutoTokenizer
-
     has_own = any((folder / file).is_file() for file in ("tokenizer.json", vocabulary))
     chosen = str(name) if name is not None else str(folder) if has_own else default
     with loading(chosen):
         if (Path(chosen) / vocabulary).is_file():
-            return from_vocabulary(Path(chosen))
-        # a tokenizer's folder need not be a model folder, which `resolve_model` asks for
-        return AutoTokenizer.from_pretrained(chosen if Path(chosen).is_dir() else resolve_model(chosen))
+            tokenizer = from_vocabulary(Path(chosen))
+        else:  # a tokenizer's folder need not be a model folder, which `resolve_model` asks for
+            where = Path(chosen) if Path(chosen).is_dir() else resolve_model(chosen)
+            tokenizer = compute_tokenizers.load_tokenizer(chosen, where)
+    if (most := 1 + max(tokenizer.get_vocab().values())) > rows:
+        hint = "give the tokenizer that the checkpoint was trained with by --tokenizer"
+        raise FidtoolsError(f"{chosen}: the tokenizer has {most:,} tokens, the checkpoint {rows:,}", hint=hint)
+    return tokenizer

@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fidtools.compute.model_files import READER
 from fidtools.data.files import atomic_folder
+from fidtools.data.outputs import refuse_foreign
 from fidtools.errors import DataError
 from fidtools.reader.model import Reader, reader_from_model
 from fidtools.reader.prompt import ReaderSettings
@@ -23,16 +25,22 @@ T5_FIELDS = {
 """The fields that define a T5. Old configurations also hold generation settings and defaults of their time."""
 
 
-def convert_reader(source: str | Path, target: str | Path, tokenizer: str | Path | None = None) -> None:
+def convert_reader(
+    source: str | Path, target: str | Path, tokenizer: str | Path | None = None, *, force: bool = False
+) -> None:
     """Convert the released reader in folder `source` to the reader folder `target`.
 
     Released readers have no tokenizer: `tokenizer` is a folder or hub name, by default the tokenizer in `source`, else
-    T5's. Raises DataError when `source` is not such a checkpoint, or a pickle contains objects other than tensors.
+    T5's. Raises UsageError when `target` holds other files (unless `force`), DataError when `source` is not such a
+    checkpoint, or a pickle contains objects other than tensors.
     """
+    refuse_foreign(Path(target), READER, force=force)
     source = Path(source)
     model, bias = _released_model(source)
-    reader = reader_from_model(model, _load_tokenizer(source, tokenizer), ReaderSettings(), bias)
-    with atomic_folder(target) as folder:
+    reader = reader_from_model(
+        model, _load_tokenizer(source, tokenizer, model.config.vocab_size), ReaderSettings(), bias
+    )
+    with atomic_folder(target, READER, force=force) as folder:
         reader.save(folder)
 
 
@@ -63,11 +71,15 @@ def rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("encoder.encoder.", "encoder.").replace(".module.", "."): t for name, t in tensors.items()}
 
 
-def _load_tokenizer(source: Path, name: str | Path | None) -> Any:
+def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
     from transformers import T5Tokenizer
 
+    def from_vocabulary(folder: Path) -> Any:
+        return T5Tokenizer.from_pretrained(folder, local_files_only=True)
+
+    vocabulary = "spiece.model"
     return load_tokenizer(
-        source, name, vocabulary="spiece.model", from_vocabulary=T5Tokenizer.from_pretrained, default=DEFAULT_TOKENIZER
+        source, name, vocabulary=vocabulary, from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER, rows=rows
     )
 
 

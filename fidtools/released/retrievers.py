@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from fidtools.compute.model_files import RETRIEVER
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
@@ -37,19 +39,20 @@ RETRIEVER_FIELDS = {
 """Fields of the configuration that are the retriever's and not BERT's."""
 
 
-def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | None = None) -> None:
+def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | None = None, force: bool = False) -> None:
     """Convert the retriever in folder `source` to the retriever folder `target`.
 
     Released retrievers have no tokenizer: `tokenizer` is a folder or hub name, by default the tokenizer in `source`,
-    else bert-base-uncased. Raises DataError when `source` is not such a checkpoint, or a pickle contains objects other
-    than tensors.
+    else bert-base-uncased. Raises UsageError when `target` holds other files (unless `force`), DataError when `source`
+    is not such a checkpoint, or a pickle contains objects other than tensors.
     """
+    refuse_foreign(Path(target), RETRIEVER, force=force)
     folder = Path(source)
     config = _retriever_config(folder)
     encoder = encoder_from_tensors(config, read_tensors(folder), folder)
     settings = settings_from_config(config)
-    tower = Tower(encoder, _load_tokenizer(folder, tokenizer), settings)
-    with atomic_folder(target) as out:
+    tower = Tower(encoder, _load_tokenizer(folder, tokenizer, encoder.model.config.vocab_size), settings)
+    with atomic_folder(target, RETRIEVER, force=force) as out:
         save_tower(out, tower)
     log.info("%s: %s pooling, %d dimensions", target, settings.pooling, encoder.dim)
 
@@ -104,12 +107,19 @@ def settings_from_config(config: dict[str, Any]) -> RetrieverSettings:
     )
 
 
-def _load_tokenizer(source: Path, name: str | Path | None) -> Any:
+def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
     from transformers import BertTokenizer
 
     def from_vocabulary(folder: Path) -> Any:
-        return BertTokenizer(vocab=str(folder / "vocab.txt"))
+        vocabulary = folder / "vocab.txt"
+        return BertTokenizer(vocab=str(vocabulary), do_lower_case=not _is_cased(vocabulary))
 
     return load_tokenizer(
-        source, name, vocabulary="vocab.txt", from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER
+        source, name, vocabulary="vocab.txt", from_vocabulary=from_vocabulary, default=DEFAULT_TOKENIZER, rows=rows
     )
+
+
+def _is_cased(vocabulary: Path) -> bool:
+    """Whether words of a BERT vocabulary have capital letters; `[CLS]` and the like are no words."""
+    words = vocabulary.read_text("utf-8").split("\n")
+    return any(word != word.lower() for word in words if not word.startswith("["))

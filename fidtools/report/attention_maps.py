@@ -81,10 +81,10 @@ def recorded_scores(reader: Reader, ids: Sequence[Sequence[int]]) -> Tensor:
     """The attention before the softmax at the first output token: (tokens of all passages, layers, heads)."""
     import torch
 
+    from fidtools.reader.token_attention import first_step_attention
+
     with torch.inference_mode():
-        (fused,) = reader.fusion.fuse([ids])
-        layers = reader.fusion.attention(fused, ())
-        return torch.cat([layer.scores for layer in layers])[:, :, 0].permute(2, 0, 1).float().cpu()
+        return first_step_attention(reader.fusion, reader.fusion.fuse([ids])[0])
 
 
 def weight_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -97,22 +97,16 @@ def token_texts(reader: Reader, question: Question, ids: Sequence[Sequence[int]]
     """What each token stands for, with the space before it: of the input where the tokenizer knows offsets."""
     from fidtools.reader.prompt import read_passages_of
 
-    passages = read_passages_of(question, reader.settings.n_context)
-    texts = reader.settings.texts(question, passages)
+    texts = reader.texts(question, read_passages_of(question, reader.settings.n_context))
     return [_pieces(reader.tokenizer, text, row, reader.settings) for text, row in zip(texts, ids, strict=True)]
 
 
 def _pieces(tokenizer: Any, text: str, ids: Sequence[int], settings: Any) -> list[str]:
-    if tokenizer.is_fast:
-        encoded = tokenizer(
-            text,
-            truncation=True,
-            max_length=settings.text_maxlength,
-            add_special_tokens=settings.special_tokens,
-            return_offsets_mapping=True,
-        )
-        if encoded["input_ids"] == list(ids):
-            return _slices(text, encoded["offset_mapping"], tokenizer.convert_ids_to_tokens(ids))
+    from fidtools.reader.prompt import token_spans
+
+    spans = token_spans(tokenizer, [text], settings)
+    if spans is not None and len(spans[0]) == len(ids):
+        return _slices(text, spans[0], tokenizer.convert_ids_to_tokens(ids))
     return [str(piece).replace("▁", " ").replace("Ġ", " ") for piece in tokenizer.convert_ids_to_tokens(ids)]
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fidtools.data.grades import gold_ids
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.evaluation.completion import Inputs
@@ -136,8 +137,7 @@ def make_row(question: Question, texts: Texts, n_passages: int) -> Row:
     passages = question.ctxs or []
     shown = passages[:n_passages]
     hits = AnswerMatcher(question.answers or ()).hits([passage.text for passage in shown])
-    gold = question.extra.get("gold")
-    relevant = {str(name) for name in gold} if isinstance(gold, (list, dict)) else set()
+    relevant = gold_ids(question) or set()
     probability = question.extra.get("log_probability")
     return Row(
         id=question.id,

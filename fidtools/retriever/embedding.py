@@ -7,14 +7,17 @@ same kind of machine.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+import orjson
+
 from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import barrier, main_rank_first, ranks
 from fidtools.data.corpus import Corpus, open_passages
-from fidtools.data.embedding_writer import RowWriter, create_embeddings
+from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfinished, create_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
@@ -82,11 +85,12 @@ class QuestionSource:
         return retriever.tokenize_questions(text for _, text in self.items[start:stop])
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The fingerprints of the question encoder and of the passage encoder that it belongs to."""
+        """The fingerprints of the question encoder and of its passage encoder, and the hash of the questions."""
         return {
             "of": "questions",
             "encoder": retriever.fingerprint,
             "question_encoder": retriever.question_fingerprint,
+            "text_sha256": hashlib.sha256(orjson.dumps(self.items)).hexdigest(),
         }
 
 
@@ -113,15 +117,22 @@ def embed(
     needed n × d × 4 (float32) or × 2 (float16) bytes free, DataError for a text without any token,
     UsageError when `resume` finds an unfinished run with other settings.
     """
-    with _shared_writer(source, retriever, path, dtype, resume) as writer:
+    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
+    if resume and are_finished(path, len(source), retriever.dim, dtype, meta, source.ids()):
+        if ranks().is_main:
+            clear_unfinished(path)
+        log.info("%s is finished; nothing to do", path)
+        return 0.0
+    with _shared_writer(source, retriever, path, dtype, meta, resume) as writer:
         done, seconds = _encode_missing(source, retriever, writer, token_budget)
+    retriever.report_cuts(shared=True)
     log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
 
 @contextlib.contextmanager
 def _shared_writer(
-    source: TextSource, retriever: Retriever, path: PathLike, dtype: str, resume: bool
+    source: TextSource, retriever: Retriever, path: PathLike, dtype: str, meta: dict[str, Any], resume: bool
 ) -> Iterator[RowWriter]:
     """One set of embeddings that all ranks write into: rank 0 creates the files, the others join, rank 0 finishes."""
     if not ranks().is_main:
@@ -130,7 +141,6 @@ def _shared_writer(
             yield writer
         barrier()  # every rank has written
         return
-    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
     with create_embeddings(path, len(source), retriever.dim, dtype, meta, ids=source.ids(), resume=resume) as writer:
         barrier()
         yield writer

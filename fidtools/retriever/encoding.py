@@ -14,6 +14,7 @@ from torch import nn
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import Compute
+from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
 from fidtools.retriever.fingerprint import passage_fingerprint, question_fingerprint
 from fidtools.retriever.model_folder import load_tower, save_tower
@@ -96,6 +97,12 @@ class Retriever:
                 encoder.to(self.compute.dtype)
         return self
 
+    def report_cuts(self, *, shared: bool = False) -> None:
+        """Warn once of the texts that were cut. With `shared` every rank has encoded texts of its own."""
+        hint = "--question-maxlength, --passage-maxlength; or --tokens of chunk"
+        for tower in {id(tower): tower for tower in (self.question_tower, self.passage_tower)}.values():
+            tower.cuts.report("retriever", hint, shared=shared)
+
     def save(self, folder: Path) -> None:
         """Write the retriever into an existing folder."""
         save_tower(folder, self.question_tower)
@@ -120,7 +127,7 @@ def load_trainable(
 ) -> Retriever:
     """A retriever for training: like `load_retriever`, but its weights stay in float32 at any precision."""
     questions = load_tower(name, dropout=dropout, **changes)
-    folder = Path(name) / "passages"
+    folder = resolve_model(name) / "passages"
     passages = load_tower(folder, dropout=dropout, **changes) if folder.is_dir() else None
     return Retriever(questions, passages, compute=compute)
 

@@ -29,6 +29,17 @@ def similarity(questions: Tensor, passages: Tensor, *, normalized: bool = False)
     return products * root if normalized else products / root
 
 
+def similarity_to_all(questions: Tensor, passages: Tensor, *, normalized: bool = False) -> Tensor:
+    """`similarity` of every question (q, d) with every passage (p, d), (q, p).
+
+    >>> similarity_to_all(torch.tensor([[1.0, 2.0, 0.0, 1.0]]), torch.tensor([[2.0, 1.0, 5.0, 0.0], [2.0, 0, 0, 0]]))
+    tensor([[2., 1.]])
+    """
+    root: float = questions.shape[-1] ** 0.5
+    products = questions @ passages.T
+    return products * root if normalized else products / root
+
+
 def masked_log_softmax(scores: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
     """log softmax(scores / temperature) over each question's passages, (questions, passages); 0 where there is none."""
     log = functional.log_softmax((scores / temperature).masked_fill(~mask, -torch.inf), dim=-1)
@@ -55,6 +66,31 @@ def kl(
     """
     log_target = masked_log_softmax(teacher, mask, teacher_temperature)
     log_student = masked_log_softmax(student, mask, temperature)
+    loss = (log_target.exp() * (log_target - log_student) * mask).sum(dim=-1)
+    return loss / mask.sum(dim=-1) if per_passage else loss
+
+
+def kl_in_batch(
+    scores: Tensor,
+    slots: Tensor,
+    teacher: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float = 1.0,
+    teacher_temperature: float = 1.0,
+    per_passage: bool = False,
+) -> Tensor:
+    """`kl`, with S̃ a softmax over all passages of the batch; those that are not the question's own have G̃(p) = 0.
+
+    `scores` is (questions, passages of the batch); `slots` (questions, own passages) are the columns of a question's
+    own passages, where `mask` is true. `per_passage` divides by the number of own passages.
+
+    >>> slots, mask = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
+    >>> kl_in_batch(torch.tensor([[0.0, 0.0, 0.0]]), slots, torch.tensor([[1.0, 0.0]]), mask)
+    tensor([0.5164])
+    """
+    log_target = masked_log_softmax(teacher, mask, teacher_temperature)
+    log_student = functional.log_softmax(scores / temperature, dim=-1).gather(1, slots)
     loss = (log_target.exp() * (log_target - log_student) * mask).sum(dim=-1)
     return loss / mask.sum(dim=-1) if per_passage else loss
 
@@ -88,6 +124,22 @@ def margin(student: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2
     order = _differences(teacher).sign()
     violation = functional.relu(gamma - order * _differences(student))
     return (violation * (_pairs(mask) & (order != 0))).sum(dim=(-2, -1))
+
+
+def margin_in_batch(scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2) -> Tensor:
+    """`margin`, with the other passages of the batch below all of the question's own; they form no pairs of their own.
+
+    `scores` and `slots` are those of `kl_in_batch`.
+
+    >>> slots, mask = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
+    >>> margin_in_batch(torch.tensor([[1.0, 0.0, 0.0]]), slots, torch.tensor([[0.0, 1.0]]), mask)
+    tensor([2.8000])
+    """
+    own = scores.gather(1, slots)  # (q, n)
+    violation = functional.relu(gamma - (own.unsqueeze(-1) - scores.unsqueeze(-2)))  # (q, n, p)
+    others = torch.zeros_like(scores, dtype=torch.int32).scatter_add(1, slots, mask.int()) == 0  # (q, p)
+    against_others = (violation * (mask.unsqueeze(-1) & others.unsqueeze(-2))).sum(dim=(-2, -1))
+    return margin(own, teacher, mask, gamma=gamma) + 2 * against_others
 
 
 def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -152,13 +204,32 @@ def infonce_own_passages(
     return infonce(student, first, excluded, temperature=temperature)
 
 
+def infonce_in_batch(
+    scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, *, temperature: float = 1.0
+) -> Tensor:
+    """InfoNCE of each question's first positive passage among all of the batch but its other positives.
+
+    `scores` and `slots` are those of `kl_in_batch`; the teacher is not used.
+
+    >>> labels = torch.tensor([[True, True]])
+    >>> infonce_in_batch(torch.zeros(1, 3), torch.tensor([[0, 1]]), torch.zeros(1, 2), labels, labels)
+    tensor([0.6931])
+    """
+    positive = slots.gather(1, labels.int().argmax(dim=1, keepdim=True))  # (q, 1)
+    relevant = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
+    excluded = relevant.scatter_add(1, slots, labels.int()) > 0
+    excluded.scatter_(1, positive, False)
+    return infonce(scores, positive.squeeze(1), excluded, temperature=temperature)
+
+
 @dataclass(frozen=True)
 class LossSpec:
     """A loss and what it needs. `function` takes student, teacher, mask (and labels, if it uses them).
 
     `pointwise` losses score passages one by one, so that a constant added to all scores matters. A `log_odds` loss also
-    reads scores as log-odds, which an inner product alone cannot express (see `calibration`). An `in_batch` loss
-    compares a question with the passages of the whole batch; its `function` is for evaluation, question by question.
+    reads scores as log-odds, which an inner product alone cannot express (see `calibration`). `in_batch` is the form of
+    the loss over the passages of the whole batch, where there is one; evaluation is always by `function`, question by
+    question. `always_in_batch` losses have no other training form.
     """
 
     function: Callable[..., Tensor]
@@ -168,7 +239,8 @@ class LossSpec:
     needs_labels: bool = False
     pointwise: bool = False
     log_odds: bool = False
-    in_batch: bool = False
+    in_batch: Callable[..., Tensor] | None = None
+    always_in_batch: bool = False
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -179,12 +251,20 @@ class LossSpec:
 
 LOSSES = {
     "kl": LossSpec(
-        kl, "KL(G̃ ‖ S̃) of the softmax distributions over a question's passages", "Izacard & Grave, section 3.4"
+        kl,
+        "KL(G̃ ‖ S̃) of the softmax distributions over a question's passages",
+        "Izacard & Grave, section 3.4",
+        in_batch=kl_in_batch,
     ),
     "mse": LossSpec(
         mse, "squared difference of S and G, summed over passages", "Izacard & Grave, section 3.4", pointwise=True
     ),
-    "margin": LossSpec(margin, "hinge on every pair that the teacher orders", "Izacard & Grave, section 3.4"),
+    "margin": LossSpec(
+        margin,
+        "hinge on every pair that the teacher orders",
+        "Izacard & Grave, section 3.4",
+        in_batch=margin_in_batch,
+    ),
     "margin-mse": LossSpec(
         margin_mse, "squared difference of the score differences of every pair", "Hofstätter et al. (2020)"
     ),
@@ -202,7 +282,8 @@ LOSSES = {
         "van den Oord et al. (2018), Karpukhin et al. (2020)",
         needs_teacher=False,
         needs_labels=True,
-        in_batch=True,
+        in_batch=infonce_in_batch,
+        always_in_batch=True,
     ),
 }
 """Every loss by the name that `--loss` takes."""

@@ -13,19 +13,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from safetensors.torch import load_file, save_file
 
+from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.data.jsonl import write_json
+from fidtools.compute.lengths import limited
+from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
+from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.word_encoders import WordCNN, WordEncoder, WordLSTM
-from fidtools.encoders.word_tokenizer import WordTokenizer
+from fidtools.encoders.word_tokenizer import WordTokenizer, check_vocabulary
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.retriever.sentence_transformers import (
-    read_sentence_transformers_settings,
+    UNLIMITED,
+    read_sentence_transformers,
     write_transformer_modules,
     write_word_modules,
 )
@@ -39,43 +43,72 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     """The encoder, tokenizer and settings of a folder or hub name, on the CPU in float32.
 
     `changes` are RetrieverSettings fields that replace the folder's; a transformer without `retriever.json` starts from
-    the default settings. Raises FidtoolsError when it cannot be loaded, UsageError when a requested maximum length
-    exceeds what the model can read.
+    the default settings. Raises FidtoolsError when it cannot be loaded or is not whole, UsageError when it is a reader
+    or a teacher, and when a requested maximum length exceeds what the model can read.
     """
-    path = resolve_model(name)
-    folder = Path(path)
+    folder = resolve_model(name)
+    _refuse_other_models(name, folder)
     settings_file = folder / "retriever.json"
-    record = orjson.loads(settings_file.read_bytes()) if settings_file.exists() else {}
+    record = read_json_object(settings_file) if settings_file.exists() else {}
     student = record.pop("student", "transformer")
     with loading(name):
         if student == "transformer":
-            return _load_transformer(path, _settings(folder, record), dropout, changes)
-        encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
-    settings = replace(parse_settings(record, settings_file), **changes)
-    encoder.pooling = settings.pooling
-    return Tower(encoder, tokenizer, settings)
+            tower = _load_transformer(name, folder, record, dropout, changes)
+        else:
+            encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
+            encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
+            tower = Tower(encoder, tokenizer, settings)
+        _try(tower)
+    return tower
 
 
-def _settings(folder: Path, record: dict[str, Any]) -> RetrieverSettings:
-    if record:
-        return parse_settings(record, folder / "retriever.json")
-    return read_sentence_transformers_settings(folder) if (folder / "modules.json").exists() else RetrieverSettings()
+@torch.inference_mode()
+def _try(tower: Tower) -> None:
+    """Encode one token, so that a model that cannot compute is known before any work."""
+    tower.encoder(*pad_sequences([[padding_id(tower.tokenizer)]], 0))
 
 
-def _load_transformer(path: str, settings: RetrieverSettings, dropout: float | None, changes: dict[str, Any]) -> Tower:
-    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+def _refuse_other_models(name: str | Path, folder: Path) -> None:
+    for file, what in (("fidtools.json", "reader"), ("teacher.json", "teacher")):
+        if (folder / file).exists() and not (folder / "retriever.json").exists():
+            raise UsageError(f"{name}: a {what}, not a retriever", hint="fidtools train-retriever makes a retriever")
 
-    config = AutoConfig.from_pretrained(path)
+
+def _load_transformer(
+    name: str | Path, folder: Path, record: dict[str, Any], dropout: float | None, changes: dict[str, Any]
+) -> Tower:
+    from transformers import AutoModel, AutoModelForTextEncoding
+
+    lower = False
+    if record or not (folder / "modules.json").exists():
+        root = folder
+        settings = parse_settings(record, folder / "retriever.json") if record else RetrieverSettings()
+    else:
+        root, settings, lower = read_sentence_transformers(folder)
+    config = load_config(name, root)
     if dropout is not None:
         _set_dropout(config, dropout)
-    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
-    model, report = kind.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
-    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
-        raise DataError(f"{len(missing)} weights are missing, such as {missing[0]}", path=path)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, config))
-    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(Path(path)))
+    _check_kind(name, config, changes.get("pooling") or settings.pooling)
+    kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if config.is_encoder_decoder else (AutoModel, ())
+    model = load_network(name, root, kind, config, may_be_new=lambda weight: "pooler" in weight, unread=unread)
+    tokenizer = load_tokenizer(name, root, config, rows=model.get_input_embeddings().num_embeddings)
+    if lower:
+        lower_case(tokenizer)
+    settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, model))
+    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder))
     return Tower(encoder.eval(), tokenizer, settings)
+
+
+def _check_kind(name: str | Path, config: Any, pooling: str) -> None:
+    """Refuse what gives every text one vector; warn of a model that was made for something else."""
+    kinds = config.architectures or []
+    if pooling == "cls" and not config.is_encoder_decoder and any("ForCausalLM" in kind for kind in kinds):
+        problem = (
+            f"a causal language model ({config.model_type}): its first token sees no other, so all vectors are equal"
+        )
+        raise UsageError(f"{name}: {problem}", hint="give an encoder, such as bert-base-uncased, or use mean pooling")
+    if any("ForSequenceClassification" in kind for kind in kinds):
+        log.warning("%s: a classifier (a cross-encoder?), whose encoder is used without its head", name)
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
@@ -86,22 +119,17 @@ def _set_dropout(config: Any, dropout: float) -> None:
         setattr(config, name, dropout)
 
 
-def _max_tokens(tokenizer: Any, config: Any) -> int:
+def _max_tokens(tokenizer: Any, model: Any) -> int:
     """The largest number of tokens that the model can read."""
-    positions = getattr(config, "max_position_embeddings", None) or 1 << 20
-    if config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}:
-        positions -= config.pad_token_id + 1  # their positions start after that of the padding token
-    return int(min(positions, tokenizer.model_max_length))
+    return int(min(max_positions(model) or UNLIMITED, tokenizer.model_max_length))
 
 
 def _limit_lengths(settings: RetrieverSettings, changes: dict[str, Any], limit: int) -> RetrieverSettings:
     for name in ("question_maxlength", "passage_maxlength"):
-        requested = changes.get(name)
-        if requested is not None and requested > limit:
-            raise UsageError(f"{name.replace('_', ' ')} {requested}: this model reads at most {limit} tokens")
-        if getattr(settings, name) > limit:
-            log.info("%s set to %d, the maximum of this model", name.replace("_", " "), limit)
-            changes = {name: limit} | changes
+        default = (
+            min(getattr(settings, name), limit) if getattr(settings, name) == UNLIMITED else getattr(settings, name)
+        )
+        changes = changes | {name: limited(name.replace("_", " "), default, changes.get(name), limit)}
     return replace(settings, **changes)
 
 
@@ -117,8 +145,9 @@ def _load_projection(folder: Path) -> TokenProjection | None:
 
 
 def _load_word_encoder(folder: Path, student: str, dropout: float) -> tuple[WordEncoder, WordTokenizer]:
-    words = orjson.loads((folder / "0_WordEmbeddings" / "whitespacetokenizer_config.json").read_bytes())
+    words = read_json_object(folder / "0_WordEmbeddings" / "whitespacetokenizer_config.json")
     vectors = load_file(folder / "0_WordEmbeddings" / "model.safetensors")["emb_layer.weight"]
+    check_vocabulary(words["vocab"], len(vectors), folder)
     if student not in ("lstm", "cnn"):
         raise DataError("must be transformer, lstm or cnn", path=folder / "retriever.json", value=student)
     layers = _load_lstm(folder) if student == "lstm" else _load_cnn(folder)
@@ -127,17 +156,24 @@ def _load_word_encoder(folder: Path, student: str, dropout: float) -> tuple[Word
 
 
 def _load_lstm(folder: Path) -> WordLSTM:
-    shape = orjson.loads((folder / "1_LSTM" / "lstm_config.json").read_bytes())
-    layers = WordLSTM(shape["embedding_dimension"], shape["hidden_dim"], shape["num_layers"], shape["dropout"])
+    shape = read_json_object(folder / "1_LSTM" / "lstm_config.json")
     tensors = load_file(folder / "1_LSTM" / "model.safetensors")
+    sizes = [4 * shape["hidden_dim"], shape["embedding_dimension"]]  # before memory is allocated for them
+    if list(tensors["encoder.weight_ih_l0"].shape) != sizes or len(tensors) != 8 * shape["num_layers"]:
+        raise DataError("the weights are not those of lstm_config.json", path=folder / "1_LSTM")
+    layers = WordLSTM(shape["embedding_dimension"], shape["hidden_dim"], shape["num_layers"], shape["dropout"])
     layers.rnn.load_state_dict({name.removeprefix("encoder."): value for name, value in tensors.items()})
     return layers
 
 
 def _load_cnn(folder: Path) -> WordCNN:
-    shape = orjson.loads((folder / "1_CNN" / "cnn_config.json").read_bytes())
+    shape = read_json_object(folder / "1_CNN" / "cnn_config.json")
+    tensors = load_file(folder / "1_CNN" / "model.safetensors")
+    sizes = [[shape["out_channels"], shape["in_embedding_dimension"], width] for width in shape["kernel_sizes"]]
+    if [list(tensors[f"convs.{i}.weight"].shape) for i in range(len(sizes))] != sizes:
+        raise DataError("the weights are not those of cnn_config.json", path=folder / "1_CNN")
     layers = WordCNN(shape["in_embedding_dimension"], shape["out_channels"], shape["kernel_sizes"])
-    layers.load_state_dict(load_file(folder / "1_CNN" / "model.safetensors"))
+    layers.load_state_dict(tensors)
     return layers
 
 
@@ -151,7 +187,7 @@ def save_tower(folder: Path, tower: Tower) -> None:
         assert isinstance(encoder, TransformerEncoder)
         student = "transformer"
         encoder.model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         if encoder.projection is not None:
             tensors = {name: value.detach().cpu() for name, value in encoder.projection.state_dict().items()}
             save_file(tensors, folder / "projection.safetensors")

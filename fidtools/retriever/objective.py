@@ -33,10 +33,10 @@ class RetrieverObjective:
     def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[Batch]:
         """The questions in order, as many together as the token budget allows.
 
-        In-batch negatives (infonce) need all questions of the update in one batch, those of the other ranks too.
+        Candidates from the whole batch need all questions of the update in one, those of the other ranks too.
         """
         items = [self.train_set.items[ref.index] for ref in refs]
-        if self.student.loss.name == "infonce":
+        if self.student.loss.over_whole_batch:
             yield make_batch(self.train_set, interleaved(gather(items)))
             return
         for together in grouped(self.train_set, items, self.student.token_budget):

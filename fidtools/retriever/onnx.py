@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from fidtools.compute.batching import padding_id
+from fidtools.compute.model_files import ONNX
+from fidtools.compute.tokenizers import save_tokenizer
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.jsonl import write_json
+from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import FidtoolsError, MissingExtraError, UsageError
 from fidtools.logs import log
@@ -37,17 +40,19 @@ class _EncoderWithNormalization(nn.Module):
         return normalized(self.encoder.with_mask(input_ids, attention_mask), self.settings)
 
 
-def export_onnx(source: PathLike, target: PathLike) -> None:
+def export_onnx(source: PathLike, target: PathLike, *, force: bool = False) -> None:
     """Write `model.onnx`, the tokenizer and `retriever.json` of the retriever `source` to the folder `target`.
 
     The inputs are `input_ids` and `attention_mask`, (n, l) int64; the output is `sentence_embedding`, (n, d) float32. A
     retriever with a separate passage encoder gets a second graph, `passages.onnx`. Raises UsageError for LSTM and CNN
-    encoders, FidtoolsError when the relative difference of onnxruntime's vectors from the model's exceeds 1e-4.
+    encoders and for a folder with other files (unless `force`), FidtoolsError when the relative difference of
+    onnxruntime's vectors from the model's exceeds 1e-4.
     """
     if not all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime", "onnxscript")):
         raise MissingExtraError("converting to ONNX", "onnx")
-    retriever = load_retriever(Path(source))
-    with atomic_folder(target) as folder:
+    refuse_foreign(Path(target), ONNX, force=force)
+    retriever = load_retriever(source)
+    with atomic_folder(target, ONNX, force=force) as folder:
         towers = {"model.onnx": retriever.question_tower}
         if retriever.passage_tower is not retriever.question_tower:
             towers["passages.onnx"] = retriever.passage_tower
@@ -59,7 +64,7 @@ def export_onnx(source: PathLike, target: PathLike) -> None:
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:
                 raise FidtoolsError(f"{source}: onnxruntime's vectors differ from the model's by {difference:.2g}")
-            tower.tokenizer.save_pretrained(folder)
+            save_tokenizer(tower.tokenizer, folder)
         write_json(folder / "retriever.json", retriever.settings.to_json())
     log.info("%s: largest relative difference of onnxruntime's vectors: %.1g", target, difference)
 

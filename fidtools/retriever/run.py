@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.errors import UsageError
@@ -24,6 +25,20 @@ FORMAT_SETTINGS = (
     "passage_maxlength",
 )
 """Fields of a run that replace those of the start's `RetrieverSettings`, where they are not None."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "atlas": {"temperature": 0.01, "teacher_temperature": 0.01},
+    "replug": {
+        "cosine_temperature": 0.1,
+        "teacher_temperature": 0.1,
+        "normalize": True,
+        "probabilities": True,
+    },
+}
+"""How papers turn likelihoods into targets; every value is also an option of its own.
+
+Atlas (Izacard et al., 2022, perplexity distillation): G is the mean log-likelihood of the answer's tokens. REPLUG (Shi
+et al., 2023): G is the likelihood, not its logarithm, and S the cosine.
+"""
 SETTINGS = TrainingSettings(lr=5e-5)
 SIZE = StudentSize()
 
@@ -46,6 +61,9 @@ class RetrieverRun:
     gamma: float = 0.2
     alpha: float = 0.5
     per_passage: bool = False
+    in_batch: bool = False
+    probabilities: bool = False
+    cosine_temperature: float | None = None
     labels: Labels | None = None
     n_passages: int = 100
     settings: TrainingSettings = SETTINGS
@@ -66,9 +84,13 @@ class RetrieverRun:
     def __post_init__(self) -> None:
         if (self.retriever is None) == (self.student is None):
             raise UsageError("give exactly one of `retriever` (initial model) and `student` (train from scratch)")
-        for name in ("temperature", "teacher_temperature"):
-            if not getattr(self, name) > 0:
+        for name in ("temperature", "teacher_temperature", "cosine_temperature"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise UsageError(f"`{name}` must be above 0")
+        for name in FORMAT_FIELDS:
+            if (template := getattr(self, name)) is not None:
+                check_format(f"`{name}`", template)
         if self.student is None:
             self.size.check_unused("student")
 

@@ -15,15 +15,20 @@ import orjson
 import torch
 from safetensors.torch import save_file
 
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.word_encoders import WordEncoder, WordLSTM
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import DataError, FidtoolsError
-from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.settings import RetrieverSettings, parse_settings
 
 LIBRARY = "sentence_transformers.models"
+OLD_TRANSFORMERS = {"BERT", "RoBERTa", "DistilBERT", "ALBERT", "CamemBERT", "XLMRoBERTa", "T5", "XLNet"}
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""The names under which sentence-transformers looks for the prompt of documents, in order."""
+UNLIMITED = 1 << 20
+"""A length in tokens that stands for as many as the model reads."""
 NO_ACTIVATION = "torch.nn.modules.linear.Identity"
 
 
@@ -126,34 +131,55 @@ def _save(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path / "model.safetensors")
 
 
-def read_sentence_transformers_settings(folder: Path) -> RetrieverSettings:
-    """The pooling, normalization and prompts of a folder that sentence-transformers wrote.
+def read_sentence_transformers(folder: Path) -> tuple[Path, RetrieverSettings, bool]:
+    """What a folder that sentence-transformers wrote says: the transformer's folder, the settings, and do_lower_case.
 
-    Raises FidtoolsError when it has modules other than a transformer, pooling and normalization.
+    In old folders the transformer is in `0_Transformer`. Without `max_seq_length` the lengths are UNLIMITED: those of
+    the model. Raises FidtoolsError when it has modules other than a transformer, pooling and normalization.
     """
     modules = orjson.loads((folder / "modules.json").read_bytes())
-    paths = {entry["type"].rsplit(".", 1)[1]: folder / entry["path"] for entry in modules}
+    paths = {_module_kind(entry["type"]): folder / entry["path"] for entry in modules}
     if unknown := paths.keys() - {"Transformer", "Pooling", "Normalize"}:
         hint = "only a transformer with pooling and optional normalization can be loaded"
         raise FidtoolsError(f"{folder}: unsupported module: {', '.join(sorted(unknown))}", hint=hint)
-    if "Pooling" not in paths:
-        raise FidtoolsError(f"{folder}: no pooling module in modules.json")
+    if missing := [name for name in ("Transformer", "Pooling") if name not in paths]:
+        raise FidtoolsError(f"{folder}: no {missing[0].lower()} module in modules.json")
+    limits = _transformer_settings(paths["Transformer"])
+    length = limits.get("max_seq_length") or UNLIMITED
     about = folder / "config_sentence_transformers.json"
-    prompts = (orjson.loads(about.read_bytes()).get("prompts") or {}) if about.exists() else {}
-    return RetrieverSettings(
-        pooling=_read_pooling(paths["Pooling"] / "config.json"),
+    prompts = (read_json_object(about).get("prompts") or {}) if about.exists() else {}
+    document = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), None)
+    settings = RetrieverSettings(
+        pooling=_read_pooling(paths["Pooling"] / "config.json", with_prompts=any(prompts.values())),
         normalize="Normalize" in paths,
         question_format=_escape_braces(prompts.get("query")) + "{question}",
-        passage_format=_escape_braces(prompts.get("document")) + "{title} {text}",
+        passage_format=_escape_braces(document) + "{title} {text}",
+        question_maxlength=length,
+        passage_maxlength=length,
     )
+    return paths["Transformer"], parse_settings(settings.to_json(), folder), bool(limits.get("do_lower_case"))
+
+
+def _module_kind(kind: str) -> str:
+    """The module's name; old folders name the transformer's architecture."""
+    name = kind.rsplit(".", 1)[-1]
+    return "Transformer" if name in OLD_TRANSFORMERS else name
+
+
+def _transformer_settings(folder: Path) -> dict[str, Any]:
+    """The settings beside a transformer: `sentence_bert_config.json`, in old folders of another architecture's name."""
+    files = sorted(folder.glob("sentence_*_config.json"), key=lambda path: path.name != "sentence_bert_config.json")
+    return read_json_object(files[0]) if files else {}
 
 
 def _escape_braces(prompt: str | None) -> str:
     return (prompt or "").replace("{", "{{").replace("}", "}}")
 
 
-def _read_pooling(path: Path) -> Pooling:
-    config = orjson.loads(path.read_bytes())
+def _read_pooling(path: Path, *, with_prompts: bool) -> Pooling:
+    config = read_json_object(path)
+    if with_prompts and config.get("include_prompt") is False:
+        raise DataError("unsupported pooling: the prompt's tokens are left out", path=path, field="include_prompt")
     flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
     chosen = config.get("pooling_mode") or [how for how, name in flags.items() if config.get(f"pooling_mode_{name}")]
     names = [chosen] if isinstance(chosen, str) else list(chosen)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fidtools.data.files import PathLike
+from fidtools.data.folder_settings import read_settings
+from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.data.records import Passage
 from fidtools.encoders.pooling import POOLINGS, Pooling
 from fidtools.errors import DataError
@@ -46,15 +48,9 @@ class RetrieverSettings:
 
 def parse_settings(record: dict[str, Any], path: PathLike) -> RetrieverSettings:
     """Settings from the object in `retriever.json`. Raises DataError for unknown names and invalid values."""
-    try:
-        settings = RetrieverSettings(**record)
-        settings.question_text("")
-        settings.passage_text(Passage(None, ""))
-    except (TypeError, KeyError, IndexError, ValueError) as error:
-        raise DataError(f"invalid retriever settings: {error}", path=path) from error
+    settings = read_settings(RetrieverSettings, record, path)
     if settings.pooling not in POOLINGS:
         raise DataError(f"must be one of {', '.join(POOLINGS)}", path=path, field="pooling", value=settings.pooling)
-    for name in ("question_maxlength", "passage_maxlength"):
-        if not (isinstance(value := getattr(settings, name), int) and value > 0):
-            raise DataError("must be a positive number of tokens", path=path, field=name, value=value)
+    for name in FORMAT_FIELDS:
+        check_format(name, getattr(settings, name), path)
     return settings

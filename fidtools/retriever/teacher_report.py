@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
+from fidtools.data.grades import gold_ids
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.metrics.labels import Labels
@@ -138,7 +139,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _labels(question: Question) -> dict[Labels, NDArray[np.bool_]]:
     kinds: list[Labels] = []
-    if isinstance(question.extra.get("gold"), list):
+    if gold_ids(question) is not None:
         kinds.append("gold")
     if question.answers:
         kinds.append("answer")
@@ -177,3 +178,5 @@ def table(report: Report) -> Iterable[tuple[str, str]]:
     yield "correlation with previous rank", number(report.rank)
     by = f" (by {report.temperature_by})" if report.temperature_by else ""
     yield "best temperature" + by, "–" if report.temperature is None else f"{report.temperature:g}"
+    if report.temperature is not None:
+        yield "option of train-retriever", f"--teacher-temperature {report.temperature:g}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from fidtools.compute.batching import padding_id
+from fidtools.compute.lengths import CutCounter, dropped_tokens
 from fidtools.data.records import Passage
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.retriever.settings import RetrieverSettings
@@ -19,33 +20,42 @@ TokenIds = list[list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Tower:
-    """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings."""
+    """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings.
+
+    `cuts` counts the texts that were longer than the settings say.
+    """
 
     encoder: nn.Module
     tokenizer: Any
     settings: RetrieverSettings
+    cuts: CutCounter = field(default_factory=CutCounter)
 
 
 def tokenize_questions(tower: Tower, questions: Iterable[str]) -> TokenIds:
     """The token ids of every question, formatted and truncated as the tower's settings say."""
     settings = tower.settings
     texts = [settings.question_text(question) for question in questions]
-    return _tokenize(tower.tokenizer, texts, settings.question_maxlength, settings.pad_questions)
+    return _tokenize(tower, "questions", texts, settings.question_maxlength, settings.pad_questions)
 
 
 def tokenize_passages(tower: Tower, passages: Iterable[Passage]) -> TokenIds:
     """The token ids of every passage, formatted and truncated as the tower's settings say."""
     settings = tower.settings
     texts = [settings.passage_text(passage) for passage in passages]
-    return _tokenize(tower.tokenizer, texts, settings.passage_maxlength, settings.pad_passages)
+    return _tokenize(tower, "passages", texts, settings.passage_maxlength, settings.pad_passages)
 
 
-def _tokenize(tokenizer: Any, texts: list[str], maxlength: int, pad: bool) -> TokenIds:
+def _tokenize(tower: Tower, kind: str, texts: list[str], maxlength: int, pad: bool) -> TokenIds:
     if not texts:
         return []  # a transformers tokenizer refuses an empty batch
+    tokenizer = tower.tokenizer
     if isinstance(tokenizer, WordTokenizer):
         token_ids = [tokenizer.tokenize(text, maxlength) for text in texts]
+        full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) == maxlength]
+        lost = [extra for text in full if (extra := len(tokenizer.tokenize(text, len(text) + 1)) - maxlength)]
     else:
-        options = {"truncation": True, "max_length": maxlength, "padding": False}
-        token_ids = tokenizer(texts, **options, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        options = {"return_attention_mask": False, "return_token_type_ids": False}
+        encoded = tokenizer(texts, truncation=True, max_length=maxlength, padding=False, **options)
+        token_ids, lost = encoded["input_ids"], dropped_tokens(tokenizer, encoded, texts, maxlength, **options)
+    tower.cuts.add(kind, len(texts), lost)
     return [ids + [padding_id(tokenizer)] * (maxlength - len(ids)) for ids in token_ids] if pad else token_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
+from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.setup import load_start, new_word_student
@@ -24,25 +26,31 @@ CALIBRATION_QUESTIONS, SCALES = 8, np.geomspace(1.0, 32.0, 21).tolist()
 """The initial scale of a student's scores is chosen on this many questions, among these standard deviations."""
 
 
-def train_retriever(run: RetrieverRun, output: Path, *, resume: bool) -> dict[str, float]:
+def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError when the targets cannot teach anything, UsageError when settings contradict each other or an
     unfinished run exists that is not continued or used other settings.
     """
     loss = _loss(run)
     teachers = parse_teacher(run.teacher) if loss.needs_teacher else {}
-    check_run(output, run.settings, run.record(), resume=resume, ignore=("start",))
+    check_run(output, run.settings, run.record(), resume=resume, force=force, ignore=("start",))
     retriever = _initial_retriever(run)
+    if run.cosine_temperature is not None:
+        loss = _on_cosines(loss, run.cosine_temperature, retriever)
     record = run.record() | {"start": retriever.question_fingerprint}
-    check_run(output, run.settings, record, resume=resume)
+    finished = check_run(output, run.settings, record, resume=resume, force=force)
+    if finished is not None:
+        return finished
     examples = _read(run.train, retriever, loss, teachers, run)
     student = Student(retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages)
     _calibrate(student, examples)
     dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
+    retriever.report_cuts()  # every rank has read all questions
     log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, run.select)
-    metrics = train(objective, run.settings, output, resume=resume, record=record)
+    metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
@@ -55,10 +63,22 @@ def _loss(run: RetrieverRun) -> Loss:
         gamma=run.gamma,
         alpha=run.alpha,
         per_passage=run.per_passage,
+        in_batch=run.in_batch,
     )
+    if loss.in_batch and loss.spec.in_batch is None:
+        known = ", ".join(name for name, spec in LOSSES.items() if spec.in_batch)
+        raise UsageError(f"`in_batch` does not apply to `loss` {loss.name}", hint=f"it applies to {known}")
     if loss.needs_labels and not run.labels:
         raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
     return loss
+
+
+def _on_cosines(loss: Loss, temperature: float, retriever: Retriever) -> Loss:
+    """The loss with the temperature of S that divides cosines by `temperature`: of unit vectors, S = √d · cos."""
+    if not retriever.settings.normalize:
+        hint = "add `normalize`, or use `temperature`"
+        raise UsageError("`cosine_temperature` is for vectors of unit length", hint=hint)
+    return replace(loss, temperature=temperature * retriever.dim**0.5)
 
 
 def _initial_retriever(run: RetrieverRun) -> Retriever:
@@ -113,8 +133,10 @@ def _initial_mean(loss: Loss, examples: Examples) -> float:
 
 def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
     labels = run.labels if loss.needs_labels else None
-    need_positive = loss.spec.in_batch
+    need_positive = loss.spec.always_in_batch
     examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
+    if run.probabilities:
+        examples.items[:] = [replace(item, teacher=np.exp(item.teacher)) for item in examples.items]
     if teachers:
         temperature = loss.teacher_temperature if loss.name == "kl" else None
         check_targets([item.teacher for item in examples.items], temperature, path)

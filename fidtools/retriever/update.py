@@ -36,6 +36,7 @@ class Loss:
     gamma: float = 0.2
     alpha: float = 0.5
     per_passage: bool = False
+    in_batch: bool = False
 
     @property
     def spec(self) -> LossSpec:
@@ -52,12 +53,27 @@ class Loss:
         """Whether the loss uses hard labels; with `alpha` 0 only the teacher's remain."""
         return self.spec.needs_labels and not ("alpha" in self.spec.defaults and self.alpha == 0)
 
+    @property
+    def over_whole_batch(self) -> bool:
+        """Whether an update compares a question with the passages of the whole batch."""
+        return self.in_batch or self.spec.always_in_batch
+
     def __call__(self, student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         """One value per question, (questions,), from (questions, passages)."""
-        options = {name: getattr(self, name) for name in self.spec.defaults}
-        if self.spec.needs_labels:
-            return self.spec.function(student, teacher, mask, labels, **options)
-        return self.spec.function(student, teacher, mask, **options)
+        return self.spec.function(student, teacher, mask, *self._labels(labels), **self._options)
+
+    def of_batch(self, scores: Tensor, batch: Batch) -> Tensor:
+        """One value per question, (questions,), from S of all passages of the batch, (questions, passages)."""
+        assert self.spec.in_batch is not None, "RetrieverRun refuses other losses"
+        given = (scores, batch.slots, batch.teacher, batch.mask, *self._labels(batch.labels))
+        return self.spec.in_batch(*given, **self._options)
+
+    def _labels(self, labels: Tensor) -> tuple[Tensor, ...]:
+        return (labels,) if self.spec.needs_labels else ()
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.spec.defaults}
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,7 @@ class Student(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the questions' losses."""
-        if self.loss.spec.in_batch:
+        if self.loss.over_whole_batch:
             return self._in_batch_loss(batch)
         questions = self.encode(self.question_encoder, batch.questions)  # (q, d)
         passages = self.encode(self.passage_encoder, batch.passages)  # (p, d)
@@ -131,22 +147,22 @@ class Student(nn.Module):
         return self.loss(scores, batch.teacher, batch.mask, batch.labels).sum()
 
     def dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One value per question, (q,), of the scores of `score`; InfoNCE is over the question's own passages."""
+        """One value per question, (q,), of the scores of `score`, always over the question's own passages."""
         return self.loss(scores, batch.teacher, batch.mask, batch.labels)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         # `embedding` and not indexing: the backward of indexing adds gradients in an order that varies
         own = nn.functional.embedding(batch.slots, passages)  # (q, n, d)
-        return self._calibrated_scores(questions.unsqueeze(1), own)  # (q, n)
-
-    def _calibrated_scores(self, questions: Tensor, passages: Tensor, *, world_size: int = 1) -> Tensor:
-        """S on the scale of the loss. `world_size` is the number of ranks that backpropagate the same scores."""
         with torch.autocast(questions.device.type, enabled=False):
-            scores = losses.similarity(questions, passages, normalized=self.retriever.settings.normalize)
-            return scores if self.calibration is None else self.calibration(scores, world_size=world_size)
+            normalized = self.retriever.settings.normalize
+            return self._calibrated(losses.similarity(questions.unsqueeze(1), own, normalized=normalized))  # (q, n)
+
+    def _calibrated(self, scores: Tensor, *, world_size: int = 1) -> Tensor:
+        """S on the scale of the loss. `world_size` is the number of ranks that backpropagate the same scores."""
+        return scores if self.calibration is None else self.calibration(scores, world_size=world_size)
 
     def _in_batch_loss(self, batch: Batch) -> Tensor:
-        """InfoNCE of a batch that every rank has: each encodes its share and takes the others' vectors as constants.
+        """The loss of a batch that every rank has: each encodes its share and takes the others' vectors as constants.
 
         So each rank has the gradient of the total loss for its share, and the gradients sum to those of one process.
         The value is the loss of this rank's questions only, so that the values sum to the total loss too.
@@ -154,21 +170,12 @@ class Student(nn.Module):
         me = ranks()
         questions = all_gather_with_local_grad(self.encode(self.question_encoder, me.shard(batch.questions)))
         passages = all_gather_with_local_grad(self.encode(self.passage_encoder, me.shard(batch.passages)))
-        losses_of_all = self._infonce(questions, passages, batch)  # (q,)
+        with torch.autocast(questions.device.type, enabled=False):
+            normalized = self.retriever.settings.normalize
+            scores = losses.similarity_to_all(questions, passages, normalized=normalized)  # (q, p)
+            losses_of_all = self.loss.of_batch(self._calibrated(scores, world_size=me.world), batch)  # (q,)
         total = losses_of_all.sum()
         return total - total.detach() + losses_of_all.detach()[me.rank :: me.world].sum()
-
-    def _infonce(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
-        """Each question's first positive passage against all passages of the batch but its other positives, (q,)."""
-        scores = self._calibrated_scores(
-            questions.unsqueeze(1), passages.unsqueeze(0), world_size=ranks().world
-        )  # (q, p)
-        first = batch.labels.int().argmax(dim=1, keepdim=True)
-        positive = batch.slots.gather(1, first)  # (q, 1)
-        counts = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
-        excluded = counts.scatter_add(1, batch.slots, batch.labels.int()) > 0
-        excluded.scatter_(1, positive, False)
-        return losses.infonce(scores, positive.squeeze(1), excluded, temperature=self.loss.temperature)
 
     def encode(self, encoder: nn.Module, token_ids: list[list[int]]) -> Tensor:
         """Vectors (n, d) of texts, in order, computed in pieces of texts of similar length.

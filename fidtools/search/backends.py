@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from fidtools.compute.ranks import gather, ranks
 from fidtools.data.corpus import Corpus
-from fidtools.data.embeddings import Embeddings, read_embeddings, shards
+from fidtools.data.embeddings import Embeddings, read_parts, text_hashes
 from fidtools.data.top_k import TopK
 from fidtools.errors import MismatchError
 from fidtools.logs import log
 from fidtools.search.exact import DEFAULT_MEMORY_BYTES, search
-from fidtools.search.vectors import ConcatenatedVectors, FileVectors, SelectedVectors, SlicedVectors, Vectors
+from fidtools.search.vectors import ConcatenatedVectors, SelectedVectors, SlicedVectors, Vectors, stored_vectors
 from fidtools.typing import Array
 
 Fingerprint = dict[str, Any]  # of an encoder, as the retriever and the embeddings' .json record it
@@ -42,13 +42,15 @@ class ExactIndex:
         passages: Corpus,
         encoder: Fingerprint,
         *,
+        dim: int | None = None,
         force: bool = False,
         memory: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
-        parts = [read_embeddings(part) for part in shards(path)]
+        parts = read_parts(path)
+        refuse_width(path, parts[0].dim, dim)
         raise_or_warn(_mismatches(path, parts, passages, encoder), force)
         self.passages, self.memory = passages, memory
-        self.vectors: Vectors = ConcatenatedVectors([FileVectors(part.path) for part in parts])
+        self.vectors: Vectors = ConcatenatedVectors([stored_vectors(part.path) for part in parts])
 
     def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`."""
@@ -85,16 +87,41 @@ def _mismatches(
 ) -> Iterator[MismatchError]:
     rows = sum(part.rows for part in parts)
     same_ids = parts[0].meta["ids_sha256"] == passages.ids_sha256 if len(parts) == 1 else _same_ids(parts, passages)
-    yield from passage_mismatches(path, rows, same_ids, passages)
+    yield from passage_mismatches(path, rows, same_ids, text_hashes(parts), passages)
     for part in parts:
         yield from encoder_mismatches(part.path, part.meta.get("encoder"), encoder)
 
 
-def passage_mismatches(path: Path, rows: int, same_ids: bool, passages: Corpus) -> Iterator[MismatchError]:
-    """An error when `path` belongs to another corpus than `passages`."""
+def refuse_width(path: Path, stored: int, dim: int | None) -> None:
+    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known."""
+    if dim is not None and stored != dim:
+        hint = "embed the passages with this retriever"
+        raise MismatchError(f"vectors of length {stored}, but those of --retriever have {dim}", path=path, hint=hint)
+
+
+def passage_mismatches(
+    path: Path, rows: int, same_ids: bool, hashes: Sequence[tuple[int, str | None]], passages: Corpus
+) -> Iterator[MismatchError]:
+    """An error when `path` belongs to another corpus than `passages`.
+
+    `hashes` are those of the texts of consecutive rows, with their numbers of rows; None where none is on record.
+    """
     if rows != len(passages) or not same_ids:
         problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}"
         yield MismatchError(problem, path=path, hint="embed these passages, or give the passages that were embedded")
+    elif start := _first_other_text(hashes, passages):
+        problem = f"made from other texts than those of {passages.path}, from line {start} on: same ids, but edited"
+        yield MismatchError(problem, path=path, hint="embed these passages again")
+
+
+def _first_other_text(hashes: Sequence[tuple[int, str | None]], passages: Corpus) -> int | None:
+    """The number of the first row, from 1, of a part whose texts are not on record as they are now."""
+    start = 0
+    for rows, sha256 in hashes:
+        if sha256 is not None and sha256 != passages.texts_sha256(start, start + rows):
+            return start + 1
+        start += rows
+    return None
 
 
 def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint) -> Iterator[MismatchError]:

@@ -18,11 +18,18 @@ BATCH_QUESTIONS = 16384  # encoded and searched together: all vectors are read o
 
 
 def retrieve(
-    questions: Iterable[Question], encode: Encode, corpus: SearchIndex, k: int, *, within: bool = False
+    questions: Iterable[Question],
+    encode: Encode,
+    corpus: SearchIndex,
+    k: int,
+    *,
+    within: bool = False,
+    normalized: bool = False,
 ) -> Iterator[Question]:
     """Each question with its `k` best passages as `ctxs`; one batch is in memory at a time.
 
-    The score is E(q)ᵀE(p)/√d (paper, section 3.3), under the name `dense`. `within` searches only the passages of the
+    The score, under the name `dense`, is the one that training compares with a teacher's: E(q)ᵀE(p)/√d (paper, section
+    3.3), and √d · cos(q, p) of `normalized` vectors (docs/decisions/0011). `within` searches only the passages of the
     question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Under `torchrun`
     the ranks share the work, and rank 0 alone yields.
     """
@@ -34,7 +41,7 @@ def retrieve(
             found = [together.question(number) for number in range(len(batch))]
         if ranks().is_main:
             for question, ranked in zip(batch, found, strict=True):
-                question.ctxs = list(_scored(corpus.passages, ranked, asked.shape[1]))
+                question.ctxs = list(_scored(corpus.passages, ranked, asked.shape[1], normalized))
                 yield question
 
 
@@ -46,9 +53,10 @@ def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[li
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
 
 
-def _scored(passages: Corpus, ranked: TopK, dim: int) -> Iterator[Passage]:
+def _scored(passages: Corpus, ranked: TopK, dim: int, normalized: bool) -> Iterator[Passage]:
+    root = dim**0.5
     for row, score in zip(ranked.rows[0].tolist(), ranked.scores[0].tolist(), strict=True):
         if row >= 0:  # −1: an index may find fewer than k
             passage = passages[row]
-            passage.set_score("dense", score / dim**0.5)
+            passage.set_score("dense", score * root if normalized else score / root)
             yield passage

@@ -47,15 +47,21 @@ class ArrayVectors:
 
     def read(self, start: int, stop: int) -> Array:
         """See `Vectors`."""
-        return self.array[start:stop]
+        return np.ascontiguousarray(self.array[start:stop])
 
     def take(self, rows: Array) -> Array:
         """See `Vectors`."""
-        return self.array[rows]
+        return np.ascontiguousarray(self.array[rows])
+
+
+def stored_vectors(path: str | Path) -> Vectors:
+    """The rows of one .npy file. Those of an array in Fortran order are gathered from a memory map of it."""
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    return FileVectors(path) if mapped.flags.c_contiguous else ArrayVectors(mapped)
 
 
 class FileVectors:
-    """The rows of one .npy file, read into buffers, so that memory is what the caller holds and nothing else."""
+    """The rows of one .npy file in C order, read into buffers: memory is what the caller holds and nothing else."""
 
     def __init__(self, path: str | Path) -> None:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fidtools.data.records import Passage
 from fidtools.data.top_k import TopK
-from fidtools.errors import DataError
+from fidtools.errors import DataError, FidtoolsError
 from fidtools.sparse.analysis import text_preparation
 from fidtools.sparse.engine import AnalyzerName, BM25Settings, indexed_text
 from fidtools.sparse.jvm import java_class
@@ -85,7 +85,7 @@ class LuceneEngine:
     """A memory-mapped Lucene index."""
 
     def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
-        self._searcher = _searcher(folder, rows)
+        self._searcher, self._rows = _searcher(folder, rows), rows
         searcher = java_class(f"{LUCENE}.search.IndexSearcher")
         searcher.setMaxClauseCount(2**31 - 1)  # the default, 1024, refuses long questions
         self._searcher.setSimilarity(
@@ -112,7 +112,9 @@ class LuceneEngine:
         import jnius
 
         try:
-            return [self._hits(text, doc_id, k) for text, doc_id in asked]
+            return [self._hits(text, doc_id, min(k, self._rows)) for text, doc_id in asked]
+        except jnius.JavaException as error:
+            raise FidtoolsError(f"Lucene failed: {_reason(error)}", hint="try a smaller -k") from error
         finally:
             jnius.detach()
 
@@ -132,6 +134,11 @@ class LuceneEngine:
         return builder.build()
 
 
+def _reason(error: Any) -> str:
+    """What a Java exception says, or its class where it says nothing."""
+    return str(error.innermessage or error.classname)
+
+
 def _searcher(folder: Path, rows: int) -> Any:
     searcher = java_class(f"{LUCENE}.search.IndexSearcher")
     import jnius
@@ -139,7 +146,7 @@ def _searcher(folder: Path, rows: int) -> Any:
     try:
         reader = java_class(f"{LUCENE}.index.DirectoryReader").open(_directory(folder))
     except jnius.JavaException as error:
-        raise DataError(f"Lucene cannot open this index: {error.innermessage}", path=folder) from error
+        raise DataError(f"Lucene cannot open this index: {_reason(error)}", path=folder) from error
     if reader.maxDoc() != rows:
         raise DataError(f"contains {reader.maxDoc()} passages instead of {rows}", path=folder)
     return searcher(jnius.cast(f"{LUCENE}.index.IndexReader", reader))

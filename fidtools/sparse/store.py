@@ -10,13 +10,16 @@ from typing import Any
 
 from fidtools.data.corpus import Corpus, is_writable
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
-from fidtools.data.locks import exclusive
-from fidtools.errors import FidtoolsError, MismatchError
+from fidtools.data.locks import clear_lock, exclusive
+from fidtools.data.outputs import FolderKind
+from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
-FORMAT = 1
+FORMAT = 2  # 1 had no hashes of the files, and took a sentence of a script without spaces for one word
+KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 
@@ -39,6 +42,19 @@ class IndexFolder:
             return None
         return found
 
+    def damage(self) -> str:
+        """What is wrong with the engine's files, of which each was recorded with its hash; empty when nothing is.
+
+        An engine maps its files into memory and follows whatever a damaged one says.
+        """
+        for name, sha256 in (self.meta() or {}).get("files", {}).items():
+            try:
+                if file_sha256(self.path / name) != sha256:
+                    return f"{name} is damaged"
+            except OSError:
+                return f"{name} is missing"
+        return ""
+
     def is_built_from(self, expected: dict[str, Any]) -> bool:
         """Whether there is an index here, built from these passages with these settings."""
         found = self.meta()
@@ -60,6 +76,7 @@ def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
     expected = _expected(passages, settings)
     if place.is_built_from(expected):
+        clear_lock(place.path)
         return _open(place, passages, settings)
     _refuse_or_announce(place, expected, named=folder is not None)
     with exclusive(place.path, "building this index"):
@@ -105,10 +122,15 @@ def _refuse_or_announce(place: IndexFolder, expected: dict[str, Any], named: boo
 
 def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:
     log.info("building the BM25 index %s of %s passages", place.path, f"{len(passages):,}")
-    with atomic_folder(place.path) as partial:
+    with atomic_folder(place.path, KIND) as partial:
         build = _builder(settings)
         build(partial / "index", track(passages, "passages indexed", len(passages)), settings)
-        write_json(partial / "meta.json", meta)
+        files = {path.relative_to(partial).as_posix(): file_sha256(path) for path in _files(partial)}
+        write_json(partial / "meta.json", meta | {"files": files})
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted((folder / "index").rglob("*")) if path.is_file()]
 
 
 def _builder(settings: BM25Settings) -> Builder:
@@ -122,6 +144,9 @@ def _builder(settings: BM25Settings) -> Builder:
 
 
 def _open(place: IndexFolder, passages: Corpus, settings: BM25Settings) -> Engine:
+    if damage := place.damage():
+        hint = "remove it; it is built again then"
+        raise DataError(f"{settings.engine} cannot open this index: {damage}", path=place.path, hint=hint)
     if settings.engine == "tantivy":
         from fidtools.sparse.tantivy_engine import TantivyEngine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import tantivy
 
 from fidtools.data.records import Passage
 from fidtools.data.top_k import TopK
+from fidtools.data.words import spell_out
 from fidtools.errors import DataError
 from fidtools.sparse.analysis import text_preparation
 from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
@@ -27,7 +28,7 @@ def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
     """tantivy's analyzer of that name.
 
     `english`: words of letters and digits, lower case, without accents, Porter2 stems, with stop words. `standard`:
-    words in lower case. `spacy`: split at spaces.
+    words in lower case. `spacy`: split at spaces. See `_preparation` for scripts without spaces.
     """
     simple = tantivy.Tokenizer.whitespace() if name == "spacy" else tantivy.Tokenizer.simple()
     builder = tantivy.TextAnalyzerBuilder(simple)
@@ -36,6 +37,12 @@ def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
     if name == "english":
         builder = builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer("english"))
     return builder.build()
+
+
+def _preparation(name: AnalyzerName) -> Callable[[str], str]:
+    """What is done to a text before tantivy splits it. Scripts without spaces become characters and pairs of them."""
+    prepare = text_preparation(name)
+    return lambda text: spell_out(prepare(text))
 
 
 def _schema() -> tantivy.Schema:
@@ -51,7 +58,7 @@ def build_tantivy(folder: Path, passages: Iterable[Passage], settings: BM25Setti
     folder.mkdir()
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("words", tantivy_analyzer(settings.analyzer))
-    prepare = text_preparation(settings.analyzer)
+    prepare = _preparation(settings.analyzer)
     writer = index.writer(heap_size=HEAP_BYTES, num_threads=THREADS)
     for row, passage in enumerate(passages):
         document = tantivy.Document()
@@ -72,7 +79,7 @@ class TantivyEngine:
             self._schema, self._index = _schema(), tantivy.Index.open(str(folder))
         except ValueError as error:
             raise DataError(f"tantivy cannot open this index: {error}", path=folder) from error
-        self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), text_preparation(settings.analyzer)
+        self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), _preparation(settings.analyzer)
         self._searcher = self._index.searcher()
         if self._searcher.num_docs != rows:
             raise DataError(f"contains {self._searcher.num_docs} passages instead of {rows}", path=folder)
@@ -107,9 +114,11 @@ class TantivyEngine:
 
     def _found(self, query: Any, k: int) -> list[Any]:
         """The k best hits and all that are tied with the k-th, since tantivy breaks ties by its own numbering."""
-        limit = k + EXTRA_HITS
+        rows = self._searcher.num_docs
+        k = min(k, rows)
+        limit = min(k + EXTRA_HITS, rows)  # tantivy allocates memory for as many
         while True:
             found: list[Any] = self._searcher.search(query, limit=limit, count=False).hits
-            if len(found) < limit or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
+            if len(found) < limit or limit == rows or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
                 return found
-            limit *= 4
+            limit = min(4 * limit, rows)

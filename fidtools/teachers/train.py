@@ -12,30 +12,39 @@ from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher
+from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
 from fidtools.teachers.run import TeacherRun
 from fidtools.training.loop import check_run, describe_metrics, train
 
+MEASURED = 100
+"""Questions whose texts are measured before training, so that cut ones are reported first."""
 
-def train_teacher(run: TeacherRun, output: Path, *, resume: bool) -> dict[str, float]:
+
+def train_teacher(run: TeacherRun, output: Path, *, resume: bool, force: bool = False) -> dict[str, float]:
     """Train as `run` says into the folder `output`; returns the best model's dev metrics.
 
+    `resume` continues an unfinished run; a finished one is left as it is. `force` replaces a folder with other files.
     Raises DataError for data without labels, UsageError when an unfinished run exists that is not continued or used
     other settings.
     """
-    check_run(output, run.settings, run.record(), resume=resume)
+    finished = check_run(output, run.settings, run.record(), resume=resume, force=force)
+    if finished is not None:
+        return finished
     torch.manual_seed(run.settings.seed)
     teacher = _initial_teacher(run)
     examples, dev = (
         read_judged(path, teacher.settings, run.labels, run.n_passages) if path else [] for path in (run.train, run.dev)
     )
     log.info("training on %d questions, validating on %d", len(examples), len(dev))
+    for example in examples[:MEASURED]:
+        teacher.tokenize([example.question] * len(example.passages), example.passages)
+    report_cuts(teacher)
     log.info("the teacher has %s parameters", f"{sum(p.numel() for p in teacher.module.parameters()):,}")
     objective = TeacherObjective(
         teacher, examples, dev, negatives=run.negatives, seed=run.settings.seed, budget=run.token_budget
     )
-    metrics = train(objective, run.settings, output, resume=resume, record=run.record())
+    metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
@@ -43,7 +52,7 @@ def train_teacher(run: TeacherRun, output: Path, *, resume: bool) -> dict[str, f
 def _initial_teacher(run: TeacherRun) -> Teacher:
     changes: dict[str, Any] = {} if run.maxlength is None else {"maxlength": run.maxlength}
     if run.teacher is not None:
-        return load_teacher(run.teacher, **changes)
+        return load_teacher(run.teacher, new_head=True, **changes)
     vocabulary, vectors = new_vocabulary(run.train, run.size)
     network = Coattention(vectors, run.size.hidden)
     network.words.requires_grad_(not run.size.freeze_words)

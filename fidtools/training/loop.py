@@ -21,7 +21,7 @@ import torch
 
 from fidtools.compute.device import Compute, seed_everything
 from fidtools.compute.precision import use_eager_attention
-from fidtools.compute.ranks import ranks, sum_over_ranks
+from fidtools.compute.ranks import ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
 from fidtools.training.run_folder import RunFolder
@@ -61,11 +61,16 @@ class Objective(Protocol):
 
 @dataclass
 class Progress:
-    """How far a run is: updates done, the best model so far and its dev metrics, evaluations since then."""
+    """How far a run is: updates done, the best model so far and its dev metrics.
+
+    The start counts as a model, of step 0. Early stopping does not look at it: `peak` is the best value after an
+    update, and `evals_without_improvement` are the evaluations since that one.
+    """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
+    peak: float | None = None
     evals_without_improvement: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -73,7 +78,8 @@ class Progress:
     def from_json(cls, values: dict[str, Any]) -> Progress:
         """The progress of a saved state."""
         renamed = {"stale": "evals_without_improvement"}  # states that version 0.1 saved are still continued
-        return cls(**{renamed.get(name, name): value for name, value in values.items()})
+        before: dict[str, Any] = {"peak": values.get("best")}  # those of runs that did not evaluate their start, too
+        return cls(**before | {renamed.get(name, name): value for name, value in values.items()})
 
 
 def examples_of_step(n_examples: int, batch: int, seed: int, step: int) -> list[ExampleRef]:
@@ -99,28 +105,52 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 
 
 def train(
-    objective: Objective, settings: TrainingSettings, folder: Path, *, resume: bool, record: dict[str, Any]
+    objective: Objective,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    resume: bool,
+    record: dict[str, Any],
+    force: bool = False,
 ) -> dict[str, float]:
     """Train; the best model is left in `folder`, the last one in `folder/last`. Returns the best one's dev metrics.
 
+    The start is evaluated too, and is the best model where no later evaluation is better.
     During training everything is in `folder.partial`; `resume` continues from there. `record` says what the run is
     (data, start, options): it is kept in `training.json`, and a run is only continued under an equal record.
-    Raises UsageError when an unfinished run exists and is not continued or differs, DataError when the loss is NaN.
+    Raises UsageError when an unfinished run exists and is not continued or differs, or when `folder` holds other files
+    (unless `force`), DataError when the loss is NaN.
     """
     if objective.n_examples == 0:
         raise DataError("no examples to train on")
-    return _Loop(objective, settings, RunFolder(folder, {"settings": asdict(settings)} | record)).run(resume)
+    run_folder = RunFolder(folder, {"settings": asdict(settings)} | record, force=force)
+    return _Loop(objective, settings, run_folder).run(resume)
 
 
 def check_run(
-    folder: Path, settings: TrainingSettings, record: dict[str, Any], *, resume: bool, ignore: tuple[str, ...] = ()
-) -> None:
-    """Raise what `train` will raise about an unfinished run and about trackers, before any data is read.
+    folder: Path,
+    settings: TrainingSettings,
+    record: dict[str, Any],
+    *,
+    resume: bool,
+    force: bool = False,
+    ignore: tuple[str, ...] = (),
+) -> dict[str, float] | None:
+    """Raise what `train` will raise about its folders and about trackers, before any data is read.
 
+    Returns the best dev metrics of the run when it is to be resumed but is finished, so that there is nothing to do.
     `ignore` names entries that are not in `record` yet because they are only known later.
     """
-    RunFolder(folder, {"settings": asdict(settings)} | record).check(resume=resume, ignore=ignore)
+    run_folder = RunFolder(folder, {"settings": asdict(settings)} | record, force=force)
+    finished = run_folder.check(resume=resume, ignore=ignore)
     check_trackers(settings.trackers)
+    if finished is None:
+        return None
+    if not ignore:
+        run_folder.clean_up_finished()
+        log.info("%s is finished (%d updates); nothing to do", folder, finished["steps"])
+    metrics: dict[str, float] = finished["metrics"]
+    return metrics
 
 
 class _Loop:
@@ -143,6 +173,8 @@ class _Loop:
                 log.info("continuing after update %d", self.progress.step)
             names = self.settings.trackers if ranks().is_main else ()
             self.trackers = Trackers(names, self.folder.folder, self.folder.record)
+            if state is None:
+                self._evaluate()
             steps = range(self.progress.step, self.settings.steps)
             for step in track(steps, "updates", total=len(steps)):
                 if self._stops_early():
@@ -208,17 +240,26 @@ class _Loop:
         self.module.eval()
         with torch.inference_mode(), self.compute.autocast():
             metrics = self.objective.evaluate()
-        progress = self.progress
-        value = metrics.get(self.objective.metric)
-        if value is None or progress.best is None or value > progress.best:
-            progress.best, progress.best_step, progress.metrics = value, progress.step, metrics
-            progress.evals_without_improvement = 0
-            self.folder.save_best(self.objective.save, progress.step, metrics)
-        else:
-            progress.evals_without_improvement += 1
+        step, value = self.progress.step, metrics.get(self.objective.metric)
+        if step == 0 and value is None:
+            return  # without a dev set the last model is the best
+        if self._note(value):
+            self.progress.best_step, self.progress.metrics = step, metrics
+            self.folder.save_best(self.objective.save, step, metrics)
         if metrics:
-            self._log(step=progress.step, **metrics)
-            log.info("update %d: %s", progress.step, describe_metrics(metrics))
+            self._log(step=step, **metrics)
+            log.info("%s: %s", f"update {step}" if step else "start", describe_metrics(metrics))
+
+    def _note(self, value: float | None) -> bool:
+        """Count an evaluation; returns whether its model is the best so far. Without a value, each one is."""
+        progress = self.progress
+        if progress.step > 0:
+            improved = value is None or progress.peak is None or value > progress.peak
+            progress.evals_without_improvement = 0 if improved else progress.evals_without_improvement + 1
+            progress.peak = value if improved else progress.peak
+        is_best = value is None or progress.best is None or value > progress.best
+        progress.best = value if is_best else progress.best
+        return is_best
 
     def _log(self, **values: float) -> None:
         self.folder.log(**values)
@@ -226,6 +267,8 @@ class _Loop:
 
     def _finish(self) -> None:
         self.trackers.finish()
+        if self.progress.best_step == 0:
+            log.warning("no evaluation was better than the start, which is kept; the last model is in last/")
         summary = {"steps": self.progress.step, "best_step": self.progress.best_step, "metrics": self.progress.metrics}
         self.folder.finish(self.objective.save, summary)
 
@@ -263,4 +306,5 @@ def _sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        torch.distributed.all_reduce(parameter.grad)
+        with together():
+            torch.distributed.all_reduce(parameter.grad)

@@ -6,7 +6,6 @@ chose the model, so that a resumed run writes the same bytes as an undisturbed o
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +15,12 @@ from typing import Any
 
 import orjson
 
+from fidtools.data.hashes import file_sha256
+
 Record = Mapping[str, Any]
 
 DATA = ("train", "dev")
-NO_OPTION = ("command", "train", "settings", "inputs", "start", "result", "log_every", "causal")
+NO_OPTION = ("command", "train", "settings", "inputs", "start", "hashes", "result", "log_every", "causal")
 """Entries of a record that are no options of the command, or hold those that are."""
 OPTION_NAMES = {"trackers": "tracker"}
 TWO_WAY_FLAGS = ("normalize",)
@@ -103,12 +104,7 @@ def kind_of(record: Record) -> Kind | None:
 def data_fingerprints(record: Record) -> dict[str, str]:
     """SHA-256 of the training and dev files as they lie on disk, by their names in the record; no file, no entry."""
     paths = {name: Path(record[name]) for name in DATA if record.get(name)}
-    return {name: _sha256(path) for name, path in paths.items() if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: file_sha256(path) for name, path in paths.items() if path.is_file()}
 
 
 def model_card(record: Record, data: Mapping[str, str], step: int, metrics: Mapping[str, float]) -> str | None:

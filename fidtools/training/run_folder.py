@@ -23,63 +23,130 @@ import orjson
 import torch
 from safetensors.torch import load_file, save_file
 
+from fidtools.compute.model_files import TRAINED, UNFINISHED
 from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, replace_folder
 from fidtools.data.jsonl import write_json
-from fidtools.errors import UsageError, shorten
+from fidtools.data.locks import clear_lock, exclusive
+from fidtools.data.outputs import final_path, refuse_foreign
+from fidtools.data.partial_names import name_beside, names_beside
+from fidtools.errors import UsageError
+from fidtools.logs import log
 from fidtools.training.model_card import data_fingerprints, model_card
+from fidtools.training.run_record import Record, differences, with_hashes
 
 Saver = Callable[[Path], None]
-Record = Mapping[str, Any]
-
-MOST_DIFFERENCES = 5
+PROGRESS = "progress.json"
 
 
 class RunFolder:
-    """One training run's files. Only rank 0 writes."""
+    """One training run's files. Only rank 0 writes. `force` permits that an output folder with other files is replaced.
 
-    def __init__(self, output: Path, record: Record) -> None:
-        self.output = output
-        self.folder = output.with_name(output.name + ".partial")
-        self.record: dict[str, Any] = orjson.loads(orjson.dumps(record))
-        self._main = ranks().is_main
+    The record is kept with the hashes of the run's data and start.
+    """
 
-    def check(self, *, resume: bool, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(self, output: Path, record: Record, *, force: bool = False) -> None:
+        self.output = final_path(output)
+        self.folder = self.output.with_name(self.output.name + ".partial")
+        self.record = with_hashes(record)
+        self._main, self._force = ranks().is_main, force
+
+    def check(self, *, resume: bool, ignore: tuple[str, ...] = ()) -> dict[str, Any] | None:
         """Refuse to start where another run is unfinished; `ignore` names entries of the record not to compare.
 
-        Raises UsageError when there is an unfinished run and it shall not be continued, or when its record differs,
-        NotADirectoryError when the output, or a folder it is to be in, is a file.
+        Returns the result of the run when it is finished and `resume` asks for nothing more. Raises UsageError when
+        there is an unfinished run and it shall not be continued, or when its record differs; when the output is a
+        folder that holds other files; NotADirectoryError when the output, or a folder it is to be in, is a file.
         """
         _check_can_be_folder(self.output)
-        if self._newest_state() is None:
-            return
+        self._refuse_foreign()
+        if self._newest_state() is None or self._is_left_over():
+            return self._finished(ignore) if resume else None
         hint = f"or remove {self.folder} to start from scratch"
         if not resume:
             raise UsageError(f"{self.folder}: an unfinished run already exists", hint=f"`resume` continues it; {hint}")
         before = orjson.loads((self.folder / "record.json").read_bytes())
-        if different := list(dict.fromkeys(_differences(_without(before, ignore), _without(self.record, ignore)))):
-            shown = "; ".join(different[:MOST_DIFFERENCES])
-            more = f"; and {len(different) - MOST_DIFFERENCES} more" if len(different) > MOST_DIFFERENCES else ""
-            problem = f"{self.folder}: the unfinished run used other settings: {shown}{more}"
+        if different := differences(before, self.record, ignore):
+            problem = f"{self.folder}: the unfinished run used other settings: {different}"
             raise UsageError(problem, hint=f"use the same settings, {hint}")
+        return None
+
+    def _refuse_foreign(self) -> None:
+        refuse_foreign(self.folder, UNFINISHED)
+        refuse_foreign(self.output, TRAINED, force=self._force)
+        if (found := self._training_json()) and not self._force and found.get("command") != self.record.get("command"):
+            hint = "name another folder; --force replaces it"
+            raise UsageError(f"{self.output} is the output of {found.get('command')}", hint=hint)
+
+    def _training_json(self) -> dict[str, Any]:
+        """The record of the finished run, with its result; empty when there is none."""
+        try:
+            found: dict[str, Any] = orjson.loads((self.output / "training.json").read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return {}
+        return found
+
+    def _finished(self, ignore: tuple[str, ...]) -> dict[str, Any] | None:
+        """The result of the finished run; None when there is none, or one of other settings, which will be replaced."""
+        if not (before := self._training_json()):
+            return None
+        result: dict[str, Any] = before.pop("result")
+        if different := differences(before, self.record, ignore):
+            log.info("%s: the finished run used other settings (%s); training anew", self.output, different)
+            return None
+        return result
+
+    def _is_left_over(self) -> bool:
+        """Whether the unfinished folder is what a run left that was killed after its output was in place."""
+        state, result = self._newest_state(), self._training_json().get("result", {})
+        if state is None or (self.folder / "best").exists():
+            return False
+        steps: int = orjson.loads((state / PROGRESS).read_bytes())["step"]
+        return bool(steps == result.get("steps"))
+
+    def clean_up_finished(self) -> None:
+        """Remove what a run that was killed at its very end has left."""
+        if self._main:
+            self.clean_up()
+            clear_lock(self.output)
+
+    def clean_up(self) -> None:
+        """Remove what a finished run no longer needs."""
+        if self._main and self.folder.exists():
+            shutil.rmtree(_set_aside(self.folder), ignore_errors=True)
+        for left in names_beside(self.folder, "old") if self._main else ():
+            shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def open(self, resume: bool) -> Iterator[dict[str, Any] | None]:
-        """Start, or continue when asked to and there is something to continue; yields the saved progress, if any."""
+        """Start, or continue when asked to and there is something to continue; yields the saved progress, if any.
+
+        Raises FidtoolsError when another process is training into the same folder.
+        """
         self.check(resume=resume)
-        saved = self._newest_state()
+        saved = None if self._is_left_over() else self._newest_state()
         barrier()  # nothing changes on disk before every rank has looked
-        if self._main:
-            _ = self._data
-            if saved is None:
-                self._begin()
-        state: dict[str, Any] | None = None
-        if saved is not None:
-            state = orjson.loads((saved / "progress.json").read_bytes())
+        with self._locked():
             if self._main:
-                self._truncate_log(state["step"])
-        barrier()
-        yield state
+                _ = self._data
+                if saved is None:
+                    self._begin()
+            state: dict[str, Any] | None = None
+            if saved is not None:
+                state = orjson.loads((saved / PROGRESS).read_bytes())
+                if self._main:
+                    self._truncate_log(state["step"])
+            barrier()
+            yield state
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self._main:
+            yield
+            return
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.output, "training into it", wait=False):
+            yield
 
     def _begin(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -91,7 +158,9 @@ class RunFolder:
         return data_fingerprints(self.record)
 
     def _newest_state(self) -> Path | None:
-        return max(self.folder.glob("state-*"), key=lambda path: int(path.name.removeprefix("state-")), default=None)
+        """The last complete state: its progress is written last, and removed first."""
+        states = (path for path in self.folder.glob("state-*") if (path / PROGRESS).is_file())
+        return max(states, key=lambda path: int(path.name.removeprefix("state-")), default=None)
 
     def _truncate_log(self, step: int) -> None:
         """Drop what was logged after the saved state: those updates are done again."""
@@ -114,9 +183,9 @@ class RunFolder:
             with atomic_folder(self.folder / state_name(progress)) as state:
                 save_file(_saved_tensors(module), state / "weights.safetensors")
                 save_file(_optimizer_tensors(optimizer), state / "optimizer.safetensors")
-                write_json(state / "progress.json", progress)
+                write_json(state / PROGRESS, progress)
             if before is not None and before.name != state_name(progress):
-                shutil.rmtree(before)
+                shutil.rmtree(_set_aside(before))
 
     def load_state(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put a saved state back into the module and its optimizer."""
@@ -145,8 +214,9 @@ class RunFolder:
             if (self.folder / "tracking").is_dir():
                 shutil.copytree(self.folder / "tracking", best / "tracking", dirs_exist_ok=True)
             write_json(best / "training.json", self.record | {"result": summary})
+            self._refuse_foreign()  # files may have come since the run began
             replace_folder(best, self.output)
-            shutil.rmtree(self.folder)
+            self.clean_up()
         barrier()
 
     def _save_model(self, save: Saver, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
@@ -167,18 +237,11 @@ def _check_can_be_folder(path: Path) -> None:
         raise NotADirectoryError(20, "Not a directory", str(existing))
 
 
-def _without(record: Record, names: tuple[str, ...]) -> Record:
-    return {name: value for name, value in record.items() if name not in names}
-
-
-def _differences(before: Record, now: Record) -> Iterator[str]:
-    """What differs, `lr was 0.1, is now 0.2`, entry by entry, nested ones too."""
-    for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new)
-        elif old != new:
-            yield f"{name} was {shorten(old)}, is now {shorten(new)}"
+def _set_aside(folder: Path) -> Path:
+    """Rename a folder that will be removed, so that nobody takes the half of it for the whole."""
+    aside = name_beside(folder, "old")
+    folder.rename(aside)
+    return aside
 
 
 def _named_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:

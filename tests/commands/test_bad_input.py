@@ -11,6 +11,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.commands import SUMMARIES
+from fidtools.teachers.model import load_teacher
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
 READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
@@ -34,7 +35,7 @@ READS_QUESTIONS: dict[str, Arguments] = {
     "train-reader": lambda file, at: ["train-reader", file, "--reader", READER, "--steps", "1"],
     "train-retriever": lambda file, at: ["train-retriever", file, "--retriever", RETRIEVER, "--steps", "1"],
     "train-teacher": lambda file, at: ["train-teacher", file, "--teacher", RETRIEVER, "--steps", "1"],
-    "score-cross": lambda file, at: ["score-cross", file, "--teacher", RETRIEVER],
+    "score-cross": lambda file, at: ["score-cross", file, "--teacher", str(at / "teacher")],
     "teacher-report": lambda file, at: ["teacher-report", file],
     "embed --questions": lambda file, at: ["embed", "--questions", file, "--retriever", RETRIEVER],
     "retrieve": lambda file, at: ["retrieve", file, *SEARCHED(at)],
@@ -60,10 +61,13 @@ READS_CONTEXTS = [
 READS_PASSAGES: dict[str, Arguments] = {
     "bm25 -p": lambda file, at: ["bm25", str(at / "good.jsonl"), "-p", file, "--index", str(at / "new-bm25")],
     "embed": lambda file, at: ["embed", file, "--retriever", RETRIEVER],
+    "search -p": lambda file, at: ["search", "where?", "--bm25", "-p", file, "--bm25-index", str(at / "new-bm25")],
+    "serve -p": lambda file, at: ["serve", "--bm25", "-p", file, "--bm25-index", str(at / "new-bm25"), "--port", "0"],
     "retrieve -p": lambda file, at: ["retrieve", str(at / "good.jsonl"), *SEARCHED(at), "-p", file],
     "chunk": lambda file, at: ["chunk", file],
 }
 EVERY = READS_QUESTIONS | READS_PASSAGES
+WRITES_NO_FILE = ["search -p", "serve -p"]
 READS_NO_LINES = {
     "fetch": "takes a dataset's name; its downloads are tested in tests/datasets",
     "index": "reads embeddings: test_an_index_of_bad_embeddings",
@@ -86,6 +90,8 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     lines(folder / "passages.jsonl", *[PASSAGE | {"id": f"p{i}"} for i in range(5)])
     lines(folder / "good.jsonl", GOOD, GOOD | {"id": "q2"})
+    (folder / "teacher").mkdir()
+    load_teacher(RETRIEVER, new_head=True).save(folder / "teacher")
     made = ["embed", str(folder / "passages.jsonl"), "--retriever", RETRIEVER, "-o", str(folder / "p.npy"), "-q"]
     assert cli.run(made) == 0
     assert cli.run([*READS_QUESTIONS["bm25"](str(folder / "good.jsonl"), folder), "-o", os.devnull, "-q"]) == 0
@@ -104,7 +110,8 @@ def complaint(prepared, tmp_path, capsys) -> Callable[..., str]:
     def run(command: str, file: str | Path, code: int = 1, output: Path | None = None) -> str:
         before = left_in(tmp_path), left_in(prepared)
         target = tmp_path / "out.npy" if output is None else output
-        assert cli.run([*EVERY[command](str(file), prepared), "-o", str(target), "-q"]) == code
+        to = [] if command in WRITES_NO_FILE else ["-o", str(target)]
+        assert cli.run([*EVERY[command](str(file), prepared), *to, "-q"]) == code
         said = capsys.readouterr()
         assert said.out == ""
         assert said.err.startswith(("fidtools: ", "Usage: "))
@@ -156,7 +163,7 @@ def test_passages_without_text(command, complaint, tmp_path):
     assert "bad.jsonl:2: field 'ctxs[0].text': missing" in said
 
 
-@pytest.mark.parametrize("command", ["bm25 -p", "embed", "retrieve -p"])
+@pytest.mark.parametrize("command", ["bm25 -p", "embed", "retrieve -p", "search -p", "serve -p"])
 def test_duplicate_passage_ids(command, complaint, tmp_path):
     said = complaint(command, lines(tmp_path / "twice.jsonl", PASSAGE, PASSAGE | {"id": "p2"}, PASSAGE))
     assert "p1" in said
@@ -183,7 +190,7 @@ def test_a_wrong_model_folder(option, folder, code, prepared, tmp_path, capsys):
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize("command", [c for c in EVERY if c not in WRITES_NO_FILE])
 def test_an_output_that_cannot_be_written(command, complaint, prepared, tmp_path):
     good = prepared / ("good.jsonl" if command in READS_QUESTIONS else "passages.jsonl")
     (tmp_path / "file").write_text("")

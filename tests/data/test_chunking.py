@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fidtools import cli
-from fidtools.data.chunking import chunk, read_documents
+from fidtools.data.chunking import chunk
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
+from fidtools.data.text_files import read_documents
 from fidtools.errors import DataError, UsageError
 
 DOCUMENT = Passage(id="d", title="T", text=" one two\nthree\tfour  five ", extra={"url": "u"})
@@ -81,7 +83,7 @@ def test_text_files_below_a_folder(tmp_path: Path) -> None:
 
 
 def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the folder contains no \.txt or \.md files"):
+    with pytest.raises(DataError, match=r"the folder contains no \.txt, \.md, \.markdown or \.rst files"):
         list(read_documents([tmp_path]))
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"x\.txt: not UTF-8"):
@@ -113,3 +115,50 @@ def test_passages_flow_before_the_last_document_is_there() -> None:
         assert json.loads(process.stdout.readline())["id"] == "a-0"
         process.stdin.close()
         assert json.loads(process.stdout.read())["id"] == "b-0"
+
+
+def files(folder: Path, **contents: str) -> Path:
+    for name, text in contents.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_a_folder_is_read_without_what_is_hidden_and_says_what_it_left_out(tmp_path: Path, capfd) -> None:
+    docs = files(
+        tmp_path / "docs", a_txt="kept", B_TXT="upper", c_markdown="# Title\nmarkdown", d_rst="rest", e_pdf="%PDF"
+    )
+    files(docs, _git__x_txt="git", _ipynb__y_txt="")
+    (docs / "._a.txt").write_text("a fork")
+    (docs / "empty.md").write_text("\n")
+    assert cli.run(["chunk", str(docs), "-o", str(tmp_path / "p.jsonl")]) == 0
+    found = [(p.id, p.title, p.text) for p in read_passages(tmp_path / "p.jsonl")]
+    assert found == [("B-0", "B", "upper"), ("a-0", "a", "kept"), ("c-0", "Title", "markdown"), ("d-0", "d", "rest")]
+    told = " ".join(capfd.readouterr().err.split())
+    assert "files left out: 3 hidden, 1 .pdf" in told
+    assert "1 of 5 documents contain no word" in told
+
+
+def test_two_documents_never_have_one_id(tmp_path: Path) -> None:
+    one = files(tmp_path / "one", a_txt="1", a_md="2", b_txt="3", a_txt_rst="4")
+    assert [(d.id, d.text) for d in read_documents([one])] == [
+        ("a.md", "2"), ("a.txt", "1"), ("a.txt.rst", "4"), ("b", "3"),
+    ]  # fmt: skip
+    two = files(tmp_path / "two", b_md="5")
+    with pytest.raises(DataError, match=r"two/b\.md: field 'id': has the id of .*one/b\.txt \(got b\)"):
+        list(read_documents([one, two]))
+
+
+def test_a_file_name_that_is_not_utf_8_becomes_an_id_that_is(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("text")
+    assert [(d.id, d.title) for d in read_documents([tmp_path])] == [("caf\\xe9", "caf\\xe9")]
+
+
+def test_text_without_spaces_is_cut_by_characters(tmp_path: Path) -> None:
+    chinese = Passage(id="d", text="北京是中华人民共和国的首都。" * 20)  # 13 characters and a full stop
+    passages = list(chunk([chinese], 100))
+    assert [len(p.text) for p in passages] == [107, 108, 65]
+    assert "".join(p.text for p in passages) == chinese.text
+    foreign = Passage(id="e", text="an English text about the city of 北京市 and others")
+    assert [p.text for p in chunk([foreign], 8)] == ["an English text about the city of 北京市", "and others"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 
+import orjson
 import pytest
 
 from fidtools.data.files import atomic_folder, open_output
+from fidtools.data.json_structure import list_elements
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.errors import DataError
 
@@ -47,6 +50,22 @@ def test_gzip_is_read_and_written_by_suffix_and_is_deterministic(tmp_path):
         (b'[{"a": 1}, {"a"', r"a.jsonl: malformed JSON list after element 1"),
         (b'{"a": NaN}', r"a.jsonl:1: malformed JSON"),
         (b'{"a": "\xff"}', r"a.jsonl:1: malformed JSON"),
+        (b'{"a": 1}\n{"a": 18446744073709551616}', r"a.jsonl:2: malformed JSON: the integer 18446744073709551616 has"),
+        (
+            b'{"a": [-9223372036854775809]}',
+            r"a.jsonl:1: malformed JSON: the integer -9223372036854775809",
+        ),
+        (b'[{"a": 1}, {"a": 1' + b"0" * 5000 + b"}]", r"a.jsonl:2: malformed JSON"),
+        (b'{"a": 1e999}', r"a.jsonl:1: malformed JSON: number is infinity"),
+        (b'[{"a": "\\ud800"}]', r"a.jsonl:1: malformed JSON: no low surrogate"),
+        (
+            b'{"a": 1}\n{"a": ' + b"[" * 300 + b"]" * 300 + b"}",
+            r"a.jsonl:2: malformed JSON: nested more than 250 levels",
+        ),
+        (b'[{"a": ' + b"[" * 300 + b"]" * 300 + b"}]", r"a.jsonl: .* after element 0: nested more than 250 levels"),
+        (b'{"a": ' + b"[" * 20000 + b"]" * 20000 + b"}", r"a.jsonl:1: malformed JSON: depth limit exceeded"),
+        (b'[{"a": 1},]', r"a.jsonl: malformed JSON list after element 1: a value is missing"),
+        (b'[{"a": 1}] {}', r"a.jsonl: malformed JSON list after element 1: the list is followed by more"),
     ],
 )
 def test_malformed_input_says_where(tmp_path, content, message):
@@ -101,3 +120,26 @@ def test_special_files_are_written_to_and_never_replaced(tmp_path):
     assert os.read(reading, 100) == b'{"a":1}\n'
     os.close(reading)
     assert pipe.is_fifo()
+
+
+def test_numbers_of_64_bits_and_digits_in_strings_are_kept(tmp_path):
+    values = {"a": 18446744073709551615, "b": -9223372036854775808, "c": "1" * 5000, "d": 1.2345678901234567890123}
+    for text in (orjson.dumps(values), b"[" + orjson.dumps(values) + b"]"):
+        (tmp_path / "a.json").write_bytes(text)
+        assert numbered(tmp_path / "a.json") == [(1, values)]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
+def test_a_list_is_cut_into_its_elements_wherever_a_chunk_ends(chunk, monkeypatch):
+    monkeypatch.setattr("fidtools.data.json_structure.CHUNK", chunk)
+    values = [{'a"b': ["x,y]", "\\", {"{": '[[\\"'}]}, [], "", "é\\", {}, [[[1]], 2.5], None]
+    text = orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n "
+    assert [orjson.loads(element) for element in list_elements(io.BytesIO(text))] == values
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("fidtools.data.jsonl.MAX_RECORD_BYTES", 1 << 20)
+    with gzip.open(tmp_path / "bomb.jsonl.gz", "wb") as out:
+        out.write(b'{"a": 1}\n{"a": "' + b" " * (4 << 20))
+    with pytest.raises(DataError, match=r"bomb.jsonl.gz:2: a line of more than 1 MiB"):
+        numbered(tmp_path / "bomb.jsonl.gz")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from fidtools.data.corpus import open_passages
+from fidtools.data.grades import gold_grades, gold_ids
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.record_parsing import parse_passage, parse_question
 from fidtools.data.records import Location
@@ -36,6 +38,23 @@ def test_a_question_is_written_as_it_was_read_with_unknown_fields_at_the_end():
             {"id": "x", "question": "q", "ctxs": [{"id": "5", "contents": "T\nbody"}]},
             {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "T", "text": "body"}]},
         ),
+        ({"id": None, "_id": "x", "question": None, "query": "q"}, {"id": "x", "question": "q"}),
+        (
+            {"id": "x", "question": "q", "answers": None, "answer": ["a"], "ctxs": None, "target": None},
+            {"id": "x", "question": "q", "answers": ["a"]},
+        ),
+        (
+            {"id": "x", "question": "q", "ctxs": [{"id": None, "docid": 5, "text": "t", "title": None, "score": None}]},
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "", "text": "t"}]},
+        ),
+        (
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "text": "t", "scores": {"bm25": None, "dense": 1}}]},
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "", "text": "t", "scores": {"dense": 1.0}}]},
+        ),
+        (
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "contents": "T\nbody\nmore"}]},
+            {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "T", "text": "body\nmore"}]},
+        ),
     ],
 )
 def test_foreign_spellings_become_ours(foreign, ours):
@@ -55,6 +74,8 @@ def test_foreign_spellings_become_ours(foreign, ours):
         ({"question": "q", "ctxs": [{"text": "t", "score": "nan"}]}, r"must be a number \(got nan\)"),
         ({"question": "q", "ctxs": [{"text": "t", "scores": {"bm25": True}}]}, r"field 'ctxs\[0\].scores.bm25'"),
         ({"question": "q", "id": 1.5}, r"field 'id': must be a string or an integer"),
+        ({"question": "q", "ctxs": [{"text": "t", "score": "inf"}]}, r"must be a number \(got inf\)"),
+        ({"question": "q", "ctxs": [{"text": "t", "score": 10**400}]}, r"must be a number"),
     ],
 )
 def test_what_is_refused_says_file_line_and_field(record, message):
@@ -112,3 +133,54 @@ def test_malformed_tables_say_where(tmp_path, table, message):
 def test_passages_of_a_corpus_keep_unknown_fields():
     record = {"id": "p1", "title": "", "text": "x", "doc_id": "d", "page": 4}
     assert parse_passage(record, HERE).to_json() == record
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("['Shakespeare', 'Bard']", ["Shakespeare", "Bard"]),
+        ("['Shakespeare' 'Bard']", ["Shakespeare", "Bard"]),
+        ("['Shakespeare'\n 'the \"Bard\"']", ["Shakespeare", 'the "Bard"']),
+        ("array(['a', \"b's\"], dtype=object)", ["a", "b's"]),
+        ('["a", "b"]', ["a", "b"]),
+        ("[]", []),
+        ("['a' 'b', 'c']", ["['a' 'b', 'c']"]),
+        ("[laughs]", ["[laughs]"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ("['a' ... 'z']", ["['a' ... 'z']"]),
+    ],
+)
+def test_answers_that_are_the_text_of_a_list(text, answers):
+    assert parse_question({"question": "q", "answers": text}, HERE).answers == answers
+    assert parse_question({"question": "q", "answers": [text]}, HERE).answers == (answers or [text])
+
+
+@pytest.mark.parametrize(
+    ("value", "grades"),
+    [
+        (None, None),
+        ("p12", {"p12": 1}),
+        (12, {"12": 1}),
+        (["p12", 3], {"p12": 1, "3": 1}),
+        ([], {}),
+        ({"p12": 1.0, "p3": 0, "p4": 2, "p5": 0.5}, {"p12": 1, "p3": 0, "p4": 2, "p5": 0.5}),
+    ],
+)
+def test_gold_in_all_its_shapes(value, grades):
+    question = parse_question({"question": "q", "gold": value}, HERE)
+    assert gold_grades(question) == grades
+    assert gold_ids(question) == (None if grades is None else {name for name, grade in grades.items() if grade > 0})
+
+
+@pytest.mark.parametrize("value", [True, 1.5, [["p"]], [{"id": "p"}], [None], {"p": "1"}, {"p": True}, {"p": None}])
+def test_other_shapes_of_gold_are_refused_by_name(value):
+    with pytest.raises(DataError, match=r"q.jsonl:7: field 'gold"):
+        gold_grades(parse_question({"question": "q", "gold": value}, HERE))
+
+
+@pytest.mark.parametrize("header", ["", "id\ttext\ttitle\n"])
+def test_a_table_with_a_byte_order_mark(tmp_path, header):
+    (tmp_path / "w.tsv").write_bytes(b"\xef\xbb\xbf" + header.encode() + b"1\ta\tT\n2\tb\tU\n")
+    assert [(p.id, p.text, p.title) for p in read_passages(tmp_path / "w.tsv")] == [("1", "a", "T"), ("2", "b", "U")]
+    corpus = open_passages(tmp_path / "w.tsv")
+    assert [(p.id, p.text, p.title) for p in corpus] == [("1", "a", "T"), ("2", "b", "U")]

@@ -69,12 +69,23 @@ def test_a_folder_of_compressed_files_is_taken_as_it_is(tmp_path):
     assert f"fidtools bm25 {tmp_path}/train.jsonl.gz" in text
 
 
+@pytest.mark.parametrize("dataset", ["squad", "mydocs"])
+def test_the_laptop_profile_needs_no_reader_and_no_hub(tmp_path, dataset):
+    text = commands(dataset, tmp_path, PROFILE="laptop")
+    train = command_line(text, "fidtools train-retriever")
+    assert "--retriever minilm --teacher question-likelihood=1,bm25=1 --n-passages 12 --steps 75 --batch 16" in train
+    assert "--teacher-temperature 0.4" in train
+    assert "--reader smollm --of question" in command_line(text, "fidtools score-likelihood")
+    assert "train-reader" not in text
+    assert "--tuned 1/fusion.json" in text
+
+
 def test_an_unknown_profile_is_refused(tmp_path):
     environment = os.environ | {"DRY_RUN": "1", "RUN": str(tmp_path / "run"), "PROFILE": "huge"}
     script = [str(ROOT / "bin" / "iterate.sh"), "nq", "1"]
     done = subprocess.run(script, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "PROFILE=huge is none of paper small smoke" in done.stderr
+    assert "PROFILE=huge is none of laptop paper small smoke" in done.stderr
 
 
 def evaluation(folder: Path, **metrics: float) -> None:

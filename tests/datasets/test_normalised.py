@@ -10,10 +10,11 @@ import zipfile
 
 import pytest
 
+from fidtools.data.hashes import file_sha256
 from fidtools.data.read import read_passages, read_questions
 from fidtools.datasets import catalogue, fever, nq, squad
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.transfer import RetryPolicy, file_sha256
+from fidtools.datasets.transfer import RetryPolicy
 from fidtools.datasets.urls import TABLE, Download, source_table
 from fidtools.datasets.writer import DatasetInfo
 from fidtools.errors import DataError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError
+from fidtools.evaluation.recall import AnswerRecall
 from fidtools.metrics.answer_match import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
 from tests import GOLDEN
 
@@ -112,9 +112,12 @@ def test_answers_as_regular_expressions(shared):
     assert not has_answer(mountain, "It is 20,320 feet high")
 
 
-def test_a_broken_regular_expression_is_an_error():
-    with pytest.raises(DataError, match="not a regular expression"):
-        regex_hits(["(unclosed"], ["text"])
+def test_a_broken_regular_expression_matches_nothing_and_is_counted():
+    assert regex_hits(["(unclosed", "te?xt"], ["text", "(unclosed"]) == [True, False]
+    recall = AnswerRecall([1], match="regex")
+    passages = [Passage("p", "(unclosed")]
+    assert recall.measure([Question("q", "?", answers=["(unclosed", "[", "x"], ctxs=passages)]) == [{"R@1": 0.0}]
+    assert recall.finalize().notes == ["2 answers are not regular expressions: they match no passage, as in DPR"]
 
 
 def test_annotated_passages_hold_their_answers(shared):

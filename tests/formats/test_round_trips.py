@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidtools.cli import run
+from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
-from fidtools.formats import distillation, fid
+from fidtools.formats import beir, distillation, fid
 from fidtools.formats.lookup import detect_format, format_named, read_all
 from fidtools.formats.qrels import Judgement
 
@@ -168,8 +169,8 @@ def test_what_a_run_cannot_hold_is_said(tmp_path, capsys):
     fid.write_jsonl([scored(1.0, 2.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-run", "-o", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err
-    for name in ("answers", "question", "gold", "ctxs.text", "ctxs.title"):
-        assert f"not kept by trec-run: {name} (in 1 questions)" in said
+    lost = "answers (1), ctxs.text (1), ctxs.title (1), gold (1), question (1)"
+    assert f"fields that trec-run does not keep, with the number of questions: {lost}" in said
     assert "ctxs.score" not in said
     assert (tmp_path / "run").read_text() == "q Q0 p1 1 2.0 fidtools\nq Q0 p0 2 1.0 fidtools\n"
 
@@ -260,3 +261,59 @@ def test_what_cannot_be_written_is_reported_with_file_and_line(tmp_path, capsys,
     assert run(["convert", str(source), *arguments, "-o", str(tmp_path / "out")]) == 1
     assert f"{source}:2: {problem}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+JUDGED = [
+    {"id": "q1", "question": "x", "gold": {"p2": 2, "p3": 0}, "ctxs": [{"id": "p1", "text": "a", "score": 2.0}]},
+    {
+        "id": "q2",
+        "question": "y",
+        "gold": "p1",
+        "ctxs": [{"id": "p3", "text": "c", "score": 3.0}, {"id": "p1", "text": "a"}],
+    },
+]
+CORPUS = [{"id": f"p{n}", "title": "", "text": text} for n, text in enumerate("abc", 1)]
+
+
+@pytest.fixture
+def judged(tmp_path):
+    write_lines(tmp_path / "q.jsonl", JUDGED)
+    write_lines(tmp_path / "p.jsonl", CORPUS)
+    return tmp_path
+
+
+def test_a_beir_folder_with_the_whole_corpus_and_true_grades(judged):
+    made = judged / "beir"
+    assert run(["convert", f"{judged}/q.jsonl", "--to", "beir", "-p", f"{judged}/p.jsonl", "-o", str(made), "-q"]) == 0
+    assert (made / "qrels" / "test.tsv").read_text() == "query-id\tcorpus-id\tscore\nq1\tp2\t2\nq1\tp3\t0\nq2\tp1\t1\n"
+    assert [json.loads(line)["_id"] for line in (made / "corpus.jsonl").open()] == ["p1", "p2", "p3"]
+    assert [q.extra["gold"] for q in beir.read_beir_folder(made)] == [{"p2": 2, "p3": 0}, {"p1": 1}]
+    assert run(["convert", f"{judged}/q.jsonl", "--to", "trec-run", "-p", f"{judged}/p.jsonl"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("trec-qrels", "q1 0 p2 2\nq1 0 p3 0\nq2 0 p1 1\n"),
+        ("beir-qrels", "query-id\tcorpus-id\tscore\nq1\tp2\t2\nq1\tp3\t0\nq2\tp1\t1\n"),
+    ],
+)
+def test_judgements_from_gold(name, expected, judged, capsys):
+    assert run(["convert", f"{judged}/q.jsonl", "--to", name, "-o", f"{judged}/out"]) == 0
+    assert (judged / "out").read_text() == expected
+    assert "ctxs.id (2), ctxs.score (2), ctxs.text (2), question (2)" in capsys.readouterr().err
+    write_lines(judged / "half.jsonl", [{"id": "q1", "question": "x", "gold": {"p2": 0.5}}])
+    assert run(["convert", f"{judged}/half.jsonl", "--to", name, "-o", f"{judged}/out"]) == 1
+    assert "half.jsonl:1: field 'gold.p2': qrels hold integer grades (got 0.5)" in capsys.readouterr().err
+
+
+def test_training_lines_for_flagembedding(judged, capsys):
+    assert run(["convert", f"{judged}/q.jsonl", "--to", "flagembedding", "-o", f"{judged}/out"]) == 0
+    lines = [json.loads(line) for line in (judged / "out").open()]
+    assert lines == [{"query": "y", "pos": ["a"], "neg": ["c"]}]
+    assert "skipped 1 questions without positive or without negative passages" in capsys.readouterr().err
+    without_gold = scored(1.0, 3.0, 2.0)
+    del without_gold.extra["gold"]
+    distillation.write_flag_embedding([scored(1.0, 3.0, 2.0), without_gold], judged / "scored")
+    lines = [json.loads(line) for line in (judged / "scored").open()]
+    assert [(line["pos_scores"], line["neg_scores"]) for line in lines] == [([1.0], [3.0, 2.0]), ([3.0], [2.0, 1.0])]

@@ -78,7 +78,7 @@ def test_a_token_across_the_border_belongs_to_the_target(tokenizer: Any) -> None
 def test_texts_are_cut_and_counted_but_never_question_or_target(tokenizer: Any) -> None:
     cutter = PromptTokenizer(tokenizer, Prompt(text_maxlength=5), 256)
     prompts = cutter.encode(ASKED, PASSAGES, " Ada Lovelace")
-    assert cutter.cut == 3
+    assert cutter.cuts.kinds["passages"].cut == 3
     first = tokenizer(PASSAGES[1].text, add_special_tokens=False)["input_ids"][:5]
     kept = tokenizer.decode(prompts[1].ids)
     assert tokenizer.decode(first) in kept

@@ -175,7 +175,7 @@ def test_the_only_passage_left_out_leaves_the_question(llama: Reader, questions:
     with torch.no_grad():
         whole, nothing = (
             -float(llama.fusion(Batch([blocks], [ANSWER])))
-            for blocks in (llama.passages(question), llama.without_passages(question))
+            for blocks in (llama.passages(question), llama.passages_of(question, []))
         )
     assert likelihoods(llama, question, ANSWER, "leave-one-out") == pytest.approx([whole - nothing], abs=1e-4)
 
@@ -264,7 +264,7 @@ def test_a_bf16_reader_needs_no_autocast_of_its_caller(tmp_path: Path, questions
 
 def test_the_prompt() -> None:
     """Blocks with and without titles, truncated; the tail is never truncated; an answer continues it."""
-    question = Question("q", "who wrote it?")
+    question = "who wrote it?"
     passages = [Passage("a", "Ada wrote it.", "Ada"), Passage("b", "Nobody.")]
 
     class Characters:
@@ -314,5 +314,5 @@ def test_a_model_without_keys_and_values_is_refused() -> None:
 def test_wrong_positions_are_an_error(tmp_path: Path) -> None:
     tiny_causal_reader().save(tmp_path)
     (tmp_path / "fidtools.json").write_text('{"reader": {"positions": "middle"}}')
-    with pytest.raises(DataError, match="invalid reader settings: .*expected begin or end, got middle"):
+    with pytest.raises(DataError, match="field 'positions': must be begin or end"):
         load_reader(tmp_path)

@@ -163,7 +163,7 @@ def test_input_strings() -> None:
     for question, item in zip(golden_questions(), view["items"], strict=True):
         question.sort_ctxs()
         theirs = [f"{item['question']} {passage}" for passage in item["passages"]]
-        assert input_texts(question, question.ctxs or [], ReaderSettings()) == theirs
+        assert input_texts(question.question, question.ctxs or [], ReaderSettings()) == theirs
 
 
 def test_tokens() -> None:
@@ -181,7 +181,7 @@ def test_tokens() -> None:
             theirs = unpadded(
                 torch.tensor([case["passage_ids"][i]]), torch.tensor([case["passage_mask"][i]], dtype=torch.bool)
             )
-            assert [input_tokens(tokenizer, input_texts(question, passages, settings), settings)] == theirs
+            assert [input_tokens(tokenizer, input_texts(question.question, passages, settings), settings)] == theirs
 
 
 def test_a_target_keeps_its_end() -> None:

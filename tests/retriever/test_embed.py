@@ -110,7 +110,7 @@ main(sys.argv[1:])
         (["{tmp}/absent", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "absent: no such file"),
         (["{tmp}/empty", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "the file is empty"),
         (["{tmp}/bad", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "bad:2: malformed JSON"),
-        (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/no/x.npy"], 1, "no such file or directory"),
+        (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/no/x.npy"], 2, "does not exist"),
         (["{corpus}", "--retriever", "{model}", "--passage-maxlength", "99", "-o", "{tmp}/x.npy"], 2, "at most 64"),
     ],
 )

@@ -124,7 +124,9 @@ def test_a_foreign_sentence_transformers_folder_keeps_its_ways(tmp_path: Path) -
     library = pytest.importorskip("sentence_transformers")
     retriever = load_retriever("minilm")
     assert (retriever.settings.pooling, retriever.settings.normalize) == ("mean", True)
-    expected = library.SentenceTransformer(resolve_model("minilm"), device="cpu").encode(["who is it?", "a longer one"])
+    expected = library.SentenceTransformer(str(resolve_model("minilm")), device="cpu").encode(
+        ["who is it?", "a longer one"]
+    )
     np.testing.assert_allclose(retriever.encode_questions(["who is it?", "a longer one"]), expected, atol=1e-6)
 
 
@@ -190,6 +192,20 @@ def test_word_vectors_are_read_for_the_words_there_are(tmp_path: Path) -> None:
     assert vectors.tolist() == [[5, 6.5], [1, 2]]
     path.write_text("river 1 2\nsea 3\n")
     with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 1"):
+        read_word_vectors(path, ["river"], 9)
+
+
+def test_words_with_blanks_have_vectors_too(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("river 1 2\n. . . 3 4\nat name@domain.com 5 6\n1/2 7 8\n")
+    words, vectors = read_word_vectors(path, ["river", ". . ."], 9)
+    assert words == ["river", ". . .", "at name@domain.com", "1/2"]
+    assert vectors.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    path.write_text("river 1 2\nsea 3 4 5\n")
+    with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 3"):
+        read_word_vectors(path, ["river"], 9)
+    path.write_text("river 1 2\nsea 3 nan\n")
+    with pytest.raises(DataError, match=r"glove.txt:2: numbers must be finite"):
         read_word_vectors(path, ["river"], 9)
 
 

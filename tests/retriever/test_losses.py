@@ -173,6 +173,61 @@ def test_gradients_are_the_derivatives(name: str) -> None:
     assert torch.autograd.gradcheck(form, (student,))
 
 
+def batch_of_three() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """S of 3 questions and 6 passages, whose lists overlap and differ in length; slots, G and mask (3, 4)."""
+    draw = torch.Generator().manual_seed(3)
+    scores = torch.randn(3, 6, dtype=torch.float64, generator=draw)
+    slots = torch.tensor([[0, 1, 2, 3], [2, 4, 0, 0], [5, 1, 3, 0]])
+    teacher = torch.randn(3, 4, dtype=torch.float64, generator=draw)
+    teacher[2, 0] = teacher[2, 1]  # a tie
+    return scores, slots, teacher, torch.arange(4) < torch.tensor([4, 2, 3])[:, None]
+
+
+def slow_rows() -> list[tuple[list[float], list[float]]]:
+    """The same questions one by one: S of all passages, and G, which is −∞ for those of other questions."""
+    scores, slots, teacher, mask = batch_of_three()
+    rows = []
+    for row in range(3):
+        own = [int(slot) for slot, real in zip(slots[row], mask[row], strict=True) if real]
+        g = [float(teacher[row, own.index(column)]) if column in own else -math.inf for column in range(6)]
+        rows.append((scores[row].tolist(), g))
+    return rows
+
+
+def slow_kl_of_all(s: list[float], g: list[float], t: float, teacher_t: float) -> float:
+    target, own = softmax([x / teacher_t for x in g]), softmax([x / t for x in s])
+    return sum(a * (math.log(a) - math.log(b)) for a, b in zip(target, own, strict=True) if a > 0)
+
+
+def test_other_questions_passages_are_candidates_with_probability_0() -> None:
+    found = losses.kl_in_batch(*batch_of_three(), temperature=0.7, teacher_temperature=1.3)
+    expected = [slow_kl_of_all(s, g, 0.7, 1.3) for s, g in slow_rows()]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    by_own = losses.kl_in_batch(*batch_of_three(), temperature=0.7, teacher_temperature=1.3, per_passage=True)
+    assert (by_own * torch.tensor([4, 2, 3])).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_other_questions_passages_are_below_the_question_s_own() -> None:
+    found = losses.margin_in_batch(*batch_of_three(), gamma=0.9)
+    assert found.tolist() == pytest.approx([slow_margin(s, g, 0.9) for s, g in slow_rows()], rel=1e-12)
+
+
+def test_a_batch_of_one_question_has_no_other_candidates() -> None:
+    scores, slots, teacher, mask = batch_of_three()
+    own, slots, everything = scores[:1, [3, 0, 2, 1]], torch.tensor([[1, 3, 2, 0]]), mask[:1]
+    plain = own.gather(1, slots)
+    for name in ("kl", "margin"):
+        found = getattr(losses, f"{name}_in_batch")(own, slots, teacher[:1], everything)
+        assert found.tolist() == pytest.approx(getattr(losses, name)(plain, teacher[:1], everything).tolist()), name
+
+
+@pytest.mark.parametrize("name", ["kl_in_batch", "margin_in_batch"])
+def test_gradients_over_the_whole_batch_are_the_derivatives(name: str) -> None:
+    scores, slots, teacher, mask = batch_of_three()
+    form = getattr(losses, name)
+    assert torch.autograd.gradcheck(lambda s: form(s, slots, teacher, mask), (scores.requires_grad_(),))
+
+
 def test_what_lies_behind_the_mask_changes_nothing() -> None:
     student, teacher = torch.randn(2, 2, 4)
     mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
@@ -194,10 +249,12 @@ def test_the_examples_in_docstrings_hold() -> None:
     assert doctest.testmod(losses).failed == 0
 
 
-def test_the_command_offers_the_registered_losses_with_their_defaults() -> None:
+def test_the_command_offers_the_registered_losses_with_their_defaults(tmp_path: Path) -> None:
+    train = tmp_path / "train.jsonl"
+    train.write_text("")
     (option,) = (parameter for parameter in command.params if parameter.name == "loss")
     assert list(option.type.choices) == list(losses.LOSSES)  # type: ignore[attr-defined]
-    given = command.make_context("train-retriever", ["train.jsonl", "--retriever", "start", "-o", "folder"]).params
+    given = command.make_context("train-retriever", [str(train), "--retriever", "start", "-o", "folder"]).params
     own = {field.name: field.default for field in fields(Loss)}
     for spec in losses.LOSSES.values():
         for name, value in spec.defaults.items():

@@ -12,7 +12,8 @@ from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.errors import MismatchError
-from fidtools.search.rank_fusion import fuse
+from fidtools.search.fusion_tuning import Fusion, tune
+from fidtools.search.rank_fusion import METHODS, Method, fuse
 
 
 def ranking(path: Path, name: str, *lists: Sequence[tuple[str, float]]) -> str:
@@ -103,3 +104,130 @@ def test_the_command(two: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.run(["fuse", two[0]]) == 2
     assert cli.run(["fuse", *two, "--weight", "1"]) == 2
     assert "1 values of --weight for 2 files" in capsys.readouterr().err
+
+
+def test_zscores_by_hand(tmp_path: Path) -> None:
+    a = ranking(tmp_path / "a.jsonl", "bm25", [("x", 9.0), ("y", 6.0), ("z", 3.0)], [("x", 1.0)])
+    b = ranking(tmp_path / "b.jsonl", "dense", [("z", 3.0), ("w", 1.0)], [("x", 2.0), ("y", 2.0)])
+    first, second = fused([a, b], 100, method="zscores", weights=[1.0, 3.0])
+    unit = 1 / 6**0.5  # the standard deviation of 9, 6, 3 is √6, that of 3, 1 is 1
+    x, y, z = 6 * unit, 3 * unit, 3 * 2.0
+    assert first == [("z", pytest.approx(z)), ("x", pytest.approx(x)), ("y", pytest.approx(y)), ("w", 0.0)]
+    assert second == [("x", 0.0), ("y", 0.0)]
+
+
+def judged(path: Path, *relevant: str, answers: bool = False) -> str:
+    """Questions with one relevant passage each, named in `gold` or found by the answer: a passage's text is its id."""
+    lines = ({"id": f"q{i}", "question": "who?", "gold": [x]} for i, x in enumerate(relevant))
+    write_lines(path, ({k: v for k, v in line.items() if k != "gold"} | {"answers": line["gold"]} for line in lines)
+                if answers else lines)  # fmt: skip
+    return str(path)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> list[str]:
+    """Min-max normalised, the relevant passages are first at these weights of the second list: q0 and q1 above 1/3 of
+    both, q2 below 0.5, q3 never."""
+    return [
+        ranking(
+            tmp_path / "a.jsonl", "bm25",
+            [("x", 2.0), ("y", 1.0), ("z", 0.0)], [("x", 2.0), ("y", 1.0), ("z", 0.0)],
+            [("x", 2.0), ("y", 1.0), ("z", 0.0)], [("x", 1.0), ("y", 0.0)],
+        ),
+        ranking(
+            tmp_path / "b.jsonl", "dense",
+            [("y", 1.0), ("x", 0.0)], [("y", 1.0), ("x", 0.0)], [("y", 3.0), ("x", 1.0), ("z", 0.0)], [("x", 1.0)],
+        ),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_weights_are_those_of_the_best_recall(mixed: list[str], tmp_path: Path, answers: bool) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "x", "w", answers=answers)
+    # y of q0 and q1: 0.5 (1 - w) + w > (1 - w), w > 1/3; x of q2: (1 - w) + w/3 > 0.5 (1 - w) + w, w < 3/7.
+    found = tune(mixed, dev, methods=["scores"])
+    assert found.fusion == Fusion("scores", (0.6, 0.4))
+    assert found.recall == {"R@1": 75.0, "R@5": 75.0}
+    assert (found.labels, found.questions) == ("answer" if answers else "gold", 4)
+
+
+def test_equal_weights_stay_where_nothing_is_better(mixed: list[str], tmp_path: Path) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "y", "x")
+    assert tune(mixed, dev, methods=["scores"]).fusion.weights == (0.5, 0.5)
+
+
+def test_a_useless_third_list_gets_no_weight_or_does_no_harm(mixed: list[str], tmp_path: Path) -> None:
+    useless = ranking(tmp_path / "c.jsonl", "random", *[[("z", 1.0), ("y", 0.2), ("x", 0.0)]] * 4)
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "x", "w")
+    found = tune([*mixed, useless], dev, methods=["scores"])
+    assert found.recall["R@1"] == 75.0
+    assert sum(found.fusion.weights) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_pair_of_weights_is_no_better(mixed: list[str], tmp_path: Path) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "x", "y", "x", "y")
+    wanted = ["x", "y", "x", "y"]
+
+    def by_fusing(method: Method, weights: tuple[float, ...]) -> tuple[float, float]:
+        ranked = [[p for p, _ in q] for q in fused(mixed, 100, method=method, weights=weights)]
+        ranks = [ids.index(x) + 1 for ids, x in zip(ranked, wanted, strict=True)]
+        return sum((r <= 1) + (r <= 5) for r in ranks) / 8, sum(1 / r for r in ranks) / 4
+
+    best = max(by_fusing(m, (1 - w / 20, w / 20)) for m in METHODS for w in range(21))
+    found = tune(mixed, dev)
+    assert by_fusing(found.fusion.method, found.fusion.weights) == pytest.approx(best)
+    assert found == tune(mixed, dev)
+
+
+def test_lists_without_scores_are_fused_by_rank(mixed: list[str], tmp_path: Path) -> None:
+    for path in mixed:
+        write_lines(path, ({**q.to_json(), "ctxs": [{"id": p.id, "text": p.text} for p in q.ctxs or []]}
+                           for q in list(read_questions(path))))  # fmt: skip
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "x", "w")
+    assert tune(mixed, dev).fusion.method == "rrf"
+    with pytest.raises(MismatchError, match="a passage without score"):
+        tune(mixed, dev, methods=["scores"])
+
+
+def test_tuned_weights_are_used_by_a_second_call(
+    mixed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "x", "w")
+    tuned, output, by_hand = (str(tmp_path / name) for name in ("fusion.json", "out.jsonl", "hand.jsonl"))
+    assert cli.run(["fuse", *mixed, "--tune", dev, "--method", "scores", "-o", tuned]) == 0
+    assert "--method scores --weight 0.6 --weight 0.4" in capsys.readouterr().err
+    assert orjson.loads(Path(tuned).read_bytes()) == {
+        "method": "scores", "weights": [0.6, 0.4], "constant": 60,
+        "labels": "gold", "questions": 4, "R@1": 75.0, "R@5": 75.0,
+    }  # fmt: skip
+    assert cli.run(["fuse", *mixed, "--tuned", tuned, "-o", output]) == 0
+    assert cli.run(["fuse", *mixed, "--method", "scores", "--weight", ".6", "--weight", ".4", "-o", by_hand]) == 0
+    assert Path(output).read_bytes() == Path(by_hand).read_bytes()
+    assert [q.ctxs[0].id for q in read_questions(output) if q.ctxs] == ["y", "y", "x", "x"]
+
+
+def test_what_tuning_refuses(mixed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "y", "y", "x", "w")
+    assert cli.run(["fuse", *mixed, "--tune", dev, "--weight", "1", "--weight", "2"]) == 2
+    assert "only one of --weight, --tune and --tuned" in capsys.readouterr().err
+    assert cli.run(["fuse", *mixed, "--tuned", mixed[0]]) == 1
+    assert "no result of fuse --tune" in capsys.readouterr().err
+    other = tmp_path / "other.json"
+    other.write_text('{"method": "scores", "weights": [1, 2, 3], "constant": 60}')
+    assert cli.run(["fuse", *mixed, "--tuned", str(other)]) == 2
+    assert "3 weights for 2 files" in capsys.readouterr().err
+    assert cli.run(["fuse", *mixed, "--tune", mixed[0]]) == 1
+    assert "no question has passages and `answers`" in capsys.readouterr().err
+    short = tmp_path / "short.jsonl"
+    short.write_bytes(Path(dev).read_bytes().splitlines(keepends=True)[0])
+    assert cli.run(["fuse", *mixed, "--tune", str(short)]) == 1
+    assert "short.jsonl: ends before the other files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "value"), [("rrf", 1 / 61), ("scores", 1.0)])
+def test_a_passage_listed_twice_counts_where_it_stands_first(method: str, value: float, tmp_path: Path) -> None:
+    twice = ranking(tmp_path / "a.jsonl", "bm25", [("b", 4.0), ("a", 3.0), ("b", 2.0), ("c", 0.0)])
+    other = ranking(tmp_path / "b.jsonl", "dense", [("d", 1.0)])
+    found = dict(fused([twice, other], 10, method=method, weights=[1.0, 0.0])[0])
+    assert found["b"] == value
+    assert found["c"] == (1 / 64 if method == "rrf" else 0.0)

@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+import torch
 
 from fidtools import cli
+from fidtools.data.jsonl import write_json
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Question
+from fidtools.retriever.encoding import load_retriever
+from fidtools.retriever.losses import similarity
 from tests.models import WORDS, bert_folder
 
 from .conftest import World, embed
@@ -46,6 +50,22 @@ def test_equals_brute_force(world: World, within: bool, k: int) -> None:
     found = retrieved(world, "-k", k, "--embeddings", world.embeddings, *(["--within", "doc_id"] if within else []))
     ranked = [[(p.id, p.scores["dense"]) for p in question.ctxs or []] for question in found]
     assert ranked == expected(world, k, within)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_score_is_the_one_that_training_uses(world: World, tmp_path: Path, normalize: bool) -> None:
+    model, embeddings = tmp_path / "model", tmp_path / "p.npy"
+    shutil.copytree(world.retriever, model)
+    write_json(model / "retriever.json", {"normalize": normalize, "pooling": "mean"})
+    embed(world, world.passages, embeddings, model=model)
+    arguments = ["retrieve", world.questions, "--retriever", model, "-p", world.passages, "--embeddings", embeddings]
+    assert cli.run([*map(str, arguments), "-k", "5", "--precision", "float32", "-o", str(tmp_path / "r.jsonl")]) == 0
+    retriever = load_retriever(model)
+    for question in read_questions(tmp_path / "r.jsonl"):
+        asked = torch.from_numpy(retriever.encode_questions([question.question]))
+        vectors = torch.from_numpy(retriever.encode_passages(question.ctxs or []))
+        trained = similarity(asked, vectors, normalized=normalize).tolist()
+        assert [passage.scores["dense"] for passage in question.ctxs or []] == pytest.approx(trained, rel=1e-4)
 
 
 def test_passages_come_with_all_they_have(world: World) -> None:

@@ -72,7 +72,7 @@ def test_an_index_that_is_damaged_is_named(tmp_path: Path) -> None:
     search(passages, "red")
     for part in (tmp_path / "p.jsonl.bm25-lucene" / "index").iterdir():
         part.unlink()
-    with pytest.raises(DataError, match="Lucene cannot open this index"):
+    with pytest.raises(DataError, match="lucene cannot open this index"):
         search(passages, "red")
 
 

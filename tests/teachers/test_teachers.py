@@ -48,7 +48,7 @@ def test_a_teacher_learns_labels_and_its_scores_rank_by_them(
 
 
 def test_scores_do_not_depend_on_the_batch(plain_model: Path, questions: Write) -> None:
-    teacher = load_teacher(plain_model, maxlength=40)
+    teacher = load_teacher(plain_model, new_head=True, maxlength=40)
     asked = list(read_questions(questions(count=2)))
     pairs = [(q.question, teacher.settings.passage_text(p.title, p.text)) for q in asked for p in q.ctxs or []]
     together = score_pairs(teacher, *map(list, zip(*pairs, strict=True)), 1 << 20)
@@ -59,7 +59,7 @@ def test_scores_do_not_depend_on_the_batch(plain_model: Path, questions: Write) 
 def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     torch.manual_seed(0)
-    teacher = load_teacher(plain_model)
+    teacher = load_teacher(plain_model, new_head=True)
     teacher.save(tmp_path)
     pairs = [("w1 w2", "w3 w1"), ("w5", "w2 w2 w2 w7 w8")]
     expected = score_pairs(teacher, *map(list, zip(*pairs, strict=True)), 1000)
@@ -70,7 +70,7 @@ def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path
 
 
 def test_scores_are_not_rounded_in_bf16(plain_model: Path) -> None:
-    teacher = load_teacher(plain_model, maxlength=40)
+    teacher = load_teacher(plain_model, new_head=True, maxlength=40)
     passages = [f"w{i} w{j}" for i in range(10) for j in range(10)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scores = score_pairs(teacher, ["w1"] * 100, passages, 4000)
@@ -79,7 +79,7 @@ def test_scores_are_not_rounded_in_bf16(plain_model: Path) -> None:
 
 def test_a_bf16_teacher_needs_no_autocast_of_its_caller(plain_model: Path) -> None:
     torch.manual_seed(0)
-    load_teacher(plain_model).save(plain_model)  # with its head, which is random
+    load_teacher(plain_model, new_head=True).save(plain_model)  # with its head, which is random
     pairs = ["w1"] * 3, ["w2 w3", "w4", "w5 w1 w6"]
     rounded = score_pairs(load_teacher(plain_model, compute=Compute.choose("bf16")), *pairs, 1000)
     exact = load_teacher(plain_model)
@@ -100,7 +100,7 @@ def test_padding_changes_no_coattention_score() -> None:
 
 def test_negatives_are_drawn_anew_in_each_epoch_and_alike_in_each_run(plain_model: Path, questions: Write) -> None:
     judged = read_judged(questions(count=4, passages=12), TeacherSettings(), "gold", 12)
-    objective = TeacherObjective(load_teacher(plain_model), judged, [], negatives=3, seed=1, budget=1000)
+    objective = TeacherObjective(load_teacher(plain_model, new_head=True), judged, [], negatives=3, seed=1, budget=1000)
     first, again, later = (objective.sampled_passages(ExampleRef(0, epoch)) for epoch in (0, 0, 1))
     assert first == again != later
     assert first[0] == 2  # the gold passage
@@ -108,7 +108,7 @@ def test_negatives_are_drawn_anew_in_each_epoch_and_alike_in_each_run(plain_mode
 
 
 def test_every_question_counts_the_same(plain_model: Path, questions: Write) -> None:
-    teacher = load_teacher(plain_model, maxlength=40)
+    teacher = load_teacher(plain_model, new_head=True, maxlength=40)
     judged = read_judged(questions(count=3), TeacherSettings(maxlength=40), "gold", 6)
     whole = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=1 << 20)
     small = TeacherObjective(teacher, judged, [], negatives=9, seed=0, budget=30)
@@ -132,7 +132,8 @@ def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest
     assert run(["train-teacher", str(questions()), "-o", str(tmp_path / "t")]) == 2
     assert "give exactly one of --teacher (initial model) and --coattention" in capsys.readouterr().err
     words = ["train-teacher", str(questions()), "-o", str(tmp_path / "t"), "--teacher", "start"]
-    for given in (["--word-vectors", "glove.txt"], ["--freeze-words"]):
+    (tmp_path / "glove.txt").touch()
+    for given in (["--word-vectors", str(tmp_path / "glove.txt")], ["--freeze-words"]):
         assert run([*words, *given]) == 2
         assert given[0] in capsys.readouterr().err
     with pytest.raises(UsageError, match="no such model folder"):

@@ -48,10 +48,12 @@ Large = PRESETS["large"]
     ],
 )
 def test_defaults_are_those_of_the_dataclass(
-    options: list[str], target: str, expected: Any, monkeypatch: pytest.MonkeyPatch
+    options: list[str], target: str, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(f"fidtools.{target}", lambda run, output, resume: seen.append((run, output, resume)))
+    (tmp_path / "t").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"fidtools.{target}", lambda run, output, resume, force: seen.append((run, output, resume)))
     assert run([*options, "-o", "out"]) == 0
     assert seen == [(expected, Path("out"), False)]
 
@@ -101,7 +103,8 @@ def test_an_unfinished_run_is_found_before_the_data_is_read(
     command: str, interrupted: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = interrupted(command)
-    arguments = [command, str(tmp_path / "missing.jsonl"), "-o", str(output), *COMMANDS[command], *SHORT]
+    (tmp_path / "malformed.jsonl").write_text("{")
+    arguments = [command, str(tmp_path / "malformed.jsonl"), "-o", str(output), *COMMANDS[command], *SHORT]
     assert run(arguments) == 2
     shown = capsys.readouterr().err
     assert f"{output}.partial: an unfinished run already exists" in shown
@@ -152,7 +155,7 @@ def test_a_teacher_cannot_learn_from_an_empty_file(
     (tmp_path / "empty.jsonl").write_text("")
     options = [str(plain_model) if option == "BERT" else option for option in start]
     assert run(["train-teacher", str(tmp_path / "empty.jsonl"), "-o", str(tmp_path / "t"), *options, "-q"]) == 1
-    assert "empty.jsonl: no questions in it: the file is empty" in capsys.readouterr().err
+    assert "empty.jsonl: no questions: the file is empty" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
 
 
@@ -160,6 +163,7 @@ def test_a_teacher_cannot_learn_from_an_empty_file(
 def test_an_unknown_tracker_is_refused_before_the_data_is_read(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [command, str(tmp_path / "missing.jsonl"), "-o", str(tmp_path / "out"), *COMMANDS[command], *SHORT]
+    (tmp_path / "malformed.jsonl").write_text("{")
+    arguments = [command, str(tmp_path / "malformed.jsonl"), "-o", str(tmp_path / "out"), *COMMANDS[command], *SHORT]
     assert run([*arguments, "--tracker", "papyrus"]) == 2
     assert "--tracker: unknown tracker papyrus" in capsys.readouterr().err

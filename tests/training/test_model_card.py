@@ -150,11 +150,11 @@ def test_the_hub_reads_the_metadata(record: Record, library: str, base: str | No
 
 def test_hostile_values_break_neither_tables_nor_blocks() -> None:
     strange = "a|b\n---\n```x``` `y"
-    card = model_card(as_kept(RetrieverRun(strange, "r", question_format=strange)), {}, 1, {})
+    card = model_card(as_kept(RetrieverRun(strange, "r", question_format=strange + "{question}")), {}, 1, {})
     assert card is not None
     shown = r"a\|b\n---\n```x``` `y"
     assert f"| training data | ````{shown}```` |" in card
-    assert f"| question_format | ````{shown}```` |" in card
+    assert f"| question_format | ````{shown}{{question}}```` |" in card
     assert card.count("\n````sh\n") == 1
     assert [line for line in card.splitlines() if line == "---"][:2] == ["---", "---"]
     assert shlex.split(command_line({"command": "train-retriever", "train": strange}))[2] == strange
@@ -203,11 +203,14 @@ def test_data_fingerprints_are_those_of_the_files(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_line_repeats_the_run(
-    command: str, module: str, started: Any, monkeypatch: pytest.MonkeyPatch
+    command: str, module: str, started: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("fidtools.compute.hub.is_causal", lambda name: False)  # r and the like are no models
-    monkeypatch.setattr(module, lambda run, output, resume: seen.append((run.record(), run.settings, str(output))))
+    for name in ("t.jsonl", "d"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fidtools.compute.loading.is_causal", lambda name: False)  # r and the like are no models
+    monkeypatch.setattr(module, lambda run, output, **_: seen.append((run.record(), run.settings, str(output))))
     line = command_line(as_kept(started))
     assert run(shlex.split(line.replace("\\\n", ""))[1:]) == 0
     record = started.record()

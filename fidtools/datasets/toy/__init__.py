@@ -18,9 +18,9 @@ def write(folder: PathLike, *, seed: int = 0) -> World:
     world = generate(seed)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    _write_records(target / "passages.jsonl", world.passages)
     for split, questions in world.questions.items():
         _write_records(target / f"{split}.jsonl", questions)
+    _write_records(target / "passages.jsonl", world.passages)  # last: a folder with passages is complete
     return world
 
 

@@ -1,0 +1,97 @@
+# shellcheck shell=bash disable=SC2154  # bin/iterate.sh sources this file, and sets what it uses
+# What teaches the retriever in bin/iterate.sh, and its rankings without a reader and fused with those of BM25.
+
+# check_teaching: refuse a TEACHER, READ or FUSE that cannot be
+check_teaching() {
+  local name
+  for name in $(teachers); do
+    [[ $name =~ ^(attention|likelihood|question-likelihood|bm25)$ ]] && continue
+    say "setting TEACHER: $name is none of attention, likelihood, question-likelihood, bm25 (or a mix: likelihood=1,bm25=1)"
+    exit 2
+  done
+  [[ $READ =~ ^[01]$ && $FUSE =~ ^[01]$ ]] || { say "settings READ and FUSE: expected 0 or 1"; exit 2; }
+  [[ $READ == 1 ]] || ! teaches attention || { say "setting READ=0: TEACHER=$TEACHER needs a reader"; exit 2; }
+  [[ $FUSE == 0 || $START == bm25 ]] || { say "setting FUSE=1: fuses with BM25, so it needs START=bm25"; exit 2; }
+}
+
+# teachers: the names in TEACHER, without their weights, one a line
+teachers() {
+  local parts part
+  IFS=, read -r -a parts <<<"$TEACHER"
+  for part in "${parts[@]}"; do printf '%s\n' "${part%%=*}"; done
+}
+
+# teaches NAME: whether NAME is one of the teachers
+teaches() { teachers | grep -qxF -e "$1"; }
+
+# score_passages I SPLIT: let every teacher score the passages; sets `scored`, the file with all scores
+score_passages() {
+  local i=$1 split=$2 name last needed=()
+  for name in $(teachers); do
+    [[ $name == bm25 && $i == 0 && $START == bm25 ]] || needed+=("$name")   # those passages have their score already
+  done
+  scored=$i/$split.jsonl
+  [[ ${#needed[@]} -gt 0 ]] || return 0
+  last=${needed[${#needed[@]}-1]}
+  for name in "${needed[@]}"; do
+    if [[ $name == "$last" ]]; then
+      score_by "$name" "$i" "$scored" "$i/$split.scored.jsonl"
+      scored=$i/$split.scored.jsonl
+    else
+      score_by "$name" "$i" "$scored" "$i/$split.$name.jsonl"
+      scored=$i/$split.$name.jsonl
+    fi
+  done
+}
+
+# score_by TEACHER I FILE OUTPUT
+score_by() {
+  local name=$1 i=$2 from=$3 to=$4 of=answer
+  case $name in
+    attention)
+      stage "$to" "${compute[@]}" score-attn "$from" --reader "$i/reader" --n-context "$RETRIEVER_PASSAGES" \
+        --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"} ;;
+    bm25)
+      stage "$to" fidtools bm25 "$from" -p "$PASSAGES" --index bm25 --rescore ${BM25_OPTIONS[@]+"${BM25_OPTIONS[@]}"} ;;
+    *)
+      [[ $name == likelihood ]] || of=question
+      stage "$to" "${compute[@]}" score-likelihood "$from" --reader "$TEACHER_MODEL" --of "$of" \
+        --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" \
+        ${LIKELIHOOD_OPTIONS[@]+"${LIKELIHOOD_OPTIONS[@]}"} ;;
+  esac
+}
+
+# evaluate_rankings FOLDER: the dev and test rankings as they are; with FUSE=1 those of a retriever also fused with
+# BM25's, with the weights that are best on the dev questions
+evaluate_rankings() {
+  local folder=$1 split
+  for split in dev test; do evaluate "$folder/$split.json" "$folder/$split.jsonl"; done
+  [[ $FUSE == 1 && $folder != 0 ]] || return 0
+  stage "$folder/fusion.json" fidtools fuse 0/dev.jsonl "$folder/dev.jsonl" --tune "$DEV"
+  for split in dev test; do
+    stage "$folder/$split.fused.jsonl" fidtools fuse "0/$split.jsonl" "$folder/$split.jsonl" -k "$K" \
+      --tuned "$folder/fusion.json"
+    evaluate "$folder/$split.fused.json" "$folder/$split.fused.jsonl"
+  done
+}
+
+# untouched: the rankings of the retriever that training begins with, in start/
+untouched() {
+  local split
+  embed_passages start/passages.npy "$RETRIEVER"
+  for split in dev test; do
+    retrieve_passages "start/$split.jsonl" "$(questions "$split")" "$RETRIEVER" start/passages.npy
+  done
+  evaluate_rankings start
+}
+
+# ranked_files SPLIT: what the table without a reader compares, one file a line
+ranked_files() {
+  local i
+  echo "0/$1.jsonl"
+  [[ $FUSE == 0 ]] || printf '%s\n' "start/$1.jsonl" "start/$1.fused.jsonl"
+  for ((i = 1; i <= iterations; i++)); do
+    echo "$i/$1.jsonl"
+    [[ $FUSE == 0 ]] || echo "$i/$1.fused.jsonl"
+  done
+}

@@ -1,0 +1,50 @@
+"""Inputs that can be read only once: `<(zcat …)`, named pipes and standard input, copied to a file where need be."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+PathLike = str | Path
+STANDARD = "-"
+
+
+def is_pipe(path: PathLike) -> bool:
+    """Whether `path` names a pipe, socket or terminal, which cannot be opened again or read from the middle."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (stat.S_ISCHR(mode) and os.path.realpath(path) != os.devnull)
+
+
+def seekable(path: PathLike) -> PathLike:
+    """The path, or that of a copy of everything that comes out of a pipe (or `-`): one copy for the whole process."""
+    return _copy(str(path)) if str(path) == STANDARD or is_pipe(path) else path
+
+
+@cache
+def temporary_folder() -> Path:
+    """A folder that is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="fidtools-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _copy(path: str) -> Path:
+    suffix = ".gz" if path.endswith(".gz") else ""
+    copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
+    with open(copy, "wb") as out:
+        if path == STANDARD:
+            shutil.copyfileobj(sys.stdin.buffer, out)
+        else:
+            with open(path, "rb") as stream:
+                shutil.copyfileobj(stream, out)
+    return copy

@@ -1,0 +1,39 @@
+"""Files that have none of our formats, named by their first bytes."""
+
+from __future__ import annotations
+
+from fidtools.formats.head import Head
+
+SIGNATURES = (
+    (b"%PDF-", "a PDF document"),
+    (b"\x93NUMPY", "a numpy array (.npy)"),
+    (b"\x1f\x8b", "compressed by gzip; its name must end in .gz"),
+    (b"BZh", "compressed by bzip2"),
+    (b"\xfd7zXZ", "compressed by xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (b"PK\x03\x04", "a zip archive (or an Office document, or a PyTorch checkpoint)"),
+    (b"PAR1", "a Parquet table"),
+    (b"ARROW1", "an Arrow table"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\xff\xfe", "UTF-16 text; UTF-8 is needed"),
+    (b"\xfe\xff", "UTF-16 text; UTF-8 is needed"),
+    (b"\x89PNG", "an image"),
+    (b"\xff\xd8\xff", "an image"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
+    (b"<!DOCTYPE", "a page of HTML"),
+    (b"<html", "a page of HTML"),
+    (b"<?xml", "an XML document"),
+)
+
+
+def describe(head: Head) -> str | None:
+    """What the first bytes say about a file that has none of our formats; None when they say nothing."""
+    data = head.data.lstrip() or head.data
+    for signature, description in SIGNATURES:
+        if head.data.startswith(signature) or data[: len(signature)].lower() == signature.lower():
+            return description
+    if b"\0" in head.data[:1024]:
+        return "a binary file"
+    if head.lines and not head.start and "," in head.lines[0]:
+        return "a CSV table (or other text)"
+    return None

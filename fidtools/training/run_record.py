@@ -1,0 +1,62 @@
+"""The record of a training run: what it is, by content, and how two records differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fidtools.data.hashes import file_sha256, folder_sha256
+from fidtools.errors import shorten
+
+Record = Mapping[str, Any]
+
+FILES = ("train", "dev", "word_vectors")
+STARTS = {"train-reader": "reader", "train-retriever": "retriever", "train-teacher": "teacher"}
+"""The entry that names the initial model, by command."""
+NOT_IN_START = ("last/*", "README.md", "training.json", "log.jsonl", "tracking/*", ".*", "*/.*")
+HASHES = "hashes"
+MOST_DIFFERENCES = 5
+
+
+def with_hashes(record: Record) -> dict[str, Any]:
+    """The record with the hashes of its data files and of a start that is a folder, as JSON holds it."""
+    files = {name: Path(record[name]) for name in FILES if record.get(name)}
+    hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    start = STARTS.get(record.get("command", ""), "")
+    if record.get(start) and Path(record[start]).is_dir():
+        hashes[start] = folder_sha256(record[start], NOT_IN_START)
+    found: dict[str, Any] = orjson.loads(orjson.dumps(dict(record) | ({HASHES: hashes} if hashes else {})))
+    return found
+
+
+def differences(before: Record, now: Record, ignore: tuple[str, ...] = ()) -> str:
+    """What differs, `lr was 0.1, is now 0.2; …`, in other entries than `ignore`; empty when nothing does.
+
+    A record from before there were hashes is compared without them.
+    """
+    left_out = {*ignore, HASHES}
+    old, new = ({name: value for name, value in record.items() if name not in left_out} for record in (before, now))
+    different = list(dict.fromkeys([*_differences(old, new), *_other_contents(before, now)]))
+    more = f"; and {len(different) - MOST_DIFFERENCES} more" if len(different) > MOST_DIFFERENCES else ""
+    return "; ".join(different[:MOST_DIFFERENCES]) + more
+
+
+def _other_contents(before: Record, now: Record) -> Iterator[str]:
+    """The files that have the same name and other contents."""
+    old, new = before.get(HASHES) or {}, now.get(HASHES) or {}
+    for name in sorted(old.keys() | new.keys()) if HASHES in before else ():
+        if before.get(name) == now.get(name) and old.get(name) != new.get(name):
+            yield f"{now.get(name)} has other contents"
+
+
+def _differences(before: Record, now: Record) -> Iterator[str]:
+    """What differs, entry by entry, nested ones too."""
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new)
+        elif old != new:
+            yield f"{name} was {shorten(old)}, is now {shorten(new)}"
