@@ -26,9 +26,9 @@ from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions, answer_tokens
 from fidtools.reader.attention_scores import attention_scores, fused_scores
 from fidtools.reader.decoding import GenerationSettings, answer_fused
-from fidtools.reader.fusion import Batch
 from fidtools.reader.groups import with_tokens
 from fidtools.reader.model import cast_linear_weights, reader_from_model
+from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings, input_texts
 
 ANSWER = 5

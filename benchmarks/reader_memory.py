@@ -25,7 +25,8 @@ from transformers import DynamicCache, EncoderDecoderCache, T5Config, T5ForCondi
 
 from fidtools.compute.device import Compute
 from fidtools.reader.absorption import EncodingsCache
-from fidtools.reader.fusion import Batch, Fusion, fused_inputs
+from fidtools.reader.fusion import Fusion, fused_inputs
+from fidtools.reader.network import Batch
 
 T5_BASE = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
 

@@ -13,8 +13,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from fidtools.reader.causal_prompt import CausalReaderSettings
 from fidtools.reader.model import Reader, reader_from_model
 
+CAUSAL_FAMILIES = ("llama", "qwen3", "gemma2", "gpt2")
 WORDS = [f"w{i}" for i in range(60)]
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>"]
 READER_WORDS = (
@@ -59,6 +61,8 @@ def tiny_model(kind: str) -> Any:
     bart |= {**ids, "decoder_start_token_id": 1, "forced_eos_token_id": None, "init_std": 0.3}
     gemma = {"vocab_size": n, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 4}
     gemma |= {"num_key_value_heads": 2, "intermediate_size": 32, **ids}
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vision |= {"image_size": 28, "patch_size": 14}
     bert = hf.BertConfig(vocab_size=n, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
     gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
     build: dict[str, Callable[[], Any]] = {
@@ -80,6 +84,11 @@ def tiny_model(kind: str) -> Any:
                 **ids,
             )
         ),
+        "t5gemma2": lambda: hf.T5Gemma2ForConditionalGeneration(
+            hf.T5Gemma2Config(
+                encoder={"text_config": gemma, "vision_config": vision}, decoder=gemma, initializer_range=0.3, **ids
+            )
+        ),
         "encoder-decoder": lambda: hf.EncoderDecoderModel(
             hf.EncoderDecoderConfig.from_encoder_decoder_configs(
                 bert, bert, decoder_start_token_id=2, pad_token_id=0, eos_token_id=1
@@ -87,7 +96,7 @@ def tiny_model(kind: str) -> Any:
         ),
     }
     model = build[kind]()
-    if kind == "t5gemma":
+    if kind.startswith("t5gemma"):
         model.config.decoder_start_token_id = 2
     return model.eval()
 
@@ -96,6 +105,59 @@ def tiny_reader(kind: str = "t5") -> Reader:
     reader = reader_from_model(tiny_model(kind), tokenizer_of(kind))
     reader.fusion.eval()
     return reader
+
+
+def tiny_causal_model(family: str, vocabulary: int, **ids: int) -> Any:
+    """A random causal language model of two layers in float32; `ids` are its special tokens."""
+    import transformers
+
+    torch.manual_seed(1)
+    if family == "gpt2":
+        config: Any = transformers.GPT2Config(
+            vocab_size=vocabulary,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=256,
+            attn_pdrop=0,
+            resid_pdrop=0,
+            embd_pdrop=0,
+            **ids,
+        )
+        return transformers.GPT2LMHeadModel(config).eval()
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 256,
+    }
+    kinds = {
+        "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
+        "gemma2": (transformers.Gemma2Config, transformers.Gemma2ForCausalLM),
+    }
+    make_config, make_model = kinds[family]
+    network = make_model(make_config(**sizes, **ids)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.3) if parameter.ndim > 1 else parameter.add_(torch.randn_like(parameter) * 0.1)
+    return network
+
+
+def tiny_causal_reader(family: str = "llama", positions: str = "begin", *, bos: bool = True) -> Reader:
+    """A reader that decodes answers behind its passages; with `bos` the tokenizer begins every text by `<s>`."""
+    vocabulary = [*VOCABULARY, "Question:", "Title:", "Answer:"]
+    tokenizer = word_tokenizer(vocabulary)
+    if bos:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 2)]
+        )
+    model = tiny_causal_model(family, len(vocabulary), pad_token_id=0, eos_token_id=1, bos_token_id=2)
+    return reader_from_model(model, tokenizer, CausalReaderSettings(positions=positions))
 
 
 def bert_tokenizer() -> PreTrainedTokenizerFast:

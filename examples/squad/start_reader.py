@@ -23,8 +23,9 @@ from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.logs import set_verbosity
 from fidtools.metrics.answer_match import has_answer
-from fidtools.reader.fusion import Batch, Fusion, passage_batches
+from fidtools.reader.fusion import Fusion, passage_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
+from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.training.loop import ExampleRef, train
 from fidtools.training.settings import TrainingSettings

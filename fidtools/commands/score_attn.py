@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     type=click.Choice(["generated", "gold"]),
     default="generated",
     show_default=True,
-    help="Answer for attention-outputs: the reader's own, or the gold one (`target`, else the first of `answers`).",
+    help="Answer for attention-outputs and attention-mass: the reader's, or the gold one (`target`, else the first of "
+    "`answers`).",
 )
 @options.precision
 @options.token_budget
@@ -53,8 +54,8 @@ def command(
 
     The passages are the `ctxs` of QUESTIONS, which are then sorted by their score: the mean cross-attention, before
     the softmax, over a passage's tokens and the decoder's layers and heads, at the first output token (paper, section
-    3.2). The other aggregations are those of Table 6, rows 1 to 5, and Atlas's attention weighted by the norm of the
-    values.
+    3.2). The other aggregations are those of Table 6, rows 1 to 5, and two of attention weighted by the norm of the
+    values: the mean (attention-value-norm) and the sum without the question's tokens (attention-mass: Atlas, LiT5).
 
     Passages beyond --n-context are not read. They follow after the others, in their order and without `score`; their
     earlier scores stay under `scores`.

@@ -73,7 +73,8 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
     log p(answer | question, passage) in nats, each passage read alone. With --of question the score is
     `question-likelihood`, log p(question | passage), which needs neither answers nor a trained reader. With
     --leave-one-out it is `leave-one-out`: log p(answer | all passages) minus log p(answer | all other passages).
-    Passages beyond --n-context follow after the others without `score`, as in score-attn.
+    A causal language model that train-reader trained reads answers' prompts as it was trained to, unless --prompt or
+    --chat is given. Passages beyond --n-context follow after the others without `score`, as in score-attn.
 
     \b
       fidtools score-likelihood train.jsonl --reader reader -o scored.jsonl
@@ -83,9 +84,11 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
         check_template(prompt, of)
     if of == "question" and (settings["leave_one_out"] or settings["target"] == "generated"):
         raise UsageError("--leave-one-out and --target are about answers", hint="leave out --of question")
-    from fidtools.language_models.model import is_causal
+    from fidtools.compute.loading import is_causal
+    from fidtools.reader.prompt import has_settings
 
-    if is_causal(reader):
+    as_trained = of == "answer" and prompt is None and not settings["chat"]
+    if is_causal(reader) and not (as_trained and has_settings(reader)):
         _score_with_language_model(reader, of, prompt or DEFAULT_PROMPTS[of], **settings)
         return
     if settings["chat"]:

@@ -28,9 +28,8 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    default="base",
-    show_default=True,
-    help="The paper's settings (Table 7) for options that are not given.",
+    show_default="causal for a causal language model, else base",
+    help="Settings for options that are not given: the paper's (Table 7), or those for causal language models.",
 )
 @click.option("--dropout", type=options.dropout_rate, show_default=DROPOUT, help="Dropout of all layers.")
 @click.option("--n-context", type=options.positive, show_default=N_CONTEXT, help="Passages per question, from the top.")
@@ -50,9 +49,14 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
     is_flag=True,
     help="Recompute the encoder in the backward pass: less memory, about a third slower.",
 )
+@click.option("--lora", type=options.positive, help="Train adapters of this rank instead of all weights.")
 @options.training_options({name: preset.settings for name, preset in PRESETS.items()})
-def command(train: str, output: Path, preset: str, no_title: bool, resume: bool, force: bool, **given: Any) -> None:
+def command(
+    train: str, output: Path, preset: str | None, no_title: bool, resume: bool, force: bool, **given: Any
+) -> None:
     """Train a Fusion-in-Decoder reader on the questions of TRAIN, each with `ctxs` and an answer.
+
+    --reader is an encoder-decoder, or a causal language model: a folder, a model name on the hub, or smollm.
 
     The best model on --dev (exact match of greedy answers) is written to the output folder, which transformers loads;
     the last one is in `last/` inside it, the settings and results are in `training.json` and `log.jsonl`. Without
@@ -62,8 +66,9 @@ def command(train: str, output: Path, preset: str, no_title: bool, resume: bool,
       fidtools train-reader train.jsonl --dev dev.jsonl --reader google-t5/t5-base -o reader
       fidtools train-reader train.jsonl --dev dev.jsonl --reader start -o reader \\
         --steps 500 --batch 8 --lr 5e-4
+      fidtools train-reader train.jsonl --reader smollm -o reader --n-context 5
     """
-    chosen = PRESETS[preset]
+    chosen = PRESETS[preset or _preset_of(given["reader"])]
     settings = replace(chosen.settings, **options.take(given, TrainingSettings))
     inputs = replace(chosen.inputs, title=not no_title, **options.take(given, ReaderInputs))
     dropout = chosen.dropout if given["dropout"] is None else given["dropout"]
@@ -72,3 +77,9 @@ def command(train: str, output: Path, preset: str, no_title: bool, resume: bool,
         from fidtools.reader.train import train_reader
 
         train_reader(run, output, resume=resume, force=force)
+
+
+def _preset_of(reader: str) -> str:
+    from fidtools.compute.loading import is_causal
+
+    return "causal" if is_causal(reader) else "base"

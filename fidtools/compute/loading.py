@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.weight_files import count_weights
 from fidtools.data.jsonl import read_json_object
-from fidtools.errors import FidtoolsError
+from fidtools.errors import FidtoolsError, UsageError
 from fidtools.logs import log
 
 LAYERS = (
@@ -54,6 +55,34 @@ def load_config(name: str | Path, folder: Path) -> Any:
             if hasattr(part, request):
                 delattr(part, request)
     return config
+
+
+def is_causal(name: str | Path) -> bool:
+    """Whether the model of that name is a causal language model rather than an encoder–decoder.
+
+    Raises UsageError when it is an encoder, whose tokens see what follows them.
+    """
+    folder = resolve_model(name)
+    with loading(name):
+        return is_causal_config(name, load_config(name, folder))
+
+
+def is_causal_config(name: str | Path, config: Any) -> bool:
+    """`is_causal` of a model with this configuration."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if config.is_encoder_decoder:
+        return False
+    kind = config.model_type
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
+        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False)
+    ):
+        return True
+    hint = "give a reader, an encoder-decoder such as google-t5/t5-base, or a causal language model such as smollm"
+    raise UsageError(f"{name}: a {kind} model, which generates no text", hint=hint)
 
 
 def load_network(

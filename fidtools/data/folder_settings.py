@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from fidtools.errors import DataError
 
@@ -36,6 +36,8 @@ def _check(name: str, value: Any, hint: Any, path: Path | str) -> None:
         raise DataError("must be true or false", path=path, field=name, value=value)
     if hint is str and not isinstance(value, str):
         raise DataError("must be a string", path=path, field=name, value=value)
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise DataError(f"must be {' or '.join(map(str, get_args(hint)))}", path=path, field=name, value=value)
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_LENGTH
     may_be_null = hint == int | None and value is None
     if hint in (int, int | None) and not is_number and not may_be_null:

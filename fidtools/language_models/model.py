@@ -12,7 +12,7 @@ from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.loading import load_config, load_network, max_positions
 from fidtools.compute.tokenizers import load_tokenizer
-from fidtools.errors import FidtoolsError, UsageError
+from fidtools.errors import FidtoolsError
 
 UNLIMITED = 1 << 20
 """Positions of a model whose configuration names no limit."""
@@ -47,30 +47,6 @@ def load_language_model(name: str | Path, compute: Compute | None = None) -> Lan
         raise FidtoolsError(f"{name}: this tokenizer has no character offsets", hint="a fast tokenizer is needed")
     network = network.to(device=compute.device, dtype=compute.dtype).eval().requires_grad_(False)
     return LanguageModel(network, tokenizer, _most_tokens(network, tokenizer))
-
-
-def is_causal(name: str | Path) -> bool:
-    """Whether the model of that name is a causal language model rather than an encoder–decoder.
-
-    Raises UsageError when it is an encoder, whose tokens see what follows them.
-    """
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    folder = resolve_model(name)
-    with loading(name):
-        config = load_config(name, folder)
-    if config.is_encoder_decoder:
-        return False
-    kind = config.model_type
-    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
-        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False)
-    ):
-        return True
-    hint = "give a reader, an encoder-decoder such as google-t5/t5-base, or a causal language model such as smollm"
-    raise UsageError(f"{name}: a {kind} model, which generates no text", hint=hint)
 
 
 def _most_tokens(network: Any, tokenizer: Any) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fidtools.compute.lengths import CutCounter
+from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
 from fidtools.errors import UsageError
@@ -62,7 +63,7 @@ class PromptTokenizer:
         self.tokenizer, self.prompt, self.most_tokens = tokenizer, prompt, most_tokens
         if prompt.chat and not getattr(tokenizer, "chat_template", None):
             raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
-        self._prefix = [] if prompt.chat else _leading_special_tokens(tokenizer)
+        self._prefix = [] if prompt.chat else leading_special_tokens(tokenizer)
         self.cuts = CutCounter()
 
     def encode(self, question: Question, passages: Sequence[Passage], target: str) -> list[Encoded]:
@@ -113,9 +114,3 @@ class PromptTokenizer:
         border = len(prompt)
         start = next((i for i, (_, end) in enumerate(found["offset_mapping"]) if end > border), len(found["input_ids"]))
         return Encoded([*self._prefix, *found["input_ids"]], len(self._prefix) + start)
-
-
-def _leading_special_tokens(tokenizer: Any) -> list[int]:
-    """The special tokens that the tokenizer puts in front of a text (a beginning-of-sequence token, or none)."""
-    with_special, without = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
-    return with_special[: with_special.index(without[0])] if without else []

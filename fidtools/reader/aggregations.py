@@ -1,4 +1,4 @@
-"""How a passage's cross-attention becomes one score: the paper's Table 6, and Atlas's value norm, by name.
+"""How a passage's cross-attention becomes one score: the paper's Table 6, and what Atlas and LiT5 use, by name.
 
 α[i, j, k, h] is the cross-attention between output token i and input token j in layer k and head h, before the
 softmax. The formula printed in section 5.2 has a `max`; sections 3.2 and 5.2's prose and row 0 of Table 6 say mean.
@@ -56,8 +56,8 @@ TABLE_6: dict[str, Callable[[Tensor], Tensor]] = {
     "attention-max-head": _max_head,
 }
 """Functions of one passage's α, (output tokens, input tokens, layers, heads)."""
-VALUE_NORM = "attention-value-norm"
-AGGREGATIONS = (*TABLE_6, VALUE_NORM)
+VALUE_NORM, MASS = "attention-value-norm", "attention-mass"
+AGGREGATIONS = (*TABLE_6, VALUE_NORM, MASS)
 DEFAULT_AGGREGATION = "attention"
-NEEDS_OUTPUT = "attention-outputs"
-"""The only one that needs the tokens of an answer; the others need the first output token."""
+NEEDS_OUTPUT = frozenset({"attention-outputs", MASS})
+"""Those that need the tokens of an answer; the others need the first output token."""

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fidtools.data.records import Question
 from fidtools.reader.aggregations import DEFAULT_AGGREGATION
@@ -37,14 +36,13 @@ def answer_tokens(
     return answer_fused(reader, fused, settings)
 
 
-def _most_attended(reader: Reader, fused: Tensor, lengths: Sequence[int], keep: int) -> Tensor:
+def _most_attended(reader: Reader, fused: Any, lengths: Sequence[int], keep: int) -> Any:
     """The fused encodings of a question's `keep` passages with the highest attention, in their order.
 
     Passages are encoded one by one, so nothing needs to be encoded again (the experiment of the paper's section 3.2).
     """
     scores = torch.tensor(fused_scores(reader.fusion, fused, lengths)[DEFAULT_AGGREGATION])
-    best = set(scores.argsort(descending=True, stable=True)[:keep].tolist())
-    return torch.cat([part for i, part in enumerate(torch.split(fused, list(lengths))) if i in best])
+    return reader.fusion.select(fused, lengths, sorted(scores.argsort(descending=True, stable=True)[:keep].tolist()))
 
 
 def set_answers(question: Question, answers: Sequence[Answer], n_best: int | None) -> dict[str, Any]:

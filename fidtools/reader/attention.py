@@ -14,10 +14,12 @@ from fidtools.compute.precision import eager_attention_is_faster
 
 @dataclass
 class LayerAttention:
-    """One decoder layer's cross-attention in one pass, before the softmax."""
+    """One layer's attention to the passages in one pass, before the softmax."""
 
     scores: Tensor  # (batch, heads, output tokens, input tokens), float32: what enters the softmax, without the mask
     values: Tensor | None = None  # (batch, heads, input tokens, size); None where none were made
+    log_total: Tensor | None = None
+    """log Σ exp(score) over all that the softmax sees, (batch, heads, output tokens); None: over `scores` alone."""
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ class GenerationSettings:
 
 
 @torch.inference_mode()
-def answer_fused(reader: Reader, fused: Sequence[Tensor], settings: GenerationSettings) -> list[list[Answer]]:
-    """For each question's fused encodings (tokens of all its passages, d) its `n_best` answers, best first."""
+def answer_fused(reader: Reader, fused: Sequence[Any], settings: GenerationSettings) -> list[list[Answer]]:
+    """For each question's fused encodings its `n_best` answers, best first."""
     output = reader.fusion.generate(
         fused,
         max_new_tokens=settings.max_tokens,
@@ -72,13 +72,10 @@ def _log_probabilities(reader: Reader, output: Any, new_tokens: Tensor) -> Tenso
     return totals
 
 
-def output_tokens(
-    reader: Reader, questions: Sequence[Question], fused: Sequence[Tensor], gold: bool
-) -> list[list[int]]:
+def output_tokens(reader: Reader, questions: Sequence[Question], fused: Sequence[Any], gold: bool) -> list[list[int]]:
     """The tokens of each question's gold answer (`target`, else the first of `answers`), or of the reader's own.
 
-    `fused` are the questions' fused encodings (tokens of all their passages, d). Raises DataError for a question
-    without a gold answer, if `gold`.
+    `fused` are the questions' fused encodings. Raises DataError for a question without a gold answer, if `gold`.
     """
     if not gold:
         settings = GenerationSettings(max_tokens=reader.settings.answer_maxlength)

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
@@ -21,46 +20,35 @@ from fidtools.compute.batching import budget_batches, pad_sequences, padded_leng
 from fidtools.compute.device import Compute
 from fidtools.compute.loading import max_positions
 from fidtools.reader.absorption import EncodingsCache
-from fidtools.reader.recorder import install_recorder
+from fidtools.reader.attention import LayerAttention
+from fidtools.reader.network import ReaderNetwork, first_token_id, pad_rows
+from fidtools.reader.recorder import CrossAttentionRecorder, install_recorder
 
-IGNORE_INDEX = -100
 PAD_MULTIPLE = 8
 MIN_FILL = 7 / 8
 """Passages are padded to a multiple of eight tokens, and encoded with those of at least 7/8 of their padded length."""
 
 
-class Fusion(nn.Module):
+class Fusion(ReaderNetwork[Tensor]):
     """An encoder–decoder that reads several passages at once, in the precision of `compute` (default: float32).
 
     `bias` is the cross-attention bias of old readers. `encode`, `decode` and `generate` are all that computes.
-    `max_input` and `max_output` are the most tokens that encoder and decoder have positions for; None: no limit.
     """
 
     def __init__(self, model: Any, bias: nn.Embedding | None = None, *, compute: Compute | None = None) -> None:
-        super().__init__()
-        self.model, self.bias = model, bias
-        self.compute = compute or Compute.float32()
-        self.recorder = install_recorder(model, bias)
+        super().__init__(model, compute)
+        self.bias = bias
+        self.recorder: CrossAttentionRecorder = install_recorder(model, bias)
         self.max_input = max_positions(model.get_encoder())
         self.max_output = max_positions(model.get_decoder(), "decoder")
-        self.token_budget = 16384
-        self.checkpoint_encoder = False
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        device: torch.device = self.model.device
-        return device
+    def _new_recorder(self) -> CrossAttentionRecorder:
+        return install_recorder(self.model, self.bias)
 
     @property
     def start(self) -> int:
         """The id of the token that every output starts with."""
         return cast(int, first_token_id(self.model, "decoder_start_token_id", "bos_token_id"))
-
-    @property
-    def pad(self) -> int:
-        """The id of the padding token."""
-        return first_token_id(self.model, "pad_token_id") or 0
 
     def encode(self, passages: Sequence[Sequence[int]]) -> list[Tensor]:
         """The encoding (tokens of the passage, d) of each passage, in order.
@@ -87,6 +75,21 @@ class Fusion(nn.Module):
             states = states.to(torch.get_autocast_dtype(ids.device.type))  # once, instead of in every decoder layer
         return [state[: len(p)] for state, p in zip(states, passages, strict=True)]
 
+    def select(self, fused: Tensor, lengths: Sequence[int], kept: Sequence[int]) -> Tensor:
+        """The encodings of some passages of a question: (their tokens, d)."""
+        passages = torch.split(fused, list(lengths))
+        return torch.cat([passages[i] for i in kept])
+
+    def logits(self, fused: Sequence[Tensor], targets: Sequence[Sequence[int]]) -> Tensor:
+        """Logits (questions, longest target, vocabulary) of each target's tokens, over each question's encodings."""
+        return self.decode(fused, self.decoder_inputs(targets))
+
+    def attention(self, fused: Tensor, output: Sequence[int], *, values: bool = False) -> list[LayerAttention]:
+        """The cross-attention of every layer, at each token of `output`; without, at the first."""
+        with self.recorder.recording(values=values) as layers:
+            self.decode([fused], torch.tensor([[self.start, *output[:-1]]], device=fused.device))
+        return layers
+
     def decode(self, fused: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Logits (questions, output tokens, vocabulary) for decoder inputs, over each question's fused encodings."""
         with self.compute.autocast(), self._absorbing(queries=inputs.shape[1]) as absorbed:
@@ -107,14 +110,6 @@ class Fusion(nn.Module):
             return nullcontext(False)
         return self.recorder.absorbing(**sizes)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The summed cross-entropy of every target token of a batch, a scalar in float32."""
-        logits = self.decode(self.fuse(batch.passages), self.decoder_inputs(batch.targets))
-        labels = pad_rows(batch.targets, IGNORE_INDEX, self.device)
-        return nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-        )
-
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[Tensor]:
         """Each question's encodings, concatenated without padding: (tokens of all its passages, d)."""
         encodings = iter(self.encode([p for question in passages for p in question]))
@@ -123,13 +118,6 @@ class Fusion(nn.Module):
     def decoder_inputs(self, targets: Sequence[Sequence[int]]) -> Tensor:
         """Targets shifted right after the start token: (questions, longest target)."""
         return pad_rows([[self.start, *target[:-1]] for target in targets], self.pad, self.device)
-
-
-class Batch:
-    """Questions as tokens: `passages[q][p]` are the tokens of passage p of question q, `targets[q]` its answer's."""
-
-    def __init__(self, passages: list[list[list[int]]], targets: list[list[int]]) -> None:
-        self.passages, self.targets = passages, targets
 
 
 def _states(encoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
@@ -160,20 +148,3 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
 def passage_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """`budget_batches` of passages of such token counts, with the widths at which they are encoded."""
     return budget_batches(lengths, token_budget, multiple=PAD_MULTIPLE, min_fill=MIN_FILL)
-
-
-def pad_rows(rows: Sequence[Sequence[int]], pad_value: int, device: torch.device) -> Tensor:
-    """Rows of unequal length as one tensor (rows, longest)."""
-    return pad_sequence(
-        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=pad_value
-    ).to(device)
-
-
-def first_token_id(model: Any, *names: str) -> int | None:
-    """The first of the named token ids in the generation configuration or the configuration of a model."""
-    for name in names:
-        for source in (model.generation_config, model.config, getattr(model.config, "decoder", None)):
-            value = getattr(source, name, None)
-            if value is not None:
-                return int(value[0] if isinstance(value, list) else value)
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from fidtools.data.batched import batched
 from fidtools.data.prompt_templates import fill_prompt
 from fidtools.data.records import Question
 from fidtools.reader.decoding import output_tokens
-from fidtools.reader.fusion import IGNORE_INDEX, Fusion, pad_rows
 from fidtools.reader.model import Reader
+from fidtools.reader.network import IGNORE_INDEX, F, ReaderNetwork, pad_rows
 from fidtools.reader.prompt import Tokens, input_tokens, read_passages_of
 
 LIKELIHOOD, LEAVE_ONE_OUT, QUESTION_LIKELIHOOD = "likelihood", "leave-one-out", "question-likelihood"
@@ -42,8 +43,7 @@ def score_questions_by_likelihood(
     fused = reader.fusion.fuse(tokens)
     targets = output_tokens(reader, questions, fused, gold)
     for question, passages, states, target in zip(questions, tokens, fused, targets, strict=True):
-        encodings = list(torch.split(states, [len(p) for p in passages]))
-        scores = _likelihoods(reader, question, encodings, target, name)
+        scores = _likelihoods(reader, question, states, [len(p) for p in passages], target, name)
         set_likelihoods(question, name, scores, len(target), per_token=per_token)
     return questions
 
@@ -65,8 +65,8 @@ def score_questions_by_question_likelihood(
         target = reader.tokenizer(asked, add_special_tokens=False)["input_ids"]
         scores: list[float] = []
         if passages:
-            encodings = reader.fusion.encode(input_tokens(reader.tokenizer, texts, reader.settings, reader.cuts))
-            scores = _log_likelihoods(reader.fusion, encodings, target).tolist()
+            tokens = input_tokens(reader.tokenizer, texts, reader.settings, reader.cuts)
+            scores = _log_likelihoods(reader.fusion, reader.fusion.fuse([[p] for p in tokens]), target).tolist()
         set_likelihoods(question, QUESTION_LIKELIHOOD, scores, len(target), per_token=per_token)
 
 
@@ -80,36 +80,41 @@ def set_likelihoods(question: Question, name: str, scores: list[float], tokens: 
 @torch.inference_mode()
 def likelihoods(reader: Reader, question: Question, target: Sequence[int], name: str) -> list[float]:
     """One score in nats for each passage of a question that is read, in order; higher is more relevant."""
-    return _likelihoods(reader, question, reader.fusion.encode(reader.passages(question)), target, name)
+    passages = reader.passages(question)
+    (fused,) = reader.fusion.fuse([passages])
+    return _likelihoods(reader, question, fused, [len(p) for p in passages], target, name)
 
 
 def _likelihoods(
-    reader: Reader, question: Question, passages: list[Tensor], target: Sequence[int], name: str
+    reader: Reader, question: Question, fused: Any, lengths: Sequence[int], target: Sequence[int], name: str
 ) -> list[float]:
     if not question.ctxs:
         return []
     if name == LIKELIHOOD:
-        return _log_likelihoods(reader.fusion, passages, target).tolist()
-    full, *without = _log_likelihoods(reader.fusion, _each_left_out(reader, question, passages), target).tolist()
+        alone = [reader.fusion.select(fused, lengths, [i]) for i in range(len(lengths))]
+        return _log_likelihoods(reader.fusion, alone, target).tolist()
+    inputs = [fused, *_each_left_out(reader, question, fused, lengths)]
+    full, *without = _log_likelihoods(reader.fusion, inputs, target).tolist()
     return [full - value for value in without]
 
 
-def _each_left_out(reader: Reader, question: Question, passages: list[Tensor]) -> list[Tensor]:
-    """All passages fused, then all but each one in turn. Without its only passage, the question alone is read."""
-    if len(passages) == 1:
-        return [*passages, *reader.fusion.encode(reader.passages_of(question, []))]
-    return [torch.cat(passages), *(torch.cat(passages[:i] + passages[i + 1 :]) for i in range(len(passages)))]
+def _each_left_out(reader: Reader, question: Question, fused: Any, lengths: Sequence[int]) -> list[Any]:
+    """All passages but each one in turn. Without its only passage, the question alone is read."""
+    if len(lengths) == 1:
+        return reader.fusion.fuse([reader.passages_of(question, [])])
+    every = range(len(lengths))
+    return [reader.fusion.select(fused, lengths, [i for i in every if i != left_out]) for left_out in every]
 
 
-def _log_likelihoods(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
+def _log_likelihoods(fusion: ReaderNetwork[F], fused: Sequence[F], target: Sequence[int]) -> Tensor:
     """log p(target | each fused input), summed over the target's tokens: (inputs,)."""
     size = max(1, MAX_TOKENS // max(len(f) for f in fused))  # together, with their padding
     return torch.cat([_log_likelihoods_together(fusion, part, target) for part in batched(fused, size)])
 
 
-def _log_likelihoods_together(fusion: Fusion, fused: Sequence[Tensor], target: Sequence[int]) -> Tensor:
+def _log_likelihoods_together(fusion: ReaderNetwork[F], fused: Sequence[F], target: Sequence[int]) -> Tensor:
     targets = [list(target)] * len(fused)
-    logits = fusion.decode(fused, fusion.decoder_inputs(targets)).float()
+    logits = fusion.logits(fused, targets).float()
     labels = pad_rows(targets, IGNORE_INDEX, fusion.device)
     losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return -losses.sum(1)

@@ -1,4 +1,7 @@
-"""A reader: the model, its tokenizer and its settings, in one folder that `transformers` loads as it is."""
+"""A reader: the model, its tokenizer and its settings, in one folder that `transformers` loads as it is.
+
+The model is an encoder–decoder or a causal language model; its configuration says which.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,29 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import GenerationConfig
 
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import CutCounter, limited
-from fidtools.compute.loading import load_config, load_network
+from fidtools.compute.loading import is_causal_config, load_config, load_network
+from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
-from fidtools.reader.fusion import Fusion, first_token_id
+from fidtools.reader.causal_fusion import CausalFusion
+from fidtools.reader.causal_prompt import CausalReaderSettings
+from fidtools.reader.fusion import Fusion
+from fidtools.reader.lora import save_merged
+from fidtools.reader.network import ReaderNetwork, first_token_id
 from fidtools.reader.prompt import (
     ReaderSettings,
     Tokens,
     answer_text,
     fit_question,
-    input_texts,
-    input_tokens,
     read_passages_of,
-    target_tokens,
 )
 
 BIAS_FILE = "cross_attention_bias.safetensors"
@@ -40,7 +45,7 @@ WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")
 class Reader:
     """A Fusion-in-Decoder reader. `cuts` counts the questions and passages that were longer than it reads."""
 
-    fusion: Fusion
+    fusion: ReaderNetwork[Any]
     tokenizer: Any
     settings: ReaderSettings
     cuts: CutCounter = field(default_factory=CutCounter)
@@ -56,17 +61,32 @@ class Reader:
         return int(found)
 
     def passages(self, question: Question) -> list[list[int]]:
-        """The token ids of each passage of a question that is read; without passages, of the question alone."""
-        return self.passages_of(question, read_passages_of(question, self.settings.n_context))
+        """The token ids of each passage of a question that is read; without passages, of the question alone.
 
-    def texts(self, question: Question, passages: Sequence[Passage], cuts: CutCounter | None = None) -> list[str]:
-        """What is read of a question with each of `passages`, before tokenization; `cuts` counts a question cut."""
-        asked = fit_question(self.tokenizer, question.question, passages, self.settings, cuts or CutCounter())
-        return input_texts(asked, passages, self.settings)
+        Raises DataError for a question without the field `ctxs`, or one too long for the model.
+        """
+        tokens = self.passages_of(question, read_passages_of(question, self.settings.n_context))
+        if (problem := self.fusion.problem(tokens, self.settings.answer_maxlength)) is not None:
+            raise question.error(problem, "question", question.question, "lower --text-maxlength")
+        return tokens
+
+    def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
+        """What is read of a question with each of `passages`, before tokenization."""
+        return self.settings.texts(self._asked(question, passages, CutCounter()), passages)
 
     def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
         """The token ids of a question with each of `passages`; without any, of the question alone."""
-        return input_tokens(self.tokenizer, self.texts(question, passages, self.cuts), self.settings, self.cuts)
+        asked = self._asked(question, passages, self.cuts)
+        return self.settings.inputs(self.tokenizer, asked, passages, self.cuts)
+
+    def question_lengths(self, question: Question, tokens: Sequence[Sequence[int]]) -> list[int]:
+        """How many tokens at the beginning of each passage's `tokens` are the question's."""
+        asked = self._asked(question, read_passages_of(question, self.settings.n_context), CutCounter())
+        (alone,) = self.settings.inputs(self.tokenizer, asked, [])
+        return [_common_length(alone, row) for row in tokens]
+
+    def _asked(self, question: Question, passages: Sequence[Passage], cuts: CutCounter) -> str:
+        return fit_question(self.tokenizer, question.question, passages, self.settings, cuts)
 
     def report_cuts(self, *, shared: bool = False) -> None:
         """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
@@ -79,7 +99,7 @@ class Reader:
 
     def target(self, answer: str) -> list[int]:
         """The token ids of an answer, end token included."""
-        return target_tokens(self.tokenizer, answer, self.settings, self.eos, self.cuts)
+        return self.settings.target(self.tokenizer, answer, self.eos, self.cuts)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The answer that output tokens decode to."""
@@ -87,10 +107,10 @@ class Reader:
 
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and settings into an existing folder."""
-        self.fusion.model.save_pretrained(folder)
+        save_merged(self.fusion.model, folder)
         save_tokenizer(self.tokenizer, folder)
         self.settings.write(folder)
-        if self.fusion.bias is not None:
+        if isinstance(self.fusion, Fusion) and self.fusion.bias is not None:
             save_file({"weight": self.fusion.bias.weight.detach().cpu().contiguous()}, folder / BIAS_FILE)
 
 
@@ -101,20 +121,21 @@ def load_reader(
 
     `default_text_maxlength` does too, but is clamped where the model reads less.
 
-    Raises UsageError when there is no model of that name or a length is more than it reads, FidtoolsError when it is no
-    encoder–decoder that can be fused, or its folder is not whole.
+    Raises UsageError when there is no model of that name or a length is more than it reads, FidtoolsError when it is
+    neither an encoder–decoder nor a causal language model that can be fused, or its folder is not whole.
     """
-    from transformers import AutoModelForSeq2SeqLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     folder = resolve_model(name)
     with loading(name):
         config = load_config(name, folder)
-        _check_kind(name, folder, config)
-        model = load_network(name, folder, AutoModelForSeq2SeqLM, config)
+        _check_kind(name, folder)
+        causal = is_causal_config(name, config)
+        model = load_network(name, folder, AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM, config)
         rows = model.get_input_embeddings().num_embeddings
         tokenizer = load_tokenizer(name, folder, config, rows=rows)
-        settings, bias = ReaderSettings.read(folder), _saved_bias(folder)
-        reader = reader_from_model(model, tokenizer, settings, bias, compute=compute)
+        settings = (CausalReaderSettings if causal else ReaderSettings).read(folder)
+        reader = reader_from_model(model, tokenizer, settings, _saved_bias(folder), compute=compute)
         _check_token_ids(reader, rows)
         _try(reader)
     if default_text_maxlength is not None:
@@ -125,33 +146,28 @@ def load_reader(
 
 
 def _check_token_ids(reader: Reader, rows: int) -> None:
-    known = {
-        "eos_token_id": reader.eos,
-        "pad_token_id": reader.fusion.pad,
-        "decoder_start_token_id": reader.fusion.start,
-    }
+    known = {"eos_token_id": reader.eos, "pad_token_id": reader.fusion.pad}
+    if isinstance(reader.fusion, Fusion):
+        known["decoder_start_token_id"] = reader.fusion.start
     for name, token in known.items():
         if token is None or not 0 <= token < rows:
             raise DataError(f"must be the id of one of the model's {rows:,} tokens", field=name, value=token)
 
 
 @torch.inference_mode()
-def _try(reader: Reader) -> list[Tensor]:
+def _try(reader: Reader) -> list[Any]:
     """Read one token, so that a model that cannot compute is known before any work; returns the fused encoding."""
-    fused = reader.fusion.eval().fuse([[[reader.eos]]])
-    reader.fusion.decode(fused, torch.tensor([[reader.fusion.start]], device=fused[0].device))
+    fused = reader.fusion.eval().fuse([reader.settings.shortest_input(reader.eos)])
+    reader.fusion.logits(fused, [[reader.eos]])
     return fused
 
 
-def _check_kind(name: str | Path, folder: Path, config: Any) -> None:
+def _check_kind(name: str | Path, folder: Path) -> None:
     """Raise UsageError for a model that is no reader."""
     if (folder / "retriever.json").exists():
         raise UsageError(f"{name}: a retriever, not a reader", hint="fidtools train-reader makes a reader")
     if (folder / "teacher.json").exists():
         raise UsageError(f"{name}: a teacher, not a reader", hint="fidtools train-reader makes a reader")
-    if not config.is_encoder_decoder:
-        hint = "a reader is an encoder-decoder, such as google-t5/t5-base"
-        raise UsageError(f"{name}: a {config.model_type} model has no encoder and decoder", hint=hint)
 
 
 def _within_positions(reader: Reader, changes: dict[str, Any]) -> ReaderSettings:
@@ -193,12 +209,27 @@ def reader_from_model(
 
     Lengths are clamped to what the model has positions for.
     """
+    if not model.config.is_encoder_decoder:
+        return _causal_reader(model, tokenizer, settings, compute)
     if settings is None:
         t5_like = model.config.model_type in WITHOUT_SPECIAL_TOKENS
         settings = ReaderSettings(special_tokens=not t5_like)
-    reader = Reader(Fusion(model, bias, compute=compute), tokenizer, settings)
-    if reader.fusion.start is None:
+    fusion = Fusion(model, bias, compute=compute)
+    if fusion.start is None:
         model.config.decoder_start_token_id = tokenizer.cls_token_id
+    return _clamped(Reader(fusion, tokenizer, settings))
+
+
+def _causal_reader(model: Any, tokenizer: Any, settings: ReaderSettings | None, compute: Compute | None) -> Reader:
+    settings = settings or CausalReaderSettings()
+    if not isinstance(settings, CausalReaderSettings):
+        raise TypeError("a causal language model needs CausalReaderSettings")
+    tokenizer.truncation_side = "right"
+    fusion = CausalFusion(model, leading_special_tokens(tokenizer), settings.positions, compute=compute)
+    return _clamped(Reader(fusion, tokenizer, settings))
+
+
+def _clamped(reader: Reader) -> Reader:
     reader.settings = _within_positions(reader, {})
     return reader
 
@@ -223,6 +254,12 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         for name in ("dropout", "attention_dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, rate)
+
+
+def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many elements at the beginning are equal."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _saved_bias(folder: Path) -> nn.Embedding | None:

@@ -15,9 +15,9 @@ from fidtools.data.records import Question
 from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.answering import answer_tokens
 from fidtools.reader.decoding import GenerationSettings, gold_answers
-from fidtools.reader.fusion import Batch
 from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
+from fidtools.reader.network import Batch
 from fidtools.reader.prompt import read_passages_of
 from fidtools.training.loop import ExampleRef
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar, Self
 
+from fidtools.compute.hub import resolve_model
 from fidtools.compute.lengths import CutCounter, dropped_tokens, shorten_text
 from fidtools.data.folder_settings import read_settings
 from fidtools.data.jsonl import read_json_object, write_json
@@ -37,18 +38,44 @@ class ReaderSettings:
     n_context: int | None = None
     special_tokens: bool = False
 
+    after_text: ClassVar[str] = ""
+    """What follows a passage's text in the strings of `texts`."""
+
+    def texts(self, question: str, passages: Sequence[Passage]) -> list[str]:
+        """The string that is encoded for each passage; without passages, the one for the question alone."""
+        return input_texts(question, passages, self)
+
+    def inputs(
+        self, tokenizer: Any, question: str, passages: Sequence[Passage], cuts: CutCounter | None = None
+    ) -> list[list[int]]:
+        """The token ids of `texts`, truncated to `text_maxlength`, which `cuts` counts."""
+        return input_tokens(tokenizer, self.texts(question, passages), self, cuts)
+
+    def shortest_input(self, token: int) -> list[list[int]]:
+        """A question without passages, as `inputs` gives it, of as few tokens as can be read."""
+        return [[token]]
+
+    def target(self, tokenizer: Any, text: str, eos: int, cuts: CutCounter | None = None) -> list[int]:
+        """The token ids of an answer to learn, truncated so that `eos` always ends it; counted in `cuts`."""
+        return target_tokens(tokenizer, text, self, eos, cuts)
+
     def write(self, folder: Path) -> None:
         """Save the settings in a model folder."""
         write_json(folder / FILE, {"reader": asdict(self)})
 
     @classmethod
-    def read(cls, folder: Path) -> ReaderSettings | None:
+    def read(cls, folder: Path) -> Self | None:
         """The settings saved in a model folder; None when it has none. Raises DataError when they are invalid."""
         path = folder / FILE
         if not path.is_file():
             return None
         record = read_json_object(path).get("reader")
         return read_settings(cls, record, path, ignore_unknown=True)
+
+
+def has_settings(name: str | Path) -> bool:
+    """Whether the model of that name was saved as a reader, with its settings."""
+    return ReaderSettings.read(resolve_model(name)) is not None
 
 
 def read_passages_of(question: Question, n_context: int | None) -> list[Passage]:
@@ -133,12 +160,22 @@ def target_tokens(
     tokenizer: Any, text: str, settings: ReaderSettings, eos: int, cuts: CutCounter | None = None
 ) -> list[int]:
     """The token ids of an answer to learn, truncated so that `</s>` always ends it; counted in `cuts`."""
-    with _tokenizer:
-        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ended_answer(plain_tokens(tokenizer, text), settings, eos, cuts)
+
+
+def ended_answer(ids: list[int], settings: ReaderSettings, eos: int, cuts: CutCounter | None = None) -> list[int]:
+    """The token ids of an answer, truncated to `answer_maxlength` and ended by `eos`; counted in `cuts`."""
     if cuts is not None:
         lost = len(ids) - (settings.answer_maxlength - 1)
         cuts.add("answers", 1, [lost] if lost > 0 else [])
     return [*ids[: settings.answer_maxlength - 1], eos]
+
+
+def plain_tokens(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of a string, without special tokens and not truncated."""
+    with _tokenizer:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def answer_text(tokenizer: Any, tokens: Sequence[int]) -> str:

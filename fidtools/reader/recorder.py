@@ -2,8 +2,9 @@
 
 A model whose attention implementation is named `fidtools` calls `attention_forward` for every attention layer. Which of
 its modules attend to the encoder is found by one probe: a decoder step over an input of three vectors, in which the
-cross-attention layers are those with three keys. The probe also finds the projections that make keys and values, whose
-weights can be absorbed (`fidtools.reader.absorption`).
+cross-attention layers are those with three keys. Where a layer has four (T5Gemma 2), it attends to the output and the
+input in one softmax, and the last three are the input's. The probe also finds the projections that make keys and
+values, whose weights can be absorbed (`fidtools.reader.absorption`).
 """
 
 from __future__ import annotations
@@ -54,11 +55,13 @@ class CrossAttentionRecorder:
     """Stand-ins for the projections of absorbed modules, over encodings with `beams` equal rows for each question."""
     beams: int = 1
     needs_values: bool = False
+    merged: bool = False
+    """Whether one softmax is over the keys of the output's tokens and, behind them, the input's."""
 
     def check(self) -> None:
         """Raises FidtoolsError when the model's cross-attention cannot be recorded."""
         if self.problem is not None:
-            hint = "supported: T5, BART, mBART, T5Gemma and EncoderDecoderModel"
+            hint = "supported: T5, BART, mBART, T5Gemma, T5Gemma 2 and EncoderDecoderModel"
             raise FidtoolsError(self.problem, hint=hint)
 
     @contextmanager
@@ -86,7 +89,7 @@ class CrossAttentionRecorder:
         if self.layers is None:
             return attention(call)
         layer, result = attention_with_scores(call)
-        self.layers.append(layer)
+        self.layers.append(_input_part(layer) if self.merged else layer)
         return result
 
     @contextmanager
@@ -138,20 +141,21 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 def install_recorder(model: Any, bias: nn.Embedding | None = None) -> CrossAttentionRecorder:
     """Route a model's attention through `attention_forward`. `bias` is added to the cross-attention of every layer.
 
-    A model that does not use the attention interface, or has no separate cross-attention, still reads; its recorder
-    then has a `problem`.
+    A model that does not use the attention interface still reads; its recorder then has a `problem`.
     """
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)  # its warning about models without the interface is what `problem` says
     model.set_attn_implementation(NAME)
     logging.set_verbosity(before)
     calls, linear_calls = _probe(model)
-    cross = [call for call in calls if call.key.shape[2] == PROBE_KEYS]
+    separate = [call for call in calls if call.key.shape[2] == PROBE_KEYS]
+    cross = separate or [call for call in calls if call.key.shape[2] == PROBE_KEYS + 1]
     recorder = CrossAttentionRecorder(
-        None if cross else _problem(model, calls),
+        None if cross else f"{type(model).__name__} does not use the attention interface, so there are no scores",
         bias,
         cross={call.module for call in cross},
         projections=_absorbable(model, cross, linear_calls),
+        merged=not separate,
     )
     for call in calls:
         _recorders[call.module] = recorder
@@ -166,10 +170,13 @@ def _absorbable(model: Any, cross: list[AttentionCall], linear_calls: LinearCall
         return {}
 
 
-def _problem(model: Any, calls: list[AttentionCall]) -> str:
-    merged = any(call.key.shape[2] > PROBE_KEYS for call in calls)
-    reason = "attends to input and output in one softmax" if merged else "does not use the attention interface"
-    return f"{type(model).__name__} {reason}: its cross-attention cannot be separated, so there are no scores"
+def _input_part(layer: LayerAttention) -> LayerAttention:
+    """The attention to the input's tokens, in a pass without a cache that attends to the output's tokens too."""
+    outputs, keys = layer.scores.shape[-2:]
+    later = torch.ones(outputs, keys, dtype=torch.bool, device=layer.scores.device).triu(1)
+    later[:, outputs:] = False
+    total = layer.scores.masked_fill(later, -torch.inf).logsumexp(-1)
+    return LayerAttention(layer.scores[..., outputs:], cast(Tensor, layer.values)[:, :, outputs:], total)
 
 
 def _probe(model: Any) -> tuple[list[AttentionCall], LinearCalls]:

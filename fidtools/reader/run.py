@@ -37,6 +37,7 @@ class ReaderRun:
     dropout: float = 0.1
     token_budget: int = 16384
     gradient_checkpointing: bool = False
+    lora: int | None = None
 
     def record(self) -> dict[str, Any]:
         """What the run is, as kept in `training.json`."""
@@ -48,4 +49,4 @@ class ReaderRun:
             "inputs": asdict(self.inputs),
             "dropout": self.dropout,
             "token_budget": self.token_budget,
-        }
+        } | ({} if self.lora is None else {"lora": self.lora})

@@ -1,4 +1,4 @@
-"""The reader's cross-attention on the tokens of a question's passages, and the text that each token stands for."""
+"""The reader's attention on the tokens of a question's passages, and the text that each token stands for."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import torch
 from torch import Tensor
 
 from fidtools.data.records import Question
-from fidtools.reader.fusion import Fusion
 from fidtools.reader.model import Reader
+from fidtools.reader.network import F, ReaderNetwork
 from fidtools.reader.prompt import read_passages_of, token_spans
 
 Span = tuple[int, int]
 
 
 @torch.inference_mode()
-def first_step_attention(fusion: Fusion, fused: Tensor) -> Tensor:
-    """The cross-attention scores at the first output token, before the softmax: (input tokens, layers, heads), float32.
+def first_step_attention(fusion: ReaderNetwork[F], fused: F) -> Tensor:
+    """The attention scores at the first output token, before the softmax: (input tokens, layers, heads), float32.
 
-    `fused` are the encodings (tokens of all passages, d) of one question. Raises FidtoolsError when the model's
-    cross-attention cannot be recorded.
+    `fused` are the encodings of one question's passages. Raises FidtoolsError when the model's attention cannot be
+    recorded.
     """
-    with fusion.recorder.recording() as layers:
-        fusion.decode([fused], torch.tensor([[fusion.start]], device=fused.device))
+    layers = fusion.attention(fused, ())
     return torch.cat([layer.scores for layer in layers])[:, :, 0].permute(2, 0, 1).float().cpu()
 
 
@@ -40,10 +39,11 @@ def text_spans(reader: Reader, question: Question, tokens: Sequence[Sequence[int
     spans = token_spans(reader.tokenizer, inputs, reader.settings)
     if spans is None or [len(row) for row in spans] != [len(row) for row in tokens]:
         return [None] * len(passages)
-    starts = [len(whole) - len(passage.text) for whole, passage in zip(inputs, passages, strict=True)]
-    return [[_within(span, start) for span in row] for row, start in zip(spans, starts, strict=True)]
+    ends = [len(whole) - len(reader.settings.after_text) for whole in inputs]
+    bounds = [(end - len(passage.text), end) for end, passage in zip(ends, passages, strict=True)]
+    return [[_within(span, *bound) for span in row] for row, bound in zip(spans, bounds, strict=True)]
 
 
-def _within(span: Span, start: int) -> Span:
-    first, last = max(span[0], start), span[1]
+def _within(span: Span, start: int, end: int) -> Span:
+    first, last = max(span[0], start), min(span[1], end)
     return (first - start, last - start) if last > first else (0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from fidtools.compute.loading import is_causal
 from fidtools.logs import log
 from fidtools.reader.decoding import gold_answers
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
@@ -24,7 +25,8 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
     Raises DataError for questions without passages or answers, UsageError when an unfinished run exists that is not
     continued or used other settings.
     """
-    finished = check_run(output, run.settings, run.record(), resume=resume, force=force)
+    record = run.record() | ({"causal": True} if is_causal(run.reader) else {})
+    finished = check_run(output, run.settings, record, resume=resume, force=force)
     if finished is not None:
         return finished
     reader = _initial_reader(run)
@@ -37,7 +39,7 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
             reader.target(answer)
     reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)
-    metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
+    metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
@@ -53,4 +55,6 @@ def _initial_reader(run: ReaderRun) -> Reader:
     set_plain_generation(reader)
     reader.fusion.token_budget = run.token_budget
     reader.fusion.checkpoint_encoder = run.gradient_checkpointing
+    if run.lora is not None:
+        reader.fusion.add_lora(run.lora, run.settings.seed)
     return reader

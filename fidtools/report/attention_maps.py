@@ -78,7 +78,7 @@ def parted(values: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[
 
 
 def recorded_scores(reader: Reader, ids: Sequence[Sequence[int]]) -> Tensor:
-    """The cross-attention before the softmax at the first output token: (tokens of all passages, layers, heads)."""
+    """The attention before the softmax at the first output token: (tokens of all passages, layers, heads)."""
     import torch
 
     from fidtools.reader.token_attention import first_step_attention

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ class QuestionReader:
             for (best, *_), question, own, encodings in zip(answers, questions, tokens, fused, strict=True)
         ]
 
-    def _attention(self, question: Question, tokens: Sequence[Sequence[int]], fused: torch.Tensor) -> Attention | None:
+    def _attention(self, question: Question, tokens: Sequence[Sequence[int]], fused: Any) -> Attention | None:
         if self._reader.fusion.recorder.problem is not None:
             return None
         if not question.ctxs:

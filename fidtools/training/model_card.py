@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fidtools.data.hashes import file_sha256
 Record = Mapping[str, Any]
 
 DATA = ("train", "dev")
-NO_OPTION = ("command", "train", "settings", "inputs", "start", "hashes", "result", "log_every")
+NO_OPTION = ("command", "train", "settings", "inputs", "start", "hashes", "result", "log_every", "causal")
 """Entries of a record that are no options of the command, or hold those that are."""
 OPTION_NAMES = {"trackers": "tracker"}
 TWO_WAY_FLAGS = ("normalize",)
@@ -54,6 +54,7 @@ READER = Kind(
     'tokenizer = AutoTokenizer.from_pretrained("reader")',
     "fidtools read questions.jsonl --reader reader",
 )
+CAUSAL_READER = replace(READER, load=READER.load.replace("Seq2SeqLM", "CausalLM"))
 RETRIEVER = Kind(
     "Dense retriever",
     "sentence-transformers",
@@ -92,7 +93,7 @@ def kind_of(record: Record) -> Kind | None:
     """What kind of model a run makes; None for a run of no command, which gets no card."""
     match record.get("command"):
         case "train-reader":
-            return READER
+            return CAUSAL_READER if record.get("causal") else READER
         case "train-retriever":
             return TWO_TOWERS if record.get("freeze_passages") else RETRIEVER
         case "train-teacher":

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from fidtools.cli import run
+from tests.models import tiny_causal_model
 
-from .conftest import tiny_network
 from .test_likelihood import slow_log_likelihood
 
 QUESTIONS = [
@@ -37,7 +37,7 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def model(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lm") / "model"
-    tiny_network("llama", len(tokenizer)).save_pretrained(folder)
+    tiny_causal_model("llama", len(tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -12,9 +12,10 @@ from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
-from fidtools.reader.fusion import Batch, passage_batches
+from fidtools.reader.fusion import passage_batches
 from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
+from fidtools.reader.network import Batch
 
 
 def log_probability(reader: Reader, question: Question, tokens: list[int]) -> float:

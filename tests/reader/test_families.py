@@ -16,7 +16,6 @@ from fidtools.reader.aggregations import AGGREGATIONS
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
-from fidtools.reader.fusion import Batch
 from fidtools.reader.likelihood import likelihoods
 from fidtools.reader.model import (
     Reader,
@@ -26,9 +25,10 @@ from fidtools.reader.model import (
     set_dropout,
     set_plain_generation,
 )
+from fidtools.reader.network import Batch
 from tests.models import tiny_reader
 
-KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "encoder-decoder"]
+KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "t5gemma2", "encoder-decoder"]
 
 
 @pytest.fixture(params=KINDS)

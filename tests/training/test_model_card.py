@@ -209,6 +209,7 @@ def test_the_command_line_repeats_the_run(
     for name in ("t.jsonl", "d"):
         (tmp_path / name).write_text("")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fidtools.compute.loading.is_causal", lambda name: False)  # r and the like are no models
     monkeypatch.setattr(module, lambda run, output, **_: seen.append((run.record(), run.settings, str(output))))
     line = command_line(as_kept(started))
     assert run(shlex.split(line.replace("\\\n", ""))[1:]) == 0
@@ -216,3 +217,12 @@ def test_the_command_line_repeats_the_run(
     if command == "train-reader":  # an option that is not given cannot be None: it is the preset's
         record["inputs"]["text_maxlength"] = 250
     assert seen == [(record, started.settings, command.removeprefix("train-"))]
+
+
+def test_the_card_of_a_causal_reader_loads_it_as_one() -> None:
+    card = model_card(READER | {"causal": True, "lora": 8}, {}, 1, {})
+    assert card is not None
+    assert "AutoModelForCausalLM.from_pretrained" in card
+    assert "Seq2Seq" not in card
+    assert "--lora 8" in command_line(READER | {"causal": True, "lora": 8})
+    assert "--causal" not in card

@@ -1,0 +1,11 @@
+"""The special tokens that a tokenizer puts in front of a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def leading_special_tokens(tokenizer: Any) -> list[int]:
+    """The ids in front of every text that `tokenizer` encodes: a beginning-of-sequence token, or none."""
+    with_special, without = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
+    return with_special[: with_special.index(without[0])] if without else []
