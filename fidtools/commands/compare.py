@@ -105,7 +105,8 @@ def _show(results: list[Result], resamples: int, output: str) -> None:
         from fidtools.evaluation.comparisons import comparison_tables
 
         terminal = console()
-        terminal.print(*comparison_tables(results, resamples, terminal.width))
+        for table in comparison_tables(results, resamples, terminal.width):
+            terminal.print(table)
         return
     with open_output(output) as out:
         out.write(("\t".join([*COLUMNS, "wins", "losses", "ties", "unit"]) + "\n").encode())

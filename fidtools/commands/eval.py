@@ -30,7 +30,7 @@ class Cutoffs(click.ParamType[list[int]]):
             ks = sorted({int(part) for part in str(value).split(",")})
         except ValueError:
             ks = [0]
-        if ks[0] < 1:
+        if ks[0] < 1 or ks[-1] > types.MOST:
             self.fail(f"{value!r}: must be positive integers separated by commas, as in 1,5,20,100", param, ctx)
         return ks
 

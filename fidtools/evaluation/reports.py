@@ -80,7 +80,8 @@ def write_report(systems: Sequence[System], output: str, as_json: bool = False) 
         from fidtools.evaluation.tables import rich_tables
 
         terminal = console()
-        terminal.print(*rich_tables(systems, terminal.width))
+        for table in rich_tables(systems, terminal.width):
+            terminal.print(table)
     else:
         with open_output(output) as out:
             out.write(tab_separated(systems).encode(errors="surrogateescape"))

@@ -8,25 +8,31 @@ from typing import Any
 
 from fidtools.data.grades import Grades
 from fidtools.data.records import Question
-from fidtools.errors import MissingExtraError
+from fidtools.errors import FidtoolsError, MissingExtraError, shorten
 from fidtools.evaluation.family import MetricFamily
 from fidtools.evaluation.gold import Gold
 from fidtools.evaluation.measure import NO_GOLD, NO_IDS, NO_PASSAGES, Summary, Unmeasured, Values
+
+COUNTS = ("cutoff", "rel")
+MAX_COUNT = 2**31 - 1
 
 
 def parse(name: str) -> Any:
     """The measure of that name ("nDCG@10", "AP", "P@5", "Recall@20", "RBP(p=0.8)"); None when there is none.
 
-    Raises MissingExtraError without the package.
+    A cut-off or grade below 1 is none: trec_eval would end the process. Raises MissingExtraError without the package.
     """
     try:
         import ir_measures
     except ImportError as error:
         raise MissingExtraError(f"'{name}' (of ir_measures)", "eval") from error
     try:
-        return ir_measures.parse_measure(name)
-    except (NameError, ValueError, SyntaxError):
+        measure = ir_measures.parse_measure(name)
+        measure.validate_params()
+    except Exception:  # the name is evaluated: whatever that raises
         return None
+    counts = [measure.params[count] for count in COUNTS if count in measure.params]
+    return measure if all(1 <= count <= MAX_COUNT for count in counts) else None
 
 
 @dataclass
@@ -62,8 +68,11 @@ class TrecMetrics:
         qrels = {str(row): self._whole_grades(question) for row, question in enumerate(questions)}
         runs = {str(row): _run(question) for row, question in enumerate(questions)}
         values: list[dict[str, float]] = [{} for _ in questions]
-        for metric in ir_measures.iter_calc([*named], qrels, runs):
-            values[int(metric.query_id)][named[metric.measure]] = metric.value
+        try:
+            for metric in ir_measures.iter_calc([*named], qrels, runs):
+                values[int(metric.query_id)][named[metric.measure]] = metric.value
+        except Exception as error:  # of the programs and packages that it calls
+            raise FidtoolsError(f"ir_measures cannot compute {', '.join(self.names)}: {shorten(str(error))}") from error
         return values
 
     def _whole_grades(self, question: Question) -> Grades:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fidtools.data.records import Passage, Question
-from fidtools.errors import DataError, FidtoolsError, UsageError
+from fidtools.errors import DataError, FidtoolsError, UsageError, shorten
 from fidtools.logs import log
 from fidtools.typing import Floats
 
 SCORE = "score"
+LEAST_WEIGHT = 1e-6  # of a teacher in a mixture; the largest is its inverse
 MAX_UNIFORM_SHARE, WARN_UNIFORM_SHARE = 0.99, 0.9
 """Largest perplexity of a target, as a share of its passages, before training is refused and before a warning.
 
@@ -28,8 +29,10 @@ def parse_teacher(text: str) -> dict[str, float]:
             teachers[name] = float(weight or 1.0)
         except ValueError:
             teachers[name] = 0.0
-        if not name or not teachers[name] > 0:
-            raise UsageError(f"--teacher {text}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0")
+        if not name or not LEAST_WEIGHT <= teachers[name] <= 1 / LEAST_WEIGHT:
+            raise UsageError(
+                f"--teacher {shorten(text)}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0"
+            )
     return teachers
 
 

@@ -216,3 +216,27 @@ def test_an_index_that_does_not_suit_the_vectors(factory, run):
     assert said.splitlines()[-2].startswith("fidtools: ")
     assert "WARNING" not in said
     assert not Path("ix").exists()
+
+
+@pytest.mark.parametrize(
+    "metric", ["R", "R@1e3", "P@0", "R@5.5", "nDCG@0", "AP(rel=0)", "Judged@0", "RBP(p=2)", "@", "P(rel=10**30)@5", "é"]
+)
+def test_a_metric_that_makes_no_sense(metric, run):
+    code, said = run("eval", "-m", metric)
+    assert code == USAGE
+    assert f"unknown metric: {metric}" in said
+
+
+@pytest.mark.parametrize("weights", ["attention=inf", "attention=nan", "attention=1e400", "attention=0", "=1", ",", ""])
+@pytest.mark.parametrize("command", ["teacher-report", "train-retriever"])
+def test_weights_of_teachers(command, weights, run):
+    code, said = run(command, "--teacher", weights)
+    assert code == USAGE
+    assert "weights above 0" in said
+
+
+@pytest.mark.parametrize("value", ["nan", "0", "-1", "", "1,,2", "1e3", str(10**18), "x"])
+@pytest.mark.parametrize("command", ["eval", "compare"])
+def test_cutoffs(command, value, run):
+    code, said = run(command, "--k", value)
+    assert (code, "--k" in said) == (USAGE, True)
