@@ -28,7 +28,7 @@ def parse(name: str) -> Any:
         raise MissingExtraError(f"'{name}' (of ir_measures)", "eval") from error
     try:
         measure = ir_measures.parse_measure(name)
-        measure.validate_params()
+        measure.validate_params()  # type: ignore[no-untyped-call]
     except Exception:  # the name is evaluated: whatever that raises
         return None
     counts = [measure.params[count] for count in COUNTS if count in measure.params]
