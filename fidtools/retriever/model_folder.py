@@ -19,20 +19,18 @@ from safetensors.torch import load_file, save_file
 from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
-from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
 from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
 from fidtools.data.jsonl import read_json_object, write_json
+from fidtools.encoders.head import Layer
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.word_encoders import WordCNN, WordEncoder, WordLSTM
 from fidtools.encoders.word_tokenizer import WordTokenizer, check_vocabulary
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.sentence_transformers import (
-    UNLIMITED,
-    read_sentence_transformers,
-    write_transformer_modules,
-    write_word_modules,
-)
+from fidtools.retriever.foreign_folder import UNLIMITED, format_changes, read_foreign_folder, read_prompts
+from fidtools.retriever.module_list import layers_after_pooling, read_modules
+from fidtools.retriever.sentence_transformers import write_transformer_modules, write_word_modules
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
 from fidtools.retriever.tower import Tower
 
@@ -42,7 +40,8 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "a
 def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any) -> Tower:
     """The encoder, tokenizer and settings of a folder or hub name, on the CPU in float32.
 
-    `changes` are RetrieverSettings fields that replace the folder's; a transformer without `retriever.json` starts from
+    `changes` are RetrieverSettings fields that replace the folder's, or `question_prompt` and `passage_prompt`, which
+    name prompts of the folder; a transformer without `retriever.json` starts from
     the default settings. Raises FidtoolsError when it cannot be loaded or is not whole, UsageError when it is a reader
     or a teacher, and when a requested maximum length exceeds what the model can read.
     """
@@ -52,8 +51,10 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     record = read_json_object(settings_file) if settings_file.exists() else {}
     student = record.pop("student", "transformer")
     with loading(name):
+        prompts = read_prompts(folder)
+        changes = format_changes(changes, prompts)
         if student == "transformer":
-            tower = _load_transformer(name, folder, record, dropout, changes)
+            tower = replace(_load_transformer(name, folder, record, dropout, changes), prompts=prompts)
         else:
             encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
             encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
@@ -79,34 +80,46 @@ def _load_transformer(
 ) -> Tower:
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    lower = False
+    root, lower = folder, False
     if record or not (folder / "modules.json").exists():
-        root = folder
         settings = parse_settings(record, folder / "retriever.json") if record else RetrieverSettings()
+        layers = _own_layers(folder) if record else []
     else:
-        root, settings, lower = read_sentence_transformers(folder)
+        foreign = read_foreign_folder(folder)
+        root, settings, lower, layers = foreign.first.folder, foreign.settings, foreign.lower_case, foreign.layers
     config = load_config(name, root)
     if dropout is not None:
         _set_dropout(config, dropout)
     _check_kind(name, config, changes.get("pooling") or settings.pooling)
-    kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if config.is_encoder_decoder else (AutoModel, ())
+    # a saved encoder half says that it is no encoder-decoder, but AutoModel would build the whole
+    half = config.is_encoder_decoder or any("EncoderModel" in kind for kind in config.architectures or [])
+    kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if half else (AutoModel, ())
     model = load_network(name, root, kind, config, may_be_new=lambda weight: "pooler" in weight, unread=unread)
     tokenizer = load_tokenizer(name, root, config, rows=model.get_input_embeddings().num_embeddings)
     if lower:
         lower_case(tokenizer)
     settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, model))
-    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder))
+    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder), layers)
     return Tower(encoder.eval(), tokenizer, settings)
+
+
+def _own_layers(folder: Path) -> list[Layer]:
+    """The layers after pooling in a folder that has `retriever.json`, where unit length is a setting."""
+    modules = read_modules(folder)
+    pooling = [module.kind for module in modules].index("Pooling") if modules else 0
+    return layers_after_pooling(modules[pooling + 1 :])[0]
 
 
 def _check_kind(name: str | Path, config: Any, pooling: str) -> None:
     """Refuse what gives every text one vector; warn of a model that was made for something else."""
     kinds = config.architectures or []
-    if pooling == "cls" and not config.is_encoder_decoder and any("ForCausalLM" in kind for kind in kinds):
+    sees_ahead = config.is_encoder_decoder or getattr(config, "use_bidirectional_attention", False)
+    if pooling == "cls" and not sees_ahead and is_decoder_only(config):
         problem = (
             f"a causal language model ({config.model_type}): its first token sees no other, so all vectors are equal"
         )
-        raise UsageError(f"{name}: {problem}", hint="give an encoder, such as bert-base-uncased, or use mean pooling")
+        hint = "use `pooling` last (or mean), or give an encoder, such as bert-base-uncased"
+        raise UsageError(f"{name}: {problem}", hint=hint)
     if any("ForSequenceClassification" in kind for kind in kinds):
         log.warning("%s: a classifier (a cross-encoder?), whose encoder is used without its head", name)
 
@@ -191,5 +204,5 @@ def save_tower(folder: Path, tower: Tower) -> None:
         if encoder.projection is not None:
             tensors = {name: value.detach().cpu() for name, value in encoder.projection.state_dict().items()}
             save_file(tensors, folder / "projection.safetensors")
-        write_transformer_modules(folder, encoder, settings)
+        write_transformer_modules(folder, encoder, settings, tower.prompts)
     write_json(folder / "retriever.json", {"student": student} | settings.to_json())

@@ -53,8 +53,10 @@ def load_start(
 def _add_projection(encoder: nn.Module, dim: int) -> None:
     if not isinstance(encoder, TransformerEncoder):
         raise UsageError("`projection` only applies to transformers; the size of an LSTM or CNN is `hidden`")
+    if len(encoder.head):
+        raise UsageError("`projection` does not apply: the initial model has layers after pooling")
     if encoder.projection is None:
-        encoder.projection = TokenProjection(encoder.dim, dim).to(next(encoder.parameters()).device)
+        encoder.projection = TokenProjection(encoder.token_dim, dim).to(next(encoder.parameters()).device)
     elif encoder.dim != dim:
         raise UsageError(f"`projection` {dim}: the initial model already has one of size {encoder.dim}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,14 @@ TokenIds = list[list[int]]
 class Tower:
     """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings.
 
-    `cuts` counts the texts that were longer than the settings say.
+    `prompts` are those that its folder came with, by name. `cuts` counts the texts that were longer than the settings
+    say.
     """
 
     encoder: nn.Module
     tokenizer: Any
     settings: RetrieverSettings
+    prompts: Mapping[str, str] = field(default_factory=dict)
     cuts: CutCounter = field(default_factory=CutCounter)
 
 
