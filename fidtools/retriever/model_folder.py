@@ -33,6 +33,7 @@ from fidtools.retriever.module_list import layers_after_pooling, read_modules
 from fidtools.retriever.sentence_transformers import write_transformer_modules, write_word_modules
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
 from fidtools.retriever.tower import Tower
+from fidtools.training.lora import save_merged
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
 
@@ -199,7 +200,7 @@ def save_tower(folder: Path, tower: Tower) -> None:
     else:
         assert isinstance(encoder, TransformerEncoder)
         student = "transformer"
-        encoder.model.save_pretrained(folder)
+        save_merged(encoder.model, folder)
         save_tokenizer(tokenizer, folder)
         if encoder.projection is not None:
             tensors = {name: value.detach().cpu() for name, value in encoder.projection.state_dict().items()}

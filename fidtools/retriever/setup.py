@@ -20,6 +20,7 @@ from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, load_trainable
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
+from fidtools.training.lora import add_lora
 
 
 def load_start(
@@ -48,6 +49,19 @@ def load_start(
         own = replace(retriever.question_tower, encoder=copy.deepcopy(encoder))
         retriever = Retriever(own, retriever.passage_tower, compute=compute)
     return retriever
+
+
+def add_adapters(retriever: Retriever, rank: int, seed: int, *, freeze_passages: bool, keep: str | None) -> None:
+    """Train adapters of this rank beside the transformers that are trained, instead of their weights.
+
+    A projection and layers after pooling are trained as they are. `keep` is the start's name, for adapters that are
+    kept alone. Raises UsageError for an LSTM or CNN.
+    """
+    towers = [retriever.question_tower] if freeze_passages else [retriever.question_tower, retriever.passage_tower]
+    for encoder in dict.fromkeys(tower.encoder for tower in towers):
+        if not isinstance(encoder, TransformerEncoder):
+            raise UsageError("`lora` only applies to transformers")
+        add_lora(encoder.model, rank, seed, keep=keep)
 
 
 def _add_projection(encoder: nn.Module, dim: int) -> None:
