@@ -40,7 +40,11 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @options.train
 @options.dev("--select")
 @click.option("--retriever", type=types.name, help="Initial model: a retriever folder, or an encoder's folder or name.")
-@click.option("--student", type=click.Choice(STUDENTS), help="Train an LSTM or CNN from scratch instead.")
+@click.option(
+    "--student",
+    type=click.Choice(STUDENTS),
+    help="Train one from scratch instead: an LSTM, a CNN, or averaged token vectors (static).",
+)
 @options.output("retriever")
 @option("--teacher", str, "Scores to learn from: NAME, or NAME=0.7,NAME=0.3.")
 @option("--loss", click.Choice(LOSSES), "Training loss.")

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fidtools.encoders.head import Head, Layer
 from fidtools.encoders.pooling import Pooling, pool
+from fidtools.encoders.sentence_layers import Head, Layer
 
 
 class TokenProjection(nn.Module):

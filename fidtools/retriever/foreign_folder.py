@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.data.jsonl import read_json_object
-from fidtools.encoders.head import Layer
 from fidtools.encoders.pooling import Pooling
+from fidtools.encoders.sentence_layers import Layer
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.module_list import Module, layers_after_pooling, read_modules
 from fidtools.retriever.sentence_transformers import POOLING_FLAGS

@@ -9,6 +9,7 @@ passages/                                         the passage encoder, if only t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,25 @@ from fidtools.compute.lengths import limited
 from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
 from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
 from fidtools.data.jsonl import read_json_object, write_json
-from fidtools.encoders.head import Layer
+from fidtools.encoders.sentence_layers import Layer
+from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import WordCNN, WordEncoder, WordLSTM
-from fidtools.encoders.word_tokenizer import WordTokenizer, check_vocabulary
+from fidtools.encoders.word_encoders import WordEncoder, WordLSTM
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.foreign_folder import UNLIMITED, format_changes, read_foreign_folder, read_prompts
+from fidtools.retriever.foreign_folder import (
+    UNLIMITED,
+    ForeignFolder,
+    format_changes,
+    read_foreign_folder,
+    read_prompts,
+)
 from fidtools.retriever.module_list import layers_after_pooling, read_modules
 from fidtools.retriever.sentence_transformers import write_transformer_modules, write_word_modules
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
+from fidtools.retriever.static_folder import read_static, write_static_modules
 from fidtools.retriever.tower import Tower
+from fidtools.retriever.word_folder import read_word_encoder
 from fidtools.training.lora import save_merged
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
@@ -54,10 +63,13 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     with loading(name):
         prompts = read_prompts(folder)
         changes = format_changes(changes, prompts)
-        if student == "transformer":
-            tower = replace(_load_transformer(name, folder, record, dropout, changes), prompts=prompts)
+        foreign = None if record or not (folder / "modules.json").exists() else read_foreign_folder(folder)
+        if student == "static" or (foreign is not None and foreign.first.kind == "StaticEmbedding"):
+            tower = replace(_load_static(folder, foreign, record, dropout, changes), prompts=prompts)
+        elif student == "transformer":
+            tower = replace(_load_transformer(name, folder, foreign, record, dropout, changes), prompts=prompts)
         else:
-            encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
+            encoder, tokenizer = read_word_encoder(folder, student, dropout or 0.0)
             encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
             tower = Tower(encoder, tokenizer, settings)
         _try(tower)
@@ -76,17 +88,45 @@ def _refuse_other_models(name: str | Path, folder: Path) -> None:
             raise UsageError(f"{name}: a {what}, not a retriever", hint="fidtools train-retriever makes a retriever")
 
 
+def _load_static(
+    folder: Path, foreign: ForeignFolder | None, record: dict[str, Any], dropout: float | None, changes: dict[str, Any]
+) -> Tower:
+    check_static(dropout, changes)
+    if foreign is not None:
+        encoder, tokenizer, length = read_static(foreign.first.folder, foreign.layers)
+        settings = replace(foreign.settings, question_maxlength=length, passage_maxlength=length)
+    else:
+        modules = read_modules(folder)
+        settings = parse_settings(record, folder / "retriever.json")
+        if not modules or modules[0].kind != "StaticEmbedding":
+            raise DataError("no static embedding in it", path=folder / "modules.json")
+        encoder, tokenizer, _ = read_static(modules[0].folder, layers_after_pooling(modules[1:])[0])
+    return Tower(encoder.eval(), tokenizer, replace(settings, **changes))
+
+
+def check_static(dropout: float | None, changes: Mapping[str, Any]) -> None:
+    """Raise UsageError for settings that a static encoder does not have: it averages, without dropout."""
+    if dropout:
+        raise UsageError("`dropout` does not apply to static embeddings")
+    if changes.get("pooling", "mean") != "mean":
+        raise UsageError(f"`pooling` {changes['pooling']} does not apply to static embeddings, which are averaged")
+
+
 def _load_transformer(
-    name: str | Path, folder: Path, record: dict[str, Any], dropout: float | None, changes: dict[str, Any]
+    name: str | Path,
+    folder: Path,
+    foreign: ForeignFolder | None,
+    record: dict[str, Any],
+    dropout: float | None,
+    changes: dict[str, Any],
 ) -> Tower:
     from transformers import AutoModel, AutoModelForTextEncoding
 
     root, lower = folder, False
-    if record or not (folder / "modules.json").exists():
+    if foreign is None:
         settings = parse_settings(record, folder / "retriever.json") if record else RetrieverSettings()
         layers = _own_layers(folder) if record else []
     else:
-        foreign = read_foreign_folder(folder)
         root, settings, lower, layers = foreign.first.folder, foreign.settings, foreign.lower_case, foreign.layers
     config = load_config(name, root)
     if dropout is not None:
@@ -158,45 +198,15 @@ def _load_projection(folder: Path) -> TokenProjection | None:
     return projection
 
 
-def _load_word_encoder(folder: Path, student: str, dropout: float) -> tuple[WordEncoder, WordTokenizer]:
-    words = read_json_object(folder / "0_WordEmbeddings" / "whitespacetokenizer_config.json")
-    vectors = load_file(folder / "0_WordEmbeddings" / "model.safetensors")["emb_layer.weight"]
-    check_vocabulary(words["vocab"], len(vectors), folder)
-    if student not in ("lstm", "cnn"):
-        raise DataError("must be transformer, lstm or cnn", path=folder / "retriever.json", value=student)
-    layers = _load_lstm(folder) if student == "lstm" else _load_cnn(folder)
-    encoder = WordEncoder(vectors, layers, dropout=dropout)
-    return encoder.eval(), WordTokenizer(words["vocab"])
-
-
-def _load_lstm(folder: Path) -> WordLSTM:
-    shape = read_json_object(folder / "1_LSTM" / "lstm_config.json")
-    tensors = load_file(folder / "1_LSTM" / "model.safetensors")
-    sizes = [4 * shape["hidden_dim"], shape["embedding_dimension"]]  # before memory is allocated for them
-    if list(tensors["encoder.weight_ih_l0"].shape) != sizes or len(tensors) != 8 * shape["num_layers"]:
-        raise DataError("the weights are not those of lstm_config.json", path=folder / "1_LSTM")
-    layers = WordLSTM(shape["embedding_dimension"], shape["hidden_dim"], shape["num_layers"], shape["dropout"])
-    layers.rnn.load_state_dict({name.removeprefix("encoder."): value for name, value in tensors.items()})
-    return layers
-
-
-def _load_cnn(folder: Path) -> WordCNN:
-    shape = read_json_object(folder / "1_CNN" / "cnn_config.json")
-    tensors = load_file(folder / "1_CNN" / "model.safetensors")
-    sizes = [[shape["out_channels"], shape["in_embedding_dimension"], width] for width in shape["kernel_sizes"]]
-    if [list(tensors[f"convs.{i}.weight"].shape) for i in range(len(sizes))] != sizes:
-        raise DataError("the weights are not those of cnn_config.json", path=folder / "1_CNN")
-    layers = WordCNN(shape["in_embedding_dimension"], shape["out_channels"], shape["kernel_sizes"])
-    layers.load_state_dict(tensors)
-    return layers
-
-
 def save_tower(folder: Path, tower: Tower) -> None:
     """Write a tower into an existing folder. The bytes depend on its weights, tokenizer and settings only."""
     encoder, tokenizer, settings = tower.encoder, tower.tokenizer, tower.settings
     if isinstance(encoder, WordEncoder):
         student = "lstm" if isinstance(encoder.layers, WordLSTM) else "cnn"
         write_word_modules(folder, encoder, tokenizer, settings)
+    elif isinstance(encoder, StaticEncoder):
+        student = "static"
+        write_static_modules(folder, encoder, tokenizer, settings, tower.prompts)
     else:
         assert isinstance(encoder, TransformerEncoder)
         student = "transformer"

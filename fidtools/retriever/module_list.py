@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fidtools.data.jsonl import read_json_object, write_json
-from fidtools.encoders.head import ACTIVATIONS, LAYERS, ON_VECTORS, Dense, Layer, LayerNorm, activation_name
+from fidtools.encoders.sentence_layers import ACTIVATIONS, LAYERS, ON_VECTORS, Dense, Layer, LayerNorm, activation_name
 from fidtools.errors import DataError, FidtoolsError
 
 LIBRARY = "sentence_transformers.models"
@@ -120,6 +120,8 @@ def _read_layer(module: Module) -> Layer:
     config = _config(module)
     tensors = _read_tensors(module.folder) if module.kind in (Dense.kind, LayerNorm.kind) else {}
     sizes = ("in_features", "out_features") if module.kind == Dense.kind else ("dimension",)
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise DataError("weights that are infinite or not numbers", path=module.folder)
     if tensors:  # before memory is allocated for them
         named = tensors.get("linear.weight" if module.kind == Dense.kind else "norm.weight")
         expected = [config.get(name) for name in reversed(sizes)]

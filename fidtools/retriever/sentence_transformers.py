@@ -53,7 +53,7 @@ def write_transformer_modules(
     _write_pooling(modules, encoder.token_dim, settings)
     for layer in encoder.head.layers:
         modules.add_layer(layer)
-    _write_end(modules, settings, prompts)
+    write_end(modules, settings, prompts)
 
 
 def write_word_modules(
@@ -76,7 +76,7 @@ def write_word_modules(
         write_json(path / "cnn_config.json", shape | {"kernel_sizes": layers.widths, "stride_sizes": None})
         save_tensors(path, layers.state_dict())
     _write_pooling(modules, encoder.dim, settings)
-    _write_end(modules, settings, {})
+    write_end(modules, settings, {})
 
 
 def _write_words(path: Path, encoder: WordEncoder, tokenizer: WordTokenizer, maxlength: int) -> None:
@@ -116,7 +116,7 @@ def _write_pooling(modules: ModuleWriter, dim: int, settings: RetrieverSettings)
     write_json(modules.add("Pooling") / "config.json", {"word_embedding_dimension": dim} | flags)
 
 
-def _write_end(modules: ModuleWriter, settings: RetrieverSettings, prompts: Prompts) -> None:
+def write_end(modules: ModuleWriter, settings: RetrieverSettings, prompts: Prompts) -> None:
     """The last module, if any, and the files about all of them."""
     if settings.normalize:
         modules.add("Normalize")

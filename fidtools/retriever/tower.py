@@ -11,6 +11,7 @@ from torch import nn
 from fidtools.compute.batching import padding_id
 from fidtools.compute.lengths import CutCounter, dropped_tokens
 from fidtools.data.records import Passage
+from fidtools.encoders.static_encoder import StaticTokenizer
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.retriever.settings import RetrieverSettings
 
@@ -20,7 +21,7 @@ TokenIds = list[list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Tower:
-    """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings.
+    """An encoder (TransformerEncoder, WordEncoder or StaticEncoder), its tokenizer and its settings.
 
     `prompts` are those that its folder came with, by name. `cuts` counts the texts that were longer than the settings
     say.
@@ -55,6 +56,8 @@ def _tokenize(tower: Tower, kind: str, texts: list[str], maxlength: int, pad: bo
         token_ids = [tokenizer.tokenize(text, maxlength) for text in texts]
         full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) == maxlength]
         lost = [extra for text in full if (extra := len(tokenizer.tokenize(text, len(text) + 1)) - maxlength)]
+    elif isinstance(tokenizer, StaticTokenizer):
+        token_ids, lost = tokenizer.tokenize(texts, maxlength)
     else:
         options = {"return_attention_mask": False, "return_token_type_ids": False}
         encoded = tokenizer(texts, truncation=True, max_length=maxlength, padding=False, **options)

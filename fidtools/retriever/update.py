@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import choose_device
 from fidtools.compute.ranks import gather, interleaved, ranks
+from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
 from fidtools.retriever.calibration import Calibration
@@ -22,6 +23,8 @@ from fidtools.retriever.encoding import Retriever, normalized
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.losses import LOSSES, LossSpec
 
+FROM_SCRATCH = (WordEncoder, StaticEncoder)
+"""Encoders whose scores are calibrated whatever the loss."""
 MICRO_BATCHES = 4
 """Into about how many pieces of texts of similar length a batch at the token budget is divided."""
 
@@ -136,7 +139,7 @@ class Student(nn.Module):
         truncated: Mapping[int, Loss] | None = None,
     ) -> None:
         super().__init__()
-        calibrated = loss.spec.log_odds or isinstance(retriever.question_tower.encoder, WordEncoder)
+        calibrated = loss.spec.log_odds or isinstance(retriever.question_tower.encoder, FROM_SCRATCH)
         self.calibration = Calibration(bias=loss.spec.pointwise) if calibrated else None
         self.question_encoder = retriever.question_tower.encoder
         self.passage_encoder = retriever.passage_tower.encoder
