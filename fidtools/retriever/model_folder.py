@@ -21,6 +21,7 @@ from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
 from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
+from fidtools.compute.special_tokens import adds_end_token
 from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
 from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.encoders.sentence_layers import Layer
@@ -140,6 +141,8 @@ def _load_transformer(
     if lower:
         lower_case(tokenizer)
     settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, model))
+    if settings.pooling == "last" and not adds_end_token(tokenizer):
+        log.info("%s: the tokenizer adds no end token; a text's vector is that of its own last token", name)
     encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder), layers)
     return Tower(encoder.eval(), tokenizer, settings)
 

@@ -255,3 +255,72 @@ def test_what_is_not_supported_is_named(
     error = capsys.readouterr().err
     assert message in error.replace("\n", " "), error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("end", ["</s>", None])
+def test_the_end_token_is_the_tokenizers_to_add_and_survives_a_cut(
+    end: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import transformers
+
+    model = transformers.Qwen3Model(transformers.Qwen3Config(vocab_size=len(VOCABULARY), **CAUSAL))
+    model.save_pretrained(tmp_path)
+    tokenizer(end=end).save_pretrained(tmp_path)
+    retriever = load_retriever(tmp_path, pooling="last", question_format="{question}", question_maxlength=3)
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "w1"}\n')
+    arguments = ["embed", str(tmp_path / "p.jsonl"), "--retriever", str(tmp_path), "-o", str(tmp_path / "p.npy")]
+    assert run([*arguments, "--pooling", "last"]) == 0
+    assert ("the tokenizer adds no end token" in capsys.readouterr().err) == (end is None)
+    a, b, c, d = (VOCABULARY.index(word) for word in ("w1", "w2", "w3", "</s>"))
+    assert retriever.tokenize_questions(["w1 w2 w3 w4"]) == [[a, b, d] if end else [a, b, c]]
+
+
+def test_an_end_token_from_the_settings_of_a_llama_tokenizer_is_kept(tmp_path: Path) -> None:
+    """e5-mistral's folder asks for it with `add_eos_token` in tokenizer_config.json."""
+    from transformers import LlamaTokenizer
+
+    words = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a"])}
+    made = LlamaTokenizer(vocab=words, merges=[("▁", "a")], add_eos_token=True, pad_token="<unk>")
+    assert made("a")["input_ids"][-1] == words["</s>"]
+    from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
+
+    made.save_pretrained(tmp_path / "a")
+    own = load_tokenizer("x", tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    save_tokenizer(own, tmp_path / "b")
+    for folder in ("a", "b"):
+        ids = load_tokenizer("x", tmp_path / folder)("a", truncation=True, max_length=2)["input_ids"]
+        assert (len(ids), ids[-1]) == (2, words["</s>"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pooling", "cls"], "a causal language model (qwen3): its first token sees no other"),
+        (["--question-prompt", "passage"], "--question-prompt passage: the initial model has no prompt of this name"),
+        (["--question-prompt", "query", "--question-format", "{question}"], "give --question-prompt or --question-f"),
+        (["--passage-prompt", ""], "the name is empty"),
+        (["--projection", "4", "--freeze-passages"], "--freeze-passages keeps the passage vectors"),
+        (["--matryoshka", "17"], "--matryoshka 17: the retriever's vectors have 16 dimensions"),
+        (["--lora", "0"], "0 is not in the range x>=1"),
+        (["--mask-above", "nan", "--loss", "infonce", "--labels", "gold"], "nan is not a finite number"),
+    ],
+)
+def test_options_that_do_not_suit_the_model_are_refused(
+    questions: Write, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sentence_folder(qwen3, tmp_path)
+    command = ["train-retriever", str(questions()), "--retriever", str(folder), "-o", str(tmp_path / "r"), *options]
+    assert run(command) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert message in error, error
+    assert not (tmp_path / "r").exists()
+
+
+def test_layers_after_pooling_leave_no_place_for_a_projection(
+    questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sentence_folder(sentence_t5, tmp_path)
+    command = ["train-retriever", str(questions()), "--retriever", str(folder), "-o", str(tmp_path / "r")]
+    assert run([*command, "--projection", "4"]) == 2
+    assert "--projection does not apply: the initial model has layers after pooling" in capsys.readouterr().err
