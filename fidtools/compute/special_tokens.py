@@ -13,5 +13,5 @@ def leading_special_tokens(tokenizer: Any) -> list[int]:
 
 def adds_end_token(tokenizer: Any) -> bool:
     """Whether `tokenizer` puts a special token, such as the end of a sequence, behind every text."""
-    found = tokenizer("a")["input_ids"]
-    return bool(found) and found[-1] in tokenizer.all_special_ids
+    with_special, without = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
+    return bool(with_special) and with_special[len(with_special) - len(without) :] != without
