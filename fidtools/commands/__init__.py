@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "Write a page about a run",
     },
     "Tools": {
+        "doctor": "Report on this machine and installation",
         "plan": "Estimate disk space, memory and time",
     },
 }
