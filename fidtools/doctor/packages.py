@@ -1,4 +1,4 @@
-"""The installed packages: versions, what fidtools requires, and its extras. Read from metadata, without importing them."""
+"""Versions, what fidtools requires, and its extras: read from the metadata of packages, without importing them."""
 
 from __future__ import annotations
 
