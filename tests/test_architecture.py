@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"sparse", "search", "reader", "retriever", "teachers", "language_models"},
     {"formats"},
     {"released", "evaluation"},
-    {"datasets", "planning", "report", "doctor"},
+    {"datasets", "planning", "report", "doctor", "validation"},
     {"serving"},
     {"commands"},
     {"cli"},

@@ -73,6 +73,7 @@ READS_NO_LINES = {
     "index": "reads embeddings: test_an_index_of_bad_embeddings",
     "plan": "reads nothing",
     "doctor": "reads nothing",
+    "validate": "reports bad lines and goes on: tests/validation",
 }
 
 
