@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"console"},
     {"logs"},
     {"data"},
-    {"compute"},
+    {"compute", "documents"},
     {"metrics"},
     {"encoders"},
     {"training"},
