@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "fetch": "Download a dataset and normalise it",
         "chunk": "Split documents into passages of 100 words",
         "convert": "Convert data formats and model checkpoints",
+        "generate-questions": "Write questions about passages",
     },
     "Retrieval": {
         "bm25": "Retrieve passages with BM25",
