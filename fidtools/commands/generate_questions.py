@@ -144,20 +144,20 @@ def _write(corpus: Corpus, model: str, given: dict[str, Any], journal: Journal) 
     loaded = _load(model, given)
     writer, round_trip = _writer(loaded, given), _round_trip(loaded, corpus, model, given)
     rows = spread_rows(corpus, given["seed"], given["sample"])
+    total = -(-len(rows) * given["per_passage"] // GROUP)
     done = gather(len(journal.values))[0]
     if done:
-        log.info("continuing after %d of %d attempts", done, len(rows) * given["per_passage"])
+        log.info("continuing after %d of %d groups of attempts", done, total)
     attempts = ((row, number) for number in range(given["per_passage"]) for row in rows)
+    groups = batched(islice(attempts, done * GROUP, None), GROUP)
 
     def work(group: Sequence[tuple[int, int]]) -> list[Written]:
         return attempt_all(writer, round_trip, [(corpus[row], number) for row, number in group])
 
-    results = distribute(batched(islice(attempts, done, None), GROUP), work)
-    for group in track(results, "attempts", len(rows) * given["per_passage"] - done, len):
-        for written in group:
-            journal.add(asdict(written))
+    for written in track(distribute(groups, work), "groups of attempts", total - done):
+        journal.add([asdict(each) for each in written])
     writer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
-    return [Written(**value) for value in journal.values]
+    return [Written(**each) for group in journal.values for each in group]
 
 
 def _load(model: str, given: dict[str, Any]) -> LanguageModel:

@@ -42,7 +42,8 @@ def spread_rows(corpus: Corpus, seed: int, count: int | None = None) -> list[int
 def split_by_document(documents: Sequence[str], shares: Sequence[float], seed: int) -> list[str]:
     """For each question, given the name of its document, one of SPLITS; a document's questions stay together.
 
-    Documents, in an order drawn by the seed, go to the split that has the least of its share of the questions so far.
+    Documents, those with most questions first and equal ones in an order drawn by the seed, go to the split that has
+    the least of its share of the questions so far.
     """
     sizes: dict[str, int] = {}
     for document in documents:
@@ -50,7 +51,7 @@ def split_by_document(documents: Sequence[str], shares: Sequence[float], seed: i
     filled = dict.fromkeys(SPLITS, 0)
     goals = dict(zip(SPLITS, shares, strict=True))
     chosen = {}
-    for document in sorted(sizes, key=lambda name: (_hash(seed, f"split {name}"), name)):
+    for document in sorted(sizes, key=lambda name: (-sizes[name], _hash(seed, f"split {name}"), name)):
         wanting = [split for split in SPLITS if goals[split] > 0]
         chosen[document] = min(wanting, key=lambda split: filled[split] / goals[split])
         filled[chosen[document]] += sizes[document]

@@ -102,6 +102,10 @@ class QuestionWriter:
         self._prefix = [] if prompt.chat else leading_special_tokens(model.tokenizer)
         self.cuts = CutCounter()
 
+    def repeats(self, passage: Passage, number: int) -> bool:
+        """Whether an attempt would be the same as an earlier one: decoded greedily, about the same sentence."""
+        return self.decoding.temperature == 0 and number > 0 and number >= len(sentences(passage.text))
+
     def write(self, attempts: Sequence[tuple[Passage, int]]) -> list[Draft]:
         """A draft for each passage and number of the attempt, from 0.
 

@@ -99,7 +99,8 @@ class Written:
 def attempt_all(
     writer: QuestionWriter, round_trip: RoundTrip, attempts: Sequence[tuple[Passage, int]]
 ) -> list[Written]:
-    """Write a question for each passage and number of the attempt, and check it."""
+    """Write a question for each passage and number of the attempt, and check it; attempts that repeat are left out."""
+    attempts = [attempt for attempt in attempts if not writer.repeats(*attempt)]
     drafts = writer.write(attempts)
     problems = round_trip.problems([passage for passage, _ in attempts], drafts)
     return [
