@@ -172,7 +172,7 @@ def _load(model: str, given: dict[str, Any]) -> LanguageModel:
 
 
 def _writer(model: LanguageModel, given: dict[str, Any]) -> QuestionWriter:
-    from fidtools.language_models.generation import Decoding
+    from fidtools.language_models.continuation import Decoding
     from fidtools.language_models.question_writing import QuestionWriter, WritingPrompt
 
     prompt = WritingPrompt(given["prompt"], chat=given["chat"], text_maxlength=given["text_maxlength"])

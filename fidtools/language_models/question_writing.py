@@ -13,7 +13,7 @@ from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import WRITING_PROMPT, check_writing_template
 from fidtools.data.records import Passage
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.language_models.generation import Decoding, Named, continuations
+from fidtools.language_models.continuation import Decoding, Named, continuations
 from fidtools.language_models.model import LanguageModel
 
 LABELLED = re.compile(r"^[ \t*#>_-]*(question|answer)[ \t*_]*:[ \t*_]*(.*?)[ \t*_\r]*$", re.IGNORECASE | re.MULTILINE)
@@ -81,8 +81,8 @@ def is_complete(reply: str) -> bool:
 def sentences(text: str) -> list[str]:
     """The sentences of a passage's text, in order; the first and the last may be cut off, so three or more lose them.
 
-    >>> sentences("and so on. Ada was born in London. She wrote the first program in 1843. After that")
-    ['Ada was born in London.', 'She wrote the first program in 1843.']
+    >>> sentences("and so on. Ada Lovelace was born in London. She wrote the first program in 1843. After that")
+    ['Ada Lovelace was born in London.', 'She wrote the first program in 1843.']
     """
     found = [part.strip() for part in SENTENCE_END.split(text) if part and part.strip()]
     inner = found[1:-1] if len(found) > 2 else found

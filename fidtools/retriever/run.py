@@ -11,6 +11,7 @@ from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.errors import UsageError
 from fidtools.metrics.labels import Labels
 from fidtools.training.settings import TrainingSettings, flat
+from fidtools.training.source_passage import SourcePassage
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 Select = Literal["loss", "overlap", "inversions"]
@@ -66,6 +67,7 @@ class RetrieverRun:
     cosine_temperature: float | None = None
     labels: Labels | None = None
     n_passages: int = 100
+    source_passage: SourcePassage = "keep"
     settings: TrainingSettings = SETTINGS
     select: Select = "loss"
     pooling: Pooling | None = None

@@ -12,7 +12,7 @@ import pytest
 
 from fidtools.cli import run
 from fidtools.commands import generate_questions
-from fidtools.language_models.generation import Named
+from fidtools.language_models.continuation import Named
 from fidtools.language_models.model import LanguageModel
 from tests.models import tiny_causal_model, tiny_model, word_tokenizer
 

@@ -10,7 +10,7 @@ import pytest
 from fidtools.data.prompt_templates import CHAT_WRITING_PROMPT, WRITING_PROMPT, check_writing_template
 from fidtools.data.records import Passage, Question
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.language_models.generation import Decoding, Named
+from fidtools.language_models.continuation import Decoding, Named
 from fidtools.language_models.model import LanguageModel
 from fidtools.language_models.question_writing import (
     Draft,

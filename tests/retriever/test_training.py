@@ -25,11 +25,11 @@ from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import ExampleRef
+from fidtools.training.monitors import monitor
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]

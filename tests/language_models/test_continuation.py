@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fidtools.language_models.generation import Decoding, Named, continuations
+from fidtools.language_models.continuation import Decoding, Named, continuations
 from fidtools.language_models.model import LanguageModel
 
 TEXTS = [
