@@ -23,7 +23,7 @@ Nearly uniform targets make a retriever forget how to rank: see docs/results-ret
 """
 
 
-def parse_teacher(text: str) -> dict[str, float]:
+def parse_teacher(text: str, option: str = "--teacher") -> dict[str, float]:
     """The names and weights in `attention` or `attention=0.7,bm25=0.3`. Raises UsageError for anything else."""
     teachers: dict[str, float] = {}
     for part in text.split(","):
@@ -33,9 +33,7 @@ def parse_teacher(text: str) -> dict[str, float]:
         except ValueError:
             teachers[name] = 0.0
         if not name or not LEAST_WEIGHT <= teachers[name] <= 1 / LEAST_WEIGHT:
-            raise UsageError(
-                f"--teacher {shorten(text)}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0"
-            )
+            raise UsageError(f"{option} {shorten(text)}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0")
     return teachers
 
 
