@@ -56,6 +56,17 @@ CHAT_WRITING_PROMPT = (
     "Reply with two lines, and nothing else:\nQuestion: …\nAnswer: …\n\nTitle: {title}\nText: {text}"
 )
 
+RERANKER_FIELDS = ("instruction", "question", "passage")
+RERANKER_PROMPT = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: {instruction}\n<Query>: {question}\n<Document>: {passage}<|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+"""Qwen3-Reranker's, from its model card: the next token is one of two words."""
+RERANKER_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+RERANKER_WORDS = ("yes", "no")
+
 
 def fill_prompt(template: str, of: Target, passage: Passage, text: str, question: Question) -> str:
     """The prompt of a passage whose (possibly shortened) text is `text`."""
