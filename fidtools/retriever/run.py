@@ -37,8 +37,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """How papers turn likelihoods into targets; every value is also an option of its own.
 
-Atlas (Izacard et al., 2022, perplexity distillation): G is the mean log-likelihood of the answer's tokens. REPLUG (Shi
-et al., 2023): G is the likelihood, not its logarithm, and S the cosine.
+Atlas (Izacard et al., 2022, perplexity distillation; `perplexity_score` and `kldivloss` of its code): G is the mean
+log-likelihood of the answer's tokens, S = E(q)ᵀE(p)/√d. REPLUG (Shi et al., 2023): G is the likelihood, not its
+logarithm, and S the cosine; its code computes KL(G̃ ‖ S̃), as here.
 """
 SETTINGS = TrainingSettings(lr=5e-5)
 SIZE = StudentSize()
