@@ -114,7 +114,7 @@ def command(
     with main_rank_first():
         corpus = open_passages(passages)
     settings = {name: given[name] for name in (*PLAIN, "prompt", "retriever", "check_likelihood")}
-    settings |= {"model": model, "passages": corpus.text_sha256}
+    settings |= {"model": model, "passages": corpus.text_sha256, "group": GROUP}
     to = output_on_main_rank(output)
     with open_journal(to, settings, resume=given["resume"] and ranks().is_main) as journal:
         written = _write(corpus, model, given, journal)
