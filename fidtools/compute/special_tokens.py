@@ -15,3 +15,10 @@ def adds_end_token(tokenizer: Any) -> bool:
     """Whether `tokenizer` puts a special token, such as the end of a sequence, behind every text."""
     with_special, without = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
     return bool(with_special) and with_special[len(with_special) - len(without) :] != without
+
+
+def end_tokens(tokenizer: Any, network: Any) -> set[int]:
+    """The ids that end a generated text: the tokenizer's end of sequence, and those of the model's generation."""
+    given = getattr(getattr(network, "generation_config", None), "eos_token_id", None)
+    ids = [tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])]
+    return {token for token in ids if token is not None}
