@@ -73,6 +73,8 @@ READS_NO_LINES = {
     "fetch": "takes a dataset's name; its downloads are tested in tests/datasets",
     "index": "reads embeddings: test_an_index_of_bad_embeddings",
     "plan": "reads nothing",
+    "doctor": "reads nothing",
+    "validate": "reports bad lines and goes on: tests/validation",
 }
 
 

@@ -46,6 +46,8 @@ COMMANDS: dict[str, list[str]] = {
     "compare": ["good.jsonl", "good.jsonl", "--resamples", "100"],
     "report": ["good.jsonl"],
     "plan": [],
+    "doctor": [],
+    "validate": ["good.jsonl"],
 }
 NONSENSE = ["nan", "-1", "1e400", str(10**18), "", "one"]
 SLOW = {"plan", "serve"}  # measures the machine for ten seconds; does not end
