@@ -271,7 +271,7 @@ def _write_splits(folder: Path, lines: Sequence[dict[str, Any]], shares: tuple[f
     files = {split: f"{split}.jsonl" for split, share in zip(SPLITS, shares, strict=True) if share > 0}
     for split in files:
         if not any(line["split"] == split for line in lines):
-            hint = "draw more passages, give them a doc_id, or change --shares"
+            hint = "change --shares and continue with --resume, or draw more passages, with a doc_id"
             raise DataError(f"no question is left for {split}: the questions are of too few documents", hint=hint)
     kind = FolderKind(
         "questions of generate-questions", (), tuple(f"{split}.jsonl" for split in SPLITS), has_force=False

@@ -66,7 +66,7 @@ def _parsed(line: bytes) -> Any:
 
 @contextlib.contextmanager
 def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) -> Iterator[Journal]:
-    """The journal of an output, `.NAME.unfinished` beside it, removed when the block ends well.
+    """The journal of an output, `.NAME.unfinished` beside it, removed when the block ends well or nothing was kept.
 
     Standard output and devices have none. Raises UsageError for `resume` there and for an unfinished run of other
     settings, FidtoolsError while another process writes the same output.
@@ -82,5 +82,10 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
         if resume:
             journal.resume()
         journal.start()
-        yield journal
+        try:
+            yield journal
+        except BaseException:
+            if not journal.values:
+                journal.remove()
+            raise
         journal.remove()

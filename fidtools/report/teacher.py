@@ -43,16 +43,22 @@ class Points:
 
 
 def teacher_sections(run: Path, temperature: dict[str, float]) -> list[dict[str, Any]]:
-    """The teacher of every iteration that has a scored file (the dev questions', else the training ones').
+    """The teacher of every iteration that has a file scored by attention (the dev questions', else the training ones').
 
     `temperature` is what the next retriever's training divides the scores by, by the iteration's folder name.
     """
     found = []
     for folder in iteration_folders(run):
         path = next((p for p in (folder / f"{split}.scored.jsonl" for split in SPLITS) if p.is_file()), None)
-        if path is not None:
+        if path is not None and _scored_by_attention(path):
             found.append({"iteration": folder.name, **_section(path, temperature.get(folder.name, 1.0))})
     return found
+
+
+def _scored_by_attention(path: Path) -> bool:
+    """Whether the first question's passages have its score: other teachers' scores are not described."""
+    questions = list(islice(read_questions(path), 1))
+    return any(TEACHER in passage.scores for question in questions for passage in question.ctxs or ())
 
 
 def _section(path: Path, temperature: float) -> dict[str, Any]:

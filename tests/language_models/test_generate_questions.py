@@ -169,8 +169,10 @@ def test_a_run_with_other_options_is_not_continued(
 ) -> None:
     from fidtools.language_models import round_trip
 
+    monkeypatch.setattr(generate_questions, "GROUP", 20)
+    original = round_trip.attempt_all
     with monkeypatch.context() as patch:
-        patch.setattr(round_trip, "attempt_all", lambda *_: 1 / 0)
+        patch.setattr(round_trip, "attempt_all", lambda *given: original(*given) if len(given[2]) == 20 else 1 / 0)
         generate(passages, model, code=70)
     assert generate(passages, model, "--resume", "--seed", "4", code=2) == []
     assert "seed was 0, is now 4" in capsys.readouterr().err
@@ -192,7 +194,10 @@ def test_too_few_documents_to_divide(
     assert generate(passages, model, "--split", str(passages.with_name("split")), code=1) == []
     assert "no question is left for" in capsys.readouterr().err
     assert not passages.with_name("split").exists()
-    assert len(generate(passages, model)) == 6
+    asked.clear()
+    found = generate(passages, model, "--resume", "--split", str(passages.with_name("split")), "--shares", "1,1,0")
+    assert (len(found), asked) == (6, [])
+    assert [path.name for path in sorted(passages.with_name("split").iterdir())] == ["dev.jsonl", "train.jsonl"]
 
 
 def test_the_likelihood_of_the_question_decides(passages: Path, model: Path, asked: list[str]) -> None:
@@ -239,3 +244,4 @@ def test_encoder_decoders_are_refused(passages: Path, tmp_path: Path, capsys: py
     word_tokenizer().save_pretrained(tmp_path / "t5")
     assert generate(passages, tmp_path / "t5", code=2) == []
     assert "an encoder-decoder, which continues no prompt" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".out*"))

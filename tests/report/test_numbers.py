@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 import pytest
 
 from fidtools.data.jsonl import write_lines
@@ -12,7 +13,7 @@ from fidtools.report.building import Choices, build_report
 from fidtools.report.conditions import Condition, failures, parse_condition
 from fidtools.report.outcomes import Judged, count_outcomes, interest_order, outcome_codes, varied
 from fidtools.report.sources import file_names, find_sources
-from fidtools.report.teacher import grouped, warnings
+from fidtools.report.teacher import grouped, teacher_sections, warnings
 from tests.report.conftest import QUESTIONS, question
 
 
@@ -186,6 +187,14 @@ def test_warnings_of_a_teacher_in_words(changed, said):
     found = warnings(FINE | changed)
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
+
+
+def test_scores_of_other_teachers_are_not_described(tmp_path):
+    folder = tmp_path / "0"
+    folder.mkdir()
+    line = {"id": "q", "question": "q?", "answers": ["a"], "ctxs": [{"id": "p", "text": "a", "scores": {"bm25": 1.0}}]}
+    (folder / "dev.scored.jsonl").write_bytes(orjson.dumps(line) + b"\n")
+    assert teacher_sections(tmp_path, {}) == []
 
 
 def test_groups_of_equal_size_with_means():
