@@ -10,19 +10,21 @@ from fidtools.compute.ranks import gather, ranks
 from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, read_parts, text_hashes
 from fidtools.data.top_k import TopK
+from fidtools.data.vector_type import fitted
 from fidtools.errors import MismatchError
 from fidtools.logs import log
 from fidtools.search.exact import DEFAULT_MEMORY_BYTES, search
-from fidtools.search.vectors import ConcatenatedVectors, SelectedVectors, SlicedVectors, Vectors, stored_vectors
+from fidtools.search.vectors import ConcatenatedVectors, SelectedVectors, SlicedVectors, Vectors, float_vectors
 from fidtools.typing import Array
 
 Fingerprint = dict[str, Any]  # of an encoder, as the retriever and the embeddings' .json record it
 
 
 class SearchIndex(Protocol):
-    """Passages and a way to search them by vector."""
+    """Passages and a way to search them by vector; `dim` is the length of the vectors whose products are the scores."""
 
     passages: Corpus
+    dim: int
 
     def search(self, asked: Array, k: int) -> TopK:
         """The `k` passages with the greatest inner product for each question (m × d). Row −1 means none."""
@@ -47,13 +49,17 @@ class ExactIndex:
         memory: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
         parts = read_parts(path)
-        refuse_width(path, parts[0].dim, dim)
+        refuse_width(path, parts[0].dim, dim, parts[0].meta)
         raise_or_warn(_mismatches(path, parts, passages, encoder), force)
-        self.passages, self.memory = passages, memory
-        self.vectors: Vectors = ConcatenatedVectors([stored_vectors(part.path) for part in parts])
+        self.passages, self.memory, self.dim = passages, memory, parts[0].dim
+        self.has_floats = parts[0].kind.is_float
+        self._full_dim = parts[0].meta.get("full_dim")
+        self._normalize = bool(encoder.get("normalize"))
+        self.vectors: Vectors = ConcatenatedVectors([float_vectors(part) for part in parts])
 
     def search(self, asked: Array, k: int) -> TopK:
-        """See `SearchIndex`."""
+        """See `SearchIndex`; questions may be longer than truncated vectors."""
+        asked = self.fitted(asked)
         me, rows = ranks(), self.vectors.shape[0]
         start, stop = (rows * edge // me.world for edge in (me.rank, me.rank + 1))
         mine = search(asked, SlicedVectors(self.vectors, start, stop), k, memory=self.memory)
@@ -61,6 +67,7 @@ class ExactIndex:
 
     def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:
         """See `SearchIndex`; all questions of one document are searched together."""
+        asked = self.fitted(asked)
         documents: dict[str, list[int]] = {}
         for place, doc_id in enumerate(doc_ids):
             documents.setdefault(doc_id, []).append(place)
@@ -72,6 +79,10 @@ class ExactIndex:
                 mine[place] = TopK(rows[found.question(number).rows], found.question(number).scores)
         together = {place: found for part in gather(mine) for place, found in part.items()}
         return [together[place] for place in range(len(doc_ids))]
+
+    def fitted(self, asked: Array) -> Array:
+        """Questions (m × at least d) as vectors of length d (`embed --dim`)."""
+        return fitted(asked, self.dim, self._full_dim, normalize=self._normalize)
 
 
 def raise_or_warn(problems: Iterable[MismatchError], force: bool) -> None:
@@ -92,9 +103,12 @@ def _mismatches(
         yield from encoder_mismatches(part.path, part.meta.get("encoder"), encoder)
 
 
-def refuse_width(path: Path, stored: int, dim: int | None) -> None:
-    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known."""
-    if dim is not None and stored != dim:
+def refuse_width(path: Path, stored: int, dim: int | None, meta: dict[str, Any]) -> None:
+    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known.
+
+    `meta` is their record, which says how long they were before `embed --dim` truncated them.
+    """
+    if dim is not None and dim not in (stored, meta.get("full_dim")):
         hint = "embed the passages with this retriever"
         raise MismatchError(f"vectors of length {stored}, but those of --retriever have {dim}", path=path, hint=hint)
 
