@@ -17,7 +17,7 @@ from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
 from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
-from fidtools.search.backends import (
+from fidtools.search.corpus_match import (
     Fingerprint,
     encoder_mismatches,
     passage_mismatches,
