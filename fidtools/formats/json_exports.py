@@ -69,6 +69,6 @@ def write_elasticsearch(table: VectorTable, path: PathLike) -> None:
 def _properties(table: VectorTable) -> dict[str, Any]:
     similarity = {"cosine": "cosine", "inner product": "max_inner_product"}[table.similarity]
     vector = {"type": "dense_vector", "dims": table.dim, "element_type": "float", "index": True}
-    vector |= {"similarity": similarity, "index_options": {"type": "hnsw"}}  # else Elasticsearch rounds to int8
+    vector |= {"similarity": similarity, "index_options": {"type": "hnsw"}}  # else Elasticsearch quantises them
     kinds = {"id": "keyword", "doc_id": "keyword", "title": "text", "text": "text"}
     return {name: {"type": kinds[name]} for name in table.fields} | {"embedding": vector}
