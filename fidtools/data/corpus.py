@@ -97,13 +97,13 @@ def open_passages(path: PathLike) -> Corpus:
     Raises DataError with file and line for a malformed passage, and with both lines for two passages of one id.
     """
     if str(path) == STANDARD or is_pipe(path):
-        name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        name = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:16]
         return _open_in(RowFiles(temporary_folder() / f"{name}.rows"), path, Source(None, {}))
     source = Source.of(Path(path))
     files = RowFiles(Path(f"{path}.rows"))
     if not files.is_valid(source) and not is_writable(files.folder.parent):
         log.info("%s is not writable; the index of its passages is rebuilt on every run", files.folder.parent)
-        name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:16]
+        name = hashlib.sha256(str(Path(path).resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
         files = RowFiles(temporary_folder() / name)
     return _open_in(files, path, source)
 

@@ -30,5 +30,5 @@ def folder_sha256(folder: PathLike, without: Iterable[str] = ()) -> str:
     for path in sorted(Path(folder).rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not any(fnmatchcase(name, pattern) for pattern in skipped):
-            digest.update(f"{file_sha256(path)} {name}\n".encode())
+            digest.update(f"{file_sha256(path)} {name}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
