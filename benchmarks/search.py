@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from fidtools.data.embedding_writer import create_embeddings
+from fidtools.data.vector_type import VectorType
 from fidtools.search.exact import fastest_product, search
 from fidtools.search.faiss_build import build_index
 from fidtools.search.index_specs import index_spec
@@ -100,8 +101,8 @@ def indexes(options: argparse.Namespace, table: np.ndarray, folder: Path) -> Non
     """Every type of `fidtools index` on the same vectors: recall, build time, size, and single questions."""
     asked = near(table, options.questions)
     for name, vectors in (("passages", table), ("questions", asked)):
-        ids = (str(row) for row in range(len(vectors)))
-        with create_embeddings(folder / f"{name}.npy", len(vectors), options.dim, "float32", {}, ids=ids) as out:
+        ids, stored = (str(row) for row in range(len(vectors))), VectorType("float32", options.dim)
+        with create_embeddings(folder / f"{name}.npy", len(vectors), stored, {}, ids=ids) as out:
             for start in range(0, len(vectors), BLOCK):
                 out.write(start, vectors[start : start + BLOCK])
     print(f"{options.rows:,} × {options.dim}, k = {options.k}, {options.questions} questions, one at a time")

@@ -1,4 +1,4 @@
-"""Write the generated tables of docs/eval.md and docs/formats.md. Run it after changing a metric or a format.
+"""Write the generated tables of docs/eval.md, exports.md and formats.md. Run it after changing a metric or a format.
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by hand.
 """
@@ -14,11 +14,12 @@ from fidtools.evaluation.family import MetricFamily
 from fidtools.evaluation.profiles import PROFILES
 from fidtools.evaluation.registry import FAMILIES
 from fidtools.evaluation.trec_metrics import IR_MEASURES
+from fidtools.formats.exports import EXPORTS
 from fidtools.formats.format import ALL_FIELDS, Format
 from fidtools.formats.registry import FORMATS
 
 FOLDER = Path(__file__).parent
-PAGES = ("eval.md", "formats.md")
+PAGES = ("eval.md", "exports.md", "formats.md")
 TABLE = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -69,11 +70,28 @@ def formats() -> str:
     return table(("format", "contains", "access", "description", "fields written"), map(row, FORMATS.values()))
 
 
+def exports() -> str:
+    """Every target of `convert --to` for embeddings, which tests/formats/test_exports.py walks over."""
+    rows = (
+        (
+            code([name]),
+            target.description,
+            target.writes,
+            target.loaded_by,
+            target.checked_by,
+            f"`{target.extra}`" if target.extra else "none",
+        )
+        for name, target in EXPORTS.items()
+    )
+    return table(("`--to`", "what is written", "`-o` names", "loaded by", "tested with", "extra"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "profiles": profiles,
     "agreement": agreement,
     "formats": formats,
+    "exports": exports,
 }
 
 

@@ -34,7 +34,7 @@ class Work:
     k: int = 100
     n_context: int = 100
     tokens: int = 200
-    dtype_bytes: int = 4
+    dtype_bytes: float = 4
     reader_examples: int = 640_000
     retriever_examples: int = 640_000
     memory: float = 1e9

@@ -100,7 +100,7 @@ class InputFile(Named):
             standard_input()
         elif os.path.isdir(text) and not self.folders and not _is_known_folder(text):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
-        else:
+        elif not (self.folders and text.endswith(".npy")):  # X.npy may be shards, which are opened by its name
             os.stat(text)
 
 

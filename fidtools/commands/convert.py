@@ -67,7 +67,7 @@ def command() -> None:
     "-p",
     "--passages",
     type=types.input_file,
-    help="Corpus to write with --to beir.  [default: the questions' passages]",
+    help="Corpus to write with --to beir, or that was embedded.  [default for beir: the questions' passages]",
 )
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
 @click.option("--list", "listed", is_flag=True, help="List the formats and exit.")
@@ -93,7 +93,8 @@ def data(
 ) -> None:
     """Convert data between formats.
 
-    The files contain questions, passages, relevance judgements or embeddings.
+    The files contain questions, passages, relevance judgements or embeddings. Embeddings of `fidtools embed` (X.npy)
+    are written with their passages for Parquet, PostgreSQL (pgvector), Qdrant, LanceDB or Elasticsearch.
 
     \b
       fidtools convert data results.json --to trec-run -o run.trec
@@ -101,14 +102,18 @@ def data(
         --to sentence-transformers -o distil.jsonl
       fidtools convert data dev.jsonl --to beir -p passages.jsonl -o dev-beir
       fidtools convert data dev.jsonl --to trec-qrels -o dev.qrels     from their gold
+      fidtools convert data passages.npy -p passages.jsonl --to parquet -o p.parquet
       fidtools convert data --list
     """
     from fidtools.formats import converting
+    from fidtools.formats.exports import EXPORTS
     from fidtools.formats.registry import FORMATS
 
     if listed:
         for known in FORMATS.values():
             click.echo(f"{known.name}\t{known.kind}\t{'/'.join(known.access)}\t{known.description}")
+        for name, target in EXPORTS.items():
+            click.echo(f"{name}\tembeddings\twrite\t{target.description}")
     elif sniff:
         _sniff(files)
     else:

@@ -21,10 +21,16 @@ from fidtools.errors import UsageError
 @click.option("--questions", is_flag=True, help="Embed questions instead of passages.")
 @click.option(
     "--dtype",
-    type=click.Choice(["float32", "float16"]),
+    type=click.Choice(["float32", "float16", "int8", "binary"]),
     default="float32",
     show_default=True,
-    help="Number type of the vectors.",
+    help="Number type of the vectors: 4 bytes, 2 bytes, 1 byte or 1 bit per dimension.",
+)
+@click.option(
+    "--dim",
+    type=types.positive,
+    help="Keep the first N dimensions, for models trained for that (Matryoshka).  [default: all]",
+    metavar="N",
 )
 @click.option(
     "--pooling", type=click.Choice(POOLINGS), help="Pooling method.  [default: the retriever's; cls for a plain model]"
@@ -49,6 +55,7 @@ def command(
     output: Path,
     questions: bool,
     dtype: str,
+    dim: int | None,
     precision: Precision,
     token_budget: int,
     resume: bool,
@@ -64,6 +71,7 @@ def command(
       fidtools embed passages.jsonl --retriever retriever -o passages.npy
       fidtools embed passages.jsonl --retriever bert-base-uncased --pooling mean -o start.npy
       fidtools embed --questions dev.jsonl --retriever retriever -o dev.npy
+      fidtools embed passages.jsonl --retriever retriever --dtype int8 -o small.npy
     """
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
@@ -75,4 +83,5 @@ def command(
     refuse_shared_stdin(input)
     given = {name: value for name, value in changes.items() if value is not None}
     model = load_retriever(retriever, compute=Compute.choose(precision), **given)
-    embed(open_source(input, questions), model, output, dtype=dtype, token_budget=token_budget, resume=resume)
+    source = open_source(input, questions)
+    embed(source, model, output, dtype=dtype, dim=dim, token_budget=token_budget, resume=resume)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fidtools.data.files import Output
     from fidtools.planning import Rates, Stage
 
-BYTES = {"float32": 4, "float16": 2}
+BYTES = {"float32": 4, "float16": 2, "int8": 1, "binary": 0.125}  # per number
 count = types.Count(most=10**12)
 width = types.Count(most=1 << 13)  # the rate of an encoder of this size is measured
 

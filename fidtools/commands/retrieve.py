@@ -16,7 +16,7 @@ from fidtools.errors import UsageError
 if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
     from fidtools.retriever.encoding import Retriever
-    from fidtools.search.backends import SearchIndex
+    from fidtools.search.backends import ExactIndex, SearchIndex
 
 
 @click.command("retrieve")
@@ -28,6 +28,23 @@ if TYPE_CHECKING:
 @click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
 @click.option(
     "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
+)
+@click.option(
+    "--rescore",
+    type=types.EmbeddingsFile(Path),
+    help="Float embeddings of the same passages: rank the best candidates of the search again by these.",
+)
+@click.option(
+    "--oversample",
+    type=types.Number(1, most=1000),
+    default=4.0,
+    show_default=True,
+    help="Candidates that --rescore ranks, in multiples of -k.",
+)
+@click.option(
+    "--verify",
+    type=types.EmbeddingsFile(Path),
+    help="Float embeddings of the same passages: report recall against exact search of these, for 1,000 questions.",
 )
 @options.passages
 @options.output
@@ -54,6 +71,9 @@ def command(
     embeddings: Path | None,
     index: Path | None,
     index_parameters: str | None,
+    rescore: Path | None,
+    oversample: float,
+    verify: Path | None,
     passages: str,
     output: str,
     k: int,
@@ -69,9 +89,14 @@ def command(
     from disk for many questions at once. Under torchrun each rank searches a part of them. With --index a FAISS
     index is searched: for few questions at a time, in one process.
 
+    The embeddings may be smaller than the retriever's vectors (`embed --dtype int8`, `--dim 128`). Questions stay
+    float vectors. --rescore X.npy wins back most of what that loses, and --verify X.npy measures it.
+
     \b
       fidtools retrieve dev.jsonl --retriever retriever --embeddings p.npy \\
         -p passages.jsonl -o ranked.jsonl
+      fidtools retrieve dev.jsonl --retriever retriever --embeddings small.npy \\
+        --rescore p.npy --verify p.npy -p passages.jsonl -o ranked.jsonl
       fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """
     if (embeddings is None) == (index is None):
@@ -79,13 +104,15 @@ def command(
     if index is not None and within is not None:
         raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
     from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, refuse_shared_stdin
+    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.retriever.encoding import load_retriever
+    from fidtools.search.rescored_index import RescoredIndex
     from fidtools.search.retrieval import retrieve
+    from fidtools.search.verification import VerifiedIndex
 
     refuse_shared_stdin(questions)
     refuse_shared_stdin(passages)
@@ -93,27 +120,42 @@ def command(
     model = load_retriever(retriever, compute=Compute.choose(precision), **changes)
     with main_rank_first():
         texts = open_passages(passages)
-    corpus = (
+    corpus: SearchIndex = (
         _exact_index(embeddings, texts, model, force, max_memory)
         if embeddings is not None
         else _faiss_index(index, texts, model, force, index_parameters)
     )
+    if rescore is not None:
+        corpus = RescoredIndex(corpus, _float_index("--rescore", rescore, texts, model, force, max_memory), oversample)
+    if verify is not None:
+        exact = _float_index("--verify", verify, texts, model, force, max_memory)
+        corpus = verified = VerifiedIndex(corpus, exact)
     asked, settings = read_questions(questions), model.settings
     ranked = retrieve(
         asked, model.encode_questions, corpus, k, within=within is not None, normalized=settings.normalize
     )
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
+    if verify is not None and ranks().is_main:
+        verified.report(k, verify)
     model.report_cuts(shared=True)
 
 
-def _exact_index(
-    embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float
-) -> SearchIndex:
+def _exact_index(embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float) -> ExactIndex:
     from fidtools.search.backends import ExactIndex
 
     return ExactIndex(
         embeddings, passages, model.fingerprint, dim=model.dim, force=force, memory=int(max_memory_gb * 1e9)
     )
+
+
+def _float_index(
+    option: str, embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float
+) -> ExactIndex:
+    """The embeddings of an option that needs float vectors. Raises UsageError for others."""
+    index = _exact_index(embeddings, passages, model, force, max_memory_gb)
+    if not index.has_floats:
+        raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
+    return index
 
 
 def _faiss_index(

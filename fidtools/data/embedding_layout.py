@@ -9,22 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from fidtools.data.files import PathLike, replace_file, sync
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import final_path, keep_attributes
 from fidtools.errors import DataError, UsageError
-
-DTYPES = ("float32", "float16")
-
-
-def checked_dtype(name: str) -> np.dtype[Any]:
-    """The type of that name. Raises UsageError for one that embeddings cannot have."""
-    if name not in DTYPES:
-        raise UsageError(f"embeddings are float32 or float16, not {name}")
-    return np.dtype(name)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, checked_dtype
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile
 from fidtools.data.files import PathLike
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
+from fidtools.data.vector_type import VectorType
 from fidtools.typing import Array
 
 
@@ -32,17 +33,16 @@ def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]
 
     Raises FidtoolsError when another process is writing the same file.
     """
-    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    files, kind = EmbeddingFiles.to_write(path), VectorType(dtype, dim)
     files.refuse_foreign()
     partial = files.partial()
     with exclusive(files.vectors, "writing it", wait=False):
         try:
-            VectorFile.create(partial.vectors, 0, dim, kind)
-            vectors = VectorFile(partial.vectors, dim, kind, files.vectors)
+            VectorFile.create(partial.vectors, 0, kind)
+            vectors = VectorFile(partial.vectors, kind, files.vectors)
             with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
                 yield StreamWriter(vectors, ids)
                 vectors.set_rows(ids.count)
-            shape = {"rows": ids.count, "dim": dim, "dtype": str(kind)}
-            files.publish(meta | shape | {"ids_sha256": ids.sha256.hexdigest()})
+            files.publish(meta | {"rows": ids.count} | kind.meta() | {"ids_sha256": ids.sha256.hexdigest()})
         finally:
             partial.remove()

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, checked_dtype
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile
 from fidtools.data.embedding_marks import DoneMarks
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
+from fidtools.data.vector_type import VectorType
 from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference
 from fidtools.logs import log
 from fidtools.typing import Array
@@ -29,12 +28,11 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 class RowWriter:
     """Writes rows into unfinished embeddings that `create_embeddings` has prepared, in this process or another one."""
 
-    def __init__(self, path: PathLike, dim: int, dtype: str) -> None:
-        self.files = EmbeddingFiles.to_write(path)
-        self._dim, self._dtype = dim, checked_dtype(dtype)
+    def __init__(self, path: PathLike, kind: VectorType) -> None:
+        self.files, self._kind = EmbeddingFiles.to_write(path), kind
 
     def __enter__(self) -> Self:
-        self._vectors = VectorFile(self.files.partial().vectors, self._dim, self._dtype, self.files.vectors)
+        self._vectors = VectorFile(self.files.partial().vectors, self._kind, self.files.vectors)
         self._marks = DoneMarks(self.files.done)
         return self
 
@@ -62,8 +60,7 @@ class RowWriter:
 def create_embeddings(
     path: PathLike,
     rows: int,
-    dim: int,
-    dtype: str,
+    kind: VectorType,
     meta: dict[str, Any],
     *,
     ids: Iterable[str],
@@ -76,33 +73,29 @@ def create_embeddings(
     UsageError when the unfinished run used other settings, FidtoolsError when the disk is too small, another process is
     writing the same file, or rows are missing in the end.
     """
-    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    files, size = EmbeddingFiles.to_write(path), rows * kind.row_bytes
     files.refuse_foreign()
     with exclusive(files.vectors, "writing it", wait=False):
-        _check_space(files, rows * dim * kind.itemsize, resume)
-        log.info("%s: %s × %s %s, %.3g GB", files.vectors, f"{rows:,}", dim, kind, rows * dim * kind.itemsize / 1e9)
+        _check_space(files, size, resume)
+        log.info("%s: %s × %s %s, %.3g GB", files.vectors, f"{rows:,}", kind.dim, kind.name, size / 1e9)
         with _nothing_left(files):
-            state = meta | _shape(rows, dim, kind) | {"ids_sha256": _write_ids(files, rows, ids)}
+            state = meta | {"rows": rows} | kind.meta() | {"ids_sha256": _write_ids(files, rows, ids)}
             if not (resume and _can_resume(files, state)):
-                _prepare(files, rows, dim, kind, state)
-        with _kept_when_full(files), RowWriter(path, dim, dtype) as writer:
+                _prepare(files, rows, kind, state)
+        with _kept_when_full(files), RowWriter(path, kind) as writer:
             yield writer
             if missing := writer.count_missing():
                 raise FidtoolsError(f"{files.vectors}: {missing} of {rows} rows were never written")
         files.publish(state)
 
 
-def _shape(rows: int, dim: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    return {"rows": rows, "dim": dim, "dtype": str(dtype)}
-
-
-def are_finished(path: PathLike, rows: int, dim: int, dtype: str, meta: dict[str, Any], ids: Iterable[str]) -> bool:
+def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, Any], ids: Iterable[str]) -> bool:
     """Whether `create_embeddings` with these arguments has ended well before, and its files are still there."""
-    files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    files = EmbeddingFiles.to_write(path)
     digest = hashlib.sha256()
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
-    return files.is_finished(meta | _shape(rows, dim, kind) | {"ids_sha256": digest.hexdigest()})
+    return files.is_finished(meta | {"rows": rows} | kind.meta() | {"ids_sha256": digest.hexdigest()})
 
 
 def clear_unfinished(path: PathLike) -> None:
@@ -141,7 +134,7 @@ def _check_space(files: EmbeddingFiles, need: int, resume: bool) -> None:
     free = shutil.disk_usage(files.vectors.absolute().parent).free
     if need - already > free:
         problem = f"{files.vectors} needs {need / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
-        raise FidtoolsError(problem, hint="float16 halves it; or write to another disk")
+        raise FidtoolsError(problem, hint="--dtype float16, int8 or binary takes less; or write to another disk")
 
 
 def _write_ids(files: EmbeddingFiles, rows: int, ids: Iterable[str]) -> str:
@@ -167,9 +160,9 @@ def _can_resume(files: EmbeddingFiles, state: dict[str, Any]) -> bool:
     return True
 
 
-def _prepare(files: EmbeddingFiles, rows: int, dim: int, dtype: np.dtype[Any], state: dict[str, Any]) -> None:
+def _prepare(files: EmbeddingFiles, rows: int, kind: VectorType, state: dict[str, Any]) -> None:
     partial = files.partial()
     partial.meta.unlink(missing_ok=True)
-    VectorFile.create(partial.vectors, rows, dim, dtype)
+    VectorFile.create(partial.vectors, rows, kind)
     DoneMarks.create(files.done, rows)
     write_json(partial.meta, state)  # last: a run that is killed before has nothing to resume

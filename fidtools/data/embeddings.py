@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from fidtools.data.embedding_layout import DTYPES, EmbeddingFiles
+from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json_object
+from fidtools.data.vector_type import VectorType, recorded_type
 from fidtools.errors import DataError, MismatchError
 from fidtools.typing import Array
 
 IDS_BLOCK_BYTES = 1 << 24
+ARRAY_TYPES = ("float32", "float16", "int8", "uint8")
+"""Of the .npy file; uint8 holds eight bits."""
 
 
 class IdList(Sequence[str]):
@@ -48,12 +51,13 @@ class IdList(Sequence[str]):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings opened for reading: `vectors` is a read-only memory map of shape (n, d)."""
+    """Embeddings opened for reading: `vectors` is a read-only memory map of the n rows as they are stored."""
 
     path: Path
     vectors: Array
     ids: IdList
     meta: dict[str, Any]
+    kind: VectorType
 
     @property
     def rows(self) -> int:
@@ -63,7 +67,16 @@ class Embeddings:
     @property
     def dim(self) -> int:
         """The length of each."""
-        return int(self.vectors.shape[1])
+        return self.kind.dim
+
+    @property
+    def normalized(self) -> bool:
+        """Whether the encoder brings its vectors to norm 1."""
+        return bool(encoder_setting(self.meta, "normalize"))
+
+    def decoded(self, rows: Any = slice(None)) -> Array:
+        """Some rows, or all of them, as float32 (m × d)."""
+        return np.ascontiguousarray(self.kind.decode(self.vectors[rows]), np.float32)
 
 
 def read_embeddings(path: PathLike) -> Embeddings:
@@ -76,11 +89,11 @@ def read_embeddings(path: PathLike) -> Embeddings:
     meta = read_json_object(files.meta)
     ids = IdList(files.ids)
     _match(files, "rows", vectors.shape[0], meta.get("rows"))
-    _match(files, "dim", vectors.shape[1], meta.get("dim"))
+    kind = recorded_type(meta, vectors, files.vectors, files.meta)
     if len(ids) != vectors.shape[0] or ids.sha256 != meta.get("ids_sha256"):
         hint = "embed again"
         raise MismatchError(f"its {len(ids)} ids do not match the hash in {files.meta}", path=files.ids, hint=hint)
-    return Embeddings(files.vectors, vectors, ids, meta)
+    return Embeddings(files.vectors, vectors, ids, meta, kind)
 
 
 def _match(files: EmbeddingFiles, name: str, found: int, stated: object) -> None:
@@ -96,9 +109,10 @@ def _map_vectors(path: Path) -> Array:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise MismatchError(f"truncated or corrupt .npy file ({size} bytes): {error}", path=path) from error
-    if vectors.ndim != 2 or str(vectors.dtype) not in DTYPES:
+    if vectors.ndim != 2 or str(vectors.dtype) not in ARRAY_TYPES:
         raise DataError(
-            f"expected a two-dimensional float32 or float16 array, found {vectors.dtype} {vectors.shape}", path=path
+            f"expected a two-dimensional array of {', '.join(ARRAY_TYPES)}, found {vectors.dtype} {vectors.shape}",
+            path=path,
         )
     if not all(vectors.shape):
         raise DataError(f"contains no vectors: its shape is {vectors.shape}", path=path)
@@ -106,12 +120,21 @@ def _map_vectors(path: Path) -> Array:
 
 
 def read_parts(path: PathLike) -> list[Embeddings]:
-    """`X.npy` or its shards, opened. Raises MismatchError when their vectors differ in length."""
+    """`X.npy` or its shards, opened. Raises MismatchError when their vectors differ in length or type."""
     parts = [read_embeddings(part) for part in shards(path)]
     for part in parts:
         if part.dim != parts[0].dim:
             raise MismatchError(f"vectors of length {part.dim}, but {parts[0].path} has {parts[0].dim}", path=part.path)
+        if part.kind.name != parts[0].kind.name:
+            problem = f"{part.kind.name} vectors, but {parts[0].path} has {parts[0].kind.name}"
+            raise MismatchError(problem, path=part.path)
     return parts
+
+
+def encoder_setting(meta: dict[str, Any], name: str) -> Any:
+    """A setting of the encoder that made vectors, from their `X.json`; None where it is not on record."""
+    encoder = meta.get("encoder")
+    return encoder.get(name) if isinstance(encoder, dict) else None
 
 
 def text_hashes(parts: Sequence[Embeddings]) -> list[tuple[int, str | None]]:

@@ -5,50 +5,50 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from fidtools.data.files import PathLike
+from fidtools.data.vector_type import VectorType
 from fidtools.errors import DataError
 from fidtools.typing import Array
 
 
 class VectorFile:
-    """An existing .npy file opened for writing vectors of length `dim`. Errors name `final`, which it will become."""
+    """An existing .npy file opened for writing vectors of that type. Errors name `final`, which it will become."""
 
-    def __init__(self, path: Path, dim: int, dtype: np.dtype[Any], final: PathLike) -> None:
-        self.dim, self.dtype, self.final = dim, dtype, final
-        self._first = len(npy_header((0, dim), dtype))
+    def __init__(self, path: Path, kind: VectorType, final: PathLike) -> None:
+        self.kind, self.final = kind, final
+        self._first = len(npy_header(0, kind))
         self._file = os.open(path, os.O_RDWR)
 
     @classmethod
-    def create(cls, path: Path, rows: int, dim: int, dtype: np.dtype[Any]) -> None:
+    def create(cls, path: Path, rows: int, kind: VectorType) -> None:
         """A file of `rows` vectors of zeros; the file system need not store them yet."""
-        header = npy_header((rows, dim), dtype)
+        header = npy_header(rows, kind)
         with open(path, "wb") as out:
             out.write(header)
-            out.truncate(len(header) + rows * dim * dtype.itemsize)
+            out.truncate(len(header) + rows * kind.row_bytes)
 
     def write(self, start: int, vectors: Array) -> None:
-        """Store `vectors` (m × dim) as rows start … start+m-1.
+        """Store float `vectors` (m × dim) as rows start … start+m-1.
 
         Raises DataError for numbers that are not finite, in `vectors` or in the type they are stored as.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise ValueError(f"expected vectors of shape (m, {self.dim}), got {vectors.shape}")
+        kind = self.kind
+        if vectors.ndim != 2 or vectors.shape[1] != kind.dim:
+            raise ValueError(f"expected vectors of shape (m, {kind.dim}), got {vectors.shape}")
         if not np.isfinite(vectors).all():
             raise DataError("the encoder returned NaN or infinite numbers", path=self.final, field="row", value=start)
-        with np.errstate(over="ignore"):  # checked in the next line
-            stored = np.ascontiguousarray(vectors, dtype=self.dtype)
+        stored = kind.encode(vectors)
         if not np.isfinite(stored).all():
-            raise DataError(f"numbers too large for {self.dtype}", path=self.final, hint="store them as float32")
-        self._write_at(self._first + start * self.dim * self.dtype.itemsize, stored.tobytes())
+            raise DataError(f"numbers too large for {kind.name}", path=self.final, hint="store them as float32")
+        self._write_at(self._first + start * kind.row_bytes, stored.tobytes())
 
     def set_rows(self, rows: int) -> None:
         """Rewrite the header with the number of rows that a stream turned out to have."""
-        self._write_at(0, npy_header((rows, self.dim), self.dtype))
+        self._write_at(0, npy_header(rows, self.kind))
 
     def _write_at(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
@@ -63,9 +63,9 @@ class VectorFile:
         os.close(self._file)
 
 
-def npy_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
+def npy_header(rows: int, kind: VectorType) -> bytes:
     """A .npy header; numpy pads it, so that its length does not depend on the number of rows."""
     out = BytesIO()
-    fields = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    fields = {"descr": npy.dtype_to_descr(kind.array_type), "fortran_order": False, "shape": (rows, kind.columns)}
     npy.write_array_header_1_0(out, fields)  # type: ignore[no-untyped-call, unused-ignore]
     return out.getvalue()

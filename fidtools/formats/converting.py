@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from fidtools.data.embedding_stream import stream_embeddings
@@ -11,6 +12,7 @@ from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError, show_path
 from fidtools.formats.beir import write_beir
+from fidtools.formats.exports import EXPORTS, export
 from fidtools.formats.format import ALL_FIELDS, Format, Kind
 from fidtools.formats.lookup import format_named, input_format, read_all
 from fidtools.formats.qrels import judgements_of
@@ -32,17 +34,24 @@ def convert_file(
 ) -> None:
     """Write `source` in another format (default: our own). `score` names the score to rank and write questions by;
     `top` keeps so many passages of each question and skips questions with fewer. `passages` is the corpus that a BEIR
-    folder is to hold, in any format.
+    folder is to hold, in any format, or that was embedded where `source` are embeddings for a database (EXPORTS).
 
     Raises UsageError for an impossible pair, DataError for bad input.
     """
+    if to_name in EXPORTS:
+        if from_name or score or top:
+            raise UsageError(f"--from, --score and --top do not apply to --to {to_name}")
+        export(source, target, to_name, passages)
+        return
+    if Path(source).suffix == ".npy":
+        raise UsageError("embeddings (.npy) are converted for databases", hint=f"--to {', '.join(EXPORTS)}")
     old = input_format(source, from_name)
     if old.kind == "embeddings":
         _write_embeddings(old, source, target, to_name)
         return
     new = _target_format(old, to_name)
     if passages is not None and new.name != "beir":
-        raise UsageError("--passages applies to --to beir only")
+        raise UsageError(f"--passages applies to --to beir, {', '.join(EXPORTS)} only")
     if (score or top) and old.kind != "questions":
         raise UsageError("--score and --top apply to questions only")
     records: Iterable[Any] = track(old.read(source) if old.read else (), old.kind)

@@ -16,18 +16,19 @@ from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import FolderKind, refuse_foreign
+from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log, track
 from fidtools.search.exact import search
 from fidtools.search.faiss_index import faiss_reason, load_faiss, set_parameters
 from fidtools.search.index_specs import IndexSpec, check_factory
-from fidtools.search.vectors import ConcatenatedVectors, Vectors, stored_vectors, vector_blocks
+from fidtools.search.vectors import ConcatenatedVectors, Vectors, float_vectors, vector_blocks
+from fidtools.search.verification import MAX_VERIFY_QUESTIONS, recall_of
 from fidtools.typing import Array
 
 KIND = FolderKind("a FAISS index", ("meta.json", "vectors.faiss"), ("meta.json", "vectors.faiss", "passages.ids"))
 BLOCK_ROWS = 1 << 16  # vectors added together
-META_FROM_EMBEDDINGS = ("encoder", "precision")
-MAX_VERIFY_QUESTIONS = 1000
+META_FROM_EMBEDDINGS = ("encoder", "precision", "full_dim")
 
 
 def build_index(
@@ -50,7 +51,7 @@ def build_index(
     """
     refuse_foreign(folder, KIND, force=force)
     faiss, parts = load_faiss(), read_parts(path)
-    vectors = ConcatenatedVectors([stored_vectors(part.path) for part in parts])
+    vectors = ConcatenatedVectors([float_vectors(part) for part in parts])
     asked = None if questions is None else _sample_questions(questions, parts[0], seed)
     started = time.perf_counter()
     with atomic_folder(folder, KIND, force=force) as partial:
@@ -138,15 +139,17 @@ def _copy_ids(parts: Sequence[Embeddings], path: Path) -> None:
 def _sample_questions(path: PathLike, passages: Embeddings, seed: int, limit: int = MAX_VERIFY_QUESTIONS) -> Array:
     questions = read_embeddings(path)
     their_encoder, our_encoder = questions.meta.get("encoder"), passages.meta.get("encoder")
-    if questions.dim != passages.dim or their_encoder != our_encoder:
+    lengths = passages.dim, passages.meta.get("full_dim")
+    if questions.dim not in lengths or their_encoder != our_encoder:
         problem = f"these questions were not embedded by the retriever of {passages.path}"
         raise MismatchError(problem, path=path, hint="fidtools embed --questions with the same retriever")
     picked = np.random.default_rng(seed).choice(questions.rows, min(limit, questions.rows), replace=False)
-    return np.asarray(questions.vectors[np.sort(picked)], np.float32)
+    asked = questions.decoded(np.sort(picked))
+    return fitted(asked, passages.dim, passages.meta.get("full_dim"), normalize=passages.normalized)
 
 
 def recall(index: Any, vectors: Vectors, asked: Array, k: int) -> float:
     """The share of the exact `k` best passages that the index finds, over all questions."""
     exact = search(asked, vectors, k).rows
     found = index.search(asked, exact.shape[1])[1]
-    return float(np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]))
+    return recall_of(found, exact)

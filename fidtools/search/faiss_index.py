@@ -15,8 +15,9 @@ from fidtools.data.corpus import Corpus
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
+from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
-from fidtools.search.backends import (
+from fidtools.search.corpus_match import (
     Fingerprint,
     encoder_mismatches,
     passage_mismatches,
@@ -83,7 +84,7 @@ class FaissIndex:
         if ranks().world > 1:
             raise UsageError("an index is searched by a single process", hint="--embeddings runs under torchrun")
         faiss, meta = load_faiss(), _read_meta(folder)
-        refuse_width(folder, meta["dim"], dim)
+        refuse_width(folder, meta["dim"], dim, meta)
         raise_or_warn(_mismatches(folder, meta, passages, encoder), force)
         _check_file(folder / "vectors.faiss", meta)
         try:
@@ -93,10 +94,13 @@ class FaissIndex:
         if self._index.ntotal != meta["rows"]:
             raise MismatchError(f"contains {self._index.ntotal} vectors instead of {meta['rows']}", path=folder)
         set_parameters(faiss, self._index, meta["parameters"] if parameters is None else parameters)
-        self.passages = passages
+        self.passages, self.dim = passages, int(meta["dim"])
+        self._full_dim = meta.get("full_dim")
+        self._normalize = bool(encoder.get("normalize"))
 
     def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`; scores are the index's own."""
+        asked = fitted(asked, self.dim, self._full_dim, normalize=self._normalize)
         try:
             scores, rows = self._index.search(asked, min(k, self._index.ntotal))
         except (RuntimeError, AssertionError) as error:  # of another width, or parameters that do not go together

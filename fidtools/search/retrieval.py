@@ -41,7 +41,7 @@ def retrieve(
             found = [together.question(number) for number in range(len(batch))]
         if ranks().is_main:
             for question, ranked in zip(batch, found, strict=True):
-                question.ctxs = list(_scored(corpus.passages, ranked, asked.shape[1], normalized))
+                question.ctxs = list(_scored(corpus.passages, ranked, corpus.dim, normalized))
                 yield question
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from fidtools.data.embeddings import Embeddings
+from fidtools.data.vector_type import VectorType
 from fidtools.typing import Array
 
 MAX_SPAN_FACTOR = 8  # rows that lie this close on average are read in one go, with all that is between them
@@ -54,10 +56,27 @@ class ArrayVectors:
         return np.ascontiguousarray(self.array[rows])
 
 
-def stored_vectors(path: str | Path) -> Vectors:
-    """The rows of one .npy file. Those of an array in Fortran order are gathered from a memory map of it."""
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    return FileVectors(path) if mapped.flags.c_contiguous else ArrayVectors(mapped)
+def float_vectors(embeddings: Embeddings) -> Vectors:
+    """The rows of one .npy file as floats. Those of an array in Fortran order are gathered from a memory map of it."""
+    mapped = embeddings.vectors
+    stored = FileVectors(embeddings.path) if mapped.flags.c_contiguous else ArrayVectors(mapped)
+    return stored if embeddings.kind.is_float else DecodedVectors(stored, embeddings.kind)
+
+
+class DecodedVectors:
+    """The float vectors that int8 or binary ones stand for; only what is read is decoded."""
+
+    def __init__(self, stored: Vectors, kind: VectorType) -> None:
+        self._stored, self._kind = stored, kind
+        self.shape = (stored.shape[0], kind.dim)
+
+    def read(self, start: int, stop: int) -> Array:
+        """See `Vectors`."""
+        return self._kind.decode(self._stored.read(start, stop))
+
+    def take(self, rows: Array) -> Array:
+        """See `Vectors`."""
+        return self._kind.decode(self._stored.take(rows))
 
 
 class FileVectors:

@@ -66,13 +66,20 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
         from fidtools.search.backends import ExactIndex
 
         memory = int(sources.max_memory * 1e9)
-        exact = ExactIndex(sources.embeddings, corpus, model.fingerprint, force=sources.force, memory=memory)
+        exact = ExactIndex(
+            sources.embeddings, corpus, model.fingerprint, dim=model.dim, force=sources.force, memory=memory
+        )
         return DenseSearcher(model.encode_questions, exact, together=True, normalized=model.settings.normalize)
     from fidtools.search.faiss_index import FaissIndex
 
     assert sources.index is not None, "checked by the command: without --embeddings there is --index"
     index = FaissIndex(
-        sources.index, corpus, model.fingerprint, force=sources.force, parameters=sources.index_parameters
+        sources.index,
+        corpus,
+        model.fingerprint,
+        dim=model.dim,
+        force=sources.force,
+        parameters=sources.index_parameters,
     )
     return DenseSearcher(model.encode_questions, index, together=False, normalized=model.settings.normalize)
 

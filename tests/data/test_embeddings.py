@@ -13,6 +13,7 @@ import pytest
 from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.embedding_writer import RowWriter, create_embeddings
 from fidtools.data.embeddings import read_embeddings
+from fidtools.data.vector_type import VectorType
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 
 IDS = [f"p{i}" for i in range(7)]
@@ -21,7 +22,7 @@ META = {"encoder": {"weights": "abc"}}
 
 
 def write(path: Path, **options: object) -> None:
-    with create_embeddings(path, 7, 3, "float32", META, ids=iter(IDS), **options) as out:  # type: ignore[arg-type]
+    with create_embeddings(path, 7, VectorType("float32", 3), META, ids=iter(IDS), **options) as out:  # type: ignore[arg-type]
         out.write(4, VECTORS[4:])
         out.write(0, VECTORS[:4])
 
@@ -51,8 +52,9 @@ def test_a_stream_gives_the_same_bytes_as_a_file_of_known_size(tmp_path: Path) -
 KILLED = """
 import os, sys, numpy as np
 from fidtools.data.embedding_writer import create_embeddings
+from fidtools.data.vector_type import VectorType
 ids = [f"p{i}" for i in range(7)]
-with create_embeddings(sys.argv[1], 7, 3, "float32", {"encoder": {"weights": "abc"}}, ids=ids) as out:
+with create_embeddings(sys.argv[1], 7, VectorType("float32", 3), {"encoder": {"weights": "abc"}}, ids=ids) as out:
     out.write(4, np.arange(12, 21, dtype=np.float32).reshape(3, 3))
     os.kill(os.getpid(), 9)
 """
@@ -62,7 +64,7 @@ def test_a_killed_run_is_invisible_and_goes_on_where_it_was(tmp_path: Path) -> N
     path = tmp_path / "x.npy"
     assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -9
     assert not path.exists()
-    with create_embeddings(path, 7, 3, "float32", META, ids=iter(IDS), resume=True) as out:
+    with create_embeddings(path, 7, VectorType("float32", 3), META, ids=iter(IDS), resume=True) as out:
         assert out.missing(0, 4)
         assert not out.missing(4, 7)
         out.write(0, VECTORS[:4])
@@ -73,7 +75,7 @@ def test_a_killed_run_is_invisible_and_goes_on_where_it_was(tmp_path: Path) -> N
 CHANGED = {
     "encoder": ({"meta": {"encoder": {"weights": "other"}}}, "encoder.weights was abc, is now other"),
     "ids": ({"ids": [*IDS[:6], "q"]}, "ids_sha256 was "),
-    "dtype": ({"dtype": "float16"}, "dtype was float32, is now float16"),
+    "dtype": ({"kind": VectorType("float16", 3)}, "dtype was float32, is now float16"),
 }
 
 
@@ -82,11 +84,11 @@ def test_an_unfinished_run_of_something_else_is_refused(tmp_path: Path, name: st
     path = tmp_path / "x.npy"
     changed, message = CHANGED[name]
     subprocess.run([sys.executable, "-c", KILLED, str(path)])
-    options = {"dtype": "float32", "meta": META, "ids": IDS} | changed
+    options = {"kind": VectorType("float32", 3), "meta": META, "ids": IDS} | changed
     with pytest.raises(UsageError, match=rf"x\.npy: the unfinished run used other settings: {message}"):  # noqa: SIM117
-        with create_embeddings(path, 7, 3, resume=True, **options):  # type: ignore[arg-type]
+        with create_embeddings(path, 7, resume=True, **options):  # type: ignore[arg-type]
             pass
-    with create_embeddings(path, 7, 3, "float32", META, ids=IDS, resume=True) as out:
+    with create_embeddings(path, 7, VectorType("float32", 3), META, ids=IDS, resume=True) as out:
         assert not out.missing(4, 7)  # what it had written is still there
         out.write(0, VECTORS[:4])
 
@@ -94,7 +96,7 @@ def test_an_unfinished_run_of_something_else_is_refused(tmp_path: Path, name: st
 def test_without_resume_an_unfinished_run_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     subprocess.run([sys.executable, "-c", KILLED, str(path)])
-    with create_embeddings(path, 7, 3, "float16", META, ids=IDS) as out:
+    with create_embeddings(path, 7, VectorType("float16", 3), META, ids=IDS) as out:
         assert out.missing(4, 7)
         out.write(0, VECTORS)
     assert names(tmp_path) == ["x.ids", "x.json", "x.npy"]
@@ -107,7 +109,7 @@ def test_resume_with_nothing_to_resume_starts(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_while_the_first_writes(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
-    with create_embeddings(path, 7, 3, "float32", META, ids=IDS) as first:
+    with create_embeddings(path, 7, VectorType("float32", 3), META, ids=IDS) as first:
         with pytest.raises(FidtoolsError, match=r"x\.npy: another process is writing it"):
             write(path)
         first.write(0, VECTORS)
@@ -116,8 +118,8 @@ def test_a_second_process_is_refused_while_the_first_writes(tmp_path: Path) -> N
 
 def test_two_processes_fill_one_file(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
-    with create_embeddings(path, 7, 3, "float32", META, ids=IDS) as first:
-        with RowWriter(path, 3, "float32") as second:
+    with create_embeddings(path, 7, VectorType("float32", 3), META, ids=IDS) as first:
+        with RowWriter(path, VectorType("float32", 3)) as second:
             second.write(3, VECTORS[3:])
         first.write(0, VECTORS[:3])
     np.testing.assert_array_equal(read_embeddings(path).vectors, VECTORS)
@@ -125,7 +127,7 @@ def test_two_processes_fill_one_file(tmp_path: Path) -> None:
 
 def test_rows_never_written_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FidtoolsError, match="3 of 7 rows were never written"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 7, 3, "float32", META, ids=IDS) as out:
+        with create_embeddings(tmp_path / "x.npy", 7, VectorType("float32", 3), META, ids=IDS) as out:
             out.write(0, VECTORS[:4])
     assert not (tmp_path / "x.npy").exists()
 
@@ -133,19 +135,19 @@ def test_rows_never_written_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_none_are_refused(tmp_path: Path, bad: float) -> None:
     with pytest.raises(DataError, match="NaN or infinite"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 1, 1, "float32", META, ids=["a"]) as out:
+        with create_embeddings(tmp_path / "x.npy", 1, VectorType("float32", 1), META, ids=["a"]) as out:
             out.write(0, np.array([[bad]], np.float32))
 
 
 def test_numbers_too_large_for_float16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too large for float16"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 1, 1, "float16", META, ids=["a"]) as out:
+        with create_embeddings(tmp_path / "x.npy", 1, VectorType("float16", 1), META, ids=["a"]) as out:
             out.write(0, np.array([[1e6]], np.float32))
 
 
 def test_more_than_the_disk_holds_is_said_before_the_start(tmp_path: Path) -> None:
     with pytest.raises(FidtoolsError, match=r"needs 1\.6e\+09 GB, .* are free"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 4 * 10**14, 1000, "float32", META, ids=[]):
+        with create_embeddings(tmp_path / "x.npy", 4 * 10**14, VectorType("float32", 1000), META, ids=[]):
             pass
     assert names(tmp_path) == []
 
@@ -177,5 +179,5 @@ def test_other_suffixes_and_line_breaks_in_ids_are_refused(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"a \.npy file"):
         read_embeddings(tmp_path / "x.bin")
     with pytest.raises(DataError, match="line break"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 1, 1, "float32", META, ids=["a\nb"]):
+        with create_embeddings(tmp_path / "x.npy", 1, VectorType("float32", 1), META, ids=["a\nb"]):
             pass

@@ -13,6 +13,7 @@ import pytest
 from fidtools import cli
 from fidtools.data.embedding_writer import create_embeddings
 from fidtools.data.read import read_questions
+from fidtools.data.vector_type import VectorType
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
 from fidtools.search import faiss_index
 from fidtools.search.faiss_build import build_index
@@ -27,7 +28,7 @@ ENCODER = {"weights": "same"}
 def embeddings(path: Path, vectors: np.ndarray, **meta: object) -> Path:
     ids = [f"i{row}" for row in range(len(vectors))]
     with create_embeddings(
-        path, len(vectors), vectors.shape[1], "float32", {"encoder": ENCODER} | meta, ids=ids
+        path, len(vectors), VectorType("float32", vectors.shape[1]), {"encoder": ENCODER} | meta, ids=ids
     ) as out:
         out.write(0, vectors)
     return path

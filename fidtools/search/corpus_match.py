@@ -1,0 +1,86 @@
+"""Whether embeddings or an index belong to a corpus and an encoder: an error for each thing that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fidtools.data.corpus import Corpus
+from fidtools.data.embeddings import Embeddings, text_hashes
+from fidtools.errors import MismatchError
+from fidtools.logs import log
+
+Fingerprint = dict[str, Any]  # of an encoder, as the retriever and the embeddings' .json record it
+
+
+def raise_or_warn(problems: Iterable[MismatchError], force: bool) -> None:
+    """Raise the first problem; with `force`, warn of all of them instead."""
+    for problem in problems:
+        if not force:
+            raise problem
+        log.warning("%s (ignored because of --force)", problem.problem)
+
+
+def corpus_mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus) -> Iterator[MismatchError]:
+    """An error when the embeddings were made from other passages."""
+    rows = sum(part.rows for part in parts)
+    same_ids = parts[0].meta["ids_sha256"] == passages.ids_sha256 if len(parts) == 1 else _same_ids(parts, passages)
+    yield from passage_mismatches(path, rows, same_ids, text_hashes(parts), passages)
+
+
+def embedding_mismatches(
+    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint
+) -> Iterator[MismatchError]:
+    """An error for everything that keeps these embeddings from being searched for these passages by this encoder."""
+    yield from corpus_mismatches(path, parts, passages)
+    for part in parts:
+        yield from encoder_mismatches(part.path, part.meta.get("encoder"), encoder)
+
+
+def refuse_width(path: Path, stored: int, dim: int | None, meta: dict[str, Any]) -> None:
+    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known.
+
+    `meta` is their record, which says how long they were before `embed --dim` truncated them.
+    """
+    if dim is not None and dim not in (stored, meta.get("full_dim")):
+        hint = "embed the passages with this retriever"
+        raise MismatchError(f"vectors of length {stored}, but those of --retriever have {dim}", path=path, hint=hint)
+
+
+def passage_mismatches(
+    path: Path, rows: int, same_ids: bool, hashes: Sequence[tuple[int, str | None]], passages: Corpus
+) -> Iterator[MismatchError]:
+    """An error when `path` belongs to another corpus than `passages`.
+
+    `hashes` are those of the texts of consecutive rows, with their numbers of rows; None where none is on record.
+    """
+    if rows != len(passages) or not same_ids:
+        problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}"
+        yield MismatchError(problem, path=path, hint="embed these passages, or give the passages that were embedded")
+    elif start := _first_other_text(hashes, passages):
+        problem = f"made from other texts than those of {passages.path}, from line {start} on: same ids, but edited"
+        yield MismatchError(problem, path=path, hint="embed these passages again")
+
+
+def _first_other_text(hashes: Sequence[tuple[int, str | None]], passages: Corpus) -> int | None:
+    """The number of the first row, from 1, of a part whose texts are not on record as they are now."""
+    start = 0
+    for rows, sha256 in hashes:
+        if sha256 is not None and sha256 != passages.texts_sha256(start, start + rows):
+            return start + 1
+        start += rows
+    return None
+
+
+def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint) -> Iterator[MismatchError]:
+    """An error when `path` was written by another encoder. Vectors from elsewhere have none on record (None)."""
+    if made_by is not None and made_by != encoder:
+        names = [name for name in encoder if encoder[name] != made_by.get(name)]
+        problem = f"written by another encoder than --retriever: they differ in {', '.join(names)}"
+        yield MismatchError(problem, path=path, hint="embed the passages with this retriever")
+
+
+def _same_ids(parts: Sequence[Embeddings], passages: Corpus) -> bool:
+    ids = (identifier for part in parts for identifier in part.ids)
+    return all(ours == theirs for ours, theirs in zip(ids, passages.ids(), strict=False))
