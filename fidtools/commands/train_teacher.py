@@ -47,6 +47,8 @@ from fidtools.training.settings import TrainingSettings
     type=types.tokens,
     help="Tokens of a pair (BiLSTM: of a passage).  [default: initial model's; 256]",
 )
+@options.lora
+@options.keep_adapter
 @options.word_options("--coattention")
 @options.training_options(TeacherRun.settings)
 def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:

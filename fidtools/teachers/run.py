@@ -8,7 +8,7 @@ from typing import Any
 from fidtools.encoders.student_size import StudentSize
 from fidtools.errors import UsageError
 from fidtools.metrics.labels import Labels
-from fidtools.training.settings import TrainingSettings, flat
+from fidtools.training.settings import TrainingSettings, check_adapter, flat
 
 SETTINGS = TrainingSettings(
     steps=2000,
@@ -38,6 +38,8 @@ class TeacherRun:
     n_passages: int = 100
     negatives: int = 7
     maxlength: int | None = None
+    lora: int | None = None
+    keep_adapter: bool = False
     settings: TrainingSettings = SETTINGS
     size: StudentSize = SIZE
     token_budget: int = 16384
@@ -45,6 +47,9 @@ class TeacherRun:
     def __post_init__(self) -> None:
         if (self.teacher is None) == (not self.coattention):
             raise UsageError("give exactly one of `teacher` (initial model) and `coattention` (train from scratch)")
+        check_adapter(self.lora, self.keep_adapter)
+        if self.coattention and self.lora is not None:
+            raise UsageError("`lora` only applies to an initial model (`teacher`), not to `coattention`")
         if not self.coattention:
             self.size.check_unused("coattention")
 

@@ -12,10 +12,11 @@ from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
+from fidtools.teachers.model import NEW_PARTS, CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
 from fidtools.teachers.run import TeacherRun
 from fidtools.training.loop import check_run, describe_metrics, train
+from fidtools.training.lora import add_lora
 
 MEASURED = 100
 """Questions whose texts are measured before training, so that cut ones are reported first."""
@@ -52,7 +53,11 @@ def train_teacher(run: TeacherRun, output: Path, *, resume: bool, force: bool = 
 def _initial_teacher(run: TeacherRun) -> Teacher:
     changes: dict[str, Any] = {} if run.maxlength is None else {"maxlength": run.maxlength}
     if run.teacher is not None:
-        return load_teacher(run.teacher, new_head=True, **changes)
+        teacher = load_teacher(run.teacher, new_head=True, **changes)
+        if run.lora is not None:
+            keep = run.teacher if run.keep_adapter else None
+            add_lora(teacher.module, run.lora, run.settings.seed, parts=sorted(NEW_PARTS), keep=keep)
+        return teacher
     vocabulary, vectors = new_vocabulary(run.train, run.size)
     network = Coattention(vectors, run.size.hidden)
     network.words.requires_grad_(not run.size.freeze_words)

@@ -167,6 +167,29 @@ def test_candidates_of_the_batch_are_refused_where_the_loss_has_no_such_form(
     assert "--in-batch does not apply to --loss mse" in capsys.readouterr().err
 
 
+def test_negatives_that_the_teacher_scores_above_the_positive_are_left_out(
+    plain_model: Path, questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gold is passage 2 of each question; 5 has as many of its words, and half the time more of a random score."""
+    train = questions(count=8)
+    masked = 0
+    for line in train.read_bytes().splitlines():
+        scores = [passage["scores"]["attention"] for passage in orjson.loads(line)["ctxs"]]
+        masked += sum(score > scores[2] + 0.1 for score in scores)
+    assert 0 < masked < 8
+    arguments = ["train-retriever", str(train), "--retriever", str(plain_model), *SMALL, "--loss", "infonce"]
+    arguments += ["--labels", "gold", "--precision", "float32"]
+    for name, more in (("plain", []), ("masked", ["--mask-above", "0.1"])):
+        assert run([*arguments, "-o", str(tmp_path / name), *more]) == 0
+    counted = f"{masked} of 40 negatives score above the positive by the margin and are left out"
+    assert counted in " ".join(capsys.readouterr().err.split())
+    assert different(weights(tmp_path / "plain"), weights(tmp_path / "masked")) != []
+    assert run([*arguments, "-o", str(tmp_path / "x"), "--mask-above", "0.1", "--loss", "kl"]) == 2
+    assert "--mask-above does not apply to --loss kl" in capsys.readouterr().err
+    assert run([*arguments, "-o", str(tmp_path / "x"), "--mask-above", "0.1", "--teacher", "cross"]) == 1
+    assert "field 'ctxs[0].scores.cross': missing" in capsys.readouterr().err
+
+
 def test_the_monitors_are_means_over_the_whole_dev_set(plain_model: Path, questions: Write) -> None:
     retriever = load_retriever(plain_model, dropout=0.0)
     examples = read_examples(questions(count=9), retriever, {"attention": 1.0}, 6)
