@@ -19,6 +19,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "chunk": "Split documents into passages of 100 words",
         "validate": "Check data files before they are used",
         "convert": "Convert data formats and model checkpoints",
+        "generate-questions": "Write questions about passages",
     },
     "Retrieval": {
         "bm25": "Retrieve passages with BM25",

@@ -15,6 +15,7 @@ from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
 from fidtools.retriever.run import LOSSES, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
+from fidtools.training.source_passage import SOURCE_PASSAGES
 
 
 def option(flag: str, kind: Any, help_text: str) -> options.Option:
@@ -74,6 +75,12 @@ def preset_values(preset: str | None) -> dict[str, Any]:
     help="Also train vectors cut to these dimensions, such as 64,128,256: the loss is the mean over all.",
 )
 @option("--n-passages", options.positive, "Passages per question, from the top.")
+@option(
+    "--source-passage",
+    click.Choice(SOURCE_PASSAGES),
+    "The passage that a synthetic question was written from: keep it, cap its question-likelihood at that of the best "
+    "other passage, or drop it.",
+)
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
 @click.option("--projection", type=types.size, help="Add a projection of every token to this size.")

@@ -11,6 +11,7 @@ from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.errors import UsageError, shorten
 from fidtools.metrics.labels import Labels
 from fidtools.training.settings import TrainingSettings, check_adapter, flat
+from fidtools.training.source_passage import SourcePassage
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 Select = Literal["loss", "overlap", "inversions"]
@@ -41,8 +42,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """How papers turn likelihoods into targets; every value is also an option of its own.
 
-Atlas (Izacard et al., 2022, perplexity distillation): G is the mean log-likelihood of the answer's tokens. REPLUG (Shi
-et al., 2023): G is the likelihood, not its logarithm, and S the cosine.
+Atlas (Izacard et al., 2022, perplexity distillation; `perplexity_score` and `kldivloss` of its code): G is the mean
+log-likelihood of the answer's tokens, S = E(q)ᵀE(p)/√d. REPLUG (Shi et al., 2023): G is the likelihood, not its
+logarithm, and S the cosine; its code computes KL(G̃ ‖ S̃), as here.
 """
 SETTINGS = TrainingSettings(lr=5e-5)
 SIZE = StudentSize()
@@ -73,6 +75,7 @@ class RetrieverRun:
     cosine_temperature: float | None = None
     labels: Labels | None = None
     n_passages: int = 100
+    source_passage: SourcePassage = "keep"
     settings: TrainingSettings = SETTINGS
     select: Select = "loss"
     pooling: Pooling | None = None

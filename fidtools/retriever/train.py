@@ -18,9 +18,9 @@ from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.setup import add_adapters, load_start, new_word_student
-from fidtools.retriever.targets import check_targets, parse_teacher
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import check_run, describe_metrics, train
+from fidtools.training.targets import check_targets, parse_teacher
 
 CALIBRATION_QUESTIONS, SCALES = 8, np.geomspace(1.0, 32.0, 21).tolist()
 """The initial scale of a student's scores is chosen on this many questions, among these standard deviations."""
@@ -155,7 +155,9 @@ def _initial_mean(loss: Loss, examples: Examples) -> float:
 def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
     labels = run.labels if loss.needs_labels else None
     need_positive = loss.spec.always_in_batch
-    examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
+    examples = read_examples(
+        path, retriever, teachers, run.n_passages, labels, need_positive=need_positive, source=run.source_passage
+    )
     if run.probabilities:
         examples.items[:] = [replace(item, teacher=np.exp(item.teacher)) for item in examples.items]
     if loss.mask_above is not None:

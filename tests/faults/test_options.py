@@ -23,6 +23,7 @@ COMMANDS: dict[str, list[str]] = {
     "fetch": ["toy", "-o", "toy"],
     "chunk": ["passages.jsonl"],
     "convert data": ["good.jsonl"],
+    "generate-questions": ["passages.jsonl", "--model", READER],
     "convert reader": [READER, "-o", "converted"],
     "convert retriever": [RETRIEVER, "-o", "converted"],
     "convert onnx": [RETRIEVER, "-o", "converted"],

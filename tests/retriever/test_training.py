@@ -25,11 +25,11 @@ from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import ExampleRef
+from fidtools.training.monitors import monitor
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
@@ -433,6 +433,30 @@ def test_presets_are_the_papers_temperatures_and_options_replace_them(questions:
     assert preset_of("--preset atlas --teacher-temperature 2", train).teacher_temperature == 2.0
     assert preset_of("--preset replug --temperature 3", train).cosine_temperature is None
     assert preset_of("", train).temperature == 1.0
+
+
+def test_atlas_is_the_divergence_of_mean_likelihoods_and_scaled_products(
+    plain_model: Path, questions: Write, tmp_path: Path
+) -> None:
+    """`kldivloss` of Atlas' `src/atlas.py`: softmax(G / 0.01) against softmax(q·p / √d / 0.01)."""
+    dev = questions()
+    lines = [orjson.loads(line) for line in dev.read_bytes().splitlines()]
+    for passage in (passage for line in lines for passage in line["ctxs"]):
+        passage["scores"] = {"likelihood-per-token": -0.02 * passage["scores"]["attention"]}
+    dev.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    options = ["--preset", "atlas", "--teacher", "likelihood-per-token", "--dropout", "0"]
+    fit(dev, tmp_path / "r", "--retriever", str(plain_model), "--dev", str(dev), *options)
+    log = [orjson.loads(line) for line in (tmp_path / "r/log.jsonl").read_bytes().splitlines()]
+    start = load_retriever(plain_model)
+    expected = []
+    for question in read_questions(dev):
+        q = torch.from_numpy(start.encode_questions([question.question]))[0]
+        p = torch.from_numpy(np.concatenate([start.encode_passages([passage]) for passage in question.ctxs or []]))
+        g = torch.tensor([passage.scores["likelihood-per-token"] for passage in question.ctxs or []])
+        target = (g / 0.01).softmax(-1)
+        student = (p @ q / q.shape[0] ** 0.5 / 0.01).log_softmax(-1)
+        expected.append(torch.nn.functional.kl_div(student, target, reduction="sum").item())
+    assert log[0]["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_replug_is_the_divergence_of_likelihoods_and_cosines(
