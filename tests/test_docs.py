@@ -16,7 +16,9 @@ from fidtools import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "examples" / "toy" / "models"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/how-to/*.md"), *ROOT.glob("examples/*/README.md")]
+)
 BLOCK = re.compile(r"(<!-- (?:toy|tests) -->\n)?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -88,7 +88,8 @@ def odd_in(text: str) -> list[str]:
 
 
 MODULES = sorted((ROOT / "fidtools").rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PATTERNS = ("docs/*.md", "docs/how-to/*.md")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(p for each in PATTERNS for p in ROOT.glob(each))]
 
 
 def test_the_phrases_are_found():

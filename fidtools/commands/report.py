@@ -79,7 +79,8 @@ def command(
     output: str,
     **chosen: Any,
 ) -> None:
-    """Report on the folder of a run (bin/iterate.sh), or on FILES of questions with passages and predictions.
+    """Report on the folder of a run (the repository's bin/iterate.sh), or on FILES of questions with passages and
+    predictions.
 
     The page is one file that needs no network. It shows recall at every k and exact match with bootstrap intervals and
     paired tests, what the teacher taught, how the models learned, what ran, and every question: won, lost or never

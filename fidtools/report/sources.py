@@ -57,7 +57,7 @@ def _iterations(run: Path, split: str, settings: dict[str, str]) -> list[Source]
             start = STARTS.get(settings.get("START", ""), "start")
             found.append(Source(f"iteration {number}" if number else start, path, folder))
     if not found:
-        hint = f"a run of bin/iterate.sh has 0/{split}.answered.jsonl; or give files: fidtools report a.jsonl b.jsonl"
+        hint = f"a run of the repository's bin/iterate.sh has 0/{split}.answered.jsonl; or give files: a.jsonl b.jsonl"
         raise DataError(f"no iteration with {split}.answered.jsonl or {split}.jsonl in it", path=run, hint=hint)
     return found
 
