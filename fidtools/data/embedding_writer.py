@@ -97,12 +97,22 @@ def _shape(rows: int, dim: int, dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def are_finished(path: PathLike, rows: int, dim: int, dtype: str, meta: dict[str, Any], ids: Iterable[str]) -> bool:
-    """Whether `create_embeddings` with these arguments has ended well before, and its files are still there."""
+    """Whether `create_embeddings` with these arguments has ended well before, and its files are still there.
+
+    Raises UsageError when there is nothing unfinished, and the files that are there were made with other arguments.
+    """
     files, kind = EmbeddingFiles.to_write(path), checked_dtype(dtype)
+    if not (before := files.finished_record()):
+        return False
     digest = hashlib.sha256()
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
-    return files.is_finished(meta | _shape(rows, dim, kind) | {"ids_sha256": digest.hexdigest()})
+    now = json.loads(json.dumps(meta | _shape(rows, dim, kind) | {"ids_sha256": digest.hexdigest()}))
+    if before != now and not files.partial().meta.exists():
+        hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
+        difference = describe_difference(before, now)
+        raise UsageError(f"{files.vectors}: the finished run used other settings: {difference}", hint=hint)
+    return bool(before == now)
 
 
 def clear_unfinished(path: PathLike) -> None:

@@ -115,7 +115,7 @@ def embed(
 
     Under `torchrun` every rank encodes its share of the blocks. Raises FidtoolsError when the disk has less than the
     needed n × d × 4 (float32) or × 2 (float16) bytes free, DataError for a text without any token,
-    UsageError when `resume` finds an unfinished run with other settings.
+    UsageError when `resume` finds a run, finished or not, with other settings.
     """
     meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
     if resume and are_finished(path, len(source), retriever.dim, dtype, meta, source.ids()):

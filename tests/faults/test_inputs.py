@@ -170,7 +170,10 @@ def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.Ca
     assert (data / "e.npy").stat().st_ino == made.st_ino
     assert [path.name for path in data.glob(".*")] == []
     lines("p.jsonl", *PASSAGES[:3], PASSAGES[3] | {"text": "other"})
-    assert embed("--resume") == 0
+    assert embed("--resume") == 2
+    assert "e.npy: the finished run used other settings: text_sha256 was " in capsys.readouterr().err
+    assert (data / "e.npy").stat().st_ino == made.st_ino
+    assert embed() == 0
     assert (data / "e.npy").stat().st_ino != made.st_ino
 
 
@@ -227,6 +230,12 @@ def test_a_finished_run_is_not_trained_again(
         assert "out is finished (2 updates); nothing to do" in capsys.readouterr().err
         assert (data / "out" / "training.json").stat().st_ino == made
         assert not Path("out.partial").exists()
+    assert cli.run([*arguments(command), "--lr", "0.25"]) == 2
+    assert "out: the finished run used other settings: lr was " in capsys.readouterr().err
+    (data / "q.jsonl").write_bytes((data / "q.jsonl").read_bytes().replace(b"Ada", b"Eva"))
+    assert cli.run(arguments(command)) == 2
+    assert "out: the finished run used other settings: q.jsonl has other contents" in capsys.readouterr().err
+    assert (data / "out" / "training.json").stat().st_ino == made
 
 
 @pytest.mark.parametrize("command", TRAIN)
@@ -247,6 +256,33 @@ def test_a_run_is_not_continued_under_other_contents(
         f"out.partial: the unfinished run used other settings: {edited} has other contents" in capsys.readouterr().err
     )
     assert Path("out.partial/state-1").is_dir()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_from_a_model_on_the_hub_is_not_continued_after_another_commit(
+    finished: bool, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fidtools.compute.hub import _snapshot
+
+    cache = data / "hub" / "models--acme--model"
+    for commit in ("1111", "2222"):
+        shutil.copytree(RETRIEVER, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("1111")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(data / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    _snapshot.cache_clear()
+    monkeypatch.setitem(TRAIN, "train-retriever", ["--retriever", "acme/model"])
+    if finished:
+        assert cli.run(arguments("train-retriever")) == 0
+        assert orjson.loads(Path("out/training.json").read_bytes())["hashes"]["retriever"] == "1111"
+    else:
+        stop_after_one_update(monkeypatch, "train-retriever")
+    (cache / "refs" / "main").write_text("2222")
+    _snapshot.cache_clear()  # as in a new process
+    capsys.readouterr()
+    assert cli.run(arguments("train-retriever")) == 2
+    assert "used other settings: acme/model has other contents" in capsys.readouterr().err
 
 
 def test_two_trainings_into_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
