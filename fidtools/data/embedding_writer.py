@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import shutil
@@ -19,11 +18,9 @@ from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
-from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference
+from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, no_room
 from fidtools.logs import log
 from fidtools.typing import Array
-
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class RowWriter:
@@ -139,10 +136,10 @@ def _kept_when_full(files: EmbeddingFiles) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if (full := no_room(error)) is None:
             raise
         hint = "the rows so far are kept: free some space and continue with --resume"
-        raise FidtoolsError(f"{files.vectors}: {(error.strerror or '').lower()}", hint=hint) from error
+        raise FidtoolsError(f"{files.vectors}: {full.lower()}", hint=hint) from error
 
 
 def _check_space(files: EmbeddingFiles, need: int, resume: bool) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.data.corpus import open_passages
+from fidtools.data.hashes import file_sha256
 from fidtools.training.loop import _Loop
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
@@ -159,6 +160,45 @@ def test_a_damaged_index_file_is_not_opened(
         path.write_bytes(damage(path.read_bytes()))
         assert cli.run(command) == 1
         assert path.name in capsys.readouterr().err
+
+
+def test_an_index_file_that_finds_other_rows_is_named_even_when_its_record_fits(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import faiss
+
+    assert (embed(), cli.run(["index", "e.npy", "--factory", "IVF1,Flat", "-o", "x", "-q"])) == (0, 0)
+    path = data / "x" / "vectors.faiss"
+    index = faiss.read_index(str(path))
+    vectors = np.load("e.npy")
+    index.reset()
+    index.add_with_ids(vectors, np.arange(len(vectors)) + 100)
+    faiss.write_index(index, str(path))
+    meta = orjson.loads((data / "x" / "meta.json").read_bytes())
+    meta |= {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (data / "x" / "meta.json").write_bytes(orjson.dumps(meta))
+    assert cli.run(INDEXED) == 1
+    assert "x/vectors.faiss: damaged: it finds rows beyond its vectors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["offsets.npy", "id_hashes.npy", "id_rows.npy"])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\1\0", b"no array"])
+def test_a_damaged_array_beside_a_corpus_is_named(
+    name: str, damage: bytes, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_passages(data / "p.jsonl")
+    (data / "p.jsonl.rows" / name).write_bytes(damage)
+    assert cli.run(["bm25", "q.jsonl", "-p", "p.jsonl", "-o", "b.jsonl", "-q"]) == 1
+    said = capsys.readouterr().err
+    assert f"p.jsonl.rows/{name}: the index of the passages is damaged" in said
+    assert "remove p.jsonl.rows: it is made again" in said
+
+
+@pytest.mark.parametrize("record", [b"[]", b"null", b'{"format":3,"source":[]}', b"{"])
+def test_a_damaged_record_beside_a_corpus_is_made_again(record: bytes, data: Path) -> None:
+    open_passages(data / "p.jsonl")
+    (data / "p.jsonl.rows" / "meta.json").write_bytes(record)
+    assert len(open_passages(data / "p.jsonl")) == len(PASSAGES)
 
 
 def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
