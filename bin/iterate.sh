@@ -30,13 +30,13 @@ dataset=$1 iterations=$2
 
 options=(BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS
   SCORE_OPTIONS LIKELIHOOD_OPTIONS)
-read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
+read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 
 # shellcheck disable=SC2034  # for settings.sh
 DATASET_FOLDER=$here/examples/$dataset
 # shellcheck source=/dev/null
 source "$DATASET_FOLDER/settings.sh"
-read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS
+read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 
 : "${RUN:=$here/runs/$dataset}"             # where everything is written
 : "${START:=bm25}"                          # bm25 | bert (the untrained retriever) | a folder of ranked train/dev/test.jsonl
@@ -78,8 +78,13 @@ check_teaching
 # Files and folders that a run is made from, by the names of their settings: what is in them must not change.
 inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
 for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make their data from them
-  [[ -z ${!name:-} ]] || { settings+=("$name") inputs+=("$name"); printf -v "$name" '%s' "$(absolute "${!name}")"; }
+  [[ -n ${!name:-} ]] || continue
+  settings+=("$name")
+  [[ $name == QUESTIONS && $QUESTIONS == generated ]] && continue   # the word, even where a file has that name
+  inputs+=("$name")
+  printf -v "$name" '%s' "$(absolute "${!name}")"
 done
+[[ ${QUESTIONS:-} != generated ]] || settings+=(QUESTION_MODEL GENERATE_OPTIONS)
 
 # A run keeps its settings, so that outputs of other settings are not mistaken for this run's.
 check_settings() {

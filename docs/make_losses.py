@@ -14,7 +14,7 @@ TABLE = re.compile(r"(?<=<!-- losses -->\n).*?(?=<!-- end of losses -->)", re.DO
 
 def _options(spec: LossSpec) -> str:
     flags = {name: f"--{name.replace('_', '-')}" for name in spec.defaults}
-    values = {name: "" if value is False else f" {value:g}" for name, value in spec.defaults.items()}
+    values = {name: "" if value is False or value is None else f" {value:g}" for name, value in spec.defaults.items()}
     return ", ".join(f"`{flags[name]}{values[name]}`" for name in spec.defaults)
 
 

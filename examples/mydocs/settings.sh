@@ -6,6 +6,8 @@
 # small language model teaches it from the questions alone. Otherwise READER and RETRIEVER are yours:
 #
 #   DOCUMENTS=~/handbook QUESTIONS=~/questions.jsonl READER=google-t5/t5-small RETRIEVER=minilm RUN=~/run bin/iterate.sh mydocs 2
+#
+# QUESTIONS=generated needs no questions: QUESTION_MODEL, a language model, writes them about the documents.
 : "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
 : "${DATA:=$(absolute "${RUN:-$here/runs/mydocs}")/data}"
 if [[ ${PROFILE:-} == laptop ]]; then
@@ -18,12 +20,32 @@ fi
 # the attention of an untrained reader is nearly uniform: a low temperature sharpens it
 if [[ $READER == "$DATA/models/reader" ]]; then given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--teacher-temperature 0.01); fi
 
-fetch() {
-  mkdir -p "$DATA"
+if [[ $QUESTIONS == generated ]]; then
+  : "${QUESTION_MODEL:=smollm}"
+  given GENERATE_OPTIONS || GENERATE_OPTIONS=(--per-passage 12 --temperature 0.7)
+  # the model that wrote a question finds it likely from the passage it read: that says little about the others
+  RETRIEVER_OPTIONS=(--source-passage cap ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"})
+fi
+
+# generate_questions: train, dev and test questions about the passages, of different documents
+generate_questions() {
+  fidtools generate-questions "$DATA/chunks.jsonl" --model "$QUESTION_MODEL" --split "$DATA/questions" --shares 60,20,20 \
+    --seed "$SEED" --precision "$PRECISION" --resume -o "$DATA/questions.jsonl" \
+    ${GENERATE_OPTIONS[@]+"${GENERATE_OPTIONS[@]}"}
+  cp "$DATA"/questions/{train,dev,test}.jsonl "$DATA"
+  rm -r "$DATA"/chunks.jsonl.*   # its indexes: the passages get another name
+}
+
+split_questions() {
   awk 'NR % 5 == 4' "$QUESTIONS" >"$DATA/dev.jsonl"
   awk 'NR % 5 == 0' "$QUESTIONS" >"$DATA/test.jsonl"
   awk 'NR % 5 && NR % 5 < 4' "$QUESTIONS" >"$DATA/train.jsonl"
+}
+
+fetch() {
+  mkdir -p "$DATA"
   fidtools chunk "$DOCUMENTS" -o "$DATA/chunks.jsonl"
+  if [[ $QUESTIONS == generated ]]; then generate_questions; else split_questions; fi
   [[ ${PROFILE:-} == laptop ]] ||
     python "$here/examples/smoke.py" "$DATA/chunks.jsonl" "$DATA" -o "$DATA/models"   # tiny models, the defaults of READER and RETRIEVER
   mv "$DATA/chunks.jsonl" "$DATA/passages.jsonl"

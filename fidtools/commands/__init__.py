@@ -17,7 +17,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Data": {
         "fetch": "Download a dataset and normalise it",
         "chunk": "Split documents into passages of 100 words",
+        "validate": "Check data files before they are used",
         "convert": "Convert data formats and model checkpoints",
+        "generate-questions": "Write questions about passages",
     },
     "Retrieval": {
         "bm25": "Retrieve passages with BM25",
@@ -50,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "Write a page about a run",
     },
     "Tools": {
+        "doctor": "Report on this machine and installation",
         "plan": "Estimate disk space, memory and time",
     },
 }

@@ -10,6 +10,7 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
+from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _OPTIONS = (
     click.option(
         "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
     ),
-    click.option("--pooling", type=click.Choice(["cls", "mean", "max"]), help="As in retrieve."),
+    click.option("--pooling", type=click.Choice(POOLINGS), help="As in retrieve."),
     click.option(
         "--max-memory",
         type=types.gigabytes,

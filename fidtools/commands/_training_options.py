@@ -24,6 +24,11 @@ positive = types.positive
 dropout_rate = types.Number(0, 1, open_ends="max")
 train = click.argument("train", type=types.input_file)
 
+lora = click.option("--lora", type=positive, metavar="RANK", help="Train adapters of this rank instead of all weights.")
+keep_adapter = click.option(
+    "--keep-adapter", is_flag=True, help="Also save the adapter alone, in adapter/ inside the output (with --lora)."
+)
+
 DECLARATIONS: dict[str, dict[str, Any]] = {
     "steps": {"type": positive, "help": "Updates; early stopping may end training before."},
     "batch": {"type": types.Count(most=1 << 17), "help": "Global batch size: questions per update, over all ranks."},

@@ -10,6 +10,7 @@ import click
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
 from fidtools.compute.precision import Precision
+from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match.")
 @click.option(
     "--pooling",
-    type=click.Choice(["cls", "mean", "max"]),
+    type=click.Choice(POOLINGS),
     help="As given to `fidtools embed`.  [default: the retriever's; cls for a plain model]",
 )
 @options.precision

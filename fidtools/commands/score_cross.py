@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
 from fidtools.commands._stream import Line, stream_groups
 from fidtools.compute.precision import Precision
+from fidtools.data.prompt_templates import RERANKER_INSTRUCTION, RERANKER_PROMPT, RERANKER_WORDS
+from fidtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from fidtools.compute.device import Compute
+    from fidtools.teachers.model import Teacher
 
 GROUP = 16
 """Questions whose pairs are sorted into batches together."""
@@ -15,10 +23,22 @@ GROUP = 16
 
 @click.command("score-cross")
 @options.questions
-@click.option("--teacher", required=True, type=types.name, help="A teacher folder, or a cross-encoder on the hub.")
+@click.option(
+    "--teacher",
+    required=True,
+    type=types.name,
+    help="Teacher folder, cross-encoder, or reranker that answers yes or no.",
+)
 @options.output
 @click.option("--name", default="cross", show_default=True, help="Name of the score under `scores`.")
 @click.option("--n-passages", type=types.positive, help="Passages scored per question, in order.  [default: all]")
+@click.option("--words", help="Words of a reranker for relevant and not relevant.  [default: yes,no]")
+@click.option("--instruction", help="Task of a reranker that answers with words.  [default: Qwen3-Reranker's]")
+@click.option(
+    "--prompt",
+    help="Template of a reranker that answers with words: {instruction}, {question}, {passage}.  "
+    "[default: Qwen3-Reranker's]",
+)
 @options.precision
 @options.token_budget
 @options.verbosity
@@ -28,6 +48,9 @@ def command(
     output: str,
     name: str,
     n_passages: int | None,
+    words: str | None,
+    instruction: str | None,
+    prompt: str | None,
     precision: Precision,
     token_budget: int,
 ) -> None:
@@ -36,14 +59,18 @@ def command(
     The passages are the `ctxs` of QUESTIONS, which are then sorted by their score, the logit of relevance. Passages
     beyond --n-passages follow after the others without `score`.
 
+    A causal language model is asked whether a passage is relevant: the score is the logit of `yes` minus that of `no`,
+    so that its sigmoid is the probability that Qwen3-Reranker's authors compute.
+
     \b
       fidtools score-cross train.jsonl --teacher teacher -o train.scored.jsonl
       fidtools train-retriever train.scored.jsonl --teacher cross --retriever start -o retriever
+      fidtools score-cross train.jsonl --teacher Qwen/Qwen3-Reranker-0.6B -o train.scored.jsonl
     """
     from fidtools.compute.device import Compute
     from fidtools.data.batched import batched
     from fidtools.data.records import Question
-    from fidtools.teachers.model import Teacher, load_teacher, report_cuts
+    from fidtools.teachers.model import report_cuts
     from fidtools.teachers.scoring import score_questions
 
     def score(model: Teacher, group: list[Question]) -> list[Line]:
@@ -53,9 +80,31 @@ def command(
     stream_groups(
         questions,
         output,
-        load=lambda: load_teacher(teacher, compute=Compute.choose(precision)),
+        load=lambda: _load(teacher, Compute.choose(precision), words, instruction, prompt),
         groups=lambda _, stream: batched(stream, GROUP),
         work=score,
         progress="questions scored",
         report=lambda model: report_cuts(model, shared=True),
     )
+
+
+def _load(name: str, compute: Compute, words: str | None, instruction: str | None, prompt: str | None) -> Teacher:
+    """A cross-encoder, or a reranker that answers with words, to which the last three options apply."""
+    from fidtools.teachers.model import load_teacher
+    from fidtools.teachers.word_reranker import RerankerPrompt, answers_with_words, load_word_reranker
+
+    if answers_with_words(name):
+        pair = RERANKER_WORDS if words is None else _two(words)
+        settings = RerankerPrompt(prompt or RERANKER_PROMPT, instruction or RERANKER_INSTRUCTION, pair)
+        return load_word_reranker(name, settings, compute=compute)
+    if (words, instruction, prompt) != (None, None, None):
+        hint = "a cross-encoder has a classification head instead"
+        raise UsageError("--words, --instruction and --prompt are for causal language models", hint=hint)
+    return load_teacher(name, compute=compute)
+
+
+def _two(words: str) -> tuple[str, str]:
+    first, _, second = words.partition(",")
+    if not first or not second or "," in second or first == second:
+        raise UsageError(f"--words {words}: expected two different words, such as yes,no")
+    return first, second

@@ -37,8 +37,8 @@ def command(
     from fidtools.data.files import open_output
     from fidtools.errors import show_path
     from fidtools.logs import log
-    from fidtools.retriever.targets import parse_teacher
     from fidtools.retriever.teacher_report import problems, report, table
+    from fidtools.training.targets import parse_teacher
 
     found = report(questions, parse_teacher(teacher), n_passages, teacher_temperature)
     for problem in problems(found):

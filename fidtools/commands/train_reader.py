@@ -49,7 +49,8 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
     is_flag=True,
     help="Recompute the encoder in the backward pass: less memory, about a third slower.",
 )
-@click.option("--lora", type=options.positive, help="Train adapters of this rank instead of all weights.")
+@options.lora
+@options.keep_adapter
 @options.training_options({name: preset.settings for name, preset in PRESETS.items()})
 def command(
     train: str, output: Path, preset: str | None, no_title: bool, resume: bool, force: bool, **given: Any

@@ -15,6 +15,7 @@ from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
 from fidtools.retriever.run import LOSSES, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
+from fidtools.training.source_passage import SOURCE_PASSAGES
 
 
 def option(flag: str, kind: Any, help_text: str) -> options.Option:
@@ -40,13 +41,23 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @options.train
 @options.dev("--select")
 @click.option("--retriever", type=types.name, help="Initial model: a retriever folder, or an encoder's folder or name.")
-@click.option("--student", type=click.Choice(STUDENTS), help="Train an LSTM or CNN from scratch instead.")
+@click.option(
+    "--student",
+    type=click.Choice(STUDENTS),
+    help="Train one from scratch instead: an LSTM, a CNN, or averaged token vectors (static).",
+)
 @options.output("retriever")
 @option("--teacher", str, "Scores to learn from: NAME, or NAME=0.7,NAME=0.3.")
 @option("--loss", click.Choice(LOSSES), "Training loss.")
 @option("--temperature", types.above_zero, "Temperature of the student's scores (kl, bce, infonce).")
 @option("--teacher-temperature", types.above_zero, "Temperature of the teacher's scores (kl).")
 @option("--gamma", types.Number(min=0), "Margin (margin).")
+@click.option(
+    "--mask-above",
+    type=types.Number(),
+    metavar="MARGIN",
+    help="Leave out negatives that --teacher scores above the positive by more than this (infonce).",
+)
 @option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
 @click.option(
@@ -58,7 +69,18 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @click.option("--cosine-temperature", type=types.above_zero, help="Instead of --temperature: that of the cosine.")
 @click.option("--probabilities", is_flag=True, help="Learn from exp(score): the scores are logarithms of likelihoods.")
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
+@click.option(
+    "--matryoshka",
+    metavar="DIMS",
+    help="Also train vectors cut to these dimensions, such as 64,128,256: the loss is the mean over all.",
+)
 @option("--n-passages", options.positive, "Passages per question, from the top.")
+@option(
+    "--source-passage",
+    click.Choice(SOURCE_PASSAGES),
+    "The passage that a synthetic question was written from: keep it, cap its question-likelihood at that of the best "
+    "other passage, or drop it.",
+)
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
 @click.option("--projection", type=types.size, help="Add a projection of every token to this size.")
@@ -67,6 +89,8 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @click.option("--passage-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 200]")
 @click.option("--question-format", help="Input format.  [default: initial model's; 'question: {question}']")
 @click.option("--passage-format", help="Input format.  [default: initial model's; 'title: {title} context: {text}']")
+@click.option("--question-prompt", type=types.Named(), metavar="NAME", help="Instead: a prompt of the initial model.")
+@click.option("--passage-prompt", type=types.Named(), metavar="NAME", help="Likewise for passages.")
 @click.option("--dropout", type=options.dropout_rate, help="Dropout.  [default: initial model's; 0.1 for BERT]")
 @click.option(
     "--gradient-checkpointing",
@@ -74,6 +98,8 @@ def preset_values(preset: str | None) -> dict[str, Any]:
     help="Recompute activations in the backward pass: less memory, about a third slower.",
 )
 @click.option("--freeze-passages", is_flag=True, help="Train the question encoder only; passage vectors stay valid.")
+@options.lora
+@options.keep_adapter
 @options.word_options("--student")
 @options.training_options(RetrieverRun.settings)
 def command(train: str, output: Path, resume: bool, force: bool, preset: str | None, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""fidtools train-teacher: train a cross-encoder on relevance labels."""
+"""fidtools train-teacher: train a cross-encoder on relevance labels, or on scores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,41 @@ from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.teachers.run import TeacherRun
+from fidtools.teachers.run import SOFT_LOSSES, SoftTargets, TeacherRun
 from fidtools.training.settings import TrainingSettings
 
 
 @click.command("train-teacher")
 @options.train
-@options.dev("mean average precision")
+@options.dev("mean average precision; with --teacher-scores by the loss")
 @click.option("--teacher", type=types.name, help="Initial model: a teacher folder, or an encoder's folder or name.")
 @click.option("--coattention", is_flag=True, help="Train a coattention BiLSTM from scratch instead.")
 @options.output("teacher")
+@click.option("--teacher-scores", help="Learn from these scores instead of labels: NAME, or NAME=0.7,NAME=0.3.")
+@click.option(
+    "--loss",
+    type=click.Choice(SOFT_LOSSES),
+    default=SoftTargets.loss,
+    show_default=True,
+    help="Training loss, with --teacher-scores.",
+)
+@click.option(
+    "--temperature",
+    type=types.above_zero,
+    default=SoftTargets.temperature,
+    show_default=True,
+    help="Temperature of the logits (kl).",
+)
+@click.option(
+    "--teacher-temperature",
+    type=types.above_zero,
+    default=SoftTargets.teacher_temperature,
+    show_default=True,
+    help="Temperature of the teacher's scores (kl).",
+)
+@click.option(
+    "--gamma", type=types.Number(min=0), default=SoftTargets.gamma, show_default=True, help="Margin (margin)."
+)
 @click.option(
     "--labels",
     type=click.Choice(LABELS),
@@ -40,13 +65,15 @@ from fidtools.training.settings import TrainingSettings
     type=options.positive,
     default=TeacherRun.negatives,
     show_default=True,
-    help="Irrelevant passages sampled per question and epoch.",
+    help="Irrelevant passages, or others than the best one by --teacher-scores, sampled per question and epoch.",
 )
 @click.option(
     "--maxlength",
     type=types.tokens,
     help="Tokens of a pair (BiLSTM: of a passage).  [default: initial model's; 256]",
 )
+@options.lora
+@options.keep_adapter
 @options.word_options("--coattention")
 @options.training_options(TeacherRun.settings)
 def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -> None:
@@ -56,15 +83,21 @@ def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -
     encoder, which gets a new classification head. transformers loads the result, and sentence-transformers loads it
     as a CrossEncoder.
 
+    With --teacher-scores nothing is a label: the cross-encoder learns to rank the passages as their scores do, such as
+    a language model's likelihoods, which are slow to compute for many passages.
+
     \b
       fidtools train-teacher train.jsonl --dev dev.jsonl --teacher bert-base-uncased -o teacher
       fidtools train-teacher claims.jsonl --labels gold --coattention --lr 1e-3 -o teacher
+      fidtools train-teacher train.scored.jsonl --teacher minilm \\
+        --teacher-scores likelihood=1,bm25=1 --teacher-temperature 0.4 -o teacher
       fidtools score-cross train.jsonl --teacher teacher -o train.scored.jsonl
     """
     with options.fields_as_flags():
         settings = TrainingSettings(**options.take(given, TrainingSettings))
         size = StudentSize(**options.take(given, StudentSize))
-        run = TeacherRun(train, **given, settings=settings, size=size)
+        targets = SoftTargets(**options.take(given, SoftTargets))
+        run = TeacherRun(train, **given, settings=settings, size=size, targets=targets)
         from fidtools.teachers.train import train_teacher
 
         train_teacher(run, output, resume=resume, force=force)

@@ -69,20 +69,25 @@ def is_causal(name: str | Path) -> bool:
 
 def is_causal_config(name: str | Path, config: Any) -> bool:
     """`is_causal` of a model with this configuration."""
+    if config.is_encoder_decoder:
+        return False
+    if is_decoder_only(config):
+        return True
+    hint = "give a reader, an encoder-decoder such as google-t5/t5-base, or a causal language model such as smollm"
+    raise UsageError(f"{name}: a {config.model_type} model, which generates no text", hint=hint)
+
+
+def is_decoder_only(config: Any) -> bool:
+    """Whether a model of this configuration generates text without an encoder."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
-    if config.is_encoder_decoder:
-        return False
     kind = config.model_type
-    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
-        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or getattr(config, "is_decoder", False)
-    ):
-        return True
-    hint = "give a reader, an encoder-decoder such as google-t5/t5-base, or a causal language model such as smollm"
-    raise UsageError(f"{name}: a {kind} model, which generates no text", hint=hint)
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
+        kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or bool(getattr(config, "is_decoder", False))
+    )
 
 
 def load_network(

@@ -15,7 +15,8 @@ SENTENCE_TRANSFORMERS = (
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
     *("[0-9]_*/*.json", "[0-9]_*/model.safetensors"),
 )
-ONE_MODEL = (*WEIGHTS, *TOKENIZER, *OURS, *SENTENCE_TRANSFORMERS)
+ADAPTER = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
+ONE_MODEL = (*WEIGHTS, *TOKENIZER, *OURS, *SENTENCE_TRANSFORMERS, *ADAPTER)
 MODEL = (*ONE_MODEL, *(f"passages/{name}" for name in ONE_MODEL))
 RUN = ("log.jsonl", "tracking/*")
 

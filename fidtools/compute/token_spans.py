@@ -10,6 +10,7 @@ from typing import Any
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import shorten_text
 from fidtools.compute.tokenizers import load_tokenizer
+from fidtools.data.sentences import PARAGRAPH, sentence_ends
 from fidtools.data.words import whitespace_spans
 from fidtools.errors import UsageError
 
@@ -20,11 +21,12 @@ Unit = tuple[int, int, int]
 class TokenCutter:
     """Cuts a text into spans of at most `tokens` tokens, special tokens included, starting every `stride` tokens.
 
-    Words are kept whole. One that is longer than a passage (a text without blanks, say) is cut between tokens.
+    Words are kept whole. One that is longer than a passage (a text without blanks, say) is cut between tokens. With
+    `sentences` a span ends at the last end of a sentence that fits, where there is one.
     """
 
-    def __init__(self, tokenizer: Any, tokens: int, stride: int | None = None) -> None:
-        self.tokenizer, self.tokens = tokenizer, tokens
+    def __init__(self, tokenizer: Any, tokens: int, stride: int | None = None, *, sentences: bool = False) -> None:
+        self.tokenizer, self.tokens, self.sentences = tokenizer, tokens, sentences
         self.room = tokens - tokenizer.num_special_tokens_to_add(pair=False)
         if self.room < 1:
             raise UsageError(f"--tokens {tokens}: this tokenizer's special tokens leave no room for words")
@@ -33,7 +35,9 @@ class TokenCutter:
         self.stride = stride
 
     def __call__(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where each part of the text starts and ends. White space in it must be single blanks."""
+        """Where each part of the text starts and ends. White space in it is single blanks or paragraph separators."""
+        ends = sentence_ends(text) if self.sentences else set[int]()
+        text = text.replace(PARAGRAPH, " ")
         units = list(self._units(text))
         before = [0, *accumulate(tokens for _, _, tokens in units)]
         first = 0
@@ -43,6 +47,7 @@ class TokenCutter:
                 last += 1
             while last > first + 1 and self._count(text[units[first][0] : units[last - 1][1]]) > self.tokens:
                 last -= 1  # tokens of a part may differ from those of the whole
+            last = next((at for at in range(last, first, -1) if units[at - 1][1] in ends), last)
             yield units[first][0], units[last - 1][1]
             if last == len(units):
                 return
@@ -73,9 +78,9 @@ class TokenCutter:
                 start += length
 
 
-def load_cutter(name: str | Path, tokens: int, stride: int | None = None) -> TokenCutter:
+def load_cutter(name: str | Path, tokens: int, stride: int | None = None, *, sentences: bool = False) -> TokenCutter:
     """The cutter of a model's tokenizer. Raises FidtoolsError when it cannot be loaded, as for every model."""
     folder = resolve_model(name, weights=False)
     with loading(name):
         tokenizer = load_tokenizer(name, folder)
-    return TokenCutter(tokenizer, tokens, stride)
+    return TokenCutter(tokenizer, tokens, stride, sentences=sentences)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fidtools.data.corpus_rows import text_hash
 from fidtools.data.records import Passage
+from fidtools.data.sentences import PARAGRAPH, sentence_ends
 from fidtools.data.words import TokenizerName, tokenizer
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 
+_EMPTY_LINE = re.compile(r"\s*(?:\n\s*\n|\N{PARAGRAPH SEPARATOR})\s*")
+
+
+@dataclass(slots=True)
+class Document(Passage):
+    """A text whose parts have fields of their own, such as the page: `marks` are ascending offsets with the fields."""
+
+    marks: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+
+    def fields_at(self, offset: int) -> dict[str, Any]:
+        """The fields of the part that the character at this offset belongs to."""
+        at = bisect_right(self.marks, offset, key=lambda mark: mark[0])
+        return self.marks[at - 1][1] if at else {}
+
 
 def chunk(
-    documents: Iterable[Passage], words: int = 100, stride: int | None = None, by: TokenizerName = "whitespace"
+    documents: Iterable[Passage],
+    words: int = 100,
+    stride: int | None = None,
+    by: TokenizerName = "whitespace",
+    *,
+    sentences: bool = False,
 ) -> Iterator[Passage]:
     """The passages of each document, in order: `words` words, starting at every `stride`-th (default: no overlap).
 
     A document is a Passage whose text may be long. Passage 3 of document `d` has the id `d-3` (from 0); its `doc_id` is
     the document's own `doc_id`, else its id. Title and other fields are repeated, white space becomes single spaces.
-    The last passage may be shorter. Warns of documents without a word, which have no passage. Raises DataError for a
-    repeated document id, UsageError when `stride` would skip words.
+    The last passage may be shorter. With `sentences` a passage ends at the last end of a sentence within its words,
+    where there is one, and the next begins there. A Document's passages get the fields of the part where they start.
+
+    Warns of documents without a word, which have no passage. Raises DataError for a repeated document id, UsageError
+    when `stride` would skip words.
     """
     step = stride or words
     if step > words:
@@ -29,6 +55,9 @@ def chunk(
 
     def cut(text: str) -> Iterator[tuple[int, int]]:
         found = list(spans(text))
+        if sentences:
+            yield from _by_sentences(found, words, sentence_ends(text))
+            return
         for start in _starts(len(found), words, step):
             part = found[start : start + words]
             yield part[0][0], part[-1][1]
@@ -50,16 +79,32 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
         empty += not cuts
         for number, (start, end) in enumerate(cuts):
             text = " ".join(document.text[start:end].split())
-            yield replace(
-                document, id=f"{document.id}-{number}", text=text, doc_id=document.doc_id or document.id, scores={}
-            )
+            extra = document.extra | document.fields_at(start) if isinstance(document, Document) else document.extra
+            doc_id = document.doc_id or document.id
+            yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra)
     if empty:
         log.warning("%s of %s documents contain no word", f"{empty:,}", f"{len(seen):,}")
 
 
-def single_blanks(documents: Iterable[Passage]) -> Iterator[Passage]:
-    """The documents with single spaces for all white space, as in their passages."""
-    return (replace(document, text=" ".join(document.text.split())) for document in documents)
+def single_blanks(documents: Iterable[Passage], paragraphs: bool = False) -> Iterator[Passage]:
+    """The documents with single spaces for all white space, as in their passages.
+
+    With `paragraphs` the end of one is a paragraph separator instead, for sentences to end there.
+    """
+    for document in documents:
+        parts = _EMPTY_LINE.split(document.text) if paragraphs else [document.text]
+        texts = (" ".join(part.split()) for part in parts)
+        yield replace(document, text=PARAGRAPH.join(filter(None, texts)))
+
+
+def _by_sentences(words: list[tuple[int, int]], most: int, ends: set[int]) -> Iterator[tuple[int, int]]:
+    """Spans of at most `most` words, each to the last end of a sentence that fits."""
+    first = 0
+    while first < len(words):
+        last = min(first + most, len(words))
+        last = next((at for at in range(last, first, -1) if words[at - 1][1] in ends), last)
+        yield words[first][0], words[last - 1][1]
+        first = last
 
 
 def _starts(total: int, words: int, step: int) -> Iterable[int]:

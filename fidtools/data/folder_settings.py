@@ -37,7 +37,7 @@ def _check(name: str, value: Any, hint: Any, path: Path | str) -> None:
     if hint is str and not isinstance(value, str):
         raise DataError("must be a string", path=path, field=name, value=value)
     if get_origin(hint) is Literal and value not in get_args(hint):
-        raise DataError(f"must be {' or '.join(map(str, get_args(hint)))}", path=path, field=name, value=value)
+        raise DataError(f"must be one of {', '.join(map(str, get_args(hint)))}", path=path, field=name, value=value)
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_LENGTH
     may_be_null = hint == int | None and value is None
     if hint in (int, int | None) and not is_number and not may_be_null:

@@ -23,6 +23,50 @@ DEFAULT_PROMPTS = {
 ENCODER_QUESTION_PROMPT = "Passage: {title} {text}. Please write a question based on this passage."
 """What the encoder of an encoder–decoder reads where the question is the target."""
 
+WRITING_FIELDS = ("title", "text", "sentence")
+_EXAMPLES = """\
+Title: Old Mill
+Sentence: It ground corn for the town until a flood broke the wheel in 1891.
+Question: When was the wheel of the Old Mill broken by a flood?
+Answer: 1891
+
+Title: Sea otter
+Sentence: Unlike most marine mammals they have no layer of fat: their very thick fur keeps them warm.
+Question: What keeps sea otters warm?
+Answer: their very thick fur
+
+Title: Maria Lund
+Sentence: In 1923 Lund, an engineer, designed the signal lamps that were later used on all railway lines.
+Question: Which engineer designed the signal lamps of the railways?
+Answer: Maria Lund
+
+Title: Vega Islands
+Sentence: About 300 people live on the islands, most of them in the fishing village of Holm.
+Question: In which village do most people of the Vega Islands live?
+Answer: Holm
+"""
+WRITING_PROMPT = (
+    "Each sentence is followed by a question about it and by the answer, a few words of the sentence.\n\n"
+    f"{_EXAMPLES}\nTitle: {{title}}\nSentence: {{sentence}}\nQuestion:"
+)
+"""What a language model continues with a question and its answer; see docs/generate-questions.md for what it yields."""
+CHAT_WRITING_PROMPT = (
+    "Write one question that the following text answers, and its answer.\n"
+    "The question must be understood without the text. The answer is a few words, copied from the text.\n"
+    "Reply with two lines, and nothing else:\nQuestion: …\nAnswer: …\n\nTitle: {title}\nText: {text}"
+)
+
+RERANKER_FIELDS = ("instruction", "question", "passage")
+RERANKER_PROMPT = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: {instruction}\n<Query>: {question}\n<Document>: {passage}<|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+"""Qwen3-Reranker's, from its model card: the next token is one of two words."""
+RERANKER_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+RERANKER_WORDS = ("yes", "no")
+
 
 def fill_prompt(template: str, of: Target, passage: Passage, text: str, question: Question) -> str:
     """The prompt of a passage whose (possibly shortened) text is `text`."""
@@ -33,6 +77,13 @@ def fill_prompt(template: str, of: Target, passage: Passage, text: str, question
 def check_template(template: str, of: Target) -> None:
     """Raise UsageError for a template with fields other than the target's, or without the ones it needs."""
     check_fields("--prompt", template, FIELDS[of], REQUIRED_FIELDS[of])
+
+
+def check_writing_template(template: str) -> None:
+    """Raise UsageError for a template of `generate-questions` that shows no text, or has other fields."""
+    check_fields("--prompt", template, WRITING_FIELDS, ())
+    if not {"text", "sentence"} & {name for _, name, _, _ in string.Formatter().parse(template)}:
+        raise UsageError("--prompt: the field {text} or {sentence} is missing")
 
 
 def check_fields(what: str, template: str, fields: Sequence[str], required: Sequence[str]) -> None:

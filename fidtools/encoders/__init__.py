@@ -1,1 +1,1 @@
-"""Text encoders: transformers, and LSTMs or CNNs over word vectors."""
+"""Text encoders: transformers, LSTMs or CNNs over word vectors, and averages of token vectors."""

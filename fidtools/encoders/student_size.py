@@ -1,4 +1,4 @@
-"""The size of a new LSTM or CNN encoder. Without torch, so that commands take their defaults and stay fast to start."""
+"""The size of a new LSTM, CNN or static encoder. Without torch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from fidtools.errors import UsageError
 
-StudentKind = Literal["lstm", "cnn"]
+StudentKind = Literal["lstm", "cnn", "static"]
 STUDENTS: tuple[str, ...] = get_args(StudentKind)
 
 
 @dataclass(frozen=True)
 class StudentSize:
-    """How large a new LSTM, CNN or coattention model is, and where its word vectors come from."""
+    """How large a new LSTM, CNN, static or coattention model is, and where its word vectors come from."""
 
     words: int = 50_000
     word_dim: int = 100

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fidtools.encoders.pooling import Pooling, pool
-from fidtools.encoders.student_size import StudentKind
+
+WordKind = Literal["lstm", "cnn"]
 
 
 class WordLSTM(nn.Module):
@@ -65,13 +67,13 @@ class WordEncoder(nn.Module):
         return pool(self.layers(self.dropout(self.words(ids)), mask), mask, self.pooling)
 
 
-def new_word_encoder(kind: StudentKind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
+def new_word_encoder(kind: WordKind, vectors: Tensor, hidden: int, *, dropout: float = 0.0) -> WordEncoder:
     """An encoder over word vectors (words, w); `hidden` is the LSTM's size per direction or the CNN's channels."""
     layers = WordLSTM(vectors.shape[1], hidden) if kind == "lstm" else WordCNN(vectors.shape[1], hidden)
     return WordEncoder(vectors, layers, dropout=dropout)
 
 
-def describe_size(encoder: WordEncoder) -> str:
-    """The number of parameters with and without the word vectors, for the log."""
+def describe_size(encoder: nn.Module, vectors: nn.Embedding) -> str:
+    """The number of parameters of an encoder with and without its word vectors, for the log."""
     total = sum(parameter.numel() for parameter in encoder.parameters())
-    return f"{total:,} parameters, {total - encoder.words.weight.numel():,} without the word vectors"
+    return f"{total:,} parameters, {total - vectors.weight.numel():,} without the word vectors"

@@ -6,14 +6,14 @@ REPLUG; log p(question | passage) is ART's (Sachan et al., section 2.2), which n
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fidtools.compute.batching import budget_batches
+from fidtools.compute.selected_logits import logits_only_at
 from fidtools.language_models.prompts import Encoded
 
 
@@ -42,28 +42,10 @@ def _batch(model: Any, prompts: Sequence[Encoded], per_token: bool) -> list[floa
     # the logits at position i predict token i + 1
     places = [row * longest + i - 1 for row, prompt in enumerate(prompts) for i in range(prompt.start, len(prompt.ids))]
     targets = torch.tensor([token for prompt in prompts for token in prompt.target], device=model.device)
-    with _logits_only_at(model, torch.tensor(places, device=model.device)):
+    with logits_only_at(model, torch.tensor(places, device=model.device)):
         logits: Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
     if logits.shape[:2] != (1, len(places)):
         raise RuntimeError(f"{type(model).__name__} does not compute its logits by its output embeddings")
     chosen = logits[0].float().log_softmax(-1).gather(1, targets[:, None]).squeeze(1)  # (target tokens,)
     parts = torch.split(chosen.cpu(), [len(prompt.target) for prompt in prompts])
     return [float((part.mean() if per_token else part.sum()).item()) for part in parts]
-
-
-@contextlib.contextmanager
-def _logits_only_at(model: Any, places: Tensor) -> Iterator[None]:
-    """Let the model compute logits for these positions of the flattened batch only, as (1, positions, vocabulary).
-
-    The vocabulary's product is a large part of a small model's work, and few positions' logits are needed. The hook
-    leaves whatever the model does to its logits afterwards (scaling, soft capping) in place.
-    """
-
-    def keep(module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0].flatten(0, 1)[places][None], *inputs[1:])
-
-    hook = cast(Any, model.get_output_embeddings()).register_forward_pre_hook(keep)
-    try:
-        yield
-    finally:
-        hook.remove()

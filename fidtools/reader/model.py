@@ -27,7 +27,6 @@ from fidtools.logs import log
 from fidtools.reader.causal_fusion import CausalFusion
 from fidtools.reader.causal_prompt import CausalReaderSettings
 from fidtools.reader.fusion import Fusion
-from fidtools.reader.lora import save_merged
 from fidtools.reader.network import ReaderNetwork, first_token_id
 from fidtools.reader.prompt import (
     ReaderSettings,
@@ -36,6 +35,7 @@ from fidtools.reader.prompt import (
     fit_question,
     read_passages_of,
 )
+from fidtools.training.lora import save_merged
 
 BIAS_FILE = "cross_attention_bias.safetensors"
 WITHOUT_SPECIAL_TOKENS = ("t5", "mt5", "umt5", "longt5")

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fidtools.compute.device import Compute
 from fidtools.reader.attention import LayerAttention
-from fidtools.reader.lora import add_lora
+from fidtools.training.lora import add_lora
 
 IGNORE_INDEX = -100
 F = TypeVar("F", bound=Sized)
@@ -107,9 +107,9 @@ class ReaderNetwork(nn.Module, ABC, Generic[F]):
     def _new_recorder(self) -> Any:
         """A recorder for the model as it is now."""
 
-    def add_lora(self, rank: int, seed: int = 0) -> None:
-        """Train adapters of this rank instead of the model's weights, as `fidtools.reader.lora.add_lora` says."""
-        add_lora(self.model, rank, seed)
+    def add_lora(self, rank: int, seed: int = 0, keep: str | None = None) -> None:
+        """Train adapters of this rank instead of the model's weights, as `fidtools.training.lora.add_lora` says."""
+        add_lora(self.model, rank, seed, keep=keep)
         self.recorder = self._new_recorder()  # the earlier one knows the layers that adapters now wrap
 
     def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:

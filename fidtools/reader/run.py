@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fidtools.training.settings import TrainingSettings
+from fidtools.training.settings import TrainingSettings, check_adapter
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class ReaderRun:
     token_budget: int = 16384
     gradient_checkpointing: bool = False
     lora: int | None = None
+    keep_adapter: bool = False
+
+    def __post_init__(self) -> None:
+        check_adapter(self.lora, self.keep_adapter)
 
     def record(self) -> dict[str, Any]:
         """What the run is, as kept in `training.json`."""
@@ -49,4 +53,4 @@ class ReaderRun:
             "inputs": asdict(self.inputs),
             "dropout": self.dropout,
             "token_budget": self.token_budget,
-        } | ({} if self.lora is None else {"lora": self.lora})
+        } | ({} if self.lora is None else {"lora": self.lora, "keep_adapter": self.keep_adapter})

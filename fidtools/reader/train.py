@@ -56,5 +56,5 @@ def _initial_reader(run: ReaderRun) -> Reader:
     reader.fusion.token_budget = run.token_budget
     reader.fusion.checkpoint_encoder = run.gradient_checkpointing
     if run.lora is not None:
-        reader.fusion.add_lora(run.lora, run.settings.seed)
+        reader.fusion.add_lora(run.lora, run.settings.seed, run.reader if run.keep_adapter else None)
     return reader

@@ -18,8 +18,8 @@ from fidtools.evaluation.scores import collect
 from fidtools.evaluation.significance import bootstrap_interval
 from fidtools.metrics.answer_match import AnswerMatcher
 from fidtools.report.sources import iteration_folders
-from fidtools.retriever.targets import parse_teacher
 from fidtools.retriever.teacher_report import report
+from fidtools.training.targets import parse_teacher
 
 TEACHER = "attention"
 SPLITS = ("dev", "train")

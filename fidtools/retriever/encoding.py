@@ -16,6 +16,7 @@ from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import resolve_model
 from fidtools.data.records import Passage
+from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.retriever.fingerprint import passage_fingerprint, question_fingerprint
 from fidtools.retriever.model_folder import load_tower, save_tower
 from fidtools.retriever.settings import RetrieverSettings
@@ -94,7 +95,8 @@ class Retriever:
         if self.compute.dtype is not torch.float32:
             _ = self.fingerprint, self.question_fingerprint  # computed before the weights are rounded
             for encoder in self._encoders:
-                encoder.to(self.compute.dtype)
+                if not isinstance(encoder, StaticEncoder):  # which has nothing to multiply
+                    encoder.to(self.compute.dtype)
         return self
 
     def report_cuts(self, *, shared: bool = False) -> None:

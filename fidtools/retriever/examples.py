@@ -19,7 +19,8 @@ from fidtools.logs import log, track
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.relevance import relevance
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.targets import teacher_scores
+from fidtools.training.source_passage import SourcePassage
+from fidtools.training.targets import teacher_scores, without_source
 from fidtools.typing import Floats
 
 TOKENIZED_TOGETHER = 256
@@ -89,11 +90,13 @@ def read_examples(
     labels: Labels | None = None,
     *,
     need_positive: bool = False,
+    source: SourcePassage = "keep",
 ) -> Examples:
     """The questions of a file with the teacher scores of their first `n_passages` passages.
 
     Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` skips questions without
-    a relevant passage and warns of their number. Raises DataError for missing scores or labels, several together.
+    a relevant passage and warns of their number. `source` is what synthetic questions' own passages teach. Raises
+    DataError for missing scores or labels, several together.
     """
     examples = Examples()
     errors: list[DataError] = []
@@ -102,7 +105,9 @@ def read_examples(
         kept: list[tuple[Question, Floats, NDArray[np.bool_] | None]] = []
         for question in block:
             try:
-                target = _target(question, n_passages, teachers)
+                if source == "drop":
+                    without_source(question)
+                target = _target(question, n_passages, teachers, source)
                 relevant = None if labels is None else relevance(question, labels)[: len(target)]
             except DataError as error:
                 n_errors += 1
@@ -120,9 +125,9 @@ def read_examples(
     return examples
 
 
-def _target(question: Question, count: int, teachers: Mapping[str, float]) -> Floats:
+def _target(question: Question, count: int, teachers: Mapping[str, float], source: SourcePassage) -> Floats:
     if teachers:
-        return teacher_scores(question, count, teachers)
+        return teacher_scores(question, count, teachers, source)
     if not question.ctxs:
         raise question.error("question without passages", "ctxs", question.id)
     return np.zeros(len(question.ctxs[:count]))

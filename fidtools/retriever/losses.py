@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fidtools.training.ranking_losses import kl, margin, margin_mse, masked_log_softmax, mse
+
 
 def similarity(questions: Tensor, passages: Tensor, *, normalized: bool = False) -> Tensor:
     """S = E(q)ᵀE(p)/√d (Izacard & Grave, section 3.3) of vectors (…, d), broadcast over the other dimensions.
@@ -38,36 +40,6 @@ def similarity_to_all(questions: Tensor, passages: Tensor, *, normalized: bool =
     root: float = questions.shape[-1] ** 0.5
     products = questions @ passages.T
     return products * root if normalized else products / root
-
-
-def masked_log_softmax(scores: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
-    """log softmax(scores / temperature) over each question's passages, (questions, passages); 0 where there is none."""
-    log = functional.log_softmax((scores / temperature).masked_fill(~mask, -torch.inf), dim=-1)
-    return log.masked_fill(~mask, 0.0)
-
-
-def kl(
-    student: Tensor,
-    teacher: Tensor,
-    mask: Tensor,
-    *,
-    temperature: float = 1.0,
-    teacher_temperature: float = 1.0,
-    per_passage: bool = False,
-) -> Tensor:
-    """Σ_p G̃(p) · (log G̃(p) − log S̃(p)), with G̃ = softmax(G / teacher_temperature), S̃ = softmax(S / temperature).
-
-    Izacard & Grave, section 3.4. `per_passage` also divides by the number of passages, as the reference implementation
-    does (its `KLDivLoss` averages over passages). Adam is nearly invariant to this factor; gradient clipping and weight
-    decay are not.
-
-    >>> kl(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]]))
-    tensor([0.1109])
-    """
-    log_target = masked_log_softmax(teacher, mask, teacher_temperature)
-    log_student = masked_log_softmax(student, mask, temperature)
-    loss = (log_target.exp() * (log_target - log_student) * mask).sum(dim=-1)
-    return loss / mask.sum(dim=-1) if per_passage else loss
 
 
 def kl_in_batch(
@@ -95,37 +67,6 @@ def kl_in_batch(
     return loss / mask.sum(dim=-1) if per_passage else loss
 
 
-def mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Σ_p (S(p) − G(p))². Izacard & Grave, section 3.4, after Dehghani et al. (2017).
-
-    >>> mse(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]]), torch.tensor([[True, True]]))
-    tensor([5.])
-    """
-    return ((student - teacher) * mask).square().sum(dim=-1)
-
-
-def _pairs(mask: Tensor) -> Tensor:
-    return mask.unsqueeze(-1) & mask.unsqueeze(-2)  # (q, p, p)
-
-
-def _differences(scores: Tensor) -> Tensor:
-    return scores.unsqueeze(-1) - scores.unsqueeze(-2)  # [q, i, j] = scores[q, i] - scores[q, j]
-
-
-def margin(student: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2) -> Tensor:
-    """Σ_{p1,p2} max(0, γ − sign(G(p1) − G(p2)) · (S(p1) − S(p2))). Izacard & Grave, section 3.4.
-
-    The sum is over ordered pairs, as in the paper, so every pair counts twice. Pairs with equal teacher scores (such as
-    a passage with itself) would only add the constant γ and are left out.
-
-    >>> margin(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[True, True]]))
-    tensor([2.4000])
-    """
-    order = _differences(teacher).sign()
-    violation = functional.relu(gamma - order * _differences(student))
-    return (violation * (_pairs(mask) & (order != 0))).sum(dim=(-2, -1))
-
-
 def margin_in_batch(scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, *, gamma: float = 0.2) -> Tensor:
     """`margin`, with the other passages of the batch below all of the question's own; they form no pairs of their own.
 
@@ -140,17 +81,6 @@ def margin_in_batch(scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor
     others = torch.zeros_like(scores, dtype=torch.int32).scatter_add(1, slots, mask.int()) == 0  # (q, p)
     against_others = (violation * (mask.unsqueeze(-1) & others.unsqueeze(-2))).sum(dim=(-2, -1))
     return margin(own, teacher, mask, gamma=gamma) + 2 * against_others
-
-
-def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """Mean over pairs p1 ≠ p2 of ((S(p1) − S(p2)) − (G(p1) − G(p2)))². Hofstätter et al. (2020), over all pairs.
-
-    >>> margin_mse(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]]))
-    tensor([1.])
-    """
-    error = (_differences(student) - _differences(teacher)).square() * _pairs(mask)
-    n = mask.sum(dim=-1)
-    return error.sum(dim=(-2, -1)) / (n * (n - 1)).clamp(min=1)
 
 
 def bce(
@@ -189,10 +119,34 @@ def infonce(scores: Tensor, positive: Tensor, excluded: Tensor, *, temperature: 
     return functional.cross_entropy(allowed, positive, reduction="none")
 
 
+def false_negatives(teacher: Tensor, mask: Tensor, labels: Tensor, margin: float | None) -> Tensor:
+    """Which passages, (questions, passages), are no negatives: irrelevant, but G(p) > G(positive) + margin.
+
+    The positive is the question's first one. With None there are none. Qwen3-Embedding (Zhang et al., 2025) masks
+    negatives so, with margin 0.1 and its own cosines in place of a teacher's scores.
+
+    >>> labels = torch.tensor([[True, False, False]])
+    >>> false_negatives(torch.tensor([[1.0, 1.1, 1.2]]), torch.ones_like(labels), labels, 0.15)
+    tensor([[False, False,  True]])
+    """
+    if margin is None:
+        return torch.zeros_like(mask)
+    positive = teacher.gather(1, labels.int().argmax(dim=1, keepdim=True))  # (q, 1)
+    return mask & ~labels & (teacher > positive + margin)
+
+
 def infonce_own_passages(
-    student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, *, temperature: float = 1.0
+    student: Tensor,
+    teacher: Tensor,
+    mask: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float = 1.0,
+    mask_above: float | None = None,
 ) -> Tensor:
-    """InfoNCE of each question's first positive passage among its own passages only; the teacher is not used.
+    """InfoNCE of each question's first positive passage among its own passages only.
+
+    Without the `false_negatives` at the margin `mask_above`, for which alone the teacher is used.
 
     >>> labels = torch.tensor([[True, True, False]])
     >>> infonce_own_passages(torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool), labels)
@@ -200,24 +154,33 @@ def infonce_own_passages(
     """
     first = labels.int().argmax(dim=1)
     columns = torch.arange(student.shape[1], device=student.device)
-    excluded = ~mask | (labels & (columns != first[:, None]))
+    excluded = ~mask | (labels & (columns != first[:, None])) | false_negatives(teacher, mask, labels, mask_above)
     return infonce(student, first, excluded, temperature=temperature)
 
 
 def infonce_in_batch(
-    scores: Tensor, slots: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, *, temperature: float = 1.0
+    scores: Tensor,
+    slots: Tensor,
+    teacher: Tensor,
+    mask: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float = 1.0,
+    mask_above: float | None = None,
 ) -> Tensor:
     """InfoNCE of each question's first positive passage among all of the batch but its other positives.
 
-    `scores` and `slots` are those of `kl_in_batch`; the teacher is not used.
+    Also without the `false_negatives` among its own passages, for which alone the teacher is used: it has not scored
+    the other questions' passages for this one. `scores` and `slots` are those of `kl_in_batch`.
 
     >>> labels = torch.tensor([[True, True]])
     >>> infonce_in_batch(torch.zeros(1, 3), torch.tensor([[0, 1]]), torch.zeros(1, 2), labels, labels)
     tensor([0.6931])
     """
     positive = slots.gather(1, labels.int().argmax(dim=1, keepdim=True))  # (q, 1)
-    relevant = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
-    excluded = relevant.scatter_add(1, slots, labels.int()) > 0
+    left_out = labels | false_negatives(teacher, mask, labels, mask_above)
+    none = torch.zeros(scores.shape, dtype=torch.int32, device=scores.device)
+    excluded = none.scatter_add(1, slots, left_out.int()) > 0
     excluded.scatter_(1, positive, False)
     return infonce(scores, positive.squeeze(1), excluded, temperature=temperature)
 

@@ -9,6 +9,7 @@ passages/                                         the passage encoder, if only t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,30 @@ from safetensors.torch import load_file, save_file
 from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
-from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
+from fidtools.compute.special_tokens import adds_end_token
 from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
 from fidtools.data.jsonl import read_json_object, write_json
+from fidtools.encoders.sentence_layers import Layer
+from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
-from fidtools.encoders.word_encoders import WordCNN, WordEncoder, WordLSTM
-from fidtools.encoders.word_tokenizer import WordTokenizer, check_vocabulary
+from fidtools.encoders.word_encoders import WordEncoder, WordLSTM
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
-from fidtools.retriever.sentence_transformers import (
+from fidtools.retriever.foreign_folder import (
     UNLIMITED,
-    read_sentence_transformers,
-    write_transformer_modules,
-    write_word_modules,
+    ForeignFolder,
+    format_changes,
+    read_foreign_folder,
+    read_prompts,
 )
+from fidtools.retriever.module_list import layers_after_pooling, read_modules
+from fidtools.retriever.sentence_transformers import write_transformer_modules, write_word_modules
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
+from fidtools.retriever.static_folder import read_static, write_static_modules
 from fidtools.retriever.tower import Tower
+from fidtools.retriever.word_folder import read_word_encoder
+from fidtools.training.lora import save_merged
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
 
@@ -42,7 +51,8 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "a
 def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any) -> Tower:
     """The encoder, tokenizer and settings of a folder or hub name, on the CPU in float32.
 
-    `changes` are RetrieverSettings fields that replace the folder's; a transformer without `retriever.json` starts from
+    `changes` are RetrieverSettings fields that replace the folder's, or `question_prompt` and `passage_prompt`, which
+    name prompts of the folder; a transformer without `retriever.json` starts from
     the default settings. Raises FidtoolsError when it cannot be loaded or is not whole, UsageError when it is a reader
     or a teacher, and when a requested maximum length exceeds what the model can read.
     """
@@ -52,10 +62,15 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     record = read_json_object(settings_file) if settings_file.exists() else {}
     student = record.pop("student", "transformer")
     with loading(name):
-        if student == "transformer":
-            tower = _load_transformer(name, folder, record, dropout, changes)
+        prompts = read_prompts(folder)
+        changes = format_changes(changes, prompts)
+        foreign = None if record or not (folder / "modules.json").exists() else read_foreign_folder(folder)
+        if student == "static" or (foreign is not None and foreign.first.kind == "StaticEmbedding"):
+            tower = replace(_load_static(folder, foreign, record, dropout, changes), prompts=prompts)
+        elif student == "transformer":
+            tower = replace(_load_transformer(name, folder, foreign, record, dropout, changes), prompts=prompts)
         else:
-            encoder, tokenizer = _load_word_encoder(folder, student, dropout or 0.0)
+            encoder, tokenizer = read_word_encoder(folder, student, dropout or 0.0)
             encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
             tower = Tower(encoder, tokenizer, settings)
         _try(tower)
@@ -74,39 +89,81 @@ def _refuse_other_models(name: str | Path, folder: Path) -> None:
             raise UsageError(f"{name}: a {what}, not a retriever", hint="fidtools train-retriever makes a retriever")
 
 
+def _load_static(
+    folder: Path, foreign: ForeignFolder | None, record: dict[str, Any], dropout: float | None, changes: dict[str, Any]
+) -> Tower:
+    check_static(dropout, changes)
+    if foreign is not None:
+        encoder, tokenizer, length = read_static(foreign.first.folder, foreign.layers)
+        settings = replace(foreign.settings, question_maxlength=length, passage_maxlength=length)
+    else:
+        modules = read_modules(folder)
+        settings = parse_settings(record, folder / "retriever.json")
+        if not modules or modules[0].kind != "StaticEmbedding":
+            raise DataError("no static embedding in it", path=folder / "modules.json")
+        encoder, tokenizer, _ = read_static(modules[0].folder, layers_after_pooling(modules[1:])[0])
+    return Tower(encoder.eval(), tokenizer, replace(settings, **changes))
+
+
+def check_static(dropout: float | None, changes: Mapping[str, Any]) -> None:
+    """Raise UsageError for settings that a static encoder does not have: it averages, without dropout."""
+    if dropout:
+        raise UsageError("`dropout` does not apply to static embeddings")
+    if changes.get("pooling", "mean") != "mean":
+        raise UsageError(f"`pooling` {changes['pooling']} does not apply to static embeddings, which are averaged")
+
+
 def _load_transformer(
-    name: str | Path, folder: Path, record: dict[str, Any], dropout: float | None, changes: dict[str, Any]
+    name: str | Path,
+    folder: Path,
+    foreign: ForeignFolder | None,
+    record: dict[str, Any],
+    dropout: float | None,
+    changes: dict[str, Any],
 ) -> Tower:
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    lower = False
-    if record or not (folder / "modules.json").exists():
-        root = folder
+    root, lower = folder, False
+    if foreign is None:
         settings = parse_settings(record, folder / "retriever.json") if record else RetrieverSettings()
+        layers = _own_layers(folder) if record else []
     else:
-        root, settings, lower = read_sentence_transformers(folder)
+        root, settings, lower, layers = foreign.first.folder, foreign.settings, foreign.lower_case, foreign.layers
     config = load_config(name, root)
     if dropout is not None:
         _set_dropout(config, dropout)
     _check_kind(name, config, changes.get("pooling") or settings.pooling)
-    kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if config.is_encoder_decoder else (AutoModel, ())
+    # a saved encoder half says that it is no encoder-decoder, but AutoModel would build the whole
+    half = config.is_encoder_decoder or any("EncoderModel" in kind for kind in config.architectures or [])
+    kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if half else (AutoModel, ())
     model = load_network(name, root, kind, config, may_be_new=lambda weight: "pooler" in weight, unread=unread)
     tokenizer = load_tokenizer(name, root, config, rows=model.get_input_embeddings().num_embeddings)
     if lower:
         lower_case(tokenizer)
     settings = _limit_lengths(settings, changes, _max_tokens(tokenizer, model))
-    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder))
+    if settings.pooling == "last" and not adds_end_token(tokenizer):
+        log.info("%s: the tokenizer adds no end token; a text's vector is that of its own last token", name)
+    encoder = TransformerEncoder(model.eval(), settings.pooling, _load_projection(folder), layers)
     return Tower(encoder.eval(), tokenizer, settings)
+
+
+def _own_layers(folder: Path) -> list[Layer]:
+    """The layers after pooling in a folder that has `retriever.json`, where unit length is a setting."""
+    modules = read_modules(folder)
+    pooling = [module.kind for module in modules].index("Pooling") if modules else 0
+    return layers_after_pooling(modules[pooling + 1 :])[0]
 
 
 def _check_kind(name: str | Path, config: Any, pooling: str) -> None:
     """Refuse what gives every text one vector; warn of a model that was made for something else."""
     kinds = config.architectures or []
-    if pooling == "cls" and not config.is_encoder_decoder and any("ForCausalLM" in kind for kind in kinds):
+    sees_ahead = config.is_encoder_decoder or getattr(config, "use_bidirectional_attention", False)
+    if pooling == "cls" and not sees_ahead and is_decoder_only(config):
         problem = (
             f"a causal language model ({config.model_type}): its first token sees no other, so all vectors are equal"
         )
-        raise UsageError(f"{name}: {problem}", hint="give an encoder, such as bert-base-uncased, or use mean pooling")
+        hint = "use `pooling` last (or mean), or give an encoder, such as bert-base-uncased"
+        raise UsageError(f"{name}: {problem}", hint=hint)
     if any("ForSequenceClassification" in kind for kind in kinds):
         log.warning("%s: a classifier (a cross-encoder?), whose encoder is used without its head", name)
 
@@ -144,52 +201,22 @@ def _load_projection(folder: Path) -> TokenProjection | None:
     return projection
 
 
-def _load_word_encoder(folder: Path, student: str, dropout: float) -> tuple[WordEncoder, WordTokenizer]:
-    words = read_json_object(folder / "0_WordEmbeddings" / "whitespacetokenizer_config.json")
-    vectors = load_file(folder / "0_WordEmbeddings" / "model.safetensors")["emb_layer.weight"]
-    check_vocabulary(words["vocab"], len(vectors), folder)
-    if student not in ("lstm", "cnn"):
-        raise DataError("must be transformer, lstm or cnn", path=folder / "retriever.json", value=student)
-    layers = _load_lstm(folder) if student == "lstm" else _load_cnn(folder)
-    encoder = WordEncoder(vectors, layers, dropout=dropout)
-    return encoder.eval(), WordTokenizer(words["vocab"])
-
-
-def _load_lstm(folder: Path) -> WordLSTM:
-    shape = read_json_object(folder / "1_LSTM" / "lstm_config.json")
-    tensors = load_file(folder / "1_LSTM" / "model.safetensors")
-    sizes = [4 * shape["hidden_dim"], shape["embedding_dimension"]]  # before memory is allocated for them
-    if list(tensors["encoder.weight_ih_l0"].shape) != sizes or len(tensors) != 8 * shape["num_layers"]:
-        raise DataError("the weights are not those of lstm_config.json", path=folder / "1_LSTM")
-    layers = WordLSTM(shape["embedding_dimension"], shape["hidden_dim"], shape["num_layers"], shape["dropout"])
-    layers.rnn.load_state_dict({name.removeprefix("encoder."): value for name, value in tensors.items()})
-    return layers
-
-
-def _load_cnn(folder: Path) -> WordCNN:
-    shape = read_json_object(folder / "1_CNN" / "cnn_config.json")
-    tensors = load_file(folder / "1_CNN" / "model.safetensors")
-    sizes = [[shape["out_channels"], shape["in_embedding_dimension"], width] for width in shape["kernel_sizes"]]
-    if [list(tensors[f"convs.{i}.weight"].shape) for i in range(len(sizes))] != sizes:
-        raise DataError("the weights are not those of cnn_config.json", path=folder / "1_CNN")
-    layers = WordCNN(shape["in_embedding_dimension"], shape["out_channels"], shape["kernel_sizes"])
-    layers.load_state_dict(tensors)
-    return layers
-
-
 def save_tower(folder: Path, tower: Tower) -> None:
     """Write a tower into an existing folder. The bytes depend on its weights, tokenizer and settings only."""
     encoder, tokenizer, settings = tower.encoder, tower.tokenizer, tower.settings
     if isinstance(encoder, WordEncoder):
         student = "lstm" if isinstance(encoder.layers, WordLSTM) else "cnn"
         write_word_modules(folder, encoder, tokenizer, settings)
+    elif isinstance(encoder, StaticEncoder):
+        student = "static"
+        write_static_modules(folder, encoder, tokenizer, settings, tower.prompts)
     else:
         assert isinstance(encoder, TransformerEncoder)
         student = "transformer"
-        encoder.model.save_pretrained(folder)
+        save_merged(encoder.model, folder)
         save_tokenizer(tokenizer, folder)
         if encoder.projection is not None:
             tensors = {name: value.detach().cpu() for name, value in encoder.projection.state_dict().items()}
             save_file(tensors, folder / "projection.safetensors")
-        write_transformer_modules(folder, encoder, settings)
+        write_transformer_modules(folder, encoder, settings, tower.prompts)
     write_json(folder / "retriever.json", {"student": student} | settings.to_json())

@@ -44,7 +44,7 @@ def export_onnx(source: PathLike, target: PathLike, *, force: bool = False) -> N
     """Write `model.onnx`, the tokenizer and `retriever.json` of the retriever `source` to the folder `target`.
 
     The inputs are `input_ids` and `attention_mask`, (n, l) int64; the output is `sentence_embedding`, (n, d) float32. A
-    retriever with a separate passage encoder gets a second graph, `passages.onnx`. Raises UsageError for LSTM and CNN
+    retriever with a separate passage encoder gets a second graph, `passages.onnx`. Raises UsageError for other
     encoders and for a folder with other files (unless `force`), FidtoolsError when the relative difference of
     onnxruntime's vectors from the model's exceeds 1e-4.
     """
@@ -59,7 +59,7 @@ def export_onnx(source: PathLike, target: PathLike, *, force: bool = False) -> N
         for name, tower in towers.items():
             encoder = tower.encoder
             if not isinstance(encoder, TransformerEncoder):
-                raise UsageError(f"{source}: an LSTM or CNN cannot be exported to ONNX, only transformers can")
+                raise UsageError(f"{source}: an LSTM, CNN or static encoder cannot be exported to ONNX")
             _export(_EncoderWithNormalization(encoder, tower.settings).eval(), folder / name)
             difference = largest_difference(retriever, encoder, folder / name)
             if difference > TOLERANCE:

@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.student_size import StudentKind, StudentSize
-from fidtools.errors import UsageError
+from fidtools.errors import UsageError, shorten
 from fidtools.metrics.labels import Labels
-from fidtools.training.settings import TrainingSettings, flat
+from fidtools.training.settings import TrainingSettings, check_adapter, flat
+from fidtools.training.source_passage import SourcePassage
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 Select = Literal["loss", "overlap", "inversions"]
@@ -23,8 +24,13 @@ FORMAT_SETTINGS = (
     "passage_format",
     "question_maxlength",
     "passage_maxlength",
+    "question_prompt",
+    "passage_prompt",
 )
-"""Fields of a run that replace those of the start's `RetrieverSettings`, where they are not None."""
+"""Fields of a run that replace those of the start's `RetrieverSettings`, where they are not None.
+
+The last two name prompts of the start, which make the formats.
+"""
 PRESETS: dict[str, dict[str, Any]] = {
     "atlas": {"temperature": 0.01, "teacher_temperature": 0.01},
     "replug": {
@@ -36,8 +42,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """How papers turn likelihoods into targets; every value is also an option of its own.
 
-Atlas (Izacard et al., 2022, perplexity distillation): G is the mean log-likelihood of the answer's tokens. REPLUG (Shi
-et al., 2023): G is the likelihood, not its logarithm, and S the cosine.
+Atlas (Izacard et al., 2022, perplexity distillation; `perplexity_score` and `kldivloss` of its code): G is the mean
+log-likelihood of the answer's tokens, S = E(q)ᵀE(p)/√d. REPLUG (Shi et al., 2023): G is the likelihood, not its
+logarithm, and S the cosine; its code computes KL(G̃ ‖ S̃), as here.
 """
 SETTINGS = TrainingSettings(lr=5e-5)
 SIZE = StudentSize()
@@ -62,10 +69,13 @@ class RetrieverRun:
     alpha: float = 0.5
     per_passage: bool = False
     in_batch: bool = False
+    mask_above: float | None = None
+    matryoshka: str | None = None
     probabilities: bool = False
     cosine_temperature: float | None = None
     labels: Labels | None = None
     n_passages: int = 100
+    source_passage: SourcePassage = "keep"
     settings: TrainingSettings = SETTINGS
     select: Select = "loss"
     pooling: Pooling | None = None
@@ -75,9 +85,13 @@ class RetrieverRun:
     passage_maxlength: int | None = None
     question_format: str | None = None
     passage_format: str | None = None
+    question_prompt: str | None = None
+    passage_prompt: str | None = None
     dropout: float | None = None
     gradient_checkpointing: bool = False
     freeze_passages: bool = False
+    lora: int | None = None
+    keep_adapter: bool = False
     size: StudentSize = SIZE
     token_budget: int = 16384
 
@@ -91,8 +105,31 @@ class RetrieverRun:
         for name in FORMAT_FIELDS:
             if (template := getattr(self, name)) is not None:
                 check_format(f"`{name}`", template)
+        for kind in ("question", "passage"):
+            if getattr(self, f"{kind}_prompt") is not None and getattr(self, f"{kind}_format") is not None:
+                raise UsageError(f"give `{kind}_prompt` or `{kind}_format`, not both")
+        if self.mask_above is not None and self.loss != "infonce":
+            raise UsageError(f"`mask_above` does not apply to `loss` {self.loss}", hint="it applies to infonce")
+        check_adapter(self.lora, self.keep_adapter)
+        self.dims()
         if self.student is None:
             self.size.check_unused("student")
+        else:
+            self._check_new_student()
+
+    def _check_new_student(self) -> None:
+        for name in ("question_prompt", "passage_prompt", "lora"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"`{name}` only applies to an initial model (`retriever`), not to `student`")
+
+    def dims(self) -> list[int]:
+        """The dimensions in `matryoshka`, ascending. Raises UsageError for what is not a list of them."""
+        parts = self.matryoshka.split(",") if self.matryoshka is not None else []
+        numbers = [int(part) if part.strip().isdecimal() else 0 for part in parts]
+        if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
+            hint = "give different dimensions with commas between them: 64,128,256"
+            raise UsageError(f"`matryoshka` {shorten(self.matryoshka)}: not a list of dimensions", hint=hint)
+        return sorted(numbers)
 
     def format_changes(self) -> dict[str, Any]:
         """The fields of RetrieverSettings that this run replaces."""

@@ -9,8 +9,7 @@ from fidtools.data.files import PathLike
 from fidtools.data.folder_settings import read_settings
 from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.data.records import Passage
-from fidtools.encoders.pooling import POOLINGS, Pooling
-from fidtools.errors import DataError
+from fidtools.encoders.pooling import Pooling
 
 QUESTION_FORMAT = "question: {question}"
 PASSAGE_FORMAT = "title: {title} context: {text}"
@@ -38,8 +37,9 @@ class RetrieverSettings:
         return self.question_format.format(question=question)
 
     def passage_text(self, passage: Passage) -> str:
-        """The text of a passage for the encoder; a missing title is empty."""
-        return self.passage_format.format(title=passage.title, text=passage.text)
+        """The text of a passage for the encoder; a missing title is empty, without the blank between both."""
+        template = self.passage_format if passage.title else self.passage_format.replace("{title} {text}", "{text}")
+        return template.format(title=passage.title, text=passage.text)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as in `retriever.json`."""
@@ -49,8 +49,6 @@ class RetrieverSettings:
 def parse_settings(record: dict[str, Any], path: PathLike) -> RetrieverSettings:
     """Settings from the object in `retriever.json`. Raises DataError for unknown names and invalid values."""
     settings = read_settings(RetrieverSettings, record, path)
-    if settings.pooling not in POOLINGS:
-        raise DataError(f"must be one of {', '.join(POOLINGS)}", path=path, field="pooling", value=settings.pooling)
     for name in FORMAT_FIELDS:
         check_format(name, getattr(settings, name), path)
     return settings

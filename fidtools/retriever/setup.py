@@ -1,4 +1,4 @@
-"""The initial retriever of a training run: a trained one, or a new LSTM or CNN."""
+"""The initial retriever of a training run: a trained one, or a new LSTM, CNN or static encoder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fidtools.compute.device import Compute
+from fidtools.encoders.static_encoder import new_static_encoder
 from fidtools.encoders.student_size import StudentKind, StudentSize
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.encoders.vocabulary import new_vocabulary
@@ -18,8 +19,13 @@ from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.retriever.encoding import Retriever, load_trainable
+from fidtools.retriever.foreign_folder import UNLIMITED
+from fidtools.retriever.model_folder import check_static
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
+from fidtools.training.lora import add_lora
+
+PLAIN: dict[str, Any] = {"question_format": "{question}", "passage_format": "{title} {text}"}
 
 
 def load_start(
@@ -50,11 +56,26 @@ def load_start(
     return retriever
 
 
+def add_adapters(retriever: Retriever, rank: int, seed: int, *, freeze_passages: bool, keep: str | None) -> None:
+    """Train adapters of this rank beside the transformers that are trained, instead of their weights.
+
+    A projection and layers after pooling are trained as they are. `keep` is the start's name, for adapters that are
+    kept alone. Raises UsageError for other encoders.
+    """
+    towers = [retriever.question_tower] if freeze_passages else [retriever.question_tower, retriever.passage_tower]
+    for encoder in dict.fromkeys(tower.encoder for tower in towers):
+        if not isinstance(encoder, TransformerEncoder):
+            raise UsageError("`lora` only applies to transformers")
+        add_lora(encoder.model, rank, seed, keep=keep)
+
+
 def _add_projection(encoder: nn.Module, dim: int) -> None:
     if not isinstance(encoder, TransformerEncoder):
         raise UsageError("`projection` only applies to transformers; the size of an LSTM or CNN is `hidden`")
+    if len(encoder.head):
+        raise UsageError("`projection` does not apply: the initial model has layers after pooling")
     if encoder.projection is None:
-        encoder.projection = TokenProjection(encoder.dim, dim).to(next(encoder.parameters()).device)
+        encoder.projection = TokenProjection(encoder.token_dim, dim).to(next(encoder.parameters()).device)
     elif encoder.dim != dim:
         raise UsageError(f"`projection` {dim}: the initial model already has one of size {encoder.dim}")
 
@@ -78,13 +99,29 @@ def new_word_student(
     seed: int,
     **changes: Any,
 ) -> Retriever:
-    """An untrained LSTM or CNN with the words of `new_vocabulary`, which reads texts without prefixes."""
+    """An untrained encoder with the words of `new_vocabulary`, which reads texts without prefixes.
+
+    Raises UsageError for settings that a static encoder does not have.
+    """
     torch.manual_seed(seed)
+    if kind == "static":
+        return Retriever(_new_static_tower(train, size, dropout, changes), compute=compute)
     vocabulary, vectors = new_vocabulary(train, size)
     encoder = new_word_encoder(kind, vectors, size.hidden, dropout=dropout or 0.0)
     encoder.words.requires_grad_(not size.freeze_words)
-    log.info("%s student: %s", kind, describe_size(encoder))
-    plain = {"pooling": "max", "question_format": "{question}", "passage_format": "{title} {text}"}
-    tower = Tower(encoder, WordTokenizer(vocabulary), RetrieverSettings(**(plain | changes)))
+    log.info("%s student: %s", kind, describe_size(encoder, encoder.words))
+    tower = Tower(encoder, WordTokenizer(vocabulary), RetrieverSettings(**({"pooling": "max"} | PLAIN | changes)))
     encoder.pooling = tower.settings.pooling
     return Retriever(tower, compute=compute)
+
+
+def _new_static_tower(train: str, size: StudentSize, dropout: float | None, changes: dict[str, Any]) -> Tower:
+    """The token vectors are those of words; texts are not cut unless asked to."""
+    if size.freeze_words:
+        raise UsageError("`freeze_words` leaves nothing to train in a static `student`")
+    check_static(dropout, changes)
+    vocabulary, vectors = new_vocabulary(train, size)
+    encoder, tokenizer = new_static_encoder(vocabulary[1:], vectors)
+    log.info("static student: %s", describe_size(encoder, encoder.tokens))
+    whole: dict[str, Any] = {"pooling": "mean", "question_maxlength": UNLIMITED, "passage_maxlength": UNLIMITED}
+    return Tower(encoder, tokenizer, RetrieverSettings(**(whole | PLAIN | changes)))

@@ -16,7 +16,7 @@ from fidtools.data.records import Passage, Question
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import relevance
-from fidtools.retriever.targets import perplexity, teacher_scores
+from fidtools.training.targets import perplexity, teacher_scores
 from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))

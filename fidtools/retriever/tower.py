@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from fidtools.compute.batching import padding_id
 from fidtools.compute.lengths import CutCounter, dropped_tokens
 from fidtools.data.records import Passage
+from fidtools.encoders.static_encoder import StaticTokenizer
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.retriever.settings import RetrieverSettings
 
@@ -20,14 +21,16 @@ TokenIds = list[list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Tower:
-    """An encoder (TransformerEncoder or WordEncoder), its tokenizer and its settings.
+    """An encoder (TransformerEncoder, WordEncoder or StaticEncoder), its tokenizer and its settings.
 
-    `cuts` counts the texts that were longer than the settings say.
+    `prompts` are those that its folder came with, by name. `cuts` counts the texts that were longer than the settings
+    say.
     """
 
     encoder: nn.Module
     tokenizer: Any
     settings: RetrieverSettings
+    prompts: Mapping[str, str] = field(default_factory=dict)
     cuts: CutCounter = field(default_factory=CutCounter)
 
 
@@ -53,6 +56,8 @@ def _tokenize(tower: Tower, kind: str, texts: list[str], maxlength: int, pad: bo
         token_ids = [tokenizer.tokenize(text, maxlength) for text in texts]
         full = [text for text, ids in zip(texts, token_ids, strict=True) if len(ids) == maxlength]
         lost = [extra for text in full if (extra := len(tokenizer.tokenize(text, len(text) + 1)) - maxlength)]
+    elif isinstance(tokenizer, StaticTokenizer):
+        token_ids, lost = tokenizer.tokenize(texts, maxlength)
     else:
         options = {"return_attention_mask": False, "return_token_type_ids": False}
         encoded = tokenizer(texts, truncation=True, max_length=maxlength, padding=False, **options)

@@ -17,10 +17,10 @@ from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
-from fidtools.retriever.setup import load_start, new_word_student
-from fidtools.retriever.targets import check_targets, parse_teacher
+from fidtools.retriever.setup import add_adapters, load_start, new_word_student
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import check_run, describe_metrics, train
+from fidtools.training.targets import check_targets, parse_teacher
 
 CALIBRATION_QUESTIONS, SCALES = 8, np.geomspace(1.0, 32.0, 21).tolist()
 """The initial scale of a student's scores is chosen on this many questions, among these standard deviations."""
@@ -37,14 +37,20 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
     teachers = parse_teacher(run.teacher) if loss.needs_teacher else {}
     check_run(output, run.settings, run.record(), resume=resume, force=force, ignore=("start",))
     retriever = _initial_retriever(run)
+    truncated = _losses_of_truncated(loss, run, retriever)
     if run.cosine_temperature is not None:
-        loss = _on_cosines(loss, run.cosine_temperature, retriever)
+        loss = _on_cosines(loss, run.cosine_temperature, retriever, retriever.dim)
     record = run.record() | {"start": retriever.question_fingerprint}
     finished = check_run(output, run.settings, record, resume=resume, force=force)
     if finished is not None:
         return finished
+    if run.lora is not None:
+        keep = run.retriever if run.keep_adapter else None
+        add_adapters(retriever, run.lora, run.settings.seed, freeze_passages=run.freeze_passages, keep=keep)
     examples = _read(run.train, retriever, loss, teachers, run)
-    student = Student(retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages)
+    student = Student(
+        retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages, truncated=truncated
+    )
     _calibrate(student, examples)
     dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
     retriever.report_cuts()  # every rank has read all questions
@@ -64,6 +70,7 @@ def _loss(run: RetrieverRun) -> Loss:
         alpha=run.alpha,
         per_passage=run.per_passage,
         in_batch=run.in_batch,
+        mask_above=run.mask_above,
     )
     if loss.in_batch and loss.spec.in_batch is None:
         known = ", ".join(name for name, spec in LOSSES.items() if spec.in_batch)
@@ -73,12 +80,26 @@ def _loss(run: RetrieverRun) -> Loss:
     return loss
 
 
-def _on_cosines(loss: Loss, temperature: float, retriever: Retriever) -> Loss:
+def _losses_of_truncated(loss: Loss, run: RetrieverRun, retriever: Retriever) -> dict[int, Loss]:
+    """The losses of vectors cut to the dimensions in `run.matryoshka`, by dimension; the whole one is left out.
+
+    Raises UsageError for a dimension that the retriever's vectors do not have.
+    """
+    dims = run.dims()
+    if dims and dims[-1] > retriever.dim:
+        raise UsageError(f"`matryoshka` {dims[-1]}: the retriever's vectors have {retriever.dim} dimensions")
+    shorter = [dim for dim in dims if dim < retriever.dim]
+    if run.cosine_temperature is None:
+        return dict.fromkeys(shorter, loss)
+    return {dim: _on_cosines(loss, run.cosine_temperature, retriever, dim) for dim in shorter}
+
+
+def _on_cosines(loss: Loss, temperature: float, retriever: Retriever, dim: int) -> Loss:
     """The loss with the temperature of S that divides cosines by `temperature`: of unit vectors, S = √d · cos."""
     if not retriever.settings.normalize:
         hint = "add `normalize`, or use `temperature`"
         raise UsageError("`cosine_temperature` is for vectors of unit length", hint=hint)
-    return replace(loss, temperature=temperature * retriever.dim**0.5)
+    return replace(loss, temperature=temperature * dim**0.5)
 
 
 def _initial_retriever(run: RetrieverRun) -> Retriever:
@@ -134,10 +155,25 @@ def _initial_mean(loss: Loss, examples: Examples) -> float:
 def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
     labels = run.labels if loss.needs_labels else None
     need_positive = loss.spec.always_in_batch
-    examples = read_examples(path, retriever, teachers, run.n_passages, labels, need_positive=need_positive)
+    examples = read_examples(
+        path, retriever, teachers, run.n_passages, labels, need_positive=need_positive, source=run.source_passage
+    )
     if run.probabilities:
         examples.items[:] = [replace(item, teacher=np.exp(item.teacher)) for item in examples.items]
+    if loss.mask_above is not None:
+        _report_masked(examples, loss.mask_above, path)
     if teachers:
         temperature = loss.teacher_temperature if loss.name == "kl" else None
         check_targets([item.teacher for item in examples.items], temperature, path)
     return examples
+
+
+def _report_masked(examples: Examples, margin: float, path: str) -> None:
+    """Report how many negatives `mask_above` leaves out."""
+    masked = negatives = 0
+    for item in examples.items:
+        assert item.labels is not None, "infonce needs labels"
+        positive = item.teacher[item.labels.argmax()]
+        masked += int((~item.labels & (item.teacher > positive + margin)).sum())
+        negatives += int((~item.labels).sum())
+    log.info("%s: %d of %d negatives score above the positive by the margin and are left out", path, masked, negatives)

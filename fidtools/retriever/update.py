@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from fidtools.compute.batching import budget_batches, pad_sequences, padding_id
 from fidtools.compute.device import choose_device
 from fidtools.compute.ranks import gather, interleaved, ranks
+from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
 from fidtools.retriever.calibration import Calibration
@@ -22,6 +23,8 @@ from fidtools.retriever.encoding import Retriever, normalized
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.losses import LOSSES, LossSpec
 
+FROM_SCRATCH = (WordEncoder, StaticEncoder)
+"""Encoders whose scores are calibrated whatever the loss."""
 MICRO_BATCHES = 4
 """Into about how many pieces of texts of similar length a batch at the token budget is divided."""
 
@@ -37,6 +40,7 @@ class Loss:
     alpha: float = 0.5
     per_passage: bool = False
     in_batch: bool = False
+    mask_above: float | None = None
 
     @property
     def spec(self) -> LossSpec:
@@ -46,6 +50,8 @@ class Loss:
     @property
     def needs_teacher(self) -> bool:
         """Whether the loss uses the teacher's scores; with `alpha` 1 only hard labels remain."""
+        if self.mask_above is not None and "mask_above" in self.spec.defaults:
+            return True
         return self.spec.needs_teacher and not ("alpha" in self.spec.defaults and self.alpha == 1)
 
     @property
@@ -117,15 +123,28 @@ def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
 
 
 class Student(nn.Module):
-    """The two encoders (usually one), the calibration and the loss: the module that the training loop calls."""
+    """The two encoders (usually one), the calibration and the loss: the module that the training loop calls.
 
-    def __init__(self, retriever: Retriever, loss: Loss, *, token_budget: int, freeze_passages: bool = False) -> None:
+    `truncated` are the losses of vectors cut to fewer dimensions, by dimension. An update's loss is then the mean of
+    all, that of the whole vectors included (Matryoshka representation learning: Kusupati et al., 2022).
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        loss: Loss,
+        *,
+        token_budget: int,
+        freeze_passages: bool = False,
+        truncated: Mapping[int, Loss] | None = None,
+    ) -> None:
         super().__init__()
-        calibrated = loss.spec.log_odds or isinstance(retriever.question_tower.encoder, WordEncoder)
+        calibrated = loss.spec.log_odds or isinstance(retriever.question_tower.encoder, FROM_SCRATCH)
         self.calibration = Calibration(bias=loss.spec.pointwise) if calibrated else None
         self.question_encoder = retriever.question_tower.encoder
         self.passage_encoder = retriever.passage_tower.encoder
         self.retriever, self.loss = retriever, loss
+        self.loss_of_dim = {retriever.dim: loss} | dict(truncated or {})
         self.token_budget, self.freeze_passages = token_budget, freeze_passages
         if freeze_passages:
             self.passage_encoder.requires_grad_(False)
@@ -143,12 +162,19 @@ class Student(nn.Module):
             return self._in_batch_loss(batch)
         questions = self.encode(self.question_encoder, batch.questions)  # (q, d)
         passages = self.encode(self.passage_encoder, batch.passages)  # (p, d)
-        scores = self._scores(questions, passages, batch)
-        return self.loss(scores, batch.teacher, batch.mask, batch.labels).sum()
+        total = questions.new_zeros(())
+        for dim, loss in self.loss_of_dim.items():
+            scores = self._scores(self._cut(questions, dim), self._cut(passages, dim), batch)
+            total = total + loss(scores, batch.teacher, batch.mask, batch.labels).sum()
+        return total / len(self.loss_of_dim)
 
     def dev_loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """One value per question, (q,), of the scores of `score`, always over the question's own passages."""
         return self.loss(scores, batch.teacher, batch.mask, batch.labels)
+
+    def _cut(self, vectors: Tensor, dim: int) -> Tensor:
+        """The first `dim` components of vectors (n, d), of unit length again where the retriever normalizes."""
+        return vectors if dim == vectors.shape[-1] else normalized(vectors[..., :dim], self.retriever.settings)
 
     def _scores(self, questions: Tensor, passages: Tensor, batch: Batch) -> Tensor:
         # `embedding` and not indexing: the backward of indexing adds gradients in an order that varies
@@ -171,11 +197,17 @@ class Student(nn.Module):
         questions = all_gather_with_local_grad(self.encode(self.question_encoder, me.shard(batch.questions)))
         passages = all_gather_with_local_grad(self.encode(self.passage_encoder, me.shard(batch.passages)))
         with torch.autocast(questions.device.type, enabled=False):
-            normalized = self.retriever.settings.normalize
-            scores = losses.similarity_to_all(questions, passages, normalized=normalized)  # (q, p)
-            losses_of_all = self.loss.of_batch(self._calibrated(scores, world_size=me.world), batch)  # (q,)
+            per_dim = [self._losses_of_all(questions, passages, batch, dim) for dim in self.loss_of_dim]
+            losses_of_all = torch.stack(per_dim).mean(dim=0)  # (q,)
         total = losses_of_all.sum()
         return total - total.detach() + losses_of_all.detach()[me.rank :: me.world].sum()
+
+    def _losses_of_all(self, questions: Tensor, passages: Tensor, batch: Batch, dim: int) -> Tensor:
+        """One value per question, (q,), of vectors (q, d) and (p, d) cut to `dim` components."""
+        unit = self.retriever.settings.normalize
+        cut = self._cut(questions, dim), self._cut(passages, dim)
+        scores = losses.similarity_to_all(*cut, normalized=unit)  # (q, p)
+        return self.loss_of_dim[dim].of_batch(self._calibrated(scores, world_size=ranks().world), batch)
 
     def encode(self, encoder: nn.Module, token_ids: list[list[int]]) -> Tensor:
         """Vectors (n, d) of texts, in order, computed in pieces of texts of similar length.

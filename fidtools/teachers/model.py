@@ -25,6 +25,7 @@ from fidtools.encoders.word_tokenizer import WordTokenizer, check_vocabulary
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
+from fidtools.training.lora import save_merged
 
 KINDS = ("transformer", "coattention")
 NEW_PARTS = {
@@ -133,7 +134,7 @@ class CrossEncoder:
 
     def save(self, folder: Path) -> None:
         """Model, tokenizer and settings."""
-        self.model.save_pretrained(folder)
+        save_merged(self.model, folder)
         save_tokenizer(self.tokenizer, folder)
         write_json(folder / "teacher.json", asdict(self.settings))
 

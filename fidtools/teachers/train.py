@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
+from fidtools.teachers.model import NEW_PARTS, CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
 from fidtools.teachers.run import TeacherRun
+from fidtools.teachers.soft_targets import SoftObjective, read_scored
 from fidtools.training.loop import check_run, describe_metrics, train
+from fidtools.training.lora import add_lora
+from fidtools.training.targets import parse_teacher
 
 MEASURED = 100
 """Questions whose texts are measured before training, so that cut ones are reported first."""
@@ -33,26 +37,39 @@ def train_teacher(run: TeacherRun, output: Path, *, resume: bool, force: bool = 
         return finished
     torch.manual_seed(run.settings.seed)
     teacher = _initial_teacher(run)
-    examples, dev = (
-        read_judged(path, teacher.settings, run.labels, run.n_passages) if path else [] for path in (run.train, run.dev)
-    )
-    log.info("training on %d questions, validating on %d", len(examples), len(dev))
-    for example in examples[:MEASURED]:
+    objective = _objective(run, teacher)
+    log.info("training on %d questions, validating on %d", len(objective.train), len(objective.dev))
+    for example in objective.train[:MEASURED]:
         teacher.tokenize([example.question] * len(example.passages), example.passages)
     report_cuts(teacher)
     log.info("the teacher has %s parameters", f"{sum(p.numel() for p in teacher.module.parameters()):,}")
-    objective = TeacherObjective(
-        teacher, examples, dev, negatives=run.negatives, seed=run.settings.seed, budget=run.token_budget
-    )
     metrics = train(objective, run.settings, output, resume=resume, record=run.record(), force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics
 
 
+def _objective(run: TeacherRun, teacher: Teacher) -> TeacherObjective:
+    """Hard labels, or soft targets where the run names scores."""
+    common: dict[str, Any] = {"negatives": run.negatives, "seed": run.settings.seed, "budget": run.token_budget}
+    files = [run.train, run.dev]
+    if run.teacher_scores is None:
+        read = partial(read_judged, settings=teacher.settings, labels=run.labels, n_passages=run.n_passages)
+        return TeacherObjective(teacher, *(read(path) if path else [] for path in files), **common)
+    teachers = parse_teacher(run.teacher_scores, "--teacher-scores")
+    scored = [
+        read_scored(path, teacher.settings, teachers, run.n_passages, run.targets) if path else [] for path in files
+    ]
+    return SoftObjective(teacher, *scored, targets=run.targets, **common)
+
+
 def _initial_teacher(run: TeacherRun) -> Teacher:
     changes: dict[str, Any] = {} if run.maxlength is None else {"maxlength": run.maxlength}
     if run.teacher is not None:
-        return load_teacher(run.teacher, new_head=True, **changes)
+        teacher = load_teacher(run.teacher, new_head=True, **changes)
+        if run.lora is not None:
+            keep = run.teacher if run.keep_adapter else None
+            add_lora(teacher.module, run.lora, run.settings.seed, parts=sorted(NEW_PARTS), keep=keep)
+        return teacher
     vocabulary, vectors = new_vocabulary(run.train, run.size)
     network = Coattention(vectors, run.size.hidden)
     network.words.requires_grad_(not run.size.freeze_words)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from fidtools.errors import UsageError
+
 if TYPE_CHECKING:
     from fidtools.compute.precision import Precision
 
@@ -40,6 +42,12 @@ class TrainingSettings:
     patience: int = 0
     log_every: int = 10
     trackers: tuple[str, ...] = ()
+
+
+def check_adapter(lora: int | None, keep_adapter: bool) -> None:
+    """Raise UsageError when an adapter is to be kept that is not trained."""
+    if keep_adapter and lora is None:
+        raise UsageError("`keep_adapter` needs `lora`, which makes the adapter")
 
 
 def flat(run: Any) -> dict[str, Any]:

@@ -65,6 +65,7 @@ READS_PASSAGES: dict[str, Arguments] = {
     "serve -p": lambda file, at: ["serve", "--bm25", "-p", file, "--bm25-index", str(at / "new-bm25"), "--port", "0"],
     "retrieve -p": lambda file, at: ["retrieve", str(at / "good.jsonl"), *SEARCHED(at), "-p", file],
     "chunk": lambda file, at: ["chunk", file],
+    "generate-questions": lambda file, at: ["generate-questions", file, "--model", READER],
 }
 EVERY = READS_QUESTIONS | READS_PASSAGES
 WRITES_NO_FILE = ["search -p", "serve -p"]
@@ -72,6 +73,8 @@ READS_NO_LINES = {
     "fetch": "takes a dataset's name; its downloads are tested in tests/datasets",
     "index": "reads embeddings: test_an_index_of_bad_embeddings",
     "plan": "reads nothing",
+    "doctor": "reads nothing",
+    "validate": "reports bad lines and goes on: tests/validation",
 }
 
 
@@ -163,7 +166,7 @@ def test_passages_without_text(command, complaint, tmp_path):
     assert "bad.jsonl:2: field 'ctxs[0].text': missing" in said
 
 
-@pytest.mark.parametrize("command", ["bm25 -p", "embed", "retrieve -p", "search -p", "serve -p"])
+@pytest.mark.parametrize("command", ["bm25 -p", "embed", "generate-questions", "retrieve -p", "search -p", "serve -p"])
 def test_duplicate_passage_ids(command, complaint, tmp_path):
     said = complaint(command, lines(tmp_path / "twice.jsonl", PASSAGE, PASSAGE | {"id": "p2"}, PASSAGE))
     assert "p1" in said

@@ -18,7 +18,7 @@ from fidtools import cli
 from fidtools.data.chunking import chunk
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
-from fidtools.data.text_files import read_documents
+from fidtools.documents.reading import read_documents
 from fidtools.errors import DataError, UsageError
 
 DOCUMENT = Passage(id="d", title="T", text=" one two\nthree\tfour  five ", extra={"url": "u"})
@@ -83,7 +83,10 @@ def test_text_files_below_a_folder(tmp_path: Path) -> None:
 
 
 def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the folder contains no \.txt, \.md, \.markdown or \.rst files"):
+    with pytest.raises(
+        DataError,
+        match=r"the folder contains no \.txt, \.md, \.markdown, \.rst, \.html, \.htm, \.xhtml, \.pdf or \.docx files",
+    ):
         list(read_documents([tmp_path]))
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"x\.txt: not UTF-8"):
@@ -127,7 +130,7 @@ def files(folder: Path, **contents: str) -> Path:
 
 def test_a_folder_is_read_without_what_is_hidden_and_says_what_it_left_out(tmp_path: Path, capfd) -> None:
     docs = files(
-        tmp_path / "docs", a_txt="kept", B_TXT="upper", c_markdown="# Title\nmarkdown", d_rst="rest", e_pdf="%PDF"
+        tmp_path / "docs", a_txt="kept", B_TXT="upper", c_markdown="# Title\nmarkdown", d_rst="rest", e_odt="PK"
     )
     files(docs, _git__x_txt="git", _ipynb__y_txt="")
     (docs / "._a.txt").write_text("a fork")
@@ -136,7 +139,7 @@ def test_a_folder_is_read_without_what_is_hidden_and_says_what_it_left_out(tmp_p
     found = [(p.id, p.title, p.text) for p in read_passages(tmp_path / "p.jsonl")]
     assert found == [("B-0", "B", "upper"), ("a-0", "a", "kept"), ("c-0", "Title", "markdown"), ("d-0", "d", "rest")]
     told = " ".join(capfd.readouterr().err.split())
-    assert "files left out: 3 hidden, 1 .pdf" in told
+    assert "files left out: 3 hidden, 1 .odt" in told
     assert "1 of 5 documents contain no word" in told
 
 

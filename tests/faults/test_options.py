@@ -23,6 +23,7 @@ COMMANDS: dict[str, list[str]] = {
     "fetch": ["toy", "-o", "toy"],
     "chunk": ["passages.jsonl"],
     "convert data": ["good.jsonl"],
+    "generate-questions": ["passages.jsonl", "--model", READER],
     "convert reader": [READER, "-o", "converted"],
     "convert retriever": [RETRIEVER, "-o", "converted"],
     "convert onnx": [RETRIEVER, "-o", "converted"],
@@ -45,6 +46,8 @@ COMMANDS: dict[str, list[str]] = {
     "compare": ["good.jsonl", "good.jsonl", "--resamples", "100"],
     "report": ["good.jsonl"],
     "plan": [],
+    "doctor": [],
+    "validate": ["good.jsonl"],
 }
 NONSENSE = ["nan", "-1", "1e400", str(10**18), "", "one"]
 SLOW = {"plan", "serve"}  # measures the machine for ten seconds; does not end

@@ -315,5 +315,5 @@ def test_a_model_without_keys_and_values_is_refused() -> None:
 def test_wrong_positions_are_an_error(tmp_path: Path) -> None:
     tiny_causal_reader().save(tmp_path)
     (tmp_path / "fidtools.json").write_text('{"reader": {"positions": "middle"}}')
-    with pytest.raises(DataError, match="field 'positions': must be begin or end"):
+    with pytest.raises(DataError, match="field 'positions': must be one of begin, end"):
         load_reader(tmp_path)

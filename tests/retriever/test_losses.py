@@ -244,6 +244,29 @@ def test_infonce_of_own_passages_leaves_out_other_positives_and_padding() -> Non
     assert found.tolist() == pytest.approx([-math.log(2 / 3)])
 
 
+def slow_infonce(s: list[float], g: list[float], labels: list[bool], margin: float, others: list[float]) -> float:
+    positive = labels.index(True)
+    negatives = [a for a, b, relevant in zip(s, g, labels, strict=True) if not relevant and b <= g[positive] + margin]
+    return math.log(sum(math.exp(a) for a in [s[positive], *negatives, *others])) - s[positive]
+
+
+@pytest.mark.parametrize("margin", [-0.5, 0.0, 0.1, 9.0])
+def test_negatives_above_the_positive_by_the_margin_are_left_out(margin: float) -> None:
+    scores, slots, teacher, mask = batch_of_three()
+    labels = torch.tensor([[False, True, False, True], [True, False, False, False], [False, False, True, False]])
+    found = losses.infonce_in_batch(scores, slots, teacher, mask, labels, mask_above=margin)
+    own_scores = scores.gather(1, slots)
+    alone = losses.infonce_own_passages(own_scores, teacher, mask, labels, mask_above=margin)
+    for row in range(3):
+        n = int(mask[row].sum())
+        own, s, g, y = (t[row, :n].tolist() for t in (slots, own_scores, teacher, labels))
+        others = [float(scores[row, column]) for column in range(6) if column not in own]
+        assert found[row].item() == pytest.approx(slow_infonce(s, g, y, margin, others), rel=1e-12)
+        assert alone[row].item() == pytest.approx(slow_infonce(s, g, y, margin, []), rel=1e-12)
+    plain = losses.infonce_in_batch(scores, slots, teacher, mask, labels)
+    assert torch.equal(found, plain) == (margin == 9.0)
+
+
 def test_the_examples_in_docstrings_hold() -> None:
     assert all(">>>" in (spec.function.__doc__ or "") for spec in losses.LOSSES.values())
     assert doctest.testmod(losses).failed == 0
@@ -273,6 +296,7 @@ def test_the_command_offers_the_registered_losses_with_their_defaults(tmp_path: 
         (Loss("bce", alpha=1.0), False, True),
         (Loss("bce", alpha=0.0), True, False),
         (Loss("infonce"), False, True),
+        (Loss("infonce", mask_above=0.0), True, True),
     ],
 )
 def test_what_a_loss_needs(loss: Loss, teacher: bool, labels: bool) -> None:

@@ -37,6 +37,6 @@ def test_small_students_are_refused(tmp_path: Path) -> None:
     tower = Tower(
         new_word_encoder("cnn", torch.zeros(1, 4), 4), WordTokenizer([PADDING]), RetrieverSettings(pooling="max")
     )
-    with pytest.raises(UsageError, match="an LSTM or CNN cannot be exported to ONNX"):
+    with pytest.raises(UsageError, match="an LSTM, CNN or static encoder cannot be exported to ONNX"):
         export_onnx(saved(Retriever(tower), tmp_path / "r"), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()

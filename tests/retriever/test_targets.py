@@ -14,7 +14,7 @@ from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.targets import check_targets, parse_teacher, perplexity, teacher_scores
+from fidtools.training.targets import check_targets, parse_teacher, perplexity, teacher_scores, without_source
 
 HERE = Location("train.jsonl", 7)
 
@@ -146,3 +146,47 @@ def test_faults_are_reported_together(plain_model: Path, tmp_path: Path) -> None
         read_examples(path, load_retriever(plain_model), {"attention": 1.0}, 9)
     assert str(caught.value).count("field 'ctxs[0].scores.attention': missing") == 5
     assert str(caught.value).endswith("… and 2 more")
+
+
+def synthetic(scores: list[dict[str, float]], gold: list[str], flag: object = True) -> Question:
+    asked = question(*scores)
+    asked.extra = {"gold": gold, "synthetic": flag}
+    return asked
+
+
+LIKELY = [{"question-likelihood": value, "bm25": bm25} for value, bm25 in [(-9.0, 1.0), (-2.0, 5.0), (-7.0, 3.0)]]
+
+
+def test_the_likelihood_of_the_passage_a_question_was_written_from_is_capped() -> None:
+    teachers = {"question-likelihood": 1.0}
+    written = synthetic(LIKELY, ["1"])
+    assert teacher_scores(written, 3, teachers, "cap").tolist() == [-9.0, -7.0, -7.0]
+    assert teacher_scores(written, 3, teachers).tolist() == [-9.0, -2.0, -7.0]
+    assert teacher_scores(written, 3, {"bm25": 1.0}, "cap").tolist() == [1.0, 5.0, 3.0]
+    assert teacher_scores(synthetic(LIKELY, ["0"]), 3, teachers, "cap").tolist() == [-9.0, -2.0, -7.0]  # no raise
+    assert teacher_scores(synthetic(LIKELY[:1], ["0"]), 3, teachers, "cap").tolist() == [-9.0]
+    mean = [{"question-likelihood-per-token": p["question-likelihood"]} for p in LIKELY]
+    assert teacher_scores(synthetic(mean, ["1"]), 3, {"question-likelihood-per-token": 1.0}, "cap")[1] == -7.0
+
+
+@pytest.mark.parametrize("flag", [False, None, "true"])
+def test_questions_that_people_asked_keep_their_scores(flag: object) -> None:
+    asked = synthetic(LIKELY, ["1"], flag)
+    assert teacher_scores(asked, 3, {"question-likelihood": 1.0}, "cap").tolist() == [-9.0, -2.0, -7.0]
+    without_source(asked)
+    assert len(asked.ctxs or []) == 3
+
+
+def test_a_capped_mixture_is_of_capped_z_scores() -> None:
+    found = teacher_scores(synthetic(LIKELY, ["1"]), 3, {"question-likelihood": 1.0, "bm25": 3.0}, "cap")
+    likelihood, bm25 = np.array([-9.0, -7.0, -7.0]), np.array([1.0, 5.0, 3.0])
+    z = [(column - column.mean()) / column.std() for column in (likelihood, bm25)]
+    assert found == pytest.approx((z[0] + 3 * z[1]) / 4)
+
+
+def test_the_passage_a_question_was_written_from_is_dropped() -> None:
+    asked = synthetic(LIKELY, ["1"])
+    without_source(asked)
+    assert [passage.id for passage in asked.ctxs or []] == ["0", "2"]
+    with pytest.raises(DataError, match=r"^train.jsonl:7: field 'ctxs': no passage but the one"):
+        without_source(synthetic(LIKELY[:1], ["0"]))

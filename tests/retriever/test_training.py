@@ -25,11 +25,11 @@ from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
-from fidtools.retriever.monitors import monitor
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run import RetrieverRun
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import ExampleRef
+from fidtools.training.monitors import monitor
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
@@ -165,6 +165,29 @@ def test_candidates_of_the_batch_are_refused_where_the_loss_has_no_such_form(
     arguments = ["train-retriever", str(questions()), "-o", str(tmp_path / "r"), "--retriever", str(plain_model)]
     assert run([*arguments, "--loss", "mse", "--in-batch"]) == 2
     assert "--in-batch does not apply to --loss mse" in capsys.readouterr().err
+
+
+def test_negatives_that_the_teacher_scores_above_the_positive_are_left_out(
+    plain_model: Path, questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gold is passage 2 of each question; 5 has as many of its words, and half the time more of a random score."""
+    train = questions(count=8)
+    masked = 0
+    for line in train.read_bytes().splitlines():
+        scores = [passage["scores"]["attention"] for passage in orjson.loads(line)["ctxs"]]
+        masked += sum(score > scores[2] + 0.1 for score in scores)
+    assert 0 < masked < 8
+    arguments = ["train-retriever", str(train), "--retriever", str(plain_model), *SMALL, "--loss", "infonce"]
+    arguments += ["--labels", "gold", "--precision", "float32"]
+    for name, more in (("plain", []), ("masked", ["--mask-above", "0.1"])):
+        assert run([*arguments, "-o", str(tmp_path / name), *more]) == 0
+    counted = f"{masked} of 40 negatives score above the positive by the margin and are left out"
+    assert counted in " ".join(capsys.readouterr().err.split())
+    assert different(weights(tmp_path / "plain"), weights(tmp_path / "masked")) != []
+    assert run([*arguments, "-o", str(tmp_path / "x"), "--mask-above", "0.1", "--loss", "kl"]) == 2
+    assert "--mask-above does not apply to --loss kl" in capsys.readouterr().err
+    assert run([*arguments, "-o", str(tmp_path / "x"), "--mask-above", "0.1", "--teacher", "cross"]) == 1
+    assert "field 'ctxs[0].scores.cross': missing" in capsys.readouterr().err
 
 
 def test_the_monitors_are_means_over_the_whole_dev_set(plain_model: Path, questions: Write) -> None:
@@ -410,6 +433,30 @@ def test_presets_are_the_papers_temperatures_and_options_replace_them(questions:
     assert preset_of("--preset atlas --teacher-temperature 2", train).teacher_temperature == 2.0
     assert preset_of("--preset replug --temperature 3", train).cosine_temperature is None
     assert preset_of("", train).temperature == 1.0
+
+
+def test_atlas_is_the_divergence_of_mean_likelihoods_and_scaled_products(
+    plain_model: Path, questions: Write, tmp_path: Path
+) -> None:
+    """`kldivloss` of Atlas' `src/atlas.py`: softmax(G / 0.01) against softmax(q·p / √d / 0.01)."""
+    dev = questions()
+    lines = [orjson.loads(line) for line in dev.read_bytes().splitlines()]
+    for passage in (passage for line in lines for passage in line["ctxs"]):
+        passage["scores"] = {"likelihood-per-token": -0.02 * passage["scores"]["attention"]}
+    dev.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    options = ["--preset", "atlas", "--teacher", "likelihood-per-token", "--dropout", "0"]
+    fit(dev, tmp_path / "r", "--retriever", str(plain_model), "--dev", str(dev), *options)
+    log = [orjson.loads(line) for line in (tmp_path / "r/log.jsonl").read_bytes().splitlines()]
+    start = load_retriever(plain_model)
+    expected = []
+    for question in read_questions(dev):
+        q = torch.from_numpy(start.encode_questions([question.question]))[0]
+        p = torch.from_numpy(np.concatenate([start.encode_passages([passage]) for passage in question.ctxs or []]))
+        g = torch.tensor([passage.scores["likelihood-per-token"] for passage in question.ctxs or []])
+        target = (g / 0.01).softmax(-1)
+        student = (p @ q / q.shape[0] ** 0.5 / 0.01).log_softmax(-1)
+        expected.append(torch.nn.functional.kl_div(student, target, reduction="sum").item())
+    assert log[0]["loss"] == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_replug_is_the_divergence_of_likelihoods_and_cosines(

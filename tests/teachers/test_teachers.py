@@ -77,12 +77,12 @@ def test_scores_are_not_rounded_in_bf16(plain_model: Path) -> None:
     assert len(np.unique(scores)) > 90
 
 
-def test_a_bf16_teacher_needs_no_autocast_of_its_caller(plain_model: Path) -> None:
+def test_a_bf16_teacher_needs_no_autocast_of_its_caller(plain_model: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    load_teacher(plain_model, new_head=True).save(plain_model)  # with its head, which is random
+    load_teacher(plain_model, new_head=True).save(tmp_path)  # with its head, which is random
     pairs = ["w1"] * 3, ["w2 w3", "w4", "w5 w1 w6"]
-    rounded = score_pairs(load_teacher(plain_model, compute=Compute.choose("bf16")), *pairs, 1000)
-    exact = load_teacher(plain_model)
+    rounded = score_pairs(load_teacher(tmp_path, compute=Compute.choose("bf16")), *pairs, 1000)
+    exact = load_teacher(tmp_path)
     assert (rounded != score_pairs(exact, *pairs, 1000)).any()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert np.array_equal(rounded, score_pairs(exact, *pairs, 1000))
@@ -138,3 +138,45 @@ def test_a_start_or_a_new_model(questions: Write, tmp_path: Path, capsys: pytest
         assert given[0] in capsys.readouterr().err
     with pytest.raises(UsageError, match="no such model folder"):
         load_teacher(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_adapters_of_a_teacher_are_merged_and_kept_alone(
+    plain_model: Path, questions: Write, tmp_path: Path, labels: int
+) -> None:
+    from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+
+    peft = pytest.importorskip("peft")
+    start = plain_model
+    if labels == 2:  # a trained classifier, whose head goes on training
+        start = tmp_path / "classifier"
+        torch.manual_seed(0)
+        BertForSequenceClassification.from_pretrained(plain_model, num_labels=2).save_pretrained(start)
+        for file in plain_model.glob("*token*"):
+            (start / file.name).write_bytes(file.read_bytes())
+    train, out = questions(count=8), tmp_path / "teacher"
+    options = ["--teacher", str(start), "--lr", "1e-2", "--maxlength", "40", "--lora", "2", "--keep-adapter"]
+    assert run(["train-teacher", str(train), "-o", str(out), *QUICK, "--steps", "3", "--batch", "4", *options]) == 0
+    ids = {"input_ids": torch.tensor([[2, 9, 11, 3, 12, 3]])}
+    merged = AutoModelForSequenceClassification.from_pretrained(out).eval()
+    base = AutoModelForSequenceClassification.from_pretrained(start, num_labels=labels).eval()
+    adapted = peft.PeftModel.from_pretrained(base, str(out / "adapter")).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(merged(**ids).logits, adapted(**ids).logits, atol=1e-5, rtol=1e-5)
+    own = merged.bert.state_dict()
+    for name, value in AutoModelForSequenceClassification.from_pretrained(start).bert.state_dict().items():
+        is_adapted = name.startswith("encoder.") and value.dim() == 2
+        is_kept = not name.startswith("pooler.")
+        assert torch.equal(own[name], value) != is_adapted or not is_kept, name
+    again = score_pairs(load_teacher(out), ["w1"], ["w2 w3"], 1000)
+    assert np.isfinite(again).all()
+
+
+def test_adapters_need_a_model_to_adapt(
+    questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str], plain_model: Path
+) -> None:
+    command = ["train-teacher", str(questions()), "-o", str(tmp_path / "t")]
+    assert run([*command, "--coattention", "--lora", "2"]) == 2
+    assert "--lora only applies to an initial model (--teacher), not to --coattention" in capsys.readouterr().err
+    assert run([*command, "--teacher", str(plain_model), "--keep-adapter"]) == 2
+    assert "--keep-adapter needs --lora" in capsys.readouterr().err

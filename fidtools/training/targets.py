@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fidtools.data.grades import gold_ids
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError, shorten
 from fidtools.logs import log
+from fidtools.training.source_passage import SourcePassage
 from fidtools.typing import Floats
 
 SCORE = "score"
+QUESTION_LIKELIHOOD = "question-likelihood"
 LEAST_WEIGHT = 1e-6  # of a teacher in a mixture; the largest is its inverse
 MAX_UNIFORM_SHARE, WARN_UNIFORM_SHARE = 0.99, 0.9
 """Largest perplexity of a target, as a share of its passages, before training is refused and before a warning.
@@ -20,7 +23,7 @@ Nearly uniform targets make a retriever forget how to rank: see docs/results-ret
 """
 
 
-def parse_teacher(text: str) -> dict[str, float]:
+def parse_teacher(text: str, option: str = "--teacher") -> dict[str, float]:
     """The names and weights in `attention` or `attention=0.7,bm25=0.3`. Raises UsageError for anything else."""
     teachers: dict[str, float] = {}
     for part in text.split(","):
@@ -30,25 +33,50 @@ def parse_teacher(text: str) -> dict[str, float]:
         except ValueError:
             teachers[name] = 0.0
         if not name or not LEAST_WEIGHT <= teachers[name] <= 1 / LEAST_WEIGHT:
-            raise UsageError(
-                f"--teacher {shorten(text)}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0"
-            )
+            raise UsageError(f"{option} {shorten(text)}: expected NAME or NAME=WEIGHT,NAME=WEIGHT with weights above 0")
     return teachers
 
 
-def teacher_scores(question: Question, count: int, teachers: Mapping[str, float]) -> Floats:
+def teacher_scores(
+    question: Question, count: int, teachers: Mapping[str, float], source: SourcePassage = "keep"
+) -> Floats:
     """G of the first `count` passages, (n,): one teacher's scores as they are, or the weighted mean of z-scores.
 
-    Raises DataError for a passage without a teacher's score, and for values of `score` by different tools.
+    With `source` "cap" the likelihoods of a synthetic question are capped (see `SourcePassage`). Raises DataError for a
+    passage without a teacher's score, and for values of `score` by different tools.
     """
     passages = (question.ctxs or [])[:count]
     if not passages:
         raise question.error("question without passages", "ctxs", question.id)
     columns = {name: _scores_by(question, passages, name) for name in teachers}
+    if source == "cap":
+        columns = {name: _capped(question, passages, name, column) for name, column in columns.items()}
     if len(columns) == 1:
         return next(iter(columns.values()))
     mixed: Floats = sum((teachers[name] * _z_scores(column) for name, column in columns.items()), np.zeros(1))
     return mixed / sum(teachers.values())
+
+
+def without_source(question: Question) -> None:
+    """Remove the passages that a synthetic question was written from. Raises DataError when no passage is left."""
+    if written_from := source_ids(question):
+        question.ctxs = [passage for passage in question.ctxs or [] if passage.id not in written_from]
+        if not question.ctxs:
+            hint = "leave out `source_passage` drop, or rank more passages"
+            raise question.error("no passage but the one that the question was written from", "ctxs", hint=hint)
+
+
+def source_ids(question: Question) -> set[str]:
+    """The ids of the passages that a question was written from: `gold`, where `synthetic` is true, else none."""
+    return (gold_ids(question) or set()) if question.extra.get("synthetic") is True else set()
+
+
+def _capped(question: Question, passages: Sequence[Passage], name: str, column: Floats) -> Floats:
+    written_from = source_ids(question)
+    own = np.array([passage.id in written_from for passage in passages])
+    if not name.startswith(QUESTION_LIKELIHOOD) or not own.any() or own.all():
+        return column
+    return np.where(own, np.minimum(column, column[~own].max()), column)
 
 
 def _scores_by(question: Question, passages: Sequence[Passage], name: str) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fidtools.compute.ranks import gather
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
-from fidtools.retriever.losses import kl
+from fidtools.training.ranking_losses import kl
 from fidtools.typing import Floats, Ints
 
 DEPTHS = (1, 5, 20)

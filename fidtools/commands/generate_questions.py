@@ -1,0 +1,281 @@
+"""fidtools generate-questions: questions with answers about passages, written by a language model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fidtools.commands import _options as options
+from fidtools.commands import _types as types
+from fidtools.data.prompt_templates import CHAT_WRITING_PROMPT, WRITING_PROMPT, check_writing_template
+from fidtools.errors import DataError, FidtoolsError, UsageError
+
+if TYPE_CHECKING:
+    from fidtools.data.corpus import Corpus
+    from fidtools.data.journal import Journal
+    from fidtools.language_models.model import LanguageModel
+    from fidtools.language_models.question_writing import QuestionWriter
+    from fidtools.language_models.round_trip import Rank, RoundTrip, Written
+
+LM_TOKEN_BUDGET = 4096
+"""Of likelihoods, as in score-likelihood."""
+GROUP = 64
+"""Attempts that are decoded and checked together."""
+PLAIN = ("sample", "per_passage", "temperature", "max_tokens", "text_maxlength", "found_within", "seed", "chat")
+"""Options that determine the result, as they are."""
+
+
+class Shares(click.ParamType[Any]):
+    """Three numbers, such as 80,10,10: the shares of train, dev and test."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The shares as a tuple. Fails for anything but three numbers from 0 on, of which the first is above 0."""
+        if isinstance(value, tuple):
+            return value
+        number = types.Number(min=0)
+        found = tuple(number.convert(part.strip(), param, ctx) for part in str(value).split(","))
+        if len(found) != len(("train", "dev", "test")) or not found[0] > 0:
+            self.fail(f"{value!r}: expected three numbers, such as 80,10,10, the first above 0.", param, ctx)
+        return found
+
+
+@click.command("generate-questions")
+@click.argument("passages", type=types.input_file)
+@click.option(
+    "--model", required=True, type=types.name, help="Causal language model: a folder, a name on the hub, or smollm."
+)
+@options.output
+@click.option("--split", "folder", type=types.OutputFolder(Path), help="Also write train, dev and test files here.")
+@click.option(
+    "--shares", type=Shares(), default="80,10,10", show_default=True, help="Shares of train, dev and test, by document."
+)
+@click.option("--dropped", type=types.output_file, help="Write every dropped attempt here, with the reason.")
+@click.option("--sample", type=types.positive, help="Passages drawn, spread over all documents.  [default: all]")
+@click.option("--per-passage", type=types.positive, default=1, show_default=True, help="Attempts per passage.")
+@click.option("--prompt", help="Template with the fields {title}, {text} and {sentence}.  [default: four examples]")
+@click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
+@click.option(
+    "--temperature", type=types.Number(min=0), default=0.0, show_default=True, help="Of sampling; 0 decodes greedily."
+)
+@click.option("--max-tokens", type=types.tokens, default=80, show_default=True, help="Tokens of a reply.")
+@click.option(
+    "--text-maxlength", type=types.tokens, default=250, show_default=True, help="Tokens read of a passage's text."
+)
+@click.option(
+    "--found-within",
+    type=types.positive,
+    default=5,
+    show_default=True,
+    help="The passage must be among the first so many.",
+)
+@click.option("--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]")
+@click.option("--retriever", type=types.name, help="Find passages with this retriever instead of BM25.")
+@click.option("--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages, for --retriever.")
+@click.option(
+    "--check-likelihood", is_flag=True, help="The question must also be most likely, of these, from its own passage."
+)
+@options.seed
+@options.precision
+@options.token_budget
+@options.resume
+@options.verbosity
+def command(
+    passages: str, model: str, output: str, folder: Path | None, shares: tuple[float, ...], **given: Any
+) -> None:
+    """Write questions with short answers about PASSAGES, and keep those that lead back to their passage.
+
+    A question is kept when its answer stands in the passage and not in the question, when BM25 (or --retriever) finds
+    the passage by it, and when no earlier one asks the same. The passage is the question's `gold`; `synthetic` is true.
+    The field `split` divides the questions by document. Standard error counts what was dropped, and why.
+
+    The template shows the model a passage's {text}, or one {sentence} of it, another one for each attempt. It must make
+    the model reply with lines that begin with `Question:` and `Answer:`; it may end with one of these.
+
+    \b
+      fidtools generate-questions passages.jsonl --model smollm --sample 1000 -o questions.jsonl
+      fidtools generate-questions passages.jsonl --model Qwen/Qwen3-4B-Instruct-2507 --chat \\
+        --split questions/ --shares 60,20,20 -o questions.jsonl
+    """
+    given["prompt"] = given["prompt"] or (CHAT_WRITING_PROMPT if given["chat"] else WRITING_PROMPT)
+    _check(given, output)
+    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
+    from fidtools.data.corpus import open_passages
+    from fidtools.data.journal import open_journal
+
+    refuse_shared_stdin(passages)
+    with main_rank_first():
+        corpus = open_passages(passages)
+    settings = {name: given[name] for name in (*PLAIN, "prompt", "retriever", "check_likelihood")}
+    settings |= {"model": model, "passages": corpus.text_sha256, "group": GROUP}
+    to = output_on_main_rank(output)
+    with open_journal(to, settings, resume=given["resume"] and ranks().is_main) as journal:
+        written = _write(corpus, model, given, journal)
+        _finish(written, to, model, folder, shares, given)
+
+
+def _check(given: dict[str, Any], output: str) -> None:
+    """Raise UsageError for options that contradict each other. Imports nothing heavy."""
+    check_writing_template(given["prompt"])
+    if given["per_passage"] > 1 and not given["temperature"] and "{sentence}" not in given["prompt"]:
+        problem = "--per-passage: every attempt at a passage would be the same"
+        raise UsageError(problem, hint="add --temperature 0.7, or use {sentence} in --prompt")
+    if (given["retriever"] is None) != (given["embeddings"] is None):
+        raise UsageError("--retriever and --embeddings need each other")
+    if given["resume"] and output == types.STANDARD:
+        raise UsageError("--resume continues a file", hint="name it with -o")
+
+
+def _write(corpus: Corpus, model: str, given: dict[str, Any], journal: Journal) -> list[Written]:
+    """All attempts in order, kept or not; those that the journal has are not repeated. Empty but on rank 0."""
+    from fidtools.compute.ranks import distribute, gather
+    from fidtools.data.batched import batched
+    from fidtools.data.spread import spread_rows
+    from fidtools.language_models.round_trip import Written, attempt_all
+    from fidtools.logs import log, track
+
+    loaded = _load(model, given)
+    writer, round_trip = _writer(loaded, given), _round_trip(loaded, corpus, model, given)
+    rows = spread_rows(corpus, given["seed"], given["sample"])
+    total = -(-len(rows) * given["per_passage"] // GROUP)
+    done = gather(len(journal.values))[0]
+    if done:
+        log.info("continuing after %d of %d groups of attempts", done, total)
+    attempts = ((row, number) for number in range(given["per_passage"]) for row in rows)
+    groups = batched(islice(attempts, done * GROUP, None), GROUP)
+
+    def work(group: Sequence[tuple[int, int]]) -> list[Written]:
+        return attempt_all(writer, round_trip, [(corpus[row], number) for row, number in group])
+
+    for written in track(distribute(groups, work), "groups of attempts", total - done):
+        journal.add([asdict(each) for each in written])
+    writer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
+    return [Written(**each) for group in journal.values for each in group]
+
+
+def _load(model: str, given: dict[str, Any]) -> LanguageModel:
+    from fidtools.compute.device import Compute
+    from fidtools.compute.loading import is_causal
+    from fidtools.language_models.model import load_language_model
+
+    if not is_causal(model):
+        hint = "give a causal language model, such as smollm"
+        raise UsageError(f"{model}: an encoder-decoder, which continues no prompt", hint=hint)
+    return load_language_model(model, Compute.choose(given["precision"]))
+
+
+def _writer(model: LanguageModel, given: dict[str, Any]) -> QuestionWriter:
+    from fidtools.language_models.continuation import Decoding
+    from fidtools.language_models.question_writing import QuestionWriter, WritingPrompt
+
+    prompt = WritingPrompt(given["prompt"], chat=given["chat"], text_maxlength=given["text_maxlength"])
+    decoding = Decoding(given["max_tokens"], given["temperature"], given["seed"])
+    return QuestionWriter(model, prompt, decoding, given["token_budget"])
+
+
+def _round_trip(model: LanguageModel, corpus: Corpus, name: str, given: dict[str, Any]) -> RoundTrip:
+    from fidtools.data.prompt_templates import DEFAULT_PROMPTS
+    from fidtools.language_models.prompts import Prompt
+    from fidtools.language_models.round_trip import RoundTrip
+    from fidtools.language_models.scoring import LikelihoodScorer
+
+    scorer = None
+    if given["check_likelihood"]:
+        prompt = Prompt("question", DEFAULT_PROMPTS["question"], text_maxlength=given["text_maxlength"])
+        scorer = LikelihoodScorer(model, prompt, token_budget=LM_TOKEN_BUDGET, model_name=name)
+    return RoundTrip(_finder(corpus, given), scorer)
+
+
+def _finder(corpus: Corpus, given: dict[str, Any]) -> Rank:
+    """What finds passages for questions: BM25, or the retriever that was given."""
+    from fidtools.compute.ranks import main_rank_first, ranks
+
+    k = given["found_within"]
+    if given["retriever"] is None:
+        from fidtools.sparse.engine import BM25Settings
+        from fidtools.sparse.ranking import rank
+        from fidtools.sparse.store import open_index
+
+        with main_rank_first():
+            engine = open_index(corpus, BM25Settings(), given["bm25_index"])
+        return lambda questions: rank(questions, engine, corpus, k)
+    from fidtools.compute.device import Compute
+    from fidtools.retriever.encoding import load_retriever
+    from fidtools.search.backends import ExactIndex
+    from fidtools.search.retrieval import retrieve
+
+    if ranks().world > 1:
+        raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
+    found = load_retriever(given["retriever"], compute=Compute.choose(given["precision"]))
+    index = ExactIndex(given["embeddings"], corpus, found.fingerprint, dim=found.dim)
+    normalized = found.settings.normalize
+    return lambda questions: retrieve(questions, found.encode_questions, index, k, normalized=normalized)
+
+
+def _finish(
+    written: list[Written],
+    output: str,
+    model: str,
+    folder: Path | None,
+    shares: tuple[float, ...],
+    given: dict[str, Any],
+) -> None:
+    """Write the questions that are kept, and report how many were dropped and why. Only rank 0 has any."""
+    from fidtools.compute.ranks import output_on_main_rank, ranks
+    from fidtools.data.jsonl import write_lines
+    from fidtools.data.spread import split_by_document
+    from fidtools.language_models.round_trip import drop_duplicates
+
+    if not ranks().is_main:
+        return
+    drop_duplicates(written)
+    kept = [each for each in written if each.dropped is None]
+    _report(written, kept)
+    if given["dropped"]:
+        write_lines(output_on_main_rank(given["dropped"]), (w.to_json() for w in written if w.dropped is not None))
+    if not kept:
+        hint = "read what was written with --dropped, try another --prompt or --model, or a larger --found-within"
+        raise FidtoolsError("no question was kept", hint=hint)
+    splits = split_by_document([each.document for each in kept], shares, given["seed"])
+    lines = [each.to_question(model, split).to_json() for each, split in zip(kept, splits, strict=True)]
+    if folder is not None:
+        _write_splits(folder, lines, shares)
+    write_lines(output, lines)
+
+
+def _report(written: Sequence[Written], kept: Sequence[Written]) -> None:
+    from fidtools.logs import log
+
+    share = 100 * len(kept) / max(1, len(written))
+    documents = len({each.document for each in kept})
+    log.info("%d attempts, %d questions kept (%.1f%%), of %d documents", len(written), len(kept), share, documents)
+    reasons = Counter(each.dropped for each in written if each.dropped is not None)
+    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        log.info("  dropped %6d: %s", count, reason)
+
+
+def _write_splits(folder: Path, lines: Sequence[dict[str, Any]], shares: tuple[float, ...]) -> None:
+    """Raises DataError when a split that has a share gets no question."""
+    from fidtools.data.files import atomic_folder
+    from fidtools.data.jsonl import write_lines
+    from fidtools.data.outputs import FolderKind
+    from fidtools.data.spread import SPLITS
+
+    files = {split: f"{split}.jsonl" for split, share in zip(SPLITS, shares, strict=True) if share > 0}
+    for split in files:
+        if not any(line["split"] == split for line in lines):
+            hint = "draw more passages, give them a doc_id, or change --shares"
+            raise DataError(f"no question is left for {split}: the questions are of too few documents", hint=hint)
+    kind = FolderKind(
+        "questions of generate-questions", (), tuple(f"{split}.jsonl" for split in SPLITS), has_force=False
+    )
+    with atomic_folder(folder, kind) as partial:
+        for split, name in files.items():
+            write_lines(partial / name, (line for line in lines if line["split"] == split))

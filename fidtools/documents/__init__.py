@@ -1,0 +1,1 @@
+"""Documents as people have them: text, Markdown, HTML, PDF and DOCX files, alone or in folders."""

@@ -1,0 +1,77 @@
+"""The text of Word files (DOCX): their paragraphs, also those in tables, each with the heading above it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fidtools.documents.content import Block, Content, UnreadableError
+from fidtools.errors import MissingExtraError
+
+MOST_FILES = 10_000
+MOST_BYTES = 1 << 28
+MOST_XML_BYTES = 1 << 26
+"""Of the files in the archive, decompressed: all together, and each that is parsed."""
+OLE = b"\xd0\xcf\x11\xe0"  # the container of encrypted and of older files
+_HEADING = re.compile(r"(?:Heading \d|Title|Subtitle)\b")
+
+
+def read_docx(path: Path) -> Content:
+    """The paragraphs of the body. Headers, footers, comments and footnotes are left out, and so is deleted text.
+
+    Raises UnreadableError for a file that is encrypted, damaged or too large once decompressed, and MissingExtraError
+    without python-docx.
+    """
+    try:
+        import docx
+    except ImportError as error:
+        raise MissingExtraError("reading DOCX", "documents") from error
+    _check_archive(path)
+    try:
+        file = docx.Document(str(path))
+        blocks = list(_blocks(file))
+        title = " ".join((file.core_properties.title or "").split())
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the library raise
+        raise UnreadableError(f"damaged: {type(error).__name__}") from error
+    first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
+    return Content(blocks, title or first)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive whose files are too large together: none decompresses to more than it declares."""
+    with open(path, "rb") as stream:
+        if stream.read(4) == OLE:
+            raise UnreadableError("encrypted, or a .doc of older versions of Word")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise UnreadableError("damaged: not a DOCX archive") from error
+    if any(file.flag_bits & 1 for file in files):
+        raise UnreadableError("encrypted")
+    parsed = max((file.file_size for file in files if file.filename.endswith((".xml", ".rels"))), default=0)
+    if len(files) > MOST_FILES or sum(file.file_size for file in files) > MOST_BYTES or parsed > MOST_XML_BYTES:
+        raise UnreadableError("too large once decompressed")
+
+
+def _blocks(file: Any) -> Iterator[Block]:
+    from docx.oxml.ns import qn
+    from docx.text.paragraph import Paragraph
+
+    text_tag, spaces = qn("w:t"), {qn("w:tab"), qn("w:br"), qn("w:cr")}
+    heading = ""
+    for element in file.element.body.iter(qn("w:p")):
+        inner = (each for each in element.iter(text_tag, *spaces) if next(each.iterancestors(qn("w:p"))) is element)
+        words = (each.text or "" if each.tag == text_tag else " " for each in inner)
+        text = " ".join("".join(words).split())
+        if not text:
+            continue
+        style = Paragraph(element, file).style
+        if style is not None and _HEADING.match(style.name or ""):
+            heading = text
+        yield Block(text, {"heading": heading} if heading else {})

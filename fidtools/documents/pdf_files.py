@@ -1,0 +1,89 @@
+"""The text of PDF files, page by page."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fidtools.documents.content import MOST_CHARACTERS, Block, Content, UnreadableError
+from fidtools.errors import MissingExtraError
+
+MOST_BYTES = 1 << 30
+MOST_PAGES = 100_000
+MOST_PAGE_BYTES = 1 << 26
+"""Of the drawing instructions of one page, decompressed; the library itself bounds what it decompresses."""
+_HYPHEN = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_A-Z])")
+"""A hyphen at the end of a line between letters, of which the second is lower case: the word goes on."""
+
+
+def read_pdf(path: Path) -> Content:
+    """The pages with text, each with its number from 1 as `page`; words that are hyphenated at line ends are joined.
+
+    Raises UnreadableError for a file that is encrypted, damaged, or has no text (scanned pages), and MissingExtraError
+    without pypdf.
+    """
+    try:
+        import pypdf
+    except ImportError as error:
+        raise MissingExtraError("reading PDF", "documents") from error
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its remarks on each odd object
+    if path.stat().st_size > MOST_BYTES:
+        raise UnreadableError(f"larger than {MOST_BYTES >> 20} MiB")
+    try:
+        with open(path, "rb") as stream:
+            return _content(pypdf.PdfReader(stream, strict=False))
+    except UnreadableError:
+        raise
+    except pypdf.errors.FileNotDecryptedError as error:
+        raise UnreadableError("encrypted") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the library raise, also RecursionError and MemoryError
+        raise UnreadableError(f"damaged: {type(error).__name__}") from error
+
+
+def _content(reader: Any) -> Content:
+    if reader.is_encrypted and not _opens_without_password(reader):
+        raise UnreadableError("encrypted")
+    total = len(reader.pages)
+    if total > MOST_PAGES:
+        raise UnreadableError(f"more than {MOST_PAGES:,} pages")
+    blocks = list(_pages(reader))
+    if not blocks:
+        raise UnreadableError(f"no text in its {total} pages: scanned? OCR can add it" if total else "it has no pages")
+    without = total - len(blocks)
+    return Content(blocks, _title(reader), f"{without} of {total} pages have no text" if without else "")
+
+
+def _opens_without_password(reader: Any) -> bool:
+    """Whether the file is readable by everyone, and only its changes are protected."""
+    from pypdf.errors import DependencyError
+
+    try:
+        return bool(reader.decrypt(""))
+    except DependencyError:  # for AES, pypdf needs another package
+        return False
+
+
+def _pages(reader: Any) -> Iterator[Block]:
+    length = 0
+    for number, page in enumerate(reader.pages, 1):
+        contents = page.get_contents()
+        if contents is None or len(contents.get_data()) > MOST_PAGE_BYTES:
+            continue
+        text = _HYPHEN.sub("", page.extract_text())
+        length += len(text)
+        if length > MOST_CHARACTERS:
+            raise UnreadableError(f"more than {MOST_CHARACTERS:,} characters")
+        if text.strip():
+            yield Block(text, {"page": number})
+
+
+def _title(reader: Any) -> str:
+    """The title in the file's properties, unless it is a file's name, as programs write it there."""
+    found = reader.metadata.title if reader.metadata else None
+    title = " ".join(str(found or "").split())
+    return "" if re.search(r"\.\w{2,4}$|^Microsoft|^untitled", title, re.IGNORECASE) else title
