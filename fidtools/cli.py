@@ -19,7 +19,7 @@ import click
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
-from fidtools.errors import DataError, FidtoolsError, did_you_mean, printable, shorten, show_path
+from fidtools.errors import DataError, FidtoolsError, did_you_mean, no_room, printable, shorten, show_path
 from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -30,7 +30,6 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 BUG = os.EX_SOFTWARE  # 70
 MOST_SHOWN = 300  # characters of an unforeseen error
 COMPLETION = "_FIDTOOLS_COMPLETE"
-FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
 """No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
@@ -145,7 +144,7 @@ def _unforeseen(error: BaseException) -> int:
     """Report an error of a library: out of memory, a full disk, or a bug, which gets one line and exit code 70."""
     if _is_out_of_memory(error):
         return _report(str(_out_of_memory(error)), 1)
-    if full := next((words for words in FULL if words in str(error)), None):
+    if full := no_room(error):
         return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
     if log.isEnabledFor(logging.DEBUG):
         _print("".join(traceback.format_exception(error)), BUG)
@@ -204,7 +203,7 @@ def _print(text: str, code: int) -> int:
 
 def _system_message(error: OSError) -> str:
     name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
-    hint = "\n  no incomplete output was left; free some space and run it again" if error.strerror in FULL else ""
+    hint = "\n  no incomplete output was left; free some space and run it again" if no_room(error) else ""
     if isinstance(error, IsADirectoryError) and error.filename:
         from fidtools.formats.foreign import conversion_of_folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -124,3 +126,10 @@ def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str
     if isinstance(old, dict) and isinstance(new, dict):
         return describe_difference(old, new, f"{prefix}{name}.")
     return f"{prefix}{name} was {shorten(old)}, is now {shorten(new)}"
+
+
+def no_room(error: BaseException) -> str | None:
+    """The system's words when an error, of Python or of a library, says that a file has no room; else None."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno) if error.errno in NO_ROOM else None
+    return next((words for words in map(os.strerror, NO_ROOM) if words in str(error)), None)

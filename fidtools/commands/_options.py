@@ -72,7 +72,10 @@ token_budget: Option = click.option(
 )
 seed: Option = click.option("--seed", type=types.seed, default=0, show_default=True, help="Random seed.")
 resume: Option = click.option(
-    "--resume", is_flag=True, help="Continue an interrupted run; start from scratch where there is none."
+    "--resume",
+    is_flag=True,
+    help="Continue an interrupted run of the same options; start from scratch where there is none. A finished run is "
+    "left as it is.",
 )
 
 

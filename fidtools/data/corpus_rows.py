@@ -23,6 +23,7 @@ from fidtools.data.jsonl import parse_line, write_json
 from fidtools.data.outputs import FolderKind
 from fidtools.data.record_parsing import parse_passage
 from fidtools.data.records import Location, Passage
+from fidtools.errors import DataError
 from fidtools.typing import Array
 
 FORMAT = 3  # 1 had no passages.ids, 2 no hash of the source
@@ -74,8 +75,15 @@ class RowFiles:
         np.save(self.folder / f"{name}.npy", values)
 
     def load(self, name: str) -> Array:
-        """One of the arrays, memory-mapped."""
-        found: Array = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        """One of the arrays, memory-mapped. Raises DataError when the file is damaged."""
+        path = self.folder / f"{name}.npy"
+        try:
+            found: Array = np.load(path, mmap_mode="r")
+            if found.ndim != 1 or found.dtype.kind not in "iu":
+                raise ValueError("not a list of integers")
+        except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+            hint = f"remove {self.folder}: it is made again"
+            raise DataError("the index of the passages is damaged", path=path, hint=hint) from error
         return found
 
     def map_ids(self) -> Array:
@@ -85,10 +93,11 @@ class RowFiles:
     def meta(self) -> dict[str, Any]:
         """What is known of the corpus; empty when there is nothing yet, or of another format."""
         try:
-            found: dict[str, Any] = orjson.loads((self.folder / "meta.json").read_bytes())
+            found = orjson.loads((self.folder / "meta.json").read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
             return {}
-        return found if found.get("format") == FORMAT else {}
+        is_known = isinstance(found, dict) and found.get("format") == FORMAT and isinstance(found.get("source"), dict)
+        return found if is_known else {}
 
     def is_valid(self, source: Source) -> bool:
         """Whether the folder was made from the file as it is now.

@@ -87,10 +87,13 @@ class EmbeddingFiles:
         self.partial().remove()
         self.done.unlink(missing_ok=True)
 
-    def is_finished(self, meta: dict[str, Any]) -> bool:
-        """Whether the finished files have that record."""
-        is_recorded = self.vectors.exists() and _embeddings_record(self.meta) == json.loads(json.dumps(meta))
-        return is_recorded and self.ids.exists() and file_sha256(self.ids) == meta["ids_sha256"]
+    def finished_record(self) -> dict[str, Any]:
+        """The record of finished embeddings; empty when they are not whole."""
+        record = _embeddings_record(self.meta)
+        is_whole = (
+            record and self.vectors.exists() and self.ids.exists() and file_sha256(self.ids) == record["ids_sha256"]
+        )
+        return record if is_whole else {}
 
 
 def _embeddings_record(path: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import shutil
@@ -18,11 +17,9 @@ from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference
+from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, no_room
 from fidtools.logs import log
 from fidtools.typing import Array
-
-NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class RowWriter:
@@ -90,12 +87,22 @@ def create_embeddings(
 
 
 def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, Any], ids: Iterable[str]) -> bool:
-    """Whether `create_embeddings` with these arguments has ended well before, and its files are still there."""
+    """Whether `create_embeddings` with these arguments has ended well before, and its files are still there.
+
+    Raises UsageError when there is nothing unfinished, and the files that are there were made with other arguments.
+    """
     files = EmbeddingFiles.to_write(path)
+    if not (before := files.finished_record()):
+        return False
     digest = hashlib.sha256()
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
-    return files.is_finished(meta | {"rows": rows} | kind.meta() | {"ids_sha256": digest.hexdigest()})
+    now = json.loads(json.dumps(meta | {"rows": rows} | kind.meta() | {"ids_sha256": digest.hexdigest()}))
+    if before != now and not files.partial().meta.exists():
+        hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
+        difference = describe_difference(before, now)
+        raise UsageError(f"{files.vectors}: the finished run used other settings: {difference}", hint=hint)
+    return bool(before == now)
 
 
 def clear_unfinished(path: PathLike) -> None:
@@ -122,10 +129,10 @@ def _kept_when_full(files: EmbeddingFiles) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if (full := no_room(error)) is None:
             raise
         hint = "the rows so far are kept: free some space and continue with --resume"
-        raise FidtoolsError(f"{files.vectors}: {(error.strerror or '').lower()}", hint=hint) from error
+        raise FidtoolsError(f"{files.vectors}: {full.lower()}", hint=hint) from error
 
 
 def _check_space(files: EmbeddingFiles, need: int, resume: bool) -> None:

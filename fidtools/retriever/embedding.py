@@ -124,7 +124,7 @@ def embed(
     `dim` keeps only the first numbers of each vector, with norm 1 again where the retriever normalizes. Under
     `torchrun` every rank encodes its share of the blocks. Raises FidtoolsError when the disk has less than the needed
     bytes free, DataError for a text without any token, UsageError for a `dim` above the retriever's and when `resume`
-    finds an unfinished run with other settings.
+    finds a run, finished or not, with other settings.
     """
     encoder = _Encoder(source, retriever, retriever.dim if dim is None else dim, token_budget)
     meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}

@@ -95,6 +95,7 @@ class FaissIndex:
             raise MismatchError(f"contains {self._index.ntotal} vectors instead of {meta['rows']}", path=folder)
         set_parameters(faiss, self._index, meta["parameters"] if parameters is None else parameters)
         self.passages, self.dim = passages, int(meta["dim"])
+        self._path = folder / "vectors.faiss"
         self._full_dim = meta.get("full_dim")
         self._normalize = bool(encoder.get("normalize"))
 
@@ -105,6 +106,8 @@ class FaissIndex:
             scores, rows = self._index.search(asked, min(k, self._index.ntotal))
         except (RuntimeError, AssertionError) as error:  # of another width, or parameters that do not go together
             raise FidtoolsError(f"FAISS cannot search this index: {faiss_reason(error)}") from error
+        if rows.size and rows.max() >= len(self.passages):
+            raise DataError("damaged: it finds rows beyond its vectors", path=self._path, hint="build the index again")
         return TopK.of(rows, np.where(rows < 0, -np.inf, scores), k)  # −1: nothing found
 
     def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:

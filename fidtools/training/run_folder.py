@@ -30,8 +30,7 @@ from fidtools.data.jsonl import write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
-from fidtools.errors import UsageError
-from fidtools.logs import log
+from fidtools.errors import FidtoolsError, UsageError, no_room
 from fidtools.training.model_card import data_fingerprints, model_card
 from fidtools.training.run_record import Record, differences, with_hashes
 
@@ -55,8 +54,9 @@ class RunFolder:
         """Refuse to start where another run is unfinished; `ignore` names entries of the record not to compare.
 
         Returns the result of the run when it is finished and `resume` asks for nothing more. Raises UsageError when
-        there is an unfinished run and it shall not be continued, or when its record differs; when the output is a
-        folder that holds other files; NotADirectoryError when the output, or a folder it is to be in, is a file.
+        there is an unfinished run and it shall not be continued; when `resume` finds a run, finished or not, whose
+        record differs; when the output is a folder that holds other files. Raises NotADirectoryError when the output,
+        or a folder it is to be in, is a file.
         """
         _check_can_be_folder(self.output)
         self._refuse_foreign()
@@ -81,19 +81,19 @@ class RunFolder:
     def _training_json(self) -> dict[str, Any]:
         """The record of the finished run, with its result; empty when there is none."""
         try:
-            found: dict[str, Any] = orjson.loads((self.output / "training.json").read_bytes())
+            found = orjson.loads((self.output / "training.json").read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
             return {}
-        return found
+        return found if isinstance(found, dict) and isinstance(found.get("result"), dict) else {}
 
     def _finished(self, ignore: tuple[str, ...]) -> dict[str, Any] | None:
-        """The result of the finished run; None when there is none, or one of other settings, which will be replaced."""
+        """The result of the finished run; None when there is none. Raises UsageError when it used other settings."""
         if not (before := self._training_json()):
             return None
         result: dict[str, Any] = before.pop("result")
         if different := differences(before, self.record, ignore):
-            log.info("%s: the finished run used other settings (%s); training anew", self.output, different)
-            return None
+            hint = "use the same settings, name another folder, or leave out `resume` to replace it"
+            raise UsageError(f"{self.output}: the finished run used other settings: {different}", hint=hint)
         return result
 
     def _is_left_over(self) -> bool:
@@ -137,7 +137,19 @@ class RunFolder:
                 if self._main:
                     self._truncate_log(state["step"])
             barrier()
-            yield state
+            with self._kept_when_full():
+                yield state
+
+    @contextlib.contextmanager
+    def _kept_when_full(self) -> Iterator[None]:
+        """Say that the saved state is kept when there is no room for more."""
+        try:
+            yield
+        except Exception as error:  # safetensors has an error of its own for a full disk
+            if isinstance(error, FidtoolsError) or (full := no_room(error)) is None:
+                raise
+            hint = "the last saved state is kept: free some space and continue with `resume`"
+            raise FidtoolsError(f"{self.folder}: {full.lower()}", hint=hint) from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
+from fidtools.compute.hub import resolve_model
 from fidtools.data.hashes import file_sha256, folder_sha256
-from fidtools.errors import shorten
+from fidtools.errors import FidtoolsError, shorten
 
 Record = Mapping[str, Any]
 
@@ -18,18 +19,29 @@ STARTS = {"train-reader": "reader", "train-retriever": "retriever", "train-teach
 """The entry that names the initial model, by command."""
 NOT_IN_START = ("last/*", "README.md", "training.json", "log.jsonl", "tracking/*", ".*", "*/.*")
 HASHES = "hashes"
+HUB_SNAPSHOTS = "snapshots"
+"""The folder in the hub's cache that holds one folder per commit."""
 MOST_DIFFERENCES = 5
 
 
 def with_hashes(record: Record) -> dict[str, Any]:
-    """The record with the hashes of its data files and of a start that is a folder, as JSON holds it."""
+    """The record with the hashes of its data files and of the initial model, as JSON holds it."""
     files = {name: Path(record[name]) for name in FILES if record.get(name)}
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
     start = STARTS.get(record.get("command", ""), "")
-    if record.get(start) and Path(record[start]).is_dir():
-        hashes[start] = folder_sha256(record[start], NOT_IN_START)
+    if record.get(start) and (version := _start_version(record[start])):
+        hashes[start] = version
     found: dict[str, Any] = orjson.loads(orjson.dumps(dict(record) | ({HASHES: hashes} if hashes else {})))
     return found
+
+
+def _start_version(name: str) -> str | None:
+    """The hash of an initial model's folder, or its commit on the hub. None where there is no such model."""
+    try:
+        folder = resolve_model(name)
+    except FidtoolsError:  # whoever loads it reports that
+        return None
+    return folder.name if folder.parent.name == HUB_SNAPSHOTS else folder_sha256(folder, NOT_IN_START)
 
 
 def differences(before: Record, now: Record, ignore: tuple[str, ...] = ()) -> str:
@@ -47,7 +59,8 @@ def differences(before: Record, now: Record, ignore: tuple[str, ...] = ()) -> st
 def _other_contents(before: Record, now: Record) -> Iterator[str]:
     """The files that have the same name and other contents."""
     old, new = before.get(HASHES) or {}, now.get(HASHES) or {}
-    for name in sorted(old.keys() | new.keys()) if HASHES in before else ():
+    known = old.keys() | (new.keys() & set(FILES))  # records of version 0.1 have no hash of a model on the hub
+    for name in sorted(known) if HASHES in before else ():
         if before.get(name) == now.get(name) and old.get(name) != new.get(name):
             yield f"{now.get(name)} has other contents"
 

@@ -13,6 +13,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.data.corpus import open_passages
+from fidtools.data.hashes import file_sha256
 from fidtools.training.loop import _Loop
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
@@ -161,6 +162,45 @@ def test_a_damaged_index_file_is_not_opened(
         assert path.name in capsys.readouterr().err
 
 
+def test_an_index_file_that_finds_other_rows_is_named_even_when_its_record_fits(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import faiss
+
+    assert (embed(), cli.run(["index", "e.npy", "--factory", "IVF1,Flat", "-o", "x", "-q"])) == (0, 0)
+    path = data / "x" / "vectors.faiss"
+    index = faiss.read_index(str(path))
+    vectors = np.load("e.npy")
+    index.reset()
+    index.add_with_ids(vectors, np.arange(len(vectors)) + 100)
+    faiss.write_index(index, str(path))
+    meta = orjson.loads((data / "x" / "meta.json").read_bytes())
+    meta |= {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (data / "x" / "meta.json").write_bytes(orjson.dumps(meta))
+    assert cli.run(INDEXED) == 1
+    assert "x/vectors.faiss: damaged: it finds rows beyond its vectors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["offsets.npy", "id_hashes.npy", "id_rows.npy"])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\1\0", b"no array"])
+def test_a_damaged_array_beside_a_corpus_is_named(
+    name: str, damage: bytes, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_passages(data / "p.jsonl")
+    (data / "p.jsonl.rows" / name).write_bytes(damage)
+    assert cli.run(["bm25", "q.jsonl", "-p", "p.jsonl", "-o", "b.jsonl", "-q"]) == 1
+    said = capsys.readouterr().err
+    assert f"p.jsonl.rows/{name}: the index of the passages is damaged" in said
+    assert "remove p.jsonl.rows: it is made again" in said
+
+
+@pytest.mark.parametrize("record", [b"[]", b"null", b'{"format":3,"source":[]}', b"{"])
+def test_a_damaged_record_beside_a_corpus_is_made_again(record: bytes, data: Path) -> None:
+    open_passages(data / "p.jsonl")
+    (data / "p.jsonl.rows" / "meta.json").write_bytes(record)
+    assert len(open_passages(data / "p.jsonl")) == len(PASSAGES)
+
+
 def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed() == 0
     made = (data / "e.npy").stat()
@@ -170,7 +210,10 @@ def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.Ca
     assert (data / "e.npy").stat().st_ino == made.st_ino
     assert [path.name for path in data.glob(".*")] == []
     lines("p.jsonl", *PASSAGES[:3], PASSAGES[3] | {"text": "other"})
-    assert embed("--resume") == 0
+    assert embed("--resume") == 2
+    assert "e.npy: the finished run used other settings: text_sha256 was " in capsys.readouterr().err
+    assert (data / "e.npy").stat().st_ino == made.st_ino
+    assert embed() == 0
     assert (data / "e.npy").stat().st_ino != made.st_ino
 
 
@@ -227,6 +270,12 @@ def test_a_finished_run_is_not_trained_again(
         assert "out is finished (2 updates); nothing to do" in capsys.readouterr().err
         assert (data / "out" / "training.json").stat().st_ino == made
         assert not Path("out.partial").exists()
+    assert cli.run([*arguments(command), "--lr", "0.25"]) == 2
+    assert "out: the finished run used other settings: lr was " in capsys.readouterr().err
+    (data / "q.jsonl").write_bytes((data / "q.jsonl").read_bytes().replace(b"Ada", b"Eva"))
+    assert cli.run(arguments(command)) == 2
+    assert "out: the finished run used other settings: q.jsonl has other contents" in capsys.readouterr().err
+    assert (data / "out" / "training.json").stat().st_ino == made
 
 
 @pytest.mark.parametrize("command", TRAIN)
@@ -247,6 +296,33 @@ def test_a_run_is_not_continued_under_other_contents(
         f"out.partial: the unfinished run used other settings: {edited} has other contents" in capsys.readouterr().err
     )
     assert Path("out.partial/state-1").is_dir()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_from_a_model_on_the_hub_is_not_continued_after_another_commit(
+    finished: bool, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fidtools.compute.hub import _snapshot
+
+    cache = data / "hub" / "models--acme--model"
+    for commit in ("1111", "2222"):
+        shutil.copytree(RETRIEVER, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("1111")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(data / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    _snapshot.cache_clear()
+    monkeypatch.setitem(TRAIN, "train-retriever", ["--retriever", "acme/model"])
+    if finished:
+        assert cli.run(arguments("train-retriever")) == 0
+        assert orjson.loads(Path("out/training.json").read_bytes())["hashes"]["retriever"] == "1111"
+    else:
+        stop_after_one_update(monkeypatch, "train-retriever")
+    (cache / "refs" / "main").write_text("2222")
+    _snapshot.cache_clear()  # as in a new process
+    capsys.readouterr()
+    assert cli.run(arguments("train-retriever")) == 2
+    assert "used other settings: acme/model has other contents" in capsys.readouterr().err
 
 
 def test_two_trainings_into_one_folder(capsys: pytest.CaptureFixture[str]) -> None:

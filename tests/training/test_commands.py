@@ -132,12 +132,25 @@ def test_a_resumed_run_ends_in_the_same_folder(command: str, interrupted: Callab
     assert different in ([], ["log.jsonl"])  # which has the speed
 
 
-def test_a_finished_run_is_replaced_by_another(questions: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_finished_run_is_replaced_by_another_only_without_resume(
+    questions: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, output = str(questions(count=4)), tmp_path / "out"
-    arguments = ["train-teacher", data, "-o", str(output), *COMMANDS["train-teacher"], *SHORT, "--resume"]
-    for steps in (1, 2):
-        assert run([*arguments, "--steps", str(steps)]) == 0
-        assert orjson.loads((output / "training.json").read_bytes())["result"]["steps"] == steps
+    arguments = ["train-teacher", data, "-o", str(output), *COMMANDS["train-teacher"], *SHORT]
+
+    def steps() -> int:
+        found: int = orjson.loads((output / "training.json").read_bytes())["result"]["steps"]
+        return found
+
+    assert run([*arguments, "--steps", "1", "--resume"]) == 0
+    made = (output / "training.json").stat().st_ino
+    assert run([*arguments, "--steps", "2", "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert f"{output}: the finished run used other settings: steps was 1, is now 2" in said
+    assert "leave out --resume to replace it" in said
+    assert ((output / "training.json").stat().st_ino, steps()) == (made, 1)
+    assert run([*arguments, "--steps", "2"]) == 0
+    assert steps() == 2
 
 
 def test_an_output_inside_a_file_is_refused_before_the_data_is_read(
