@@ -45,7 +45,7 @@ PARALLEL = {
     "model": "the model of its room: reader, teacher, …",
     "objective": "what a training loop minimises and evaluates: reader, retriever, teacher",
     "train": "the training of its room's model",
-    "run": "the configuration of one training run of its room's model",
+    "run_config": "the configuration of one training run of its room's model",
     "likelihood": "log-probabilities of a text: by a Fusion-in-Decoder reader, by a causal language model",
     "scoring": "passages scored by the room's model: by attention, by a cross-encoder",
     "settings": "the settings that a model folder keeps",

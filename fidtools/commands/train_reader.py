@@ -12,7 +12,7 @@ from fidtools.commands import _options
 from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
 from fidtools.reader.presets import PRESETS
-from fidtools.reader.run import ReaderInputs, ReaderRun
+from fidtools.reader.run_config import ReaderInputs, ReaderRun
 from fidtools.training.settings import TrainingSettings
 
 DROPOUT = options.by_preset({name: preset.dropout for name, preset in PRESETS.items()})

@@ -13,7 +13,7 @@ from fidtools.commands import _types as types
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.retriever.run import LOSSES, PRESETS, SELECTS, RetrieverRun
+from fidtools.retriever.run_config import LOSSES, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
 from fidtools.training.source_passage import SOURCE_PASSAGES
 

@@ -11,7 +11,7 @@ from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.teachers.run import SOFT_LOSSES, SoftTargets, TeacherRun
+from fidtools.teachers.run_config import SOFT_LOSSES, SoftTargets, TeacherRun
 from fidtools.training.settings import TrainingSettings
 
 

@@ -17,7 +17,7 @@ from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.qrels import BEIR_QRELS, qrels_by_question, read_beir_qrels
-from fidtools.formats.writing import required, write_rows
+from fidtools.formats.writer_helpers import required, write_rows
 
 KIND = FolderKind(
     "a BEIR folder",

@@ -11,7 +11,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
 from fidtools.formats.format import Format
-from fidtools.formats.writing import required
+from fidtools.formats.writer_helpers import required
 from fidtools.logs import log
 
 PYLATE_FILES = ("train.jsonl", "queries.jsonl", "documents.jsonl")

@@ -17,7 +17,7 @@ from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.parsing import read_rows, require_text
-from fidtools.formats.writing import write_json_list, write_rows
+from fidtools.formats.writer_helpers import write_json_list, write_rows
 from fidtools.metrics.answer_match import AnswerMatcher
 
 

@@ -12,7 +12,7 @@ from fidtools.formats.detection import any_of, keys, without_keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_lines
-from fidtools.formats.writing import write_json_list
+from fidtools.formats.writer_helpers import write_json_list
 
 
 def write_jsonl(records: Iterable[Question | Passage], path: PathLike) -> None:

@@ -14,7 +14,7 @@ from fidtools.formats.detection import columns, header, is_number
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, read_records, require_integer
-from fidtools.formats.writing import is_one_word, write_rows
+from fidtools.formats.writer_helpers import is_one_word, write_rows
 
 BEIR_QRELS = ("query-id", "corpus-id", "score")
 TREC_EVAL_SUMMARY = {"runid", "num_q", "num_ret", "num_rel", "map"}

@@ -14,7 +14,7 @@ from fidtools.formats.detection import columns, is_header, is_number, is_rank
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, require_integer
-from fidtools.formats.writing import is_one_word, required
+from fidtools.formats.writer_helpers import is_one_word, required
 
 TREC_COLUMNS = 6  # and any number more, as trec_eval has it
 RUN_FIELDS = frozenset({"id", "ctxs.id", "ctxs.score"})

@@ -13,7 +13,7 @@ from fidtools.formats.detection import any_of, keys
 from fidtools.formats.distillation import DISTILLED_FIELDS
 from fidtools.formats.format import Format
 from fidtools.formats.json_records import Record, adapted, omit
-from fidtools.formats.writing import required
+from fidtools.formats.writer_helpers import required
 from fidtools.logs import log
 
 

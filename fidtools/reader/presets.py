@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fidtools.reader.run import ReaderInputs, ReaderRun
+from fidtools.reader.run_config import ReaderInputs, ReaderRun
 from fidtools.training.settings import TrainingSettings
 
 

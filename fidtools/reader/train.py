@@ -11,7 +11,7 @@ from fidtools.reader.decoding import gold_answers
 from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
 from fidtools.reader.presets import PRESETS
-from fidtools.reader.run import ReaderRun
+from fidtools.reader.run_config import ReaderRun
 from fidtools.training.loop import check_run, describe_metrics, train
 
 MEASURED = 100

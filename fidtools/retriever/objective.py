@@ -10,7 +10,7 @@ from torch import nn
 
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.retriever.examples import Example, Examples
-from fidtools.retriever.run import Select
+from fidtools.retriever.run_config import Select
 from fidtools.retriever.update import Batch, Student, make_batch
 from fidtools.training.loop import ExampleRef
 from fidtools.training.monitors import monitor

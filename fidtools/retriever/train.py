@@ -16,7 +16,7 @@ from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
 from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
-from fidtools.retriever.run import RetrieverRun
+from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.setup import add_adapters, load_start, new_word_student
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import check_run, describe_metrics, train

@@ -22,7 +22,7 @@ from fidtools.errors import DataError, several
 from fidtools.logs import log
 from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
 from fidtools.teachers.objective import JudgedQuestion, TeacherObjective, pair_length, score_pairs
-from fidtools.teachers.run import SoftTargets
+from fidtools.teachers.run_config import SoftTargets
 from fidtools.training import ranking_losses
 from fidtools.training.loop import ExampleRef
 from fidtools.training.monitors import monitor

@@ -15,7 +15,7 @@ from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import NEW_PARTS, CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
-from fidtools.teachers.run import TeacherRun
+from fidtools.teachers.run_config import TeacherRun
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
 from fidtools.training.loop import check_run, describe_metrics, train
 from fidtools.training.lora import add_lora

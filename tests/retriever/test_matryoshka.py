@@ -16,7 +16,7 @@ from fidtools.retriever import losses
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.objective import RetrieverObjective
-from fidtools.retriever.run import RetrieverRun
+from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.train import _loss, _losses_of_truncated, _on_cosines
 from fidtools.retriever.update import Loss, Student, make_batch
 from fidtools.training.loop import ExampleRef

@@ -15,7 +15,7 @@ from fidtools.data.read import read_questions
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.teachers.model import TeacherSettings, load_teacher
 from fidtools.teachers.objective import score_pairs
-from fidtools.teachers.run import SoftTargets
+from fidtools.teachers.run_config import SoftTargets
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
 from fidtools.training.loop import ExampleRef
 from fidtools.training.targets import teacher_scores

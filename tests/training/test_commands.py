@@ -11,10 +11,10 @@ import pytest
 
 from fidtools.cli import run
 from fidtools.reader.presets import PRESETS
-from fidtools.reader.run import ReaderRun
+from fidtools.reader.run_config import ReaderRun
 from fidtools.retriever import losses
-from fidtools.retriever.run import LOSSES, RetrieverRun
-from fidtools.teachers.run import TeacherRun
+from fidtools.retriever.run_config import LOSSES, RetrieverRun
+from fidtools.teachers.run_config import TeacherRun
 from tests.retriever.conftest import plain_model, questions
 
 __all__ = ["plain_model", "questions"]

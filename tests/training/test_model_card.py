@@ -12,9 +12,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from fidtools.cli import run
-from fidtools.reader.run import ReaderInputs, ReaderRun
-from fidtools.retriever.run import RetrieverRun
-from fidtools.teachers.run import TeacherRun
+from fidtools.reader.run_config import ReaderInputs, ReaderRun
+from fidtools.retriever.run_config import RetrieverRun
+from fidtools.teachers.run_config import TeacherRun
 from fidtools.training.model_card import base_model, command_line, data_fingerprints, model_card
 from fidtools.training.settings import TrainingSettings
 
