@@ -18,10 +18,10 @@ ENDLESS = "does not end, and writes nothing"
 PRINTS = "prints or writes one small file in one step"
 RANKED = "writes line by line into an unfinished file, as `bm25` does"
 NOT_KILLED = {
-    **dict.fromkeys(["search", "plan"], PRINTS),
+    **dict.fromkeys(["search", "plan", "validate", "doctor"], PRINTS),
     "serve": ENDLESS,
     **dict.fromkeys(["eval", "compare", "report", "teacher-report"], PRINTS),
-    **dict.fromkeys(["read", "score-attn", "score-likelihood", "score-cross"], RANKED),
+    **dict.fromkeys(["read", "score-attn", "score-likelihood", "score-cross", "generate-questions"], RANKED),
     **dict.fromkeys(["convert reader", "convert retriever", "convert onnx"], "writes its folder as `index` does"),
 }
 """Commands that are not killed at every event, with the reason. Those that are killed are in test_kills."""

@@ -271,7 +271,8 @@ LIMITED: dict[str, list[str]] = {
     "report": ["report", "q.jsonl", "-o", "out"],
 }
 NOT_LIMITED = {
-    **dict.fromkeys(["search", "serve", "plan"], "has no output"),
+    **dict.fromkeys(["search", "serve", "plan", "doctor", "validate"], "has no output, or one small file"),
+    "generate-questions": "writes line by line as `score-likelihood` does",
     "convert onnx": "needs a package that not everybody has",
     "convert retriever": "writes its folder as `convert reader` does, from checkpoints that are not published small",
 }
