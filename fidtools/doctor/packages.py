@@ -27,6 +27,9 @@ PURPOSES = {
     "lora": "`--lora`: training low-rank adapters",
     "serve": "`serve`: the search page and the HTTP interface",
     "onnx": "`convert onnx`",
+    "export": "`convert --to parquet`",
+    "lancedb": "`convert --to lancedb`",
+    "dev-databases": "the tests of LanceDB and PostgreSQL",
     "docs": "building these pages with mkdocs",
     "dev": "tests and linters",
 }

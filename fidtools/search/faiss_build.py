@@ -56,7 +56,8 @@ def build_index(
     started = time.perf_counter()
     with atomic_folder(folder, KIND, force=force) as partial:
         index = _built(faiss, spec, vectors, gpu, seed)
-        faiss.write_index(index, str(partial / "vectors.faiss"))
+        with open(partial / "vectors.faiss", "wb") as out:  # by Python: FAISS prints about a full disk, and goes on
+            faiss.write_index(index, faiss.PyCallbackIOWriter(out.write))
         _copy_ids(parts, partial / "passages.ids")
         meta = {name: parts[0].meta[name] for name in META_FROM_EMBEDDINGS if name in parts[0].meta}
         if any(sha256 for _, sha256 in text_hashes(parts)):

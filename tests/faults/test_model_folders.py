@@ -247,13 +247,13 @@ def test_models_of_another_kind_are_named(run: Run, tmp_path: Path) -> None:
 
 def test_a_hub_name_reads_everything_that_its_folder_says(tmp_path: Path, monkeypatch) -> None:
     write_sentence_transformer(tmp_path / "model")
-    cache = tmp_path / "hub" / "models--acme--model"
+    cache = tmp_path / "hub" / "models--acme--whole"
     (cache / "refs").mkdir(parents=True)
     (cache / "refs" / "main").write_text("1")
     shutil.copytree(tmp_path / "model", cache / "snapshots" / "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    folder, name = load_retriever(tmp_path / "model"), load_retriever("acme/model")
+    folder, name = load_retriever(tmp_path / "model"), load_retriever("acme/whole")
     assert name.settings == folder.settings
     assert (name.settings.pooling, name.settings.passage_maxlength) == ("mean", 16)
     assert name.fingerprint == folder.fingerprint
