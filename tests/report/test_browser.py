@@ -168,7 +168,7 @@ def test_a_lost_question_on_the_first_screen_leads_to_its_passages(opened):
     found = opened()
     page = found.page
     first = page.locator(".card").first
-    assert "The first passage with an answer fell from rank 2 to 3" in first.inner_text()
+    assert "The first passage with an answer fell from rank 2 to rank 3" in first.inner_text()
     first.get_by_role("link").click()
     page.wait_for_selector(".column")
     assert row_names(page) == ["lost-passages"]

@@ -55,9 +55,36 @@ def test_what_became_of_every_question_and_why(run_folder):
     assert change["lost_by"] == {"passages": 1, "reader": 1, "guess": 1}
     reasons = {lost["id"]: lost["reason"] for lost in change["examples_lost"]}
     assert reasons == {
-        "lost-passages": "The first passage with an answer fell from rank 2 to 3; only the first 2 are read.",
-        "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another one.",
-        "lost-guess": "No passage that is read holds the answer, neither before nor after: it was a guess.",
+        "lost-passages": "The first passage with an answer fell from rank 2 to rank 3; the reader reads only the first 2.",
+        "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another answer.",
+        "lost-guess": "The reader reads a passage with an answer neither before nor after: it was a guess.",
+    }
+
+
+def test_where_gold_is_known_a_passage_with_the_answers_word_alone_does_not_blame_the_reader(tmp_path):
+    # (rank of gold before, after) of three passages, two of them read; the first one always has the answer's word
+    cases = {"fell": (1, 3), "gone": (1, None), "read": (1, 2), "unread": (3, 3), "no-gold": None}
+    for iteration in (0, 1):
+        lines = []
+        for name, case in cases.items():
+            line = question(name, 1, ("Paris", "Rome")[iteration])
+            place = case and case[iteration]
+            lines.append(line | ({} if case is None else {"gold": [f"{name}-{place}" if place else "elsewhere"]}))
+        folder = tmp_path / "gold" / str(iteration)
+        (folder / "reader").mkdir(parents=True)
+        (folder / "reader" / "fidtools.json").write_text('{"reader": {"n_context": 2}}')
+        write_lines(folder / "test.answered.jsonl", lines)
+    (change,) = numbers(tmp_path / "gold")["changes"]
+    assert change["lost_by"] == {"passages": 2, "reader": 2, "guess": 1}
+    assert {lost["id"]: (lost["cause"], lost["reason"]) for lost in change["examples_lost"]} == {
+        "fell": ("passages", "The right passage fell from rank 1 to rank 3; the reader reads only the first 2."),
+        "gone": ("passages", "The right passage was at rank 1 and is not retrieved any more."),
+        "read": (
+            "reader",
+            "The right passage stands at rank 2 (before: rank 1), but the reader gives another answer.",
+        ),
+        "unread": ("guess", "The reader reads the right passage neither before nor after: it was a guess."),
+        "no-gold": ("reader", "An answer stands at rank 1 (before: rank 1), but the reader gives another answer."),
     }
 
 
