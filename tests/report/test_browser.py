@@ -177,6 +177,87 @@ def test_a_lost_question_on_the_first_screen_leads_to_its_passages(opened):
     assert found.errors == []
 
 
+def comparison(page: Any) -> list[str]:
+    return [page.locator(f"#{name}").input_value() for name in ("from", "to", "judge")]
+
+
+def test_a_lost_question_opens_in_the_comparison_that_lost_it(opened, run_folder):
+    lines = (run_folder / "0" / "test.answered.jsonl").read_text().splitlines(keepends=True)
+    changed = [line.replace('"Rome"', '"Paris"') if "won-passages" in line else line for line in lines]
+    (run_folder / "2").mkdir()
+    (run_folder / "2" / "test.answered.jsonl").write_text("".join(changed))
+    found = opened()
+    page = found.page
+    assert page.locator("h1 em").first.inner_text() == "Iteration 2"
+    assert page.evaluate("document.querySelectorAll('.card').length") == 0  # the best step lost nothing
+    page.goto(page.url + "#q=lost-passages&from=0&to=1")
+    page.wait_for_selector(".column")
+    assert comparison(page) == ["0", "1", "main"]
+    assert page.locator("tr.row .o").inner_text() == "lost passages"
+    assert found.errors == []
+
+
+def test_a_card_sets_its_own_comparison_again(opened):
+    found = opened()
+    page = found.page
+    assert comparison(page) == ["0", "1", "main"]
+    page.select_option("#judge", "1")
+    page.select_option("#from", "1")
+    page.select_option("#to", "0")
+    link = page.locator(".card").first.get_by_role("link")
+    for _ in range(2):  # the second click leaves the address as it is
+        link.click()
+        page.wait_for_selector(".column")
+        assert comparison(page) == ["0", "1", "main"]
+        assert page.locator("tr.row .o").inner_text() == "lost passages"
+        page.select_option("#judge", "1")
+    assert found.errors == []
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda page: page.go_back(),
+        lambda page: page.get_by_role("link", name="Overview").click(),
+        lambda page: page.get_by_role("link", name="Questions", exact=True).click(),
+        lambda page: page.get_by_role("button", name="Show all questions").click(),
+        lambda page: page.locator("#chips button").first.click(),
+    ],
+    ids=["back", "overview", "questions", "show-all", "chip"],
+)
+def test_the_list_is_whole_again_after_a_question_opened_from_a_link(opened, leave):
+    found = opened()
+    page = found.page
+    every = page.get_by_role("button", name="Show all questions")
+    assert not every.is_visible()
+    page.locator(".card").first.get_by_role("link").click()
+    page.wait_for_selector(".column")
+    assert page.locator("#count").inner_text() == "1 of 6 questions"
+    assert page.locator("#search").input_value() == ""
+    assert every.is_visible()
+    leave(page)
+    page.wait_for_function("document.querySelectorAll('tr.row').length === 6")
+    assert not every.is_visible()
+    assert "#q=" not in page.url
+    page.reload()
+    page.wait_for_selector("body[data-ready]", state="attached")
+    assert len(row_names(page)) == 6
+    assert found.errors == []
+
+
+def test_all_that_a_step_lost_clears_the_address(opened):
+    found = opened()
+    page = found.page
+    page.locator(".card").first.get_by_role("link").click()
+    page.wait_for_selector(".column")
+    page.get_by_role("button", name="Show all 3").click()
+    assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
+    page.reload()
+    page.wait_for_selector("body[data-ready]", state="attached")
+    assert len(row_names(page)) == 6
+    assert found.errors == []
+
+
 def test_charts_are_drawn_and_have_names(opened):
     page = opened().page
     charts = page.locator("[data-chart]")

@@ -55,7 +55,8 @@ def test_what_became_of_every_question_and_why(run_folder):
     assert change["lost_by"] == {"passages": 1, "reader": 1, "guess": 1}
     reasons = {lost["id"]: lost["reason"] for lost in change["examples_lost"]}
     assert reasons == {
-        "lost-passages": "The first passage with an answer fell from rank 2 to rank 3; the reader reads only the first 2.",
+        "lost-passages": "The first passage with an answer fell from rank 2 to rank 3; "
+        "the reader reads only the first 2.",
         "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another answer.",
         "lost-guess": "The reader reads a passage with an answer neither before nor after: it was a guess.",
     }

@@ -24,7 +24,7 @@ function startQuestions(report) {
   const { numbers, index } = report;
   const several = numbers.systems.length > 1;
   const best = numbers.helped_most;
-  const state = { report, from: best?.from ?? 0, to: best?.to ?? numbers.systems.length - 1, judge: "main", kind: "all", sort: "order", down: false, limit: PAGE, text: "" };
+  const state = { report, from: best?.from ?? 0, to: best?.to ?? numbers.systems.length - 1, judge: "main", kind: "all", sort: "order", down: false, limit: PAGE, text: "", only: null };
   const words = index.ids.map((id, row) => [id, index.questions[row], ...index.answers[row], ...index.systems.map((system) => system.predictions[row] ?? "")].join("\n").toLowerCase());
   const by = (id) => document.getElementById(id);
 
@@ -84,10 +84,33 @@ function startQuestions(report) {
     try { cell.replaceChildren(await openPassages(report, row)); } catch (error) { cell.replaceChildren(make("p", { className: "notice" }, error.message)); }
   }
 
+  // All that is listed again instead of the one question that a link opened; its address goes as well.
+  function leaveOne() {
+    state.only = null;
+    if (linked()) history.replaceState(null, "", location.href.split("#")[0]);
+  }
+
+  // By `change` the list is drawn anew, of all questions.
+  function list(change) {
+    leaveOne();
+    Object.assign(state, { limit: PAGE }, change);
+    draw();
+  }
+
+  function compare(from, to) {
+    Object.assign(state, { from, to, judge: "main" });
+    showChosen();
+  }
+
+  function showChosen() {
+    if (!several) return;
+    for (const id of ["from", "to", "judge"]) by(id).value = `${state[id]}`;
+  }
+
   function drawChips(counts) {
     if (!several) return;
     by("chips").replaceChildren(...Object.entries(OUTCOMES).map(([kind, name]) =>
-      make("button", { type: "button", "data-kind": kind, "aria-pressed": `${state.kind === kind}`, onclick: () => { state.kind = kind; state.limit = PAGE; draw(); by("chips").querySelector(`[data-kind=${kind}]`).focus(); } },
+      make("button", { type: "button", "data-kind": kind, "aria-pressed": `${state.only === null && state.kind === kind}`, onclick: () => { list({ kind }); by("chips").querySelector(`[data-kind=${kind}]`).focus(); } },
         `${name} `, make("b", {}, `${counts[kind] ?? 0}`))));
   }
 
@@ -97,11 +120,12 @@ function startQuestions(report) {
     const kinds = new Map(several ? found.map((row) => [row, outcomeOf(state, row).kind]) : []);
     const counts = { all: found.length };
     for (const kind of kinds.values()) counts[kind] = (counts[kind] ?? 0) + 1;
-    const rows = sorted(state.kind === "all" ? found : found.filter((row) => kinds.get(row) === state.kind));
+    const rows = state.only !== null ? [state.only] : sorted(state.kind === "all" ? found : found.filter((row) => kinds.get(row) === state.kind));
     drawHead();
     drawChips(counts);
     by("rows").replaceChildren(...rows.slice(0, state.limit).map(drawRow));
     by("more").hidden = rows.length <= state.limit;
+    by("all").hidden = state.only === null;
     by("count").textContent = `${rows.length} of ${index.ids.length} questions` + (rows.length > state.limit ? `, the first ${state.limit} shown` : "");
   }
 
@@ -118,36 +142,51 @@ function startQuestions(report) {
     fill("to", names, state.to, (value) => { state.to = Number(value); });
     fill("judge", [["main", main.includes("R@") ? `passages: ${main}` : `answers: ${main}`], ...cutoffs], state.judge, (value) => { state.judge = value; });
   }
-  by("search").addEventListener("input", (event) => { state.text = event.target.value; state.limit = PAGE; draw(); });
+  by("search").addEventListener("input", (event) => list({ text: event.target.value }));
+  by("all").addEventListener("click", () => { list({}); by("search").focus({ preventScroll: true }); });
   by("controls").addEventListener("submit", (event) => event.preventDefault());
   by("more").addEventListener("click", () => { state.limit += 4 * PAGE; draw(); });
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && !/INPUT|SELECT|TEXTAREA/.test(document.activeElement.tagName)) { event.preventDefault(); by("search").focus(); }
-    if (event.key === "Escape" && document.activeElement === by("search")) { by("search").value = state.text = ""; draw(); }
+    if (event.key === "Escape" && document.activeElement === by("search")) { by("search").value = ""; list({ text: "" }); }
   });
   for (const button of document.querySelectorAll("[data-show]")) {
     button.addEventListener("click", () => {
-      Object.assign(state, { kind: button.dataset.show, from: Number(button.dataset.from), to: Number(button.dataset.to), judge: "main", text: "", limit: PAGE });
-      by("from").value = button.dataset.from; by("to").value = button.dataset.to; by("judge").value = "main"; by("search").value = "";
-      draw();
+      compare(Number(button.dataset.from), Number(button.dataset.to));
+      by("search").value = "";
+      list({ kind: button.dataset.show, text: "" });
       by("questions").scrollIntoView();
     });
   }
 
-  // #q=ID opens a question: links to it can be sent to others.
-  async function follow() {
-    if (!location.hash.startsWith("#q=")) return;
-    const id = decodeURIComponent(location.hash.slice(3)), row = index.ids.indexOf(id);
-    if (row < 0) return;
-    Object.assign(state, { kind: "all", text: id, limit: PAGE });
-    by("search").value = id;
+  // The question of #q=ID, and the comparison of #q=ID&from=0&to=1; null where the address names none.
+  function linked() {
+    const match = /^#q=([^&]*)(?:&from=(\d+)&to=(\d+))?/.exec(location.hash);
+    if (!match) return null;
+    try { return { id: decodeURIComponent(match[1]), pair: match[2] && [Number(match[2]), Number(match[3])] }; } catch { return null; }
+  }
+
+  // Opens the question that the address names: links to it can be sent to others. Any other address lists all again.
+  function follow() {
+    const link = linked(), row = link ? index.ids.indexOf(link.id) : -1;
+    if (row < 0) {
+      if (state.only !== null) { state.only = null; draw(); }
+      return;
+    }
+    const known = (at) => at < numbers.systems.length;
+    if (link.pair?.every(known) && link.pair[0] !== link.pair[1]) compare(...link.pair);
+    Object.assign(state, { kind: "all", text: "", limit: PAGE, only: row });
+    by("search").value = "";
     draw();
-    const button = [...by("rows").querySelectorAll(".toggle")].find((candidate) => candidate.dataset.id === id);
-    if (button.getAttribute("aria-expanded") === "false") button.click();
+    const button = by("rows").querySelector(".toggle");
+    button.click();
     by("questions").scrollIntoView();
     button.focus({ preventScroll: true });
   }
   window.addEventListener("hashchange", follow);
+  document.addEventListener("click", (event) => {  // a second click on the same card changes no address
+    if (event.target.closest?.("a[href^='#q=']")?.hash === location.hash && location.hash) follow();
+  });
   draw();
   follow();
 }
