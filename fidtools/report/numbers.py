@@ -102,6 +102,7 @@ def summary(systems: Sequence[System], tests: Sequence[dict[str, Any]], metric: 
         "metric": metric,
         "systems": [_system(system, values, names) for system, values in zip(systems, metrics, strict=True)],
         "comparisons": list(tests),
+        "steps": steps(systems),
         "helped_most": helped_most(tests, systems, metric),
         "changes": [_change(systems, pair, code, views) for pair, code in codes.items()],
     }
@@ -133,11 +134,14 @@ def _curve(metrics: dict[str, Metric], prefix: str) -> Iterator[list[float | Non
             yield [int(name.removeprefix(prefix)), metric.value, low, high]
 
 
+def steps(systems: Sequence[System]) -> list[tuple[int, int]]:
+    """From each iteration to the next one."""
+    return list(pairwise(at for at, system in enumerate(systems) if not system.source.baseline))
+
+
 def helped_most(tests: Sequence[dict[str, Any]], systems: Sequence[System], metric: str) -> dict[str, Any] | None:
     """Of the steps from one iteration to the next, the test with the greatest gain in `metric`; None without steps."""
-    ours = [at for at, system in enumerate(systems) if not system.source.baseline]
-    steps = list(pairwise(ours))
-    found = [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps]
+    found = [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps(systems)]
     return max(found, key=lambda test: test["difference"], default=None)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.report.blocks import Block, pack
+from fidtools.report.headline import beside_the_headline
 from fidtools.report.wording import FILTERS, TESTS
 
 FOLDER = Path(__file__).parent / "template"
@@ -38,6 +39,7 @@ def render(numbers: dict[str, Any], blocks: Sequence[Block], assets: str | None 
     policy = " ".join([*(_hash(script) for script in scripts), *([FROM_DISK] if assets else [])])
     return environment.get_template("report.html").render(
         numbers=numbers,
+        beside=beside_the_headline(numbers),
         style=_read("style.css"),
         scripts=scripts,
         policy=policy,

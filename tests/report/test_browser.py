@@ -258,6 +258,19 @@ def test_all_that_a_step_lost_clears_the_address(opened):
     assert found.errors == []
 
 
+def test_the_losses_of_the_other_steps_are_one_click_away(opened, run_folder):
+    shutil.copytree(run_folder / "0", run_folder / "2")  # iteration 2 wins all back, and loses won-passages
+    found = opened()
+    page = found.page
+    line = page.locator(".other")
+    assert line.inner_text().startswith("iteration 1 lost 3 against BM25")
+    assert page.locator(".losses h2").inner_text() == "1 question iteration 2 lost against iteration 1"
+    line.get_by_role("button", name="Show them").click()
+    assert comparison(page) == ["0", "1", "main"]
+    assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
+    assert found.errors == []
+
+
 def test_charts_are_drawn_and_have_names(opened):
     page = opened().page
     charts = page.locator("[data-chart]")
