@@ -107,7 +107,7 @@ def test_filters_filter(opened):
     found = opened()
     page = found.page
     chips = page.locator("#chips button")
-    assert chips.all_inner_texts() == ["all 6", "lost 3", "won 1", "never found 1", "found by both 1"]
+    assert chips.all_inner_texts() == ["all 6", "lost 3", "won 1", "both wrong 1", "both right 1"]
     chips.nth(1).click()
     assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
     assert page.locator("tr.row .o").all_inner_texts() == ["lost passages", "lost reader", "lost guess"]
@@ -269,6 +269,53 @@ def test_the_losses_of_the_other_steps_are_one_click_away(opened, run_folder):
     assert comparison(page) == ["0", "1", "main"]
     assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
     assert found.errors == []
+
+
+def test_an_opened_row_says_why_and_shows_the_compared_systems_first(opened, run_folder):
+    shutil.copytree(run_folder / "0", run_folder / "2")
+    found = opened()
+    page = found.page
+    page.select_option("#from", "2")
+    page.select_option("#to", "1")
+    page.get_by_role("button", name="Question lost-passages?").click()
+    page.wait_for_selector(".column")
+    assert page.locator(".reason").inner_text() == (
+        "The first passage with an answer fell from rank 2 to rank 3; the reader reads only the first 2."
+    )
+    heads = page.locator(".column h3").all_inner_texts()
+    assert [head.split("\n")[0] for head in heads] == ["iteration 2", "iteration 1", "BM25"]
+    assert page.locator(".column").nth(0).locator(".move").count() == 0
+    assert page.locator(".column").nth(1).locator(".move").first.get_attribute("title") == "against iteration 2"
+    assert found.errors == []
+
+
+def test_a_system_is_not_compared_with_itself(opened):
+    page = opened().page
+    page.select_option("#from", "1")
+    assert comparison(page) == ["1", "0", "main"]
+    page.select_option("#to", "1")
+    assert comparison(page) == ["0", "1", "main"]
+
+
+def test_an_empty_list_says_so(opened):
+    page = opened().page
+    page.fill("#search", "nothing like it")
+    assert page.locator("#rows").inner_text() == "No question with “nothing like it”."
+    page.locator("#chips button").nth(1).click()
+    wanted = "No question with “nothing like it” is “lost” from BM25 to iteration 1."
+    assert page.locator("#rows").inner_text() == wanted
+
+
+def test_on_a_narrow_screen_nothing_of_the_navigation_is_cut_and_passages_stack(opened):
+    page = opened(width=400).page
+    places = [link.bounding_box() for link in page.locator(".top nav a").all()]
+    assert len(places) == 6
+    assert all(place["x"] >= 0 and place["x"] + place["width"] <= 400 for place in places)
+    page.locator("tr.row .toggle").first.click()
+    page.wait_for_selector(".column")
+    first, second = (page.locator(".column").nth(at).bounding_box() for at in (0, 1))
+    assert first["x"] == second["x"]
+    assert first["y"] + first["height"] <= second["y"]
 
 
 def test_charts_are_drawn_and_have_names(opened):

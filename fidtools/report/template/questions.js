@@ -2,7 +2,14 @@
 
 const PAGE = 50;
 const OUTCOMES = { all: "all", lost: "lost", won: "won", neither: "never found", both: "found by both" };
+const ANSWERED = { neither: "both wrong", both: "both right" };
 const CAUSE = { P: "passages", R: "reader", G: "guess" };
+
+// Answers are right or wrong, passages found or not.
+function outcomeName({ report, judge }, kind) {
+  const answers = judge === "main" && !report.numbers.metric.includes("R@");
+  return (answers && ANSWERED[kind]) || OUTCOMES[kind] || kind;
+}
 
 function outcomeOf(state, row) {
   const { report, from, to, judge } = state;
@@ -10,7 +17,6 @@ function outcomeOf(state, row) {
     const found = [from, to].map((at) => (report.index.systems[at].ranks[row] ?? Infinity) <= Number(judge));
     return { kind: found[0] === found[1] ? (found[0] ? "both" : "neither") : found[1] ? "won" : "lost", cause: null };
   }
-  if (from === to) return { kind: report.index.systems[from].values[row] > 0 ? "both" : "neither", cause: null };
   const turned = from > to;
   const code = report.index.outcomes[turned ? `${to}-${from}` : `${from}-${to}`][row];
   if (code === "=") return { kind: "both", cause: null };
@@ -67,11 +73,17 @@ function startQuestions(report) {
     if (several) {
       const { kind, cause } = outcomeOf(state, row);
       cells.push(answerCell(state.to, row, numbers.systems[state.to].name));
-      cells.push(make("td", { className: "o" }, make("span", { className: `tag ${kind}` }, OUTCOMES[kind] ?? kind), " ", cause && make("span", { className: `tag ${cause}` }, cause)));
+      cells.push(make("td", { className: "o" }, make("span", { className: `tag ${kind}` }, outcomeName(state, kind)), " ", cause && make("span", { className: `tag ${cause}` }, cause)));
     }
     const line = make("tr", { className: "row" }, ...cells);
     button.addEventListener("click", () => toggle(line, button, row));
     return line;
+  }
+
+  function emptyRow() {
+    const searched = state.text ? ` with “${state.text}”` : "", kind = state.kind === "all" ? "" : ` is “${outcomeName(state, state.kind)}”`;
+    const what = several && kind ? ` from ${numbers.systems[state.from].name} to ${numbers.systems[state.to].name}` : "";
+    return make("tr", { className: "empty" }, make("td", { colSpan: several ? 4 : 2, dir: "auto" }, `No question${searched}${kind}${what}${kind || searched ? "" : " in this report"}.`));
   }
 
   async function toggle(line, button, row) {
@@ -81,7 +93,7 @@ function startQuestions(report) {
     if (open) { line.nextElementSibling.remove(); return; }
     const cell = make("td", { colSpan: several ? 4 : 2 }, make("p", { className: "hint" }, "opening …"));
     line.after(make("tr", { className: "detail" }, cell));
-    try { cell.replaceChildren(await openPassages(report, row)); } catch (error) { cell.replaceChildren(make("p", { className: "notice" }, error.message)); }
+    try { cell.replaceChildren(await openPassages(report, row, several ? [state.from, state.to] : [0], state.judge === "main")); } catch (error) { cell.replaceChildren(make("p", { className: "notice" }, error.message)); }
   }
 
   // All that is listed again instead of the one question that a link opened; its address goes as well.
@@ -109,9 +121,9 @@ function startQuestions(report) {
 
   function drawChips(counts) {
     if (!several) return;
-    by("chips").replaceChildren(...Object.entries(OUTCOMES).map(([kind, name]) =>
+    by("chips").replaceChildren(...Object.keys(OUTCOMES).map((kind) =>
       make("button", { type: "button", "data-kind": kind, "aria-pressed": `${state.only === null && state.kind === kind}`, onclick: () => { list({ kind }); by("chips").querySelector(`[data-kind=${kind}]`).focus(); } },
-        `${name} `, make("b", {}, `${counts[kind] ?? 0}`))));
+        `${outcomeName(state, kind)} `, make("b", {}, `${counts[kind] ?? 0}`))));
   }
 
   function draw() {
@@ -123,7 +135,7 @@ function startQuestions(report) {
     const rows = state.only !== null ? [state.only] : sorted(state.kind === "all" ? found : found.filter((row) => kinds.get(row) === state.kind));
     drawHead();
     drawChips(counts);
-    by("rows").replaceChildren(...rows.slice(0, state.limit).map(drawRow));
+    by("rows").replaceChildren(...rows.slice(0, state.limit).map(drawRow), ...(rows.length ? [] : [emptyRow()]));
     by("more").hidden = rows.length <= state.limit;
     by("all").hidden = state.only === null;
     by("count").textContent = `${rows.length} of ${index.ids.length} questions` + (rows.length > state.limit ? `, the first ${state.limit} shown` : "");
@@ -138,8 +150,14 @@ function startQuestions(report) {
   if (several) {
     const main = numbers.metric;
     const cutoffs = Object.keys(numbers.systems[0].metrics).filter((name) => name.startsWith("R@") && name !== main).map((name) => [name.slice(2), `passages: ${name}`]);
-    fill("from", names, state.from, (value) => { state.from = Number(value); });
-    fill("to", names, state.to, (value) => { state.to = Number(value); });
+    // A system is not compared with itself: choosing it on one side moves the other one over.
+    const choose = (side, other) => (value) => {
+      if (Number(value) === state[other]) state[other] = state[side];
+      state[side] = Number(value);
+      showChosen();
+    };
+    fill("from", names, state.from, choose("from", "to"));
+    fill("to", names, state.to, choose("to", "from"));
     fill("judge", [["main", main.includes("R@") ? `passages: ${main}` : `answers: ${main}`], ...cutoffs], state.judge, (value) => { state.judge = value; });
   }
   by("search").addEventListener("input", (event) => list({ text: event.target.value }));
