@@ -93,7 +93,7 @@ function passageCard(view, at, rank, before) {
   const from = before?.get(number);
   const move = before && make("span", { className: "move", title: `against ${view.report.numbers.systems[view.order[0]].name}` }, from === undefined ? "new" : from === rank + 1 ? "same" : from > rank + 1 ? `↑ from ${from}` : `↓ from ${from}`);
   const header = make("header", {}, make("b", {}, `${rank + 1}`), make("span", { className: "name", dir: "auto" }, title || id), move,
-    flags & ANSWER ? make("span", { className: "tag answer" }, "answer") : null, flags & GOLD ? make("span", { className: "tag gold" }, "gold") : null);
+    flags & ANSWER ? make("span", { className: "tag answer", title: "one of the answers stands in the text, word for word" }, "answer") : null, flags & GOLD ? make("span", { className: "tag gold", title: "the data set names this passage as right" }, "gold") : null);
   const map = view.heat && view.maps.get(at), heat = map && rank < map.tokens.length;
   const body = heat ? heatText(map, rank, view.heat) : make("p", { dir: "auto" }, ...marked(text, view.pattern));
   const values = Object.entries(scores).map(([name, value]) => `${name} ${value}`);
