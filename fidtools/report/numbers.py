@@ -11,8 +11,8 @@ from fidtools.errors import FidtoolsError, UsageError
 from fidtools.evaluation.paired import SystemRuns, compare_runs
 from fidtools.evaluation.scores import Metric, Scores
 from fidtools.report.outcomes import CAUSES, Judged, count_outcomes, judged, n_context, outcome_codes, varied
+from fidtools.report.reasons import reason
 from fidtools.report.systems import Row, System, recall_cutoffs
-from fidtools.report.wording import reason
 
 CUTOFFS = (1, 5, 20, 100)
 PREFIXES = ("R@", "gold-R@")
@@ -102,6 +102,7 @@ def summary(systems: Sequence[System], tests: Sequence[dict[str, Any]], metric: 
         "metric": metric,
         "systems": [_system(system, values, names) for system, values in zip(systems, metrics, strict=True)],
         "comparisons": list(tests),
+        "steps": steps(systems),
         "helped_most": helped_most(tests, systems, metric),
         "changes": [_change(systems, pair, code, views) for pair, code in codes.items()],
     }
@@ -133,11 +134,14 @@ def _curve(metrics: dict[str, Metric], prefix: str) -> Iterator[list[float | Non
             yield [int(name.removeprefix(prefix)), metric.value, low, high]
 
 
+def steps(systems: Sequence[System]) -> list[tuple[int, int]]:
+    """From each iteration to the next one."""
+    return list(pairwise(at for at, system in enumerate(systems) if not system.source.baseline))
+
+
 def helped_most(tests: Sequence[dict[str, Any]], systems: Sequence[System], metric: str) -> dict[str, Any] | None:
     """Of the steps from one iteration to the next, the test with the greatest gain in `metric`; None without steps."""
-    ours = [at for at, system in enumerate(systems) if not system.source.baseline]
-    steps = list(pairwise(ours))
-    found = [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps]
+    found = [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps(systems)]
     return max(found, key=lambda test: test["difference"], default=None)
 
 
@@ -154,15 +158,18 @@ def _change(systems: Sequence[System], pair: tuple[int, int], codes: str, views:
         "to": b,
         **count_outcomes(codes),
         "examples_lost": [
-            _lost((systems[a].rows[row], systems[b].rows[row]), codes[row], (views[a].ranks[row], views[b].ranks[row]))
-            | {"reason": reason(codes[row], views[a].ranks[row], views[b].ranks[row], views[b].n_read)}
+            _lost(systems[a].rows[row], codes[row])
+            | {"before": _side(systems[a], views[a], row), "after": _side(systems[b], views[b], row)}
+            | {"reason": reason(codes[row], views[a], views[b], row)}
             for row in varied(codes, SHOWN_LOST)
         ],
     }
 
 
-def _lost(rows: tuple[Row, Row], code: str, ranks: tuple[int | None, int | None]) -> dict[str, Any]:
-    sides = [{"prediction": row.prediction, "first_answer_rank": rank} for row, rank in zip(rows, ranks, strict=True)]
-    first = rows[0]
-    head = {"id": first.id, "question": first.question, "answers": first.answers, "cause": CAUSES[code]}
-    return {**head, "before": sides[0], "after": sides[1]}
+def _lost(row: Row, code: str) -> dict[str, Any]:
+    return {"id": row.id, "question": row.question, "answers": row.answers, "cause": CAUSES[code]}
+
+
+def _side(system: System, view: Judged, row: int) -> dict[str, Any]:
+    gold = view.gold_ranks[row] if view.gold_ranks else None
+    return {"prediction": system.rows[row].prediction, "first_answer_rank": view.ranks[row], "first_gold_rank": gold}

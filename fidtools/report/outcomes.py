@@ -1,8 +1,9 @@
 """What became of each question between two systems, and whether its passages or its reader are the reason.
 
 A question is won when system B's value of the headline metric is higher than A's, lost when it is lower. Where the
-metric judges answers, the cause follows from the first passage with an answer: is it among those that the reader of the
-worse system reads, only among those of the better one's, or of neither's?
+metric judges answers, the cause follows from the first gold passage (from the first with an answer where the question
+has no gold): is it among those that the reader of the worse system reads, only among those of the better one's, or of
+neither's? An answer's word alone says little where gold is known: it may stand in a passage about something else.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from fidtools.report.systems import System
 BOTH, NEITHER, UNMEASURED = "=", ".", "?"
 PASSAGES, READER, GUESS = "P", "R", "G"
 CAUSES = {
-    PASSAGES: "passages",  # only the better system reads a passage with an answer
-    READER: "reader",  # the worse system reads one, and says something else
+    PASSAGES: "passages",  # only the better system reads the right passage
+    READER: "reader",  # the worse system reads it, and answers something else
     GUESS: "guess",  # neither does
 }
 """A lost question's code is its cause in upper case, a won one's in lower case."""
@@ -36,24 +37,54 @@ Ranks = Sequence[int | None]
 
 @dataclass(frozen=True)
 class Judged:
-    """A system in the headline metric: values (NaN: unmeasured), ranks of first answers, passages its reader reads."""
+    """A system in the headline metric: values (NaN: unmeasured), ranks of first answers, passages its reader reads.
+
+    `gold_ranks` are those of the first gold passages, `has_gold` which questions have any; empty where gold does not
+    count.
+    """
 
     values: NDArray[np.float64]
     ranks: Ranks
     n_read: int | None
+    gold_ranks: Ranks = ()
+    has_gold: Sequence[bool] = ()
+    recall: bool = False
 
-    def reads_answer(self, row: int) -> bool:
-        """Whether an answer stands in the passages that are read of a question."""
-        rank = self.ranks[row]
+    def reads(self, rank: int | None) -> bool:
+        """Whether the passage at a rank is read."""
         return rank is not None and (self.n_read is None or rank <= self.n_read)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The passage by which an outcome is explained: its rank in both systems; whether it is gold, or has an answer.
+
+    `gold_unread`: the question has gold, and neither system reads it.
+    """
+
+    a: int | None
+    b: int | None
+    gold: bool
+    gold_unread: bool = False
+
+
+def evidence(a: Judged, b: Judged, row: int) -> Evidence:
+    """The gold passage where the question has one and either system reads it, else the first with an answer."""
+    answers = a.ranks[row], b.ranks[row]
+    if not (a.has_gold and b.has_gold and a.has_gold[row] and b.has_gold[row]):
+        return Evidence(*answers, gold=False)
+    gold = a.gold_ranks[row], b.gold_ranks[row]
+    if a.reads(gold[0]) or b.reads(gold[1]):
+        return Evidence(*gold, gold=True)
+    return Evidence(*answers, gold=False, gold_unread=True)
 
 
 def judged(system: System, metric: str) -> Judged:
     """A system in one metric; in R@k it is the first k passages that count as read."""
     values = system.scores.values[metric]
     if cutoff := RECALL.fullmatch(metric):
-        return Judged(values, system.ranks(cutoff[1]), int(cutoff[2]))
-    return Judged(values, system.ranks(), n_context(system.source.folder))
+        return Judged(values, system.ranks(cutoff[1]), int(cutoff[2]), recall=True)
+    return Judged(values, system.ranks(), n_context(system.source.folder), system.ranks("gold-R@"), system.has_gold())
 
 
 def n_context(folder: Path | None) -> int | None:
@@ -80,8 +111,15 @@ def _code(a: Judged, b: Judged, row: int) -> str:
     if before == after:
         return BOTH if after > 0 else NEITHER
     worse, better = (b, a) if after < before else (a, b)
-    cause = READER if worse.reads_answer(row) else PASSAGES if better.reads_answer(row) else GUESS
+    cause = _cause(worse, better, evidence(worse, better, row))
     return cause if after < before else cause.lower()
+
+
+def _cause(worse: Judged, better: Judged, passage: Evidence) -> str:
+    if worse.reads(passage.a):
+        # Of a question with gold, the reader is to blame only where it reads the gold passage.
+        return GUESS if passage.gold_unread else READER
+    return PASSAGES if better.reads(passage.b) else GUESS
 
 
 def count_outcomes(codes: str) -> dict[str, Any]:

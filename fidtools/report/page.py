@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.report.blocks import Block, pack
+from fidtools.report.glossary import TERMS, meaning
+from fidtools.report.headline import beside_the_headline
 from fidtools.report.wording import FILTERS, TESTS
 
 FOLDER = Path(__file__).parent / "template"
@@ -32,12 +34,14 @@ def render(numbers: dict[str, Any], blocks: Sequence[Block], assets: str | None 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= FILTERS
+    environment.filters |= {**FILTERS, "meaning": meaning}
     environment.tests |= TESTS
     scripts = [_read(name) for name in VENDORED] + ['"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS)]
     policy = " ".join([*(_hash(script) for script in scripts), *([FROM_DISK] if assets else [])])
     return environment.get_template("report.html").render(
         numbers=numbers,
+        terms=TERMS,
+        beside=beside_the_headline(numbers),
         style=_read("style.css"),
         scripts=scripts,
         policy=policy,

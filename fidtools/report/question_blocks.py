@@ -10,7 +10,8 @@ import numpy as np
 
 from fidtools.metrics.answer_match import tokens
 from fidtools.report.blocks import Block, pack
-from fidtools.report.outcomes import interest_order
+from fidtools.report.outcomes import BOTH, NEITHER, UNMEASURED, Judged, interest_order, judged
+from fidtools.report.reasons import reason
 from fidtools.report.systems import Row, Shown, System, Texts
 
 QUESTIONS_PER_BLOCK = 50
@@ -69,12 +70,16 @@ def question_blocks(
     Passages are kept of as many questions as the budget allows, from the most telling on.
     """
     shelf = Shelf(texts)
+    views = [judged(system, metric) for system in systems]
     count = len(systems[0].rows)
     where = [-1] * count
     order = interest_order(list(outcomes.values())) or list(range(count))
     for number, start in enumerate(range(0, count, QUESTIONS_PER_BLOCK)):
         rows = order[start : start + QUESTIONS_PER_BLOCK]
-        shelf.add("q", {str(row): _detail([system.rows[row] for system in systems], shelf) for row in rows})
+        details = {str(row): _detail([system.rows[row] for system in systems], shelf) for row in rows}
+        shelf.add(
+            "q", {row: detail | {"reasons": _reasons(outcomes, views, int(row))} for row, detail in details.items()}
+        )
         for row in rows:
             where[row] = number
         if shelf.size > budget:
@@ -124,6 +129,16 @@ def _detail(rows: Sequence[Row], shelf: Shelf) -> dict[str, Any]:
         "words": [found for answer in rows[0].answers if (found := tokens(answer))],
         "systems": [[_passage(shown, shelf) for shown in row.passages] for row in rows],
     }
+
+
+def _reasons(outcomes: dict[tuple[int, int], str], views: Sequence[Judged], row: int) -> dict[str, str]:
+    """Why a question was lost or won, by "a-b" and, seen from the later system, "b-a"."""
+    found = {}
+    for (a, b), codes in outcomes.items():
+        if (code := codes[row]) not in (BOTH, NEITHER, UNMEASURED):
+            found[f"{a}-{b}"] = reason(code, views[a], views[b], row)
+            found[f"{b}-{a}"] = reason(code.swapcase(), views[b], views[a], row)
+    return found
 
 
 def _passage(shown: Shown, shelf: Shelf) -> list[Any]:

@@ -91,6 +91,13 @@ class System:
         first = np.argmax(hits, axis=0)
         return [ks[at] if hits[at, i] else None for i, at in enumerate(first)]
 
+    def has_gold(self) -> list[bool]:
+        """Which questions have a gold passage, retrieved or not."""
+        ks = recall_cutoffs(self.scores, "gold-R@")
+        if not ks:
+            return [False] * len(self.scores.ids)
+        return [bool(measured) for measured in ~np.isnan(self.scores.values[f"gold-R@{ks[0]}"])]
+
 
 def recall_cutoffs(scores: Scores, prefix: str = "R@") -> list[int]:
     """The k of every measured R@k, ascending."""

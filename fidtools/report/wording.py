@@ -50,20 +50,6 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def reason(code: str, before: int | None, after: int | None, read: int | None) -> str:
-    """Why a question was lost, in a sentence: by its outcome code and the ranks of the first passages with an answer.
-
-    `read` is how many passages are read (None: all).
-    """
-    if code == "P":
-        fell = f"fell from rank {before} to {after}" if after else f"was at rank {before} and is not retrieved any more"
-        return f"The first passage with an answer {fell}" + (f"; only the first {read} are read." if after else ".")
-    if code == "R":
-        earlier = f"rank {before}" if before else "not retrieved"
-        return f"An answer stands at rank {after} (before: {earlier}), but the reader gives another one."
-    return "No passage that is read holds the answer, neither before nor after: it was a guess."
-
-
 def learning_metric(rows: Sequence[dict[str, Any]]) -> str:
     """Of the models' evaluations, the metric to draw by step."""
     names = [name for row in rows for line in row["evaluations"] for name in line if name != "step"]

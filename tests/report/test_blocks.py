@@ -42,6 +42,14 @@ def test_the_index_and_the_passages_of_a_question(measured):
     assert index["systems"][1]["predictions"][1] == "Rome"
     lost = blocks["q0"]["1"]
     assert lost["words"] == [["paris"]]
+    assert lost["reasons"] == {
+        "0-1": "The first passage with an answer fell from rank 2 to rank 3; the reader reads only the first 2.",
+        "1-0": "The first passage with an answer rose from rank 3 to rank 2; the reader reads only the first 2.",
+    }
+    assert blocks["q0"]["0"]["reasons"] == {}
+    assert blocks["q0"]["2"]["reasons"]["1-0"] == (
+        "An answer stood at rank 2 already (now: rank 1), but the reader gave another answer."
+    )
     assert [passage[1] for passage in lost["systems"][0]] == [0, ANSWER, 0]
     number, _, scores = lost["systems"][1][0]
     assert blocks["t0"][number][0] == "lost-passages-1"

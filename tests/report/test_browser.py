@@ -107,7 +107,7 @@ def test_filters_filter(opened):
     found = opened()
     page = found.page
     chips = page.locator("#chips button")
-    assert chips.all_inner_texts() == ["all 6", "lost 3", "won 1", "never found 1", "found by both 1"]
+    assert chips.all_inner_texts() == ["all 6", "lost 3", "won 1", "both wrong 1", "both right 1"]
     chips.nth(1).click()
     assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
     assert page.locator("tr.row .o").all_inner_texts() == ["lost passages", "lost reader", "lost guess"]
@@ -168,13 +168,154 @@ def test_a_lost_question_on_the_first_screen_leads_to_its_passages(opened):
     found = opened()
     page = found.page
     first = page.locator(".card").first
-    assert "The first passage with an answer fell from rank 2 to 3" in first.inner_text()
+    assert "The first passage with an answer fell from rank 2 to rank 3" in first.inner_text()
     first.get_by_role("link").click()
     page.wait_for_selector(".column")
     assert row_names(page) == ["lost-passages"]
     page.get_by_role("button", name="Show all 3").click()
     assert len(row_names(page)) == 3
     assert found.errors == []
+
+
+def comparison(page: Any) -> list[str]:
+    return [page.locator(f"#{name}").input_value() for name in ("from", "to", "judge")]
+
+
+def test_a_lost_question_opens_in_the_comparison_that_lost_it(opened, run_folder):
+    lines = (run_folder / "0" / "test.answered.jsonl").read_text().splitlines(keepends=True)
+    changed = [line.replace('"Rome"', '"Paris"') if "won-passages" in line else line for line in lines]
+    (run_folder / "2").mkdir()
+    (run_folder / "2" / "test.answered.jsonl").write_text("".join(changed))
+    found = opened()
+    page = found.page
+    assert page.locator("h1 em").first.inner_text() == "Iteration 2"
+    assert page.evaluate("document.querySelectorAll('.card').length") == 0  # the best step lost nothing
+    page.goto(page.url + "#q=lost-passages&from=0&to=1")
+    page.wait_for_selector(".column")
+    assert comparison(page) == ["0", "1", "main"]
+    assert page.locator("tr.row .o").inner_text() == "lost passages"
+    assert found.errors == []
+
+
+def test_a_card_sets_its_own_comparison_again(opened):
+    found = opened()
+    page = found.page
+    assert comparison(page) == ["0", "1", "main"]
+    page.select_option("#judge", "1")
+    page.select_option("#from", "1")
+    page.select_option("#to", "0")
+    link = page.locator(".card").first.get_by_role("link")
+    for _ in range(2):  # the second click leaves the address as it is
+        link.click()
+        page.wait_for_selector(".column")
+        assert comparison(page) == ["0", "1", "main"]
+        assert page.locator("tr.row .o").inner_text() == "lost passages"
+        page.select_option("#judge", "1")
+    assert found.errors == []
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda page: page.go_back(),
+        lambda page: page.get_by_role("link", name="Overview").click(),
+        lambda page: page.get_by_role("link", name="Questions", exact=True).click(),
+        lambda page: page.get_by_role("button", name="Show all questions").click(),
+        lambda page: page.locator("#chips button").first.click(),
+    ],
+    ids=["back", "overview", "questions", "show-all", "chip"],
+)
+def test_the_list_is_whole_again_after_a_question_opened_from_a_link(opened, leave):
+    found = opened()
+    page = found.page
+    every = page.get_by_role("button", name="Show all questions")
+    assert not every.is_visible()
+    page.locator(".card").first.get_by_role("link").click()
+    page.wait_for_selector(".column")
+    assert page.locator("#count").inner_text() == "1 of 6 questions"
+    assert page.locator("#search").input_value() == ""
+    assert every.is_visible()
+    leave(page)
+    page.wait_for_function("document.querySelectorAll('tr.row').length === 6")
+    assert not every.is_visible()
+    assert "#q=" not in page.url
+    page.reload()
+    page.wait_for_selector("body[data-ready]", state="attached")
+    assert len(row_names(page)) == 6
+    assert found.errors == []
+
+
+def test_all_that_a_step_lost_clears_the_address(opened):
+    found = opened()
+    page = found.page
+    page.locator(".card").first.get_by_role("link").click()
+    page.wait_for_selector(".column")
+    page.get_by_role("button", name="Show all 3").click()
+    assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
+    page.reload()
+    page.wait_for_selector("body[data-ready]", state="attached")
+    assert len(row_names(page)) == 6
+    assert found.errors == []
+
+
+def test_the_losses_of_the_other_steps_are_one_click_away(opened, run_folder):
+    shutil.copytree(run_folder / "0", run_folder / "2")  # iteration 2 wins all back, and loses won-passages
+    found = opened()
+    page = found.page
+    line = page.locator(".other")
+    assert line.inner_text().startswith("iteration 1 lost 3 against BM25")
+    assert page.locator(".losses h2").inner_text() == "1 question iteration 2 lost against iteration 1"
+    line.get_by_role("button", name="Show them").click()
+    assert comparison(page) == ["0", "1", "main"]
+    assert row_names(page) == ["lost-passages", "lost-reader", "lost-guess"]
+    assert found.errors == []
+
+
+def test_an_opened_row_says_why_and_shows_the_compared_systems_first(opened, run_folder):
+    shutil.copytree(run_folder / "0", run_folder / "2")
+    found = opened()
+    page = found.page
+    page.select_option("#from", "2")
+    page.select_option("#to", "1")
+    page.get_by_role("button", name="Question lost-passages?").click()
+    page.wait_for_selector(".column")
+    assert page.locator(".reason").inner_text() == (
+        "The first passage with an answer fell from rank 2 to rank 3; the reader reads only the first 2."
+    )
+    heads = page.locator(".column h3").all_inner_texts()
+    assert [head.split("\n")[0] for head in heads] == ["iteration 2", "iteration 1", "BM25"]
+    assert page.locator(".column").nth(0).locator(".move").count() == 0
+    assert page.locator(".column").nth(1).locator(".move").first.get_attribute("title") == "against iteration 2"
+    assert found.errors == []
+
+
+def test_a_system_is_not_compared_with_itself(opened):
+    page = opened().page
+    page.select_option("#from", "1")
+    assert comparison(page) == ["1", "0", "main"]
+    page.select_option("#to", "1")
+    assert comparison(page) == ["0", "1", "main"]
+
+
+def test_an_empty_list_says_so(opened):
+    page = opened().page
+    page.fill("#search", "nothing like it")
+    assert page.locator("#rows").inner_text() == "No question with “nothing like it”."
+    page.locator("#chips button").nth(1).click()
+    wanted = "No question with “nothing like it” is “lost” from BM25 to iteration 1."
+    assert page.locator("#rows").inner_text() == wanted
+
+
+def test_on_a_narrow_screen_nothing_of_the_navigation_is_cut_and_passages_stack(opened):
+    page = opened(width=400).page
+    places = [link.bounding_box() for link in page.locator(".top nav a").all()]
+    assert len(places) == 6
+    assert all(place["x"] >= 0 and place["x"] + place["width"] <= 400 for place in places)
+    page.locator("tr.row .toggle").first.click()
+    page.wait_for_selector(".column")
+    first, second = (page.locator(".column").nth(at).bounding_box() for at in (0, 1))
+    assert first["x"] == second["x"]
+    assert first["y"] + first["height"] <= second["y"]
 
 
 def test_charts_are_drawn_and_have_names(opened):

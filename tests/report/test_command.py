@@ -23,7 +23,7 @@ def page_of(*arguments: object, at: Path) -> str:
 def test_the_page_says_what_helped_and_escapes_what_it_says(run_folder, tmp_path):
     page = page_of(run_folder, at=tmp_path / "report.html")
     assert "No step helped: EM of iteration 1 is 33.3 %, before it was 66.7 %." in page
-    assert "3 questions iteration 1 lost" in page
+    assert "3 questions iteration 1 lost against BM25" in page
     assert HOSTILE not in page
     assert "&lt;script&gt;document.title = &#34;hacked&#34;&lt;/script&gt;" in page
 

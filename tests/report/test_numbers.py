@@ -11,6 +11,7 @@ from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.report import systems
 from fidtools.report.building import Choices, build_report
 from fidtools.report.conditions import Condition, failures, parse_condition
+from fidtools.report.headline import beside_the_headline
 from fidtools.report.outcomes import Judged, count_outcomes, interest_order, outcome_codes, varied
 from fidtools.report.sources import file_names, find_sources
 from fidtools.report.teacher import grouped, teacher_sections, warnings
@@ -55,9 +56,37 @@ def test_what_became_of_every_question_and_why(run_folder):
     assert change["lost_by"] == {"passages": 1, "reader": 1, "guess": 1}
     reasons = {lost["id"]: lost["reason"] for lost in change["examples_lost"]}
     assert reasons == {
-        "lost-passages": "The first passage with an answer fell from rank 2 to 3; only the first 2 are read.",
-        "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another one.",
-        "lost-guess": "No passage that is read holds the answer, neither before nor after: it was a guess.",
+        "lost-passages": "The first passage with an answer fell from rank 2 to rank 3; "
+        "the reader reads only the first 2.",
+        "lost-reader": "An answer stands at rank 2 (before: rank 1), but the reader gives another answer.",
+        "lost-guess": "The reader reads a passage with an answer neither before nor after: it was a guess.",
+    }
+
+
+def test_where_gold_is_known_a_passage_with_the_answers_word_alone_does_not_blame_the_reader(tmp_path):
+    # (rank of gold before, after) of three passages, two of them read; the first one always has the answer's word
+    cases = {"fell": (1, 3), "gone": (1, None), "read": (1, 2), "unread": (3, 3), "no-gold": None}
+    for iteration in (0, 1):
+        lines = []
+        for name, case in cases.items():
+            line = question(name, 1, ("Paris", "Rome")[iteration])
+            place = case and case[iteration]
+            lines.append(line | ({} if case is None else {"gold": [f"{name}-{place}" if place else "elsewhere"]}))
+        folder = tmp_path / "gold" / str(iteration)
+        (folder / "reader").mkdir(parents=True)
+        (folder / "reader" / "fidtools.json").write_text('{"reader": {"n_context": 2}}')
+        write_lines(folder / "test.answered.jsonl", lines)
+    (change,) = numbers(tmp_path / "gold")["changes"]
+    assert change["lost_by"] == {"passages": 2, "reader": 2, "guess": 1}
+    assert {lost["id"]: (lost["cause"], lost["reason"]) for lost in change["examples_lost"]} == {
+        "fell": ("passages", "The right passage fell from rank 1 to rank 3; the reader reads only the first 2."),
+        "gone": ("passages", "The right passage was at rank 1 and is not retrieved any more."),
+        "read": (
+            "reader",
+            "The right passage stands at rank 2 (before: rank 1), but the reader gives another answer.",
+        ),
+        "unread": ("guess", "The reader reads the right passage neither before nor after: it was a guess."),
+        "no-gold": ("reader", "An answer stands at rank 1 (before: rank 1), but the reader gives another answer."),
     }
 
 
@@ -74,6 +103,49 @@ def test_metrics_recall_and_the_step_that_helped_most(run_folder):
     best = found["helped_most"]
     assert (best["from"], best["to"], best["wins"], best["losses"]) == (0, 1, 1, 3)
     assert best["difference"] == pytest.approx(-100 * 2 / 6)
+
+
+def three_iterations(numbers_of: dict[str, list[float]], helped: int) -> dict:
+    """The numbers of BM25 and two iterations, as far as the headline needs them."""
+    names = ["BM25", "iteration 1", "iteration 2"]
+    tests = [
+        {"metric": metric, "unit": "%", "from": a, "to": a + 1, "b": names[a + 1]}
+        | {"difference": values[a + 1] - values[a], "b_means": [values[a + 1]]}
+        for metric, values in numbers_of.items()
+        for a in (0, 1)
+    ]
+    measured = [{m: {"value": values[at], "unit": "%"} for m, values in numbers_of.items()} for at in range(3)]
+    found = [{"name": name, "metrics": metrics} for name, metrics in zip(names, measured, strict=True)]
+    head = {"metric": "EM", "steps": [(0, 1), (1, 2)], "helped_most": {"from": helped - 1, "to": helped}}
+    return {**head, "systems": found, "comparisons": tests}
+
+
+@pytest.mark.parametrize(
+    ("values", "helped", "said"),
+    [
+        (
+            {"EM": [66.7, 91.4, 98.6], "R@1": [31.4, 46.4, 90.8]},
+            1,
+            [
+                "Iteration 2 added +7.2 points of EM, to 98.6 %, the best.",
+                "By R@1, iteration 2 helped most: +44.4 points, to 90.8 %.",
+            ],
+        ),
+        (
+            {"EM": [60.0, 80.0, 79.0], "R@1": [10.0, 30.0, 40.0]},
+            1,
+            ["Iteration 2 lost 1.0 points of EM, to 79.0 %.", "The best is iteration 1 with 80.0 %."],
+        ),
+        ({"EM": [60.0, 61.0, 80.0]}, 2, []),
+        ({"EM": [60.0, 50.0, 55.0]}, 2, ["The best is BM25 with 60.0 %."]),
+    ],
+)
+def test_what_stands_beside_the_headline(values, helped, said):
+    assert beside_the_headline(three_iterations(values, helped)) == said
+
+
+def test_one_step_has_nothing_beside_the_headline(run_folder):
+    assert beside_the_headline(numbers(run_folder)) == []
 
 
 def test_recall_as_the_metric_counts_the_cutoff_as_what_is_read(run_folder):

@@ -32,15 +32,17 @@ async function textsOf(numbers, starts) {
   return new Map(numbers.map((number) => [number, loaded.get(block(number))[number - starts[block(number)]]]));
 }
 
-async function openPassages(report, row) {
+// `compared`: the two systems of the chosen comparison, which stand first; `why` is whether its reasons are those of the file.
+async function openPassages(report, row, compared, why) {
   const block = report.index.where[row];
   if (block < 0) return make("p", { className: "hint" }, `Only the passages of ${report.index.where.filter((place) => place >= 0).length} of ${report.index.where.length} questions are in this file, the most telling ones, to keep it small. fidtools report --assets FOLDER keeps all.`);
   const detail = (await openBlock(`q${block}`)).value[row];
   const texts = await textsOf(detail.systems.flat().map(([text]) => text), report.index.text_starts);
   const maps = await openMaps(report, row);
-  const view = { report, row, detail, texts, maps, pattern: answerPattern(detail.words), all: false, heat: null };
+  const view = { report, row, detail, texts, maps, pattern: answerPattern(detail.words), all: false, heat: null, order: [...new Set([...compared, ...report.numbers.systems.keys()])] };
   const place = make("div");
-  const draw = () => place.replaceChildren(...passageColumns(view, draw));
+  const sentence = why ? detail.reasons[compared.join("-")] : null;
+  const draw = () => place.replaceChildren(...(sentence ? [make("p", { className: "reason" }, sentence)] : []), ...passageColumns(view, draw));
   draw();
   return place;
 }
@@ -58,7 +60,7 @@ function passageColumns(view, redraw) {
   const toggle = more && make("button", { className: "quiet", type: "button", onclick: () => { view.all = !view.all; redraw(); } }, view.all ? "Fewer passages" : "All passages");
   const bar = make("div", { className: "bar" }, toggle, ...(view.maps.size ? attentionControls(view, redraw) : []));
   const columns = make("div", { className: "columns", tabIndex: 0, role: "group", "aria-label": "Passages of every system" });
-  columns.append(...view.detail.systems.map((_, at) => passageColumn(view, at)));
+  columns.append(...view.order.map((at) => passageColumn(view, at)));
   return [bar, columns];
 }
 
@@ -69,7 +71,8 @@ function passageColumn(view, at) {
   const said = columns.predictions[row], sure = columns.probabilities[row];
   column.append(make("h3", {}, make("span", { className: `swatch s${at % 8}` }), system.name,
     make("span", { className: "said", dir: "auto" }, said === null ? "no answer" : `“${said}”`, sure === null ? "" : ` (probability ${sure.toFixed(2)})`)));
-  const before = at > 0 ? new Map(detail.systems[at - 1].map(([text], rank) => [text, rank + 1])) : null;
+  const first = view.order[0];  // whose ranks the others' are compared with
+  const before = at === first ? null : new Map(detail.systems[first].map(([text], rank) => [text, rank + 1]));
   const passages = detail.systems[at], map = view.heat && view.maps.get(at);
   const shown = passages.map((passage, rank) => view.all || rank < FIRST_SHOWN || (passage[1] & (ANSWER | GOLD)) > 0 || (map?.shares[rank] ?? 0) > MUCH_ATTENTION);
   let hidden = 0;
@@ -88,9 +91,9 @@ function passageCard(view, at, rank, before) {
   const [number, flags, scores] = view.detail.systems[at][rank];
   const [id, title, text] = view.texts.get(number);
   const from = before?.get(number);
-  const move = before && make("span", { className: "move" }, from === undefined ? "new" : from === rank + 1 ? "same" : from > rank + 1 ? `↑ from ${from}` : `↓ from ${from}`);
+  const move = before && make("span", { className: "move", title: `against ${view.report.numbers.systems[view.order[0]].name}` }, from === undefined ? "new" : from === rank + 1 ? "same" : from > rank + 1 ? `↑ from ${from}` : `↓ from ${from}`);
   const header = make("header", {}, make("b", {}, `${rank + 1}`), make("span", { className: "name", dir: "auto" }, title || id), move,
-    flags & ANSWER ? make("span", { className: "tag answer" }, "answer") : null, flags & GOLD ? make("span", { className: "tag gold" }, "gold") : null);
+    flags & ANSWER ? make("span", { className: "tag answer", title: "one of the answers stands in the text, word for word" }, "answer") : null, flags & GOLD ? make("span", { className: "tag gold", title: "the data set names this passage as right" }, "gold") : null);
   const map = view.heat && view.maps.get(at), heat = map && rank < map.tokens.length;
   const body = heat ? heatText(map, rank, view.heat) : make("p", { dir: "auto" }, ...marked(text, view.pattern));
   const values = Object.entries(scores).map(([name, value]) => `${name} ${value}`);

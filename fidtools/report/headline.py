@@ -1,0 +1,62 @@
+"""What the first lines of a page say beside the step that helped most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fidtools.report.wording import number, points
+
+MAIN = ("EM", "R@1")
+"""The metrics by which a reader would ask what helped: of the answers, and of the ranking."""
+
+
+def beside_the_headline(numbers: dict[str, Any]) -> list[str]:
+    """Sentences: what the last iteration added, which one is the best, which step another metric names."""
+    if len(numbers["steps"]) < 2:
+        return []
+    return [*_last_and_best(numbers), *_otherwise(numbers)]
+
+
+def _last_and_best(numbers: dict[str, Any]) -> Iterator[str]:
+    metric, step = numbers["metric"], numbers["steps"][-1]
+    last, best = step[1], _best(numbers)
+    (test,) = _tests(numbers, metric, [step])
+    if last != numbers["helped_most"]["to"]:
+        unit, value = test["unit"], test["b_means"][0]
+        verb = "lost" if test["difference"] < 0 else "added"
+        amount = points(abs(test["difference"]), unit)
+        shown = amount if verb == "added" else amount.removeprefix("+")
+        end = ", the best" if last == best else ""
+        yield f"{_name(numbers, last)} {verb} {shown} points of {metric}, to {number(value, unit)}{end}."
+    if last != best:
+        value = numbers["systems"][best]["metrics"][metric]
+        yield f"The best is {numbers['systems'][best]['name']} with {number(value['value'], value['unit'])}."
+
+
+def _otherwise(numbers: dict[str, Any]) -> Iterator[str]:
+    """The step that helped most by another main metric, where it is another one."""
+    for metric in MAIN:
+        tests = _tests(numbers, metric, numbers["steps"])
+        if metric == numbers["metric"] or not tests:
+            continue
+        test = max(tests, key=lambda test: test["difference"])
+        if test["difference"] > 0 and test["to"] != numbers["helped_most"]["to"]:
+            gain, value = points(test["difference"], test["unit"]), number(test["b_means"][0], test["unit"])
+            yield f"By {metric}, {test['b']} helped most: {gain} points, to {value}."
+
+
+def _tests(numbers: dict[str, Any], metric: str, steps: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    return [test for test in numbers["comparisons"] if test["metric"] == metric and (test["from"], test["to"]) in steps]
+
+
+def _best(numbers: dict[str, Any]) -> int:
+    """The iteration (or start) with the highest value; the last one of equals."""
+    ours = [numbers["steps"][0][0], *(to for _, to in numbers["steps"])]
+    best: int = max(ours, key=lambda at: (numbers["systems"][at]["metrics"][numbers["metric"]]["value"], at))
+    return best
+
+
+def _name(numbers: dict[str, Any], at: int) -> str:
+    name: str = numbers["systems"][at]["name"]
+    return name[0].upper() + name[1:]
