@@ -164,7 +164,7 @@ def test_folders_that_cannot_be_loaded_say_why(plain_model: Path, tmp_path: Path
         load_retriever(tmp_path)
     folder = saved(load_retriever(plain_model), tmp_path / "r")
     (folder / "retriever.json").write_text('{"pooling": "median"}')
-    with pytest.raises(DataError, match="'pooling': must be cls or mean or max or last or weighted-mean or mean-sqrt"):
+    with pytest.raises(DataError, match="'pooling': must be one of cls, mean, max, last, weighted-mean, mean-sqrt"):
         load_retriever(folder)
 
 

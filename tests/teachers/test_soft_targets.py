@@ -123,7 +123,7 @@ def test_a_finished_run_on_other_scores_is_not_taken_for_this_one(
     words = ["train-teacher", str(questions()), "--teacher", str(plain_model), "-o", str(tmp_path / "t")]
     words += ["--steps", "2", "--batch", "2", "--maxlength", "40", "--teacher-scores"]
     assert run([*words, "attention"]) == 0
-    assert run([*words, "bm25", "--resume"]) == 0
+    assert run([*words, "bm25", "--resume"]) == 2
     assert "teacher_scores was attention, is now bm25" in capsys.readouterr().err
 
 
