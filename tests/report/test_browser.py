@@ -214,6 +214,7 @@ def test_a_card_sets_its_own_comparison_again(opened):
     assert found.errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leave",
     [

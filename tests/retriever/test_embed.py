@@ -59,6 +59,7 @@ def test_questions_are_embedded_as_the_retriever_reads_them(plain_model: Path, t
     assert found.meta["encoder"] == load_retriever(plain_model).fingerprint
 
 
+@pytest.mark.slow
 def test_a_killed_run_and_two_ranks_give_the_same_bytes(
     plain_model: Path,
     corpus: Path,
