@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def question_file(tmp_path: Path, questions: list[Question]) -> Path:
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(q.to_json()) + "\n" for q in questions))
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in float32 depend on the number of threads: as in processes with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -144,6 +144,7 @@ def test_answers_are_the_best_next_tokens_of_one_long_sequence(reader: Reader, q
         assert answer.log_probability == pytest.approx(total, abs=1e-4)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_beams_are_scored_as_the_loss_scores_them(llama: Reader, questions: list[Question]) -> None:
     search = GenerationSettings(beams=4, n_best=4, max_tokens=2)
     found = answer_questions(llama, questions, search)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,9 @@ from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.causal_prompt import CausalReaderSettings
 from fidtools.reader.model import Reader, load_reader
 from tests.models import tiny_causal_reader, tiny_reader
-from tests.reader.test_commands import ALONE, fidtools, lines, on_two_ranks, one_thread, train, trainable, weights
+from tests.reader.test_commands import killed_and_continued, lines, one_rank_and_two, train, trainable, weights
 
-__all__ = ["one_thread"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 ADAPTERS = ["--lora", "2"]
 
 
@@ -71,18 +68,9 @@ def test_a_trained_reader_scores_likelihood_in_its_own_format(
 
 @pytest.mark.parametrize("more", [[], ADAPTERS], ids=["full", "lora"])
 def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp_path: Path, more: list[str]) -> None:
-    """Killed by SIGKILL somewhere after the first save, continued: the same weights, bit for bit."""
-    data, whole, broken = trainable(question_file), tmp_path / "whole", tmp_path / "broken"
+    """The same weights, bit for bit."""
     more = [*more, "--steps", "40", "--save-every", "2", "--eval-every", "20"]
-    assert run(train(reader_folder, data, whole, *more)) == 0
-    process = subprocess.Popen(fidtools(*train(reader_folder, data, broken, *more)), env=ALONE)
-    partial = broken.with_name("broken.partial")
-    while process.poll() is None and not list(partial.glob("state-*")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not broken.exists()
-    assert run(train(reader_folder, data, broken, *more, "--resume")) == 0
+    whole, broken = killed_and_continued(reader_folder, question_file, tmp_path, *more)
     start, ours, theirs = weights_of(reader_folder), weights(broken), weights(whole)
     assert ours.keys() == theirs.keys() == start.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
@@ -100,25 +88,9 @@ def test_two_ranks_give_what_one_gives(
     reader_folder: Path, question_file: Path, questions: list[Question], tmp_path: Path
 ) -> None:
     """`read` and `score-attn` to the byte, training to 1e-5."""
-    data = tmp_path / "data.jsonl"
-    data.write_text(
-        "".join(json.dumps(q.to_json() | {"id": f"{i} {q.id}"}) + "\n" for i in range(9) for q in questions)
-    )
-    examples = trainable(question_file)
-
-    def commands(name: str) -> list[list[str]]:
-        scoring = [str(data), "--reader", str(reader_folder), "--precision", "float32", "-q", "-o"]
-        return [
-            ["read", *scoring, str(tmp_path / f"{name}.read"), "--answer-maxlength", "4"],
-            ["score-attn", *scoring, str(tmp_path / f"{name}.scored")],
-            train(reader_folder, examples, tmp_path / name, "--batch", "4", "--lr", "1e-3"),
-        ]
-
-    assert [run(command) for command in commands("one")] == [0, 0, 0]
-    on_two_ranks(*commands("two"))
-    for kind in ("read", "scored"):
-        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
-    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    read, more = ["--answer-maxlength", "4"], ["--batch", "4", "--lr", "1e-3"]
+    one, two = one_rank_and_two(reader_folder, trainable(question_file), questions, tmp_path, read=read, more=more)
+    ours, theirs = weights(one), weights(two)
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
 
 

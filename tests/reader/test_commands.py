@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from fidtools.cli import run
@@ -28,6 +26,9 @@ ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 TRAIN = ["--steps", "6", "--batch", "3", "--lr", "1e-2", "--eval-every", "3", "--precision", "float32", "-q"]
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def fidtools(*args: object) -> list[str]:
     return [str(SCRIPT), *map(str, args)]
 
@@ -37,15 +38,6 @@ def on_two_ranks(*commands: list[str]) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = Path(__file__).with_name("run_commands.py")
     subprocess.run([*launcher, script, json.dumps(commands)], env=ALONE, check=True, capture_output=True, timeout=300)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the processes started here: sums in float32 depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -184,10 +176,9 @@ def test_settings_are_saved_with_the_model(reader_folder: Path, question_file: P
     assert [line["step"] for line in lines(tmp_path / "out" / "log.jsonl") if "dev_em" in line] == [0, 3, 6]
 
 
-def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
-    """Killed by SIGKILL somewhere after the first save, continued: the same weights, bit for bit."""
+def killed_and_continued(reader_folder: Path, question_file: Path, tmp_path: Path, *more: str) -> tuple[Path, Path]:
+    """Two trained folders: one undisturbed, the other killed by SIGKILL somewhere after the first save, continued."""
     data, whole, broken = trainable(question_file), tmp_path / "whole", tmp_path / "broken"
-    more = ["--steps", "60", "--save-every", "2", "--eval-every", "100"]
     assert run(train(reader_folder, data, whole, *more)) == 0
     process = subprocess.Popen(fidtools(*train(reader_folder, data, broken, *more)), env=ALONE)
     partial = broken.with_name("broken.partial")
@@ -197,41 +188,50 @@ def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp
     process.wait()
     assert not broken.exists()
     assert run(train(reader_folder, data, broken, *more, "--resume")) == 0
+    return whole, broken
+
+
+def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    """The same weights, bit for bit."""
+    more = ["--steps", "60", "--save-every", "2", "--eval-every", "100"]
+    whole, broken = killed_and_continued(reader_folder, question_file, tmp_path, *more)
     ours, theirs = weights(broken), weights(whole)
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
 
 
-def test_two_ranks_give_what_one_gives(
-    reader_folder: Path, question_file: Path, questions: list[Question], tmp_path: Path
-) -> None:
-    """`read` and `score-attn` to the byte, training to 1e-5."""
+def one_rank_and_two(
+    reader_folder: Path, examples: Path, questions: list[Question], tmp_path: Path, *, read: list[str], more: list[str]
+) -> tuple[Path, Path]:
+    """Two trained folders, by one rank and by two, after `read` and `score-attn` of 45 questions gave equal bytes."""
     data = tmp_path / "data.jsonl"
     data.write_text(
         "".join(json.dumps(q.to_json() | {"id": f"{i} {q.id}"}) + "\n" for i in range(9) for q in questions)
     )
-    examples = trainable(question_file)
 
     def commands(name: str) -> list[list[str]]:
         scoring = [str(data), "--reader", str(reader_folder), "--precision", "float32", "-q", "-o"]
-        more = ["--dropout", "0", "--batch", "4", "--lr", "1e-3"]
         return [
-            ["read", *scoring, str(tmp_path / f"{name}.read")],
+            ["read", *scoring, str(tmp_path / f"{name}.read"), *read],
             ["score-attn", *scoring, str(tmp_path / f"{name}.scored")],
             train(reader_folder, examples, tmp_path / name, *more),
         ]
 
     assert [run(command) for command in commands("one")] == [0, 0, 0]
     on_two_ranks(*commands("two"))
-
     assert len(lines(tmp_path / "two.read")) == 45
     for kind in ("read", "scored"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
-    start, ours, theirs = (
-        load_file(reader_folder / "model.safetensors"),
-        weights(tmp_path / "one"),
-        weights(tmp_path / "two"),
-    )
+    return tmp_path / "one", tmp_path / "two"
+
+
+def test_two_ranks_give_what_one_gives(
+    reader_folder: Path, question_file: Path, questions: list[Question], tmp_path: Path
+) -> None:
+    """`read` and `score-attn` to the byte, training to 1e-5."""
+    more = ["--dropout", "0", "--batch", "4", "--lr", "1e-3"]
+    one, two = one_rank_and_two(reader_folder, trainable(question_file), questions, tmp_path, read=[], more=more)
+    start, ours, theirs = load_file(reader_folder / "model.safetensors"), weights(one), weights(two)
     assert max(float((ours[name] - start[name]).abs().max()) for name in ours) > 1e-3
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
 

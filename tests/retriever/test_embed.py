@@ -98,7 +98,8 @@ main(sys.argv[1:])
     assert (tmp_path / "cut.npy").read_bytes() == expected
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     two = [*launch, tmp_path / "run.py", *arguments, str(tmp_path / "two.npy")]
-    subprocess.run(two, check=True, env=ONE_THREAD | {"LAST": "99"}, capture_output=True)
+    done = subprocess.run(two, check=False, env=ONE_THREAD | {"LAST": "99"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "two.npy").read_bytes() == expected
     assert (tmp_path / "two.ids").read_bytes() == (tmp_path / "x.ids").read_bytes()
 
