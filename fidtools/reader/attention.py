@@ -80,6 +80,12 @@ def attention_with_scores(call: AttentionCall) -> tuple[LayerAttention, tuple[Te
         return layer, (output.to(call.query.dtype), weights)
 
 
+def exact_scores(call: AttentionCall) -> Tensor:
+    """What enters the softmax, without the mask, in float32 whatever the precision: (batch, heads, queries, keys)."""
+    with torch.autocast(call.query.device.type, enabled=False):
+        return _scores(replace(call, query=call.query.float(), key=call.key.float()))
+
+
 def _scores(call: AttentionCall) -> Tensor:
     """What enters the softmax, without the mask: (batch, heads, queries, keys)."""
     query, scaling = call.query, call.options.get("scaling")

@@ -19,7 +19,7 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 from transformers.utils import logging
 
 from fidtools.errors import FidtoolsError
-from fidtools.reader.attention import AttentionCall, LayerAttention, attention, attention_with_scores
+from fidtools.reader.attention import AttentionCall, LayerAttention, attention, exact_scores
 
 NAME = "fidtools-blocks"
 
@@ -28,13 +28,14 @@ NAME = "fidtools-blocks"
 class BlockRecorder:
     """Records one model's attention from the last `outputs` tokens of an input to the keys in `blocks`.
 
-    `problem` is why it cannot record.
+    `problem` is why it cannot record. With `needs_values` the values of the blocks are kept beside the scores.
     """
 
     problem: str | None = None
     layers: list[LayerAttention] | None = None
     outputs: int = 1
     blocks: slice = field(default_factory=lambda: slice(0))
+    needs_values: bool = False
 
     def check(self) -> None:
         """Raises FidtoolsError when the model's attention cannot be recorded."""
@@ -42,13 +43,13 @@ class BlockRecorder:
             raise FidtoolsError(self.problem, hint="supported: Llama, Qwen, Gemma, GPT-2 and most others")
 
     @contextmanager
-    def recording(self, outputs: int, blocks: slice) -> Iterator[list[LayerAttention]]:
+    def recording(self, outputs: int, blocks: slice, *, values: bool) -> Iterator[list[LayerAttention]]:
         """Inside the block one question's attention is recorded: one entry for each layer, in order.
 
         Raises FidtoolsError when the model's attention cannot be recorded.
         """
         self.check()
-        self.layers, self.outputs, self.blocks = [], outputs, blocks
+        self.layers, self.outputs, self.blocks, self.needs_values = [], outputs, blocks, values
         try:
             yield self.layers
         finally:
@@ -57,13 +58,12 @@ class BlockRecorder:
     def record(self, call: AttentionCall) -> None:
         """Keep the scores of the last `outputs` queries, and the sum that their softmax divides by."""
         assert self.layers is not None
-        mask = None if call.mask is None else call.mask[:, :, -self.outputs :]
-        layer, _ = attention_with_scores(replace(call, query=call.query[:, :, -self.outputs :], mask=mask))
-        outputs, keys = layer.scores.shape[-2:]
-        later = torch.ones(outputs, keys, dtype=torch.bool, device=layer.scores.device).triu(keys - outputs + 1)
-        total = layer.scores.masked_fill(later, -torch.inf).logsumexp(-1)
-        values = call.all_heads(call.value)[:, :, self.blocks]
-        self.layers.append(LayerAttention(layer.scores[..., self.blocks], values, total))
+        scores = exact_scores(replace(call, query=call.query[:, :, -self.outputs :]))
+        outputs, keys = scores.shape[-2:]
+        later = torch.ones(outputs, keys, dtype=torch.bool, device=scores.device).triu(keys - outputs + 1)
+        total = scores.masked_fill(later, -torch.inf).logsumexp(-1)
+        values = call.all_heads(call.value[:, :, self.blocks]) if self.needs_values else None
+        self.layers.append(LayerAttention(scores[..., self.blocks], values, total))
 
 
 _recorders: WeakKeyDictionary[nn.Module, BlockRecorder] = WeakKeyDictionary()

@@ -170,7 +170,7 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
     def attention(self, fused: FusedBlocks, output: Sequence[int], *, values: bool = False) -> list[LayerAttention]:
         """The attention to the blocks in every layer, where each token of `output` is predicted; without, the first."""
         blocks = slice(len(fused.leading), len(fused))
-        with self.recorder.recording(max(1, len(output)), blocks) as layers:
+        with self.recorder.recording(max(1, len(output)), blocks, values=values) as layers:
             self.logits([fused], [list(output) or [self.pad]])
         return layers
 
