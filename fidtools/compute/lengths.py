@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from fidtools.compute.ranks import gather, ranks
 from fidtools.errors import UsageError
 from fidtools.logs import log
+
+Fitted = TypeVar("Fitted", bound=Sized)
 
 
 @dataclass
@@ -94,6 +96,22 @@ def shorten_text(tokenizer: Any, text: str, limit: int) -> tuple[str, int]:
     if len(ends) <= limit:
         return text, 0
     return text[: ends[limit - 1]] if limit > 0 else "", len(ends) - max(limit, 0)
+
+
+def fit_text(tokenizer: Any, text: str, most: int, encode: Callable[[str], Fitted]) -> tuple[Fitted, int]:
+    """`encode(text)`, with `text` cut at its end until that has at most `most` tokens, and how many tokens were cut.
+
+    It is still longer where it is too long without any text.
+    """
+    encoded, lost = encode(text), 0
+    while (excess := len(encoded) - most) > 0 and text:
+        count = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        shorter, more = shorten_text(tokenizer, text, max(count - excess, 0))
+        if len(shorter) == len(text):  # its last character takes several tokens, and was not cut
+            shorter, more = text[:-1], 1
+        text, lost = shorter, lost + more
+        encoded = encode(text)
+    return encoded, lost
 
 
 def _shorten_by_words(tokenizer: Any, text: str, limit: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""SHA-256 of files and folders: what a result was made from is compared by content, not by name, size or time."""
+"""Numbers drawn by a seed; SHA-256 of files and folders, so that what a result was made from is compared by content."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fidtools.data.files import PathLike
+
+
+def seeded_hash(seed: int, text: str) -> int:
+    """A number of 64 bits drawn by a seed and a text: the same on every machine."""
+    digest = hashlib.blake2b(f"{seed}\0{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def file_sha256(path: PathLike) -> str:

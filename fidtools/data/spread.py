@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
 
 from fidtools.data.corpus import Corpus
+from fidtools.data.hashes import seeded_hash
 from fidtools.data.records import Passage
 
 SPLITS = ("train", "dev", "test")
@@ -27,8 +27,8 @@ def spread_rows(corpus: Corpus, seed: int, count: int | None = None) -> list[int
     documents = np.empty(len(corpus), np.uint64)
     passages = np.empty(len(corpus), np.uint64)
     for row, passage in enumerate(corpus):
-        documents[row] = _hash(seed, document_name(passage))
-        passages[row] = _hash(seed, f"passage {passage.id}")
+        documents[row] = seeded_hash(seed, document_name(passage))
+        passages[row] = seeded_hash(seed, f"passage {passage.id}")
     order = np.lexsort((passages, documents))
     begins = np.flatnonzero(np.r_[True, documents[order][1:] != documents[order][:-1]])
     lengths = np.diff(np.r_[begins, len(order)])
@@ -51,13 +51,8 @@ def split_by_document(documents: Sequence[str], shares: Sequence[float], seed: i
     filled = dict.fromkeys(SPLITS, 0)
     goals = dict(zip(SPLITS, shares, strict=True))
     chosen = {}
-    for document in sorted(sizes, key=lambda name: (-sizes[name], _hash(seed, f"split {name}"), name)):
+    for document in sorted(sizes, key=lambda name: (-sizes[name], seeded_hash(seed, f"split {name}"), name)):
         wanting = [split for split in SPLITS if goals[split] > 0]
         chosen[document] = min(wanting, key=lambda split: filled[split] / goals[split])
         filled[chosen[document]] += sizes[document]
     return [chosen[document] for document in documents]
-
-
-def _hash(seed: int, text: str) -> int:
-    digest = hashlib.blake2b(f"{seed}\0{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")

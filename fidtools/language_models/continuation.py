@@ -6,7 +6,6 @@ padded on the left under a mask, and where tokens are drawn, every prompt has a 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -17,6 +16,7 @@ from transformers import DynamicCache
 
 from fidtools.compute.batching import budget_batches
 from fidtools.compute.special_tokens import end_tokens
+from fidtools.data.hashes import seeded_hash
 from fidtools.language_models.model import LanguageModel
 
 
@@ -113,15 +113,14 @@ class _Batch:
         going = list(range(len(found)))
         for _ in range(self.decoding.max_tokens):
             chosen = self._next_tokens(going)
-            for row, token in zip(going, chosen, strict=True):
-                if token not in ends:
-                    found[row].append(token)
-                    texts[row] = self.model.tokenizer.decode(found[row], skip_special_tokens=True)
-            keep = [
-                place
-                for place, (row, token) in enumerate(zip(going, chosen, strict=True))
-                if token not in ends and not is_complete(texts[row])
-            ]
+            keep = []
+            for place, (row, token) in enumerate(zip(going, chosen, strict=True)):
+                if token in ends:
+                    continue
+                found[row].append(token)
+                texts[row] = self.model.tokenizer.decode(found[row], skip_special_tokens=True)
+                if not is_complete(texts[row]):
+                    keep.append(place)
             going = [going[place] for place in keep]
             if not going:
                 break
@@ -156,5 +155,4 @@ class _Batch:
 
 
 def _random(seed: int, name: str) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    return torch.Generator().manual_seed(seeded_hash(seed, name) >> 1)

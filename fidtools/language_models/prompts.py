@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fidtools.compute.lengths import CutCounter
+from fidtools.compute.lengths import CutCounter, fit_text
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
@@ -50,10 +50,27 @@ class Encoded:
     ids: list[int]
     start: int
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     @property
     def target(self) -> list[int]:
         """The target's token ids."""
         return self.ids[self.start :]
+
+
+def prompt_prefix(tokenizer: Any, chat: bool) -> list[int]:
+    """The special tokens in front of a prompt; a chat template writes its own. Raises UsageError without a template."""
+    if chat and not getattr(tokenizer, "chat_template", None):
+        raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
+    return [] if chat else leading_special_tokens(tokenizer)
+
+
+def through_chat(tokenizer: Any, prompt: str, **options: Any) -> str:
+    """The prompt as a user's message in the model's chat template; `options` are variables of the template."""
+    message = [{"role": "user", "content": prompt}]
+    text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+    return text
 
 
 class PromptTokenizer:
@@ -61,9 +78,7 @@ class PromptTokenizer:
 
     def __init__(self, tokenizer: Any, prompt: Prompt, most_tokens: int) -> None:
         self.tokenizer, self.prompt, self.most_tokens = tokenizer, prompt, most_tokens
-        if prompt.chat and not getattr(tokenizer, "chat_template", None):
-            raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
-        self._prefix = [] if prompt.chat else leading_special_tokens(tokenizer)
+        self._prefix = prompt_prefix(tokenizer, prompt.chat)
         self.cuts = CutCounter()
 
     def encode(self, question: Question, passages: Sequence[Passage], target: str) -> list[Encoded]:
@@ -93,22 +108,19 @@ class PromptTokenizer:
 
     def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> tuple[Encoded, int]:
         """The tokens of one prompt, and how many of the text's were cut so that it fits into the model."""
-        lost = 0
-        encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
-        while (excess := len(encoded.ids) - self.most_tokens) > 0:
-            if not text:
-                problem = f"takes {len(encoded.ids)} tokens with its prompt, more than the model's {self.most_tokens}"
-                raise question.error(problem, "question", question.question)
-            offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-            text = text[: offsets[-excess - 1][1]] if excess < len(offsets) else ""
-            lost += min(excess, len(offsets))
-            encoded = self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
+
+        def encode(text: str) -> Encoded:
+            return self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, passage, text, question), target)
+
+        encoded, lost = fit_text(self.tokenizer, text, self.most_tokens, encode)
+        if len(encoded) > self.most_tokens:
+            problem = f"takes {len(encoded)} tokens with its prompt, more than the model's {self.most_tokens}"
+            raise question.error(problem, "question", question.question)
         return encoded, lost
 
     def _tokenize(self, prompt: str, target: str) -> Encoded:
         if self.prompt.chat:
-            message = [{"role": "user", "content": prompt}]
-            prompt = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            prompt = through_chat(self.tokenizer, prompt)
             target = target.strip()
         found = self.tokenizer(prompt + target, add_special_tokens=False, return_offsets_mapping=True)
         border = len(prompt)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from fidtools.compute.lengths import CutCounter, shorten_text
-from fidtools.compute.special_tokens import leading_special_tokens
+from fidtools.compute.lengths import CutCounter, fit_text, shorten_text
+from fidtools.data.hashes import seeded_hash
 from fidtools.data.prompt_templates import WRITING_PROMPT, check_writing_template
 from fidtools.data.records import Passage
-from fidtools.errors import FidtoolsError, UsageError
+from fidtools.errors import FidtoolsError
 from fidtools.language_models.continuation import Decoding, Named, continuations
 from fidtools.language_models.model import LanguageModel
+from fidtools.language_models.prompts import prompt_prefix, through_chat
 
 LABELLED = re.compile(r"^[ \t*#>_-]*(question|answer)[ \t*_]*:[ \t*_]*(.*?)[ \t*_\r]*$", re.IGNORECASE | re.MULTILINE)
 """A line of a reply, with the decoration that chat models put around labels."""
@@ -96,10 +95,8 @@ class QuestionWriter:
     def __init__(
         self, model: LanguageModel, prompt: WritingPrompt, decoding: Decoding, token_budget: int = 16384
     ) -> None:
-        if prompt.chat and not getattr(model.tokenizer, "chat_template", None):
-            raise UsageError("--chat: this model has no chat template", hint="leave out --chat")
         self.model, self.prompt, self.decoding, self.token_budget = model, prompt, decoding, token_budget
-        self._prefix = [] if prompt.chat else leading_special_tokens(model.tokenizer)
+        self._prefix = prompt_prefix(model.tokenizer, prompt.chat)
         self.cuts = CutCounter()
 
     def repeats(self, passage: Passage, number: int) -> bool:
@@ -119,16 +116,14 @@ class QuestionWriter:
         return [parse_reply(label + reply) for reply in replies]
 
     def _tokens(self, passage: Passage, number: int) -> list[int]:
-        text, lost = shorten_text(self.model.tokenizer, passage.text, self.prompt.text_maxlength)
-        ids = self._encode(passage, text, number)
-        while (excess := len(ids) + self.decoding.max_tokens - self.model.most_tokens) > 0:
-            shorter, more = _without(self.model.tokenizer, text, excess)
-            if not more:
-                needed = len(ids) + self.decoding.max_tokens
-                problem = f"prompt and question take {needed} tokens, more than the model's {self.model.most_tokens}"
-                raise FidtoolsError(problem, hint="shorten --prompt, or lower --max-tokens")
-            text, lost = shorter, lost + more
-            ids = self._encode(passage, text, number)
+        tokenizer, most = self.model.tokenizer, self.model.most_tokens - self.decoding.max_tokens
+        text, lost = shorten_text(tokenizer, passage.text, self.prompt.text_maxlength)
+        ids, more = fit_text(tokenizer, text, most, lambda text: self._encode(passage, text, number))
+        if len(ids) > most:
+            needed = len(ids) + self.decoding.max_tokens
+            problem = f"prompt and question take {needed} tokens, more than the model's {self.model.most_tokens}"
+            raise FidtoolsError(problem, hint="shorten --prompt, or lower --max-tokens")
+        lost += more
         self.cuts.add("passages", 1, [lost] if lost else [])
         return ids
 
@@ -136,9 +131,7 @@ class QuestionWriter:
         values = {"title": passage.title, "text": text, "sentence": self._sentence(passage, text, number)}
         prompt = self.prompt.template.format(**values)
         if self.prompt.chat:
-            message = [{"role": "user", "content": prompt}]
-            options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-            prompt = self.model.tokenizer.apply_chat_template(message, **options)
+            prompt = through_chat(self.model.tokenizer, prompt, enable_thinking=False)
         return [*self._prefix, *self.model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
 
     def _sentence(self, passage: Passage, text: str, number: int) -> str:
@@ -146,15 +139,5 @@ class QuestionWriter:
         if not self.prompt.has_sentence:
             return ""
         seed = self.decoding.seed
-        order = sorted(sentences(text), key=lambda sentence: _digest(f"{seed}\0{passage.id}\0{sentence}"))
+        order = sorted(sentences(text), key=lambda sentence: seeded_hash(seed, f"{passage.id}\0{sentence}"))
         return order[number % len(order)]
-
-
-def _without(tokenizer: Any, text: str, excess: int) -> tuple[str, int]:
-    """The text without its last `excess` tokens, and how many those are."""
-    count = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-    return shorten_text(tokenizer, text, max(count - excess, 0)) if count else ("", 0)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.compute.lengths import CutCounter, limited, shorten_text
+from fidtools.compute.lengths import CutCounter, fit_text, limited
 from fidtools.compute.loading import load_config, load_network, max_positions
 from fidtools.compute.selected_logits import logits_only_at
 from fidtools.compute.special_tokens import leading_special_tokens
@@ -86,15 +86,11 @@ class WordReranker:
 
     def _fitting(self, question: str, passage: str) -> tuple[list[int], int]:
         """The tokens of a prompt, and how many of its passage's were cut."""
-        lost, ids = 0, self._encode(question, passage)
-        while (excess := len(ids) - self.settings.maxlength) > 0:
-            count = len(self.tokenizer(passage, add_special_tokens=False)["input_ids"])
-            if not count:
-                problem = f"a question and its prompt take {len(ids)} tokens, more than {self.settings.maxlength}"
-                raise UsageError(f"{problem}: {shorten(question)}")
-            passage, more = shorten_text(self.tokenizer, passage, max(count - excess, 0))
-            lost += more
-            ids = self._encode(question, passage)
+        most = self.settings.maxlength
+        ids, lost = fit_text(self.tokenizer, passage, most, lambda passage: self._encode(question, passage))
+        if len(ids) > most:
+            problem = f"a question and its prompt take {len(ids)} tokens, more than {most}"
+            raise UsageError(f"{problem}: {shorten(question)}")
         return ids, lost
 
     def _encode(self, question: str, passage: str) -> list[int]:

@@ -94,6 +94,16 @@ def test_what_the_model_cannot_read_is_cut_from_the_text(tokenizer: Any) -> None
         PromptTokenizer(tokenizer, Prompt(), 10).encode(ASKED, PASSAGES, " Ada Lovelace")
 
 
+def test_characters_of_several_tokens_are_cut_too(tokenizer: Any) -> None:
+    """A cut inside such a character takes all of it, and ends."""
+    passages = [Passage("p", "日本語😀" * 20)]
+    shortest = len(PromptTokenizer(tokenizer, Prompt(text_maxlength=1000), 10_000).encode(ASKED, passages, " Ada")[0])
+    for longest in range(shortest - 40, shortest):
+        (prompt,) = PromptTokenizer(tokenizer, Prompt(text_maxlength=1000), longest).encode(ASKED, passages, " Ada")
+        assert longest - 12 <= len(prompt) <= longest
+        assert tokenizer.decode(prompt.ids).endswith("Answer: Ada")
+
+
 def test_one_beginning_of_sequence_token_where_the_tokenizer_adds_one(tokenizer: Any) -> None:
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
