@@ -30,7 +30,6 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 BUG = os.EX_SOFTWARE  # 70
 MOST_SHOWN = 300  # characters of an unforeseen error
 COMPLETION = "_FIDTOOLS_COMPLETE"
-"""No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
 class LazyGroup(click.Group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -133,3 +135,14 @@ def no_room(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno) if error.errno in NO_ROOM else None
     return next((words for words in map(os.strerror, NO_ROOM) if words in str(error)), None)
+
+
+@contextlib.contextmanager
+def kept_when_full(place: Path, hint: str) -> Iterator[None]:
+    """Turn the error of a block that had no room to write into one that names `place`, and says what is kept."""
+    try:
+        yield
+    except Exception as error:  # safetensors has an error of its own for a full disk
+        if isinstance(error, FidtoolsError) or (full := no_room(error)) is None:
+            raise
+        raise FidtoolsError(f"{place}: {full.lower()}", hint=hint) from error

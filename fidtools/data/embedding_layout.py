@@ -13,6 +13,7 @@ from fidtools.data.files import PathLike, replace_file, sync
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import final_path, keep_attributes
+from fidtools.data.vector_type import VectorType
 from fidtools.errors import DataError, UsageError
 
 
@@ -94,6 +95,16 @@ class EmbeddingFiles:
             record and self.vectors.exists() and self.ids.exists() and file_sha256(self.ids) == record["ids_sha256"]
         )
         return record if is_whole else {}
+
+    def recorded_ranges(self) -> Any:
+        """The `ranges` of int8 that an unfinished run has recorded, or else a finished one; None without."""
+        records = map(_embeddings_record, (self.partial().meta, self.meta))
+        return next((record["ranges"] for record in records if "ranges" in record), None)
+
+
+def embeddings_record(meta: dict[str, Any], rows: int, kind: VectorType, ids_sha256: str) -> dict[str, Any]:
+    """What `X.json` says: `meta` of the encoder and the texts, the shape, the type, and the hash of the ids."""
+    return meta | {"rows": rows} | kind.meta() | {"ids_sha256": ids_sha256}
 
 
 def _embeddings_record(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, embeddings_record
 from fidtools.data.files import PathLike
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
@@ -43,6 +43,6 @@ def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]
             with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
                 yield StreamWriter(vectors, ids)
                 vectors.set_rows(ids.count)
-            files.publish(meta | {"rows": ids.count} | kind.meta() | {"ids_sha256": ids.sha256.hexdigest()})
+            files.publish(embeddings_record(meta, ids.count, kind, ids.sha256.hexdigest()))
         finally:
             partial.remove()

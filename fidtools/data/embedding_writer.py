@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile
+from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, embeddings_record
 from fidtools.data.embedding_marks import DoneMarks
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, no_room
+from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, kept_when_full
 from fidtools.logs import log
 from fidtools.typing import Array
 
@@ -76,10 +76,11 @@ def create_embeddings(
         _check_space(files, size, resume)
         log.info("%s: %s × %s %s, %.3g GB", files.vectors, f"{rows:,}", kind.dim, kind.name, size / 1e9)
         with _nothing_left(files):
-            state = meta | {"rows": rows} | kind.meta() | {"ids_sha256": _write_ids(files, rows, ids)}
+            state = embeddings_record(meta, rows, kind, _write_ids(files, rows, ids))
             if not (resume and _can_resume(files, state)):
                 _prepare(files, rows, kind, state)
-        with _kept_when_full(files), RowWriter(path, kind) as writer:
+        hint = "the rows so far are kept: free some space and continue with --resume"
+        with kept_when_full(files.vectors, hint), RowWriter(path, kind) as writer:
             yield writer
             if missing := writer.count_missing():
                 raise FidtoolsError(f"{files.vectors}: {missing} of {rows} rows were never written")
@@ -97,7 +98,7 @@ def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, An
     digest = hashlib.sha256()
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
-    now = json.loads(json.dumps(meta | {"rows": rows} | kind.meta() | {"ids_sha256": digest.hexdigest()}))
+    now = json.loads(json.dumps(embeddings_record(meta, rows, kind, digest.hexdigest())))
     if before != now and not files.partial().meta.exists():
         hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
         difference = describe_difference(before, now)
@@ -121,18 +122,6 @@ def _nothing_left(files: EmbeddingFiles) -> Iterator[None]:
         if not files.partial().meta.exists():
             files.clean_up()
         raise
-
-
-@contextlib.contextmanager
-def _kept_when_full(files: EmbeddingFiles) -> Iterator[None]:
-    """Say that the rows are kept when there is no room for more."""
-    try:
-        yield
-    except OSError as error:
-        if (full := no_room(error)) is None:
-            raise
-        hint = "the rows so far are kept: free some space and continue with --resume"
-        raise FidtoolsError(f"{files.vectors}: {full.lower()}", hint=hint) from error
 
 
 def _check_space(files: EmbeddingFiles, need: int, resume: bool) -> None:

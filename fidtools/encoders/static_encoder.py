@@ -28,14 +28,16 @@ class StaticTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.backend = tokenizer
+        self.backend_tokenizer = tokenizer
 
     def tokenize(self, texts: Sequence[str], maxlength: int) -> tuple[list[list[int]], list[int]]:
         """The first `maxlength` token ids of each text, and how many tokens each longer one lost.
 
         A text without any token gets NO_TOKEN, whose vector is zero.
         """
-        whole = [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+        whole = [
+            encoding.ids for encoding in self.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
         return [ids[:maxlength] or [NO_TOKEN] for ids in whole], [n for ids in whole if (n := len(ids) - maxlength) > 0]
 
 

@@ -18,6 +18,7 @@ import orjson
 from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import barrier, gather, main_rank_first, ranks
 from fidtools.data.corpus import Corpus, open_passages
+from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfinished, create_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
@@ -130,7 +131,7 @@ def embed(
     meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
     if encoder.dim != retriever.dim:
         meta |= {"full_dim": retriever.dim}
-    kind = VectorType(dtype, encoder.dim, _ranges(encoder, len(source)) if dtype == "int8" else None)
+    kind = VectorType(dtype, encoder.dim, _ranges(encoder, len(source), path, resume) if dtype == "int8" else None)
     if resume and are_finished(path, len(source), kind, meta, source.ids()):
         if ranks().is_main:
             clear_unfinished(path)
@@ -151,7 +152,7 @@ class _Encoder:
             raise UsageError(f"--dim {dim} exceeds the {retriever.dim} dimensions of the retriever's vectors")
         self.dim, self._source, self._retriever, self._token_budget = dim, source, retriever, token_budget
         tower = retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower
-        self._encoder = tower.encoder
+        self._encoder, self._cuts = tower.encoder, tower.cuts
 
     def token_ids(self, start: int, stop: int) -> TokenIds:
         """The token ids of texts start … stop − 1. Raises DataError for a text without any."""
@@ -165,6 +166,10 @@ class _Encoder:
         """Vectors (m × dim) of tokenized texts."""
         vectors = self._retriever.encode_token_ids(token_ids, self._encoder, self._token_budget)
         return truncated(vectors, self.dim, normalize=self._retriever.settings.normalize)
+
+    def forget_cuts(self) -> None:
+        """Count texts that are cut from here on only."""
+        self._cuts.kinds.clear()
 
 
 @contextlib.contextmanager
@@ -198,7 +203,17 @@ def _encode_missing(encoder: _Encoder, texts: int, writer: RowWriter) -> tuple[i
     return done, time.perf_counter() - started
 
 
-def _ranges(encoder: _Encoder, texts: int) -> Array:
+def _ranges(encoder: _Encoder, texts: int, path: PathLike, resume: bool) -> Array:
+    """The ranges of int8: with `resume` those that an earlier run has recorded, so that nothing is measured again."""
+    recorded = EmbeddingFiles.to_write(path).recorded_ranges() if resume else None
+    with contextlib.suppress(TypeError, ValueError):  # no numbers: the run is refused for what differs
+        found = np.array(recorded, np.float32)
+        if found.shape == (2, encoder.dim) and np.isfinite(found).all():
+            return found
+    return _measured_ranges(encoder, texts)
+
+
+def _measured_ranges(encoder: _Encoder, texts: int) -> Array:
     """The least and the greatest number of every dimension (2 × dim) in a sample, of which each rank encodes a share.
 
     The sample is runs of consecutive texts at equal distances, so that another run of the command finds the same.
@@ -210,6 +225,7 @@ def _ranges(encoder: _Encoder, texts: int) -> Array:
     for start in track(ranks().shard(picked), "parts of a sample for the ranges of int8"):
         vectors = encoder.vectors(encoder.token_ids(start, min(start + CALIBRATION_RUN, texts)))
         found = [np.minimum(found[0], vectors.min(0)), np.maximum(found[1], vectors.max(0))]
+    encoder.forget_cuts()  # these texts are encoded again
     parts = gather(found)
     low, high = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)
     return np.concatenate([low, high])

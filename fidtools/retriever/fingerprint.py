@@ -48,8 +48,8 @@ def _hash_weights(encoder: nn.Module) -> str:
 def _hash_tokenizer(tokenizer: Any) -> str:
     if isinstance(tokenizer, WordTokenizer):
         about: Any = tokenizer.vocabulary
-    elif (backend := getattr(tokenizer, "backend_tokenizer", getattr(tokenizer, "backend", None))) is not None:
-        about = orjson.loads(backend.to_str())
+    elif hasattr(tokenizer, "backend_tokenizer"):
+        about = orjson.loads(tokenizer.backend_tokenizer.to_str())
         about |= {"truncation": None, "padding": None}  # set by the last call, not a property of the tokenizer
     else:
         about = sorted(tokenizer.get_vocab().items())

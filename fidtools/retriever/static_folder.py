@@ -24,9 +24,9 @@ def write_static_modules(
     path = modules.add("StaticEmbedding")
     save_tensors(path, {"embedding.weight": encoder.tokens.weight})
     if settings.passage_maxlength < UNLIMITED:
-        tokenizer.backend.enable_truncation(settings.passage_maxlength)
-    tokenizer.backend.save(str(path / "tokenizer.json"))
-    tokenizer.backend.no_truncation()
+        tokenizer.backend_tokenizer.enable_truncation(settings.passage_maxlength)
+    tokenizer.backend_tokenizer.save(str(path / "tokenizer.json"))
+    tokenizer.backend_tokenizer.no_truncation()
     for layer in encoder.head.layers:
         modules.add_layer(layer)
     write_end(modules, settings, prompts)

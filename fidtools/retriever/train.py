@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fidtools.compute.device import Compute, choose_device
 from fidtools.errors import UsageError
@@ -14,7 +15,7 @@ from fidtools.logs import log
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
-from fidtools.retriever.losses import LOSSES
+from fidtools.retriever.losses import LOSSES, false_negatives
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.setup import add_adapters, load_start, new_word_student
@@ -173,7 +174,8 @@ def _report_masked(examples: Examples, margin: float, path: str) -> None:
     masked = negatives = 0
     for item in examples.items:
         assert item.labels is not None, "infonce needs labels"
-        positive = item.teacher[item.labels.argmax()]
-        masked += int((~item.labels & (item.teacher > positive + margin)).sum())
+        labels = torch.from_numpy(item.labels)[None]
+        left_out = false_negatives(torch.from_numpy(item.teacher)[None], torch.ones_like(labels), labels, margin)
+        masked += int(left_out.sum())
         negatives += int((~item.labels).sum())
     log.info("%s: %d of %d negatives score above the positive by the margin and are left out", path, masked, negatives)

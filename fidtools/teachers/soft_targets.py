@@ -29,8 +29,6 @@ from fidtools.training.monitors import monitor
 from fidtools.training.targets import check_targets, teacher_scores
 from fidtools.typing import Floats
 
-SHOWN = 5
-
 
 @dataclass(frozen=True)
 class ScoredQuestion(JudgedQuestion):
@@ -63,7 +61,7 @@ def read_scored(
         else:
             skipped += 1
     if errors:
-        raise several(errors, len(errors), SHOWN)
+        raise several(errors, len(errors))
     if skipped:
         log.info("%s: skipped %d questions with a single passage", path, skipped)
     check_targets(
@@ -102,6 +100,8 @@ class SoftObjective(TeacherObjective):
     """
 
     metric = "selection"
+    train: Sequence[ScoredQuestion]
+    dev: Sequence[ScoredQuestion]
 
     def __init__(
         self,
@@ -116,7 +116,6 @@ class SoftObjective(TeacherObjective):
     ) -> None:
         super().__init__(teacher, train, dev, negatives=negatives, seed=seed, budget=budget)
         self.targets = targets
-        self.scored, self.scored_dev = train, dev
         self.loss = partial(getattr(ranking_losses, targets.loss.replace("-", "_")), **targets.options())
         self.module: nn.Module = _ListLoss(teacher, self.loss)
 
@@ -125,7 +124,7 @@ class SoftObjective(TeacherObjective):
         together: list[tuple[list[TokenPair], Floats]] = []
         longest = count = 0
         for ref in refs:
-            item, sampled = self.scored[ref.index], self.sampled_passages(ref)
+            item, sampled = self.train[ref.index], self.sampled_passages(ref)
             pairs = self.teacher.tokenize([item.question] * len(sampled), [item.passages[i] for i in sampled])
             own = max(map(pair_length, pairs))
             if together and max(longest, own) * (count + len(pairs)) > self.budget:
@@ -140,7 +139,7 @@ class SoftObjective(TeacherObjective):
         if not self.dev:
             return {}
         found = []
-        for item in ranks().shard(list(self.scored_dev)):
+        for item in ranks().shard(list(self.dev)):
             own = score_pairs(self.teacher, [item.question] * len(item.passages), item.passages, self.budget)
             scores, mask = torch.from_numpy(item.scores)[None], torch.ones(1, len(own), dtype=torch.bool)
             found.append((self.loss(torch.from_numpy(own)[None], scores, mask).item(), item.scores, own))

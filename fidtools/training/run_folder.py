@@ -30,7 +30,7 @@ from fidtools.data.jsonl import write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
-from fidtools.errors import FidtoolsError, UsageError, no_room
+from fidtools.errors import UsageError, kept_when_full
 from fidtools.training.model_card import data_fingerprints, model_card
 from fidtools.training.run_record import Record, differences, with_hashes
 
@@ -137,19 +137,9 @@ class RunFolder:
                 if self._main:
                     self._truncate_log(state["step"])
             barrier()
-            with self._kept_when_full():
-                yield state
-
-    @contextlib.contextmanager
-    def _kept_when_full(self) -> Iterator[None]:
-        """Say that the saved state is kept when there is no room for more."""
-        try:
-            yield
-        except Exception as error:  # safetensors has an error of its own for a full disk
-            if isinstance(error, FidtoolsError) or (full := no_room(error)) is None:
-                raise
             hint = "the last saved state is kept: free some space and continue with `resume`"
-            raise FidtoolsError(f"{self.folder}: {full.lower()}", hint=hint) from error
+            with kept_when_full(self.folder, hint):
+                yield state
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
