@@ -125,10 +125,13 @@ def command(
         if embeddings is not None
         else _faiss_index(index, texts, model, force, index_parameters)
     )
+    exact = None
     if rescore is not None:
-        corpus = RescoredIndex(corpus, _float_index("--rescore", rescore, texts, model, force, max_memory), oversample)
+        exact = _float_index("--rescore", rescore, texts, model, force, max_memory)
+        corpus = RescoredIndex(corpus, exact, oversample)
     if verify is not None:
-        exact = _float_index("--verify", verify, texts, model, force, max_memory)
+        if exact is None or verify != rescore:
+            exact = _float_index("--verify", verify, texts, model, force, max_memory)
         corpus = verified = VerifiedIndex(corpus, exact)
     asked, settings = read_questions(questions), model.settings
     ranked = retrieve(

@@ -38,6 +38,10 @@ class Ranks:
         """This rank's items, every world-th one: each item belongs to exactly one rank."""
         return items[self.rank :: self.world]
 
+    def span(self, count: int) -> tuple[int, int]:
+        """Where this rank's part of `count` items begins and ends, if every rank has consecutive ones."""
+        return count * self.rank // self.world, count * (self.rank + 1) // self.world
+
 
 def interleaved(shards: Sequence[Sequence[T]]) -> list[T]:
     """The inverse of `Ranks.shard`: all items in their original order, from the ranks' shards."""

@@ -15,6 +15,11 @@ MAX_FIELD_CHARACTERS = 1 << 24  # csv's own limit, 131,072, is shorter than some
 HEADER = ("id", "text", "title")
 
 
+def is_table(path: PathLike) -> bool:
+    """Whether the name of a file says that it is such a table, compressed or not."""
+    return str(path).removesuffix(".gz").endswith(".tsv")
+
+
 def read_passage_table(path: PathLike) -> Iterator[Passage]:
     """The passages of a DPR table, one at a time. The header is optional and may reorder the columns.
 

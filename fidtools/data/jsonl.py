@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from typing import IO, Any
 
@@ -17,12 +17,13 @@ DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in
 LONG_INTEGER = b"0" * 19  # 2 ** 63 has 19 digits
 
 
-def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json(path: PathLike, skip: Callable[[DataError], None] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON-lines file with their line numbers, one at a time.
 
     A single JSON list (as FiD and DPR write) is read too, incrementally; the number is then the element's, from 1.
     Raises DataError for malformed JSON, for a line that is not an object, for numbers and nesting that could not be
-    written again (see `parse_json`), and for a truncated .gz.
+    written again (see `parse_json`), and for a truncated .gz. With `skip`, that is called with the error of a bad line
+    instead, and reading goes on after it.
     """
     with open_data(path) as stream:
         head, blank_lines = _skip_blank(stream)
@@ -30,8 +31,16 @@ def read_json(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
             yield from _list_elements(stream, path)
             return
         for number, line in enumerate(bounded_lines(stream, path), 1 + blank_lines):
-            if line.strip():
-                yield number, parse_line(line, path, number)
+            if not line.strip():
+                continue
+            try:
+                record = parse_line(line, path, number)
+            except DataError as error:
+                if skip is None:
+                    raise
+                skip(error)
+            else:
+                yield number, record
 
 
 def read_json_object(path: PathLike) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from fidtools.data.dpr_tsv import read_passage_table
+from fidtools.data.dpr_tsv import is_table, read_passage_table
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.pipes import stdin_bytes
@@ -31,7 +31,7 @@ def read_passages(path: PathLike) -> Iterator[Passage]:
     Every passage must have an id. That ids are unique is checked where a whole corpus is read
     (`fidtools.data.corpus`). Raises DataError with file, line and field; a file without any passage raises it too.
     """
-    if str(path).removesuffix(".gz").endswith(".tsv"):
+    if is_table(path):
         yield from expecting("passages", read_passage_table(path), path)
         return
     records = nonempty(read_json(path), "passages", path)

@@ -37,6 +37,11 @@ class TopK:
         return cls.of(rows, scores, k)
 
     @classmethod
+    def stacked(cls, parts: Sequence[TopK]) -> TopK:
+        """The results of several sets of questions, one set after another."""
+        return cls(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    @classmethod
     def empty(cls, *shape: int) -> TopK:
         """No candidates, in arrays of that shape (which has a 0)."""
         return cls(np.empty(shape, np.int64), np.empty(shape, np.float32))

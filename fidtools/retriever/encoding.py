@@ -128,10 +128,13 @@ def load_trainable(
     name: str | Path, *, compute: Compute | None = None, dropout: float | None = None, **changes: Any
 ) -> Retriever:
     """A retriever for training: like `load_retriever`, but its weights stay in float32 at any precision."""
-    questions = load_tower(name, dropout=dropout, **changes)
+    return Retriever(*load_towers(name, dropout=dropout, **changes), compute=compute)
+
+
+def load_towers(name: str | Path, **options: Any) -> tuple[Tower, Tower | None]:
+    """The question tower, and the passage tower where it is another one; `options` are those of `load_tower`."""
     folder = resolve_model(name) / "passages"
-    passages = load_tower(folder, dropout=dropout, **changes) if folder.is_dir() else None
-    return Retriever(questions, passages, compute=compute)
+    return load_tower(name, **options), load_tower(folder, **options) if folder.is_dir() else None
 
 
 def normalized(vectors: torch.Tensor, settings: RetrieverSettings) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,15 @@ def tokenize_passages(tower: Tower, passages: Iterable[Passage]) -> TokenIds:
     settings = tower.settings
     texts = [settings.passage_text(passage) for passage in passages]
     return _tokenize(tower, "passages", texts, settings.passage_maxlength, settings.pad_passages)
+
+
+def token_counts(tokenizer: Any, texts: list[str]) -> list[int]:
+    """The number of tokens of every text, special ones included, without any limit."""
+    if isinstance(tokenizer, WordTokenizer):
+        return [len(tokenizer.tokenize(text, len(text) + 1)) for text in texts]
+    if isinstance(tokenizer, StaticTokenizer):
+        return [len(ids) for ids in tokenizer.tokenize(texts, sys.maxsize)[0]]
+    return [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
 
 
 def _tokenize(tower: Tower, kind: str, texts: list[str], maxlength: int, pad: bool) -> TokenIds:

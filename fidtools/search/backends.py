@@ -57,8 +57,7 @@ class ExactIndex:
     def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`; questions may be longer than truncated vectors."""
         asked = self.fitted(asked)
-        me, rows = ranks(), self.vectors.shape[0]
-        start, stop = (rows * edge // me.world for edge in (me.rank, me.rank + 1))
+        start, stop = ranks().span(self.vectors.shape[0])
         mine = search(asked, SlicedVectors(self.vectors, start, stop), k, memory=self.memory)
         return TopK.merge(gather(TopK(mine.rows + start, mine.scores)), k)
 

@@ -58,7 +58,7 @@ def search(
         return brute_force(asked, vectors, k)
     together = _questions_at_once(len(questions), vectors.shape[1], k, memory)
     parts = [_search(part, vectors, k, memory, kind) for part in torch.split(asked, together)]
-    return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+    return TopK.stacked(parts)
 
 
 def fastest_product(questions: int) -> Product:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fidtools.compute.ranks import gather, ranks
+from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.data.top_k import TopK
 from fidtools.search.backends import ExactIndex, SearchIndex
 from fidtools.search.rescoring import rescore
 from fidtools.typing import Array
 
-DEFAULT_OVERSAMPLE = 4
 PAIR_BYTES = 64  # of a candidate, its scores and their order
 
 
@@ -23,7 +22,7 @@ class RescoredIndex:
     Scores are those of the float vectors. Under `torchrun` each rank ranks the candidates of a part of the questions.
     """
 
-    def __init__(self, candidates: SearchIndex, exact: ExactIndex, oversample: float = DEFAULT_OVERSAMPLE) -> None:
+    def __init__(self, candidates: SearchIndex, exact: ExactIndex, oversample: float) -> None:
         self.passages, self.dim = exact.passages, exact.dim
         self._candidates, self._exact, self._oversample = candidates, exact, oversample
 
@@ -31,19 +30,18 @@ class RescoredIndex:
         """See `SearchIndex`."""
         together = max(1, self._exact.memory // (2 * PAIR_BYTES * self._more(k)))
         parts = [self._search(asked[start : start + together], k) for start in range(0, max(1, len(asked)), together)]
-        return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+        return TopK.stacked(parts)
 
     def _search(self, asked: Array, k: int) -> TopK:
-        found, me = self._candidates.search(asked, self._more(k)), ranks()
-        start, stop = (len(asked) * edge // me.world for edge in (me.rank, me.rank + 1))
-        parts = gather(self._ranked(asked[start:stop], found.rows[start:stop], k))
-        return TopK(np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts]))
+        found = self._candidates.search(asked, self._more(k))
+        start, stop = ranks().span(len(asked))
+        return TopK.stacked(gather(self._ranked(asked[start:stop], found.rows[start:stop], k)))
 
     def search_within(self, asked: Array, doc_ids: Sequence[str], k: int) -> list[TopK]:
         """See `SearchIndex`."""
         found = self._candidates.search_within(asked, doc_ids, self._more(k))
-        rescored = (self._ranked(asked[number : number + 1], part.rows, k) for number, part in enumerate(found))
-        return [TopK(best.rows, best.scores) for best in rescored]
+        mine = [self._ranked(asked[n : n + 1], part.rows, k) for n, part in ranks().shard(list(enumerate(found)))]
+        return interleaved(gather(mine))
 
     def _more(self, k: int) -> int:
         return max(k, min(int(k * self._oversample), self._exact.vectors.shape[0]))
@@ -52,8 +50,6 @@ class RescoredIndex:
         """The best `k` of each question's candidates (m × any; −1: none)."""
         question, place = np.nonzero(rows >= 0)
         k = min(k, rows.shape[1])
-        if not len(question):
-            return TopK(np.full((len(asked), k), -1, np.int64), np.full((len(asked), k), -np.inf, np.float32))
         pairs = torch.from_numpy(question), torch.from_numpy(rows[question, place])
         questions = torch.from_numpy(self._exact.fitted(asked))
         return rescore(questions, self._exact.vectors, pairs, k, self._exact.memory)

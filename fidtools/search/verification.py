@@ -16,11 +16,7 @@ MAX_VERIFY_QUESTIONS = 1000
 
 def recall_of(found: Array, exact: Array) -> float:
     """The share of the exact rows (m × k) that were found (m × any), averaged over m questions."""
-    return float(np.mean(_shares(found, exact)))
-
-
-def _shares(found: Array, exact: Array) -> list[float]:
-    return [float(np.isin(e, f).mean()) for e, f in zip(exact, found, strict=True)]
+    return float(np.mean([np.isin(best, ours).mean() for best, ours in zip(exact, found, strict=True)]))
 
 
 class VerifiedIndex:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from fidtools.data.records import Passage, Question
@@ -47,13 +46,11 @@ class RetrieverModel:
     """A retriever: its text formats, tokenizers and lengths, of questions and of passages."""
 
     def __init__(self, name: str) -> None:
-        from fidtools.compute.hub import resolve_model
-        from fidtools.retriever.model_folder import load_tower
+        from fidtools.retriever.encoding import load_towers
 
         self.name = name
-        self._questions = self._passages = load_tower(name)
-        if (folder := Path(resolve_model(name)) / "passages").is_dir():
-            self._passages = load_tower(folder)
+        self._questions, passages = load_towers(name)
+        self._passages = passages or self._questions
 
     def tokens_over(self, records: Sequence[Question | Passage]) -> list[int]:
         """By how many tokens each text, as the encoder reads it, exceeds the retriever's length for its kind."""
@@ -67,14 +64,10 @@ class RetrieverModel:
 
 
 def _over(tokenizer: Any, texts: list[str], length: int) -> list[int]:
-    """By how many tokens each text is too long, by a tokenizer of transformers or one of word encoders."""
-    from fidtools.encoders.word_tokenizer import WordTokenizer
+    """By how many tokens each text is too long."""
+    from fidtools.retriever.tower import token_counts
 
-    if isinstance(tokenizer, WordTokenizer):
-        counts = [len(tokenizer.tokenize(text, len(text) + 1)) for text in texts]
-    else:
-        counts = [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
-    return [max(0, count - length) for count in counts]
+    return [max(0, count - length) for count in token_counts(tokenizer, texts)]
 
 
 def _text(record: Question | Passage) -> str:

@@ -133,7 +133,8 @@ def test_verify_reports_what_is_lost(world: World, small: Path, tmp_path: Path, 
     arguments = [*world.arguments("--verify", world.embeddings, "-k", 10, "-o", tmp_path / "found.jsonl")]
     arguments.remove("-q")
     exact = brute(world, np.load(world.embeddings), np.load(world.folder / "q.npy"), 10)
-    for more in (["--embeddings", small / "binary.npy"], ["--embeddings", world.embeddings]):
+    rescored = ["--embeddings", small / "int8.npy", "--rescore", world.embeddings]
+    for more in (["--embeddings", small / "binary.npy"], rescored, ["--embeddings", world.embeddings]):
         assert cli.run([*arguments, *map(str, more)]) == 0
         pattern = r"recall@10 of 40 questions against exact search of (\S+): ([\d.]+); the same first passage: ([\d.]+)"
         said = re.search(pattern, capsys.readouterr().err)

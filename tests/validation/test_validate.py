@@ -10,11 +10,16 @@ from pathlib import Path
 
 import orjson
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fidtools import cli
 from fidtools.data.records import Passage, Question
+from fidtools.encoders.static_encoder import new_static_encoder
+from fidtools.retriever.encoding import Retriever
+from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 from fidtools.validation.cuts import TokenizerModel, load_model
 from fidtools.validation.lenient import LenientFile
 from fidtools.validation.similarity import SimilarTexts, jaccard, normal_form, trigrams
@@ -177,6 +182,17 @@ def test_texts_that_a_retriever_cuts(capfd):
     assert found(capfd, "q.jsonl", "--retriever", RETRIEVER)[what] == [1]
 
 
+def test_texts_that_a_static_retriever_cuts(tmp_path):
+    encoder, tokenizer = new_static_encoder(["river", "sea"], torch.zeros(3, 4))
+    settings = RetrieverSettings(pooling="mean", passage_maxlength=6, passage_format="{title} {text}")
+    retriever = Retriever(Tower(encoder, tokenizer, settings))
+    (tmp_path / "static").mkdir()
+    retriever.save(tmp_path / "static")
+    model = load_model(str(tmp_path / "static"), None, None)
+    assert model is not None
+    assert model.tokens_over([Passage("p", "river sea " * 4, "sea"), Passage("p", "river", "sea")]) == [3, 0]
+
+
 def test_texts_that_are_longer_than_a_tokenizer_allows():
     model = load_model(None, RETRIEVER, 8)
     assert model is not None
@@ -204,6 +220,7 @@ def test_bad_lines_are_counted_and_named_and_the_others_checked(capfd):
     ("name", "content", "records", "bad"),
     [
         ("list.json", b'[{"id": "a", "question": "x"}, {"id": "b", "question": "y"}, 7]', 2, 1),
+        ("blanks.json", b'\n\n\n\n\n[{"id": "a", "question": "x"}, 7]', 1, 1),
         ("t.tsv", b"id\ttext\ttitle\n1\tone\tT\n2\ttwo\n3\tthree\tT\n", 1, 1),
         ("cut.jsonl.gz", gzip.compress(b'{"id": "a", "text": "x"}\n' * 5000)[:-20], None, 1),
         ("empty.jsonl", b"", 0, 0),
