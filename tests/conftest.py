@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import pytest
 from fidtools.logs import log
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` starts: one for each CPU, at most eight, none beside a debugger or on a GPU."""
+    alone = config.getoption("usepdb") or config.getoption("markexpr") == "gpu"
+    return 0 if alone else min(8, os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)
