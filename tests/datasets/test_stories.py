@@ -77,7 +77,7 @@ def test_an_end_before_the_start_is_none():
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        (gzip.compress("naïve\r\ncafé".encode()), "naïve\ncafé"),
+        (gzip.compress("naïve\r\ncafé".encode(), mtime=0), "naïve\ncafé"),
         ("“café”".encode("cp1252"), "“café”"),
         (b"\xef\xbb\xbfplain", "plain"),
         (gzip.compress(b"cut short" * 100, mtime=0)[:-20], ""),
@@ -105,4 +105,4 @@ def test_what_the_sites_of_narrativeqa_sent(shared):
 
 def test_a_compressed_story_cannot_fill_the_memory(monkeypatch):
     monkeypatch.setattr("fidtools.datasets.stories.MAX_STORY_BYTES", 1000)
-    assert decoded(gzip.compress(b"a" * 100_000, mtime=0)) == "a" * 1000
+    assert decoded(gzip.compress(b"a" * 100_000)) == "a" * 1000
