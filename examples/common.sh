@@ -73,6 +73,9 @@ laptop_settings() {
 
 # shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
 profile_laptop() {
+  : "${RETRIEVER_PASSAGES:=8}"
+  given RETRIEVER_OPTIONS ||
+    RETRIEVER_OPTIONS=(--dropout 0 --in-batch --schedule linear --warmup 5 --teacher-temperature 0.4)
   laptop_settings
   : "${TRAIN_QUESTIONS:=600}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}"
   SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample

@@ -69,12 +69,14 @@ def test_a_folder_of_compressed_files_is_taken_as_it_is(tmp_path):
     assert f"fidtools bm25 {tmp_path}/train.jsonl.gz" in text
 
 
-@pytest.mark.parametrize("dataset", ["squad", "mydocs"])
-def test_the_laptop_profile_needs_no_reader_and_no_hub(tmp_path, dataset):
+@pytest.mark.parametrize(("dataset", "passages"), [("squad", 8), ("mydocs", 12)])
+def test_the_laptop_profile_needs_no_reader_and_no_hub(tmp_path, dataset, passages):
     text = commands(dataset, tmp_path, PROFILE="laptop")
     train = command_line(text, "fidtools train-retriever")
-    assert "--retriever minilm --teacher question-likelihood=1,bm25=1 --n-passages 12 --steps 75 --batch 16" in train
+    wanted = f"--teacher question-likelihood=1,bm25=1 --n-passages {passages} --steps 75 --batch 16"
+    assert f"--retriever minilm {wanted}" in train
     assert "--teacher-temperature 0.4" in train
+    assert ("--in-batch" in train) == (dataset == "squad")
     assert "--reader smollm --of question" in command_line(text, "fidtools score-likelihood")
     assert "train-reader" not in text
     assert "--tuned 1/fusion.json" in text
