@@ -182,7 +182,8 @@ distil() {
   local i=$1 next=$2 retriever=$3 scored train
   score_passages "$i" train; train=$scored
   score_passages "$i" dev
-  stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER"   # warns of what teaches nothing
+  stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER" \
+    --n-passages "$RETRIEVER_PASSAGES"   # warns of what teaches nothing
   train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 

@@ -8,8 +8,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 
-# absolute PATH: the absolute path, which need not exist (`realpath` is not on every system)
-absolute() { python3 -c 'import os, sys; print(os.path.realpath(sys.argv[1]))' "$1"; }
+# absolute PATH: the absolute path, which need not exist. A link keeps its name, so that making one changes no setting.
+# (`realpath` is not on every system.)
+absolute() {
+  python3 - "$1" <<'PYTHON'
+import os, sys
+
+path = sys.argv[1].rstrip("/") or "/"
+folder, name = os.path.split(path)
+print(os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(folder), name))
+PYTHON
+}
 
 # refuse NAME WHAT: end with a usage error that says what the setting must be
 refuse() { say "setting $1: ${!1} is not valid: it must be $2"; exit 2; }

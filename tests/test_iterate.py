@@ -249,6 +249,27 @@ def test_what_a_dry_run_prints_can_be_pasted(tmp_path):
     assert "0/test.answered.jsonl" in pasted.stdout
 
 
+def test_fewer_passages_may_teach_than_are_retrieved(tmp_path):
+    data, run = world(tmp_path / "data", 4, 2, 2), tmp_path / "run"
+    done = iterate(data, run, 1, **HARDLY_ANY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = (run / "0" / "teacher-report.txt").read_text().splitlines()
+    assert report[1].split() == ["passages", "per", "question", HARDLY_ANY["RETRIEVER_PASSAGES"] + ".0"]
+
+
+def test_an_absolute_path_keeps_the_name_of_a_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    given = ["link", "link/", "link/file", "new", "a b", ".", "link/.."]
+    script = f'source {shlex.quote(str(SCRIPT.parent / "lib.sh"))}; for path in "$@"; do absolute "$path"; done'
+    shown = subprocess.run(
+        ["bash", "-euc", script, "-", *given], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    here = tmp_path.resolve()
+    expected = [here / "link", here / "link", here / "folder" / "file", here / "new", here / "a b", here, here]
+    assert shown.stdout.splitlines() == [str(path) for path in expected]
+
+
 @pytest.mark.slow  # .ci/run looks at the table of the README's run
 def test_two_iterations_teach_the_retriever(tmp_path):
     """A small run. The untouched retriever finds 5 % at rank 1: the bar is far away without a working distillation."""

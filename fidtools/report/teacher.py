@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,10 @@ def _scored_by_attention(path: Path) -> bool:
 
 
 def _section(path: Path, temperature: float) -> dict[str, Any]:
-    figures = report(path, parse_teacher(TEACHER), None, temperature).to_json()
     questions = list(islice(read_questions(path), DRAWN_QUESTIONS))
+    scored = max(sum(TEACHER in passage.scores for passage in question.ctxs or ()) for question in questions)
+    figures = report(path, parse_teacher(TEACHER), scored, temperature).to_json()
+    questions = [replace(question, ctxs=(question.ctxs or [])[:scored]) for question in questions]
     earlier = earlier_score(questions)
     section = {"file": f"{path.parent.name}/{path.name}", "teacher": TEACHER, "divided_by": temperature, **figures}
     section |= {"warnings": warnings(figures), "earlier": earlier}
