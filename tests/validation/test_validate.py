@@ -241,6 +241,15 @@ def test_files_that_are_damaged_or_of_another_shape(name, content, records, bad,
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_lines_of_a_table_are_those_of_the_file(capfd):
+    Path("t.tsv").write_text('id\ttext\ttitle\n1\t"one\nand more"\tT\n1\ttwo\tT\n2\n')
+    assert cli.run(["validate", "t.tsv", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    findings = {finding["what"]: [example["line"] for example in finding["examples"]] for finding in report["findings"]}
+    assert findings["ids that occur before"] == [4]
+    assert [error["line"] for error in report["errors"]] == [5]
+
+
 def test_strict_names_the_files_that_are_not_clean(capfd):
     write("good.jsonl", question(1, answers=["x"]))
     write("bad.jsonl", question(1))
