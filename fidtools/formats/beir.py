@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
-from fidtools.data.grades import gold_grades
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
@@ -16,7 +15,7 @@ from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
-from fidtools.formats.qrels import BEIR_QRELS, qrels_by_question, read_beir_qrels
+from fidtools.formats.qrels import BEIR_QRELS, judgements_of, qrels_by_question, read_beir_qrels
 from fidtools.formats.writer_helpers import required, write_rows
 
 KIND = FolderKind(
@@ -65,7 +64,7 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
             write_rows([BEIR_QRELS], qrels)
             for question in questions:
                 queries.line({"_id": question.id, "text": question.question})
-                write_rows(((question.id, *judged) for judged in (gold_grades(question) or {}).items()), qrels)
+                write_rows(((j.question, j.passage, j.grade) for j in judgements_of([question])), qrels)
                 for passage in question.ctxs or () if corpus is None else ():
                     if (identifier := required(passage, "id", question)) not in seen:
                         documents.line(beir_document(passage))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
+from fidtools.data.list_text import begins_a_list
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, is_header
@@ -57,14 +58,14 @@ FORMATS = (
         "queries-tsv",
         "questions",
         "queries as id, text",
-        detect=columns(2, lambda row: True, "\t"),
+        detect=columns(2, lambda row: not begins_a_list(row[1]), "\t"),
         read=read_query_table,
     ),
     Format(
         "triples",
         "questions",
         "ColBERT's text triples",
-        detect=columns(3, lambda row: True, "\t"),
+        detect=columns(3, lambda row: not begins_a_list(row[1]), "\t"),
         read=read_triples,
     ),
     Format("text", "passages", "a text file as one document", detect=_is_text_file, read=read_text_file),
