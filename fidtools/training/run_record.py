@@ -29,14 +29,14 @@ def with_hashes(record: Record) -> dict[str, Any]:
     files = {name: Path(record[name]) for name in FILES if record.get(name)}
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
     start = STARTS.get(record.get("command", ""), "")
-    if record.get(start) and (version := _start_version(record[start])):
+    if record.get(start) and (version := model_version(record[start])):
         hashes[start] = version
     found: dict[str, Any] = orjson.loads(orjson.dumps(dict(record) | ({HASHES: hashes} if hashes else {})))
     return found
 
 
-def _start_version(name: str) -> str | None:
-    """The hash of an initial model's folder, or its commit on the hub. None where there is no such model."""
+def model_version(name: str) -> str | None:
+    """The hash of a model's folder, or its commit on the hub. None where there is no such model."""
     try:
         folder = resolve_model(name)
     except FidtoolsError:  # whoever loads it reports that
