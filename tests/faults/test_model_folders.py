@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from fidtools import cli
+from fidtools.compute.hub import resolve_model
 from fidtools.retriever.encoding import load_retriever
 from tests.faults.damaged_models import (
     KINDS,
@@ -257,6 +258,30 @@ def test_a_hub_name_reads_everything_that_its_folder_says(tmp_path: Path, monkey
     assert name.settings == folder.settings
     assert (name.settings.pooling, name.settings.passage_maxlength) == ("mean", 16)
     assert name.fingerprint == folder.fingerprint
+
+
+def test_a_hub_name_fetches_what_a_folder_holds(tmp_path: Path, monkeypatch) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    held = (
+        *("config.json", "model.safetensors", "pytorch_model.bin", "modules.json", "1_Pooling/config.json"),
+        *("2_Dense/config.json", "2_Dense/pytorch_model.bin", "3_Dense/config.json", "3_Dense/model.safetensors"),
+        *("3_Dense/pytorch_model.bin", "source.spm", "qwen.tiktoken", "vocab.bpe", "merges.txt", "spiece.model"),
+    )
+    useless = {"training_args.bin", "onnx/model.onnx", "2_Dense/training_args.bin", "tf_model.h5"}
+    spare = {"pytorch_model.bin", "3_Dense/pytorch_model.bin"}
+    local = tmp_path / "local"
+
+    def download(name: str, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+        every = [*held, *useless]
+        for file in filter_repo_objects(every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns):
+            (local / file).parent.mkdir(parents=True, exist_ok=True)
+            (local / file).touch()
+        return str(local)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert resolve_model("acme/fetched") == local
+    assert {p.relative_to(local).as_posix() for p in local.rglob("*") if p.is_file()} == set(held) - spare
 
 
 @pytest.mark.parametrize("old", [False, True])
