@@ -215,6 +215,10 @@ def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.Ca
     assert (data / "e.npy").stat().st_ino == made.st_ino
     assert embed() == 0
     assert (data / "e.npy").stat().st_ino != made.st_ino
+    whole = (data / "e.npy").read_bytes()
+    (data / "e.npy").write_bytes(whole[:-1])  # a copy that was cut off
+    assert embed("--resume") == 0
+    assert (data / "e.npy").read_bytes() == whole
 
 
 TRAIN: dict[str, list[str]] = {
