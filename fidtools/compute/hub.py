@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from logging import CRITICAL
+from logging import CRITICAL, ERROR
 from pathlib import Path
 
 from fidtools.compute.bundled import BUNDLED
@@ -113,7 +113,7 @@ def _library_streams() -> Iterator[None]:
             yield
     finally:
         sys.stdin = stdin
-        logging.set_verbosity(verbosity)
+        logging.set_verbosity(max(verbosity, ERROR))  # its reminders are of what is checked here
 
 
 @contextlib.contextmanager

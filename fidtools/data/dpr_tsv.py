@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from fidtools.data.files import PathLike, open_data
+from fidtools.data.jsonl import bounded_lines
 from fidtools.data.records import Passage
 from fidtools.errors import DataError, nonempty
 
@@ -34,7 +35,7 @@ def read_numbered_table(path: PathLike) -> Iterator[tuple[int, Passage]]:
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with open_data(path) as stream:
         text = io.TextIOWrapper(cast(IO[bytes], stream), encoding="utf-8-sig", newline="")
-        yield from table_passages(table_records(text), path)
+        yield from table_passages(table_records(bounded_lines(text, path)), path)
 
 
 def table_records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
-from typing import IO, Any
+from typing import IO, Any, AnyStr
 
 import orjson
 
@@ -46,15 +46,25 @@ def read_json(path: PathLike, skip: Callable[[DataError], None] | None = None) -
 def read_json_object(path: PathLike) -> dict[str, Any]:
     """The one JSON object that a file holds. Raises DataError when it is malformed or not an object."""
     with open_data(path) as stream:
-        return _parse_object(stream.read().removeprefix(BYTE_ORDER_MARK), path, None)
+        return _parse_object(read_bounded(stream, path).removeprefix(BYTE_ORDER_MARK), path, None)
 
 
-def bounded_lines(stream: IO[bytes], path: PathLike) -> Iterator[bytes]:
+def bounded_lines(stream: IO[AnyStr], path: PathLike) -> Iterator[AnyStr]:
     """The lines of a file. Raises DataError for one that does not end, as a small .gz may hold."""
-    for number, line in enumerate(iter(lambda: stream.readline(MAX_RECORD_BYTES), b""), 1):
+    number = 0
+    while line := stream.readline(MAX_RECORD_BYTES):
+        number += 1
         if len(line) == MAX_RECORD_BYTES:
             raise DataError(f"a line of more than {MAX_RECORD_BYTES >> 20} MiB", path=path, line=number)
         yield line
+
+
+def read_bounded(stream: IO[bytes], path: PathLike) -> bytes:
+    """All bytes of a file. Raises DataError for one that is too large to be held in memory."""
+    data = stream.read(MAX_RECORD_BYTES + 1)
+    if len(data) > MAX_RECORD_BYTES:
+        raise DataError(f"more than {MAX_RECORD_BYTES >> 20} MiB in one record", path=path)
+    return data
 
 
 def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:

@@ -17,6 +17,7 @@ from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.qrels import BEIR_QRELS, judgements_of, qrels_by_question, read_beir_qrels
 from fidtools.formats.writer_helpers import required, write_rows
+from fidtools.logs import log
 
 KIND = FolderKind(
     "a BEIR folder",
@@ -40,6 +41,8 @@ def read_beir_folder(path: PathLike) -> Iterator[Question]:
     """The queries of a BEIR folder. With qrels/test.tsv, only the queries it judges, its grades as `gold`."""
     judged = Path(path) / "qrels" / "test.tsv"
     grades = qrels_by_question(read_beir_qrels(judged), judged) if judged.is_file() else None
+    if grades is None and (others := sorted(path.name for path in judged.parent.glob("*.tsv"))):
+        log.warning("%s: no qrels/test.tsv, so no gold (--qrels takes %s)", path, ", ".join(others))
     for question in read_beir_queries(Path(path) / "queries.jsonl"):
         if grades is None:
             yield question

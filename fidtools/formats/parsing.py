@@ -83,7 +83,8 @@ def read_rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]
     with checked_input(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            yield from ((n, row) for n, row in enumerate(csv.reader(text, delimiter=delimiter), 1) if row)
+            rows = csv.reader(bounded_lines(text, path), delimiter=delimiter)
+            yield from ((number, row) for number, row in enumerate(rows, 1) if row)
         finally:
             text.detach()
 

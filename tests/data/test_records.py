@@ -169,6 +169,20 @@ def test_answers_that_are_the_text_of_a_list(text, answers):
 
 
 @pytest.mark.parametrize(
+    "answers", [{"text": ["a", "b"], "answer_start": [1, 2]}, {"value": "a", "aliases": ["a", "b"], "matched": None}]
+)
+def test_columns_as_datasets_has_them(answers):
+    ctxs = {"id": ["1", "2"], "text": ["x", "y"], "title": ["", None], "score": [2, 1], "empty": None}
+    question = parse_question({"question": "q", "answers": answers, "ctxs": ctxs}, HERE)
+    assert question.answers == ["a", "b"]
+    assert [(p.id, p.text, p.title, p.score) for p in question.ctxs or []] == [("1", "x", "", 2), ("2", "y", "", 1)]
+    with pytest.raises(DataError, match=r"q.jsonl:7: field 'ctxs': must be a list of passages"):
+        parse_question({"question": "q", "ctxs": {"id": ["1", "2"], "text": ["x"]}}, HERE)
+    with pytest.raises(DataError, match=r"q.jsonl:7: field 'answers': must be a list of strings"):
+        parse_question({"question": "q", "answers": {"value": "a"}}, HERE)
+
+
+@pytest.mark.parametrize(
     ("value", "grades"),
     [
         (None, None),

@@ -79,6 +79,15 @@ def test_a_folder_is_named_for_its_format(tmp_path, capsys):
     assert "looks like beir (" in capsys.readouterr().err
 
 
+def test_a_beir_folder_without_test_judgements_says_so(tmp_path, capsys):
+    (tmp_path / "beir" / "qrels").mkdir(parents=True)
+    write_lines(tmp_path / "beir" / "queries.jsonl", [{"_id": "1", "text": "q"}])
+    write_lines(tmp_path / "beir" / "corpus.jsonl", [{"_id": "1", "title": "", "text": "q"}])
+    (tmp_path / "beir" / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\n1\t1\t1\n")
+    assert cli.run(["convert", f"{tmp_path}/beir", "-o", f"{tmp_path}/q.jsonl"]) == 0
+    assert "beir: no qrels/test.tsv, so no gold (--qrels takes dev.tsv)" in capsys.readouterr().err
+
+
 def test_standard_input_of_another_kind(tmp_path):
     write_lines(tmp_path / "p.jsonl", PASSAGES)
     arguments = [*PROGRAM, "bm25", "-p", str(tmp_path / "p.jsonl")]
