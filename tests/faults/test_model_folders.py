@@ -242,6 +242,7 @@ def test_models_of_another_kind_are_named(run: Run, tmp_path: Path) -> None:
     assert "a teacher, not a reader" in run("read", tmp_path / "teacher", code=2)
     assert "a bert model, which generates no text" in run("read", bert_folder(tmp_path / "bert"), code=2)
     write_reader(tmp_path / "bart", "bart")
+    (tmp_path / "bart" / "fidtools.json").unlink()
     assert "an encoder-decoder (bart), whose encoder cannot be loaded alone" in run("embed", tmp_path / "bart", code=2)
     assert "[transformers]" not in run("read", tmp_path / "lm")
     assert "a bert model, which generates no text" in run("question-likelihood", tmp_path / "retriever", code=2)
