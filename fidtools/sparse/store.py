@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.data.corpus import Corpus, is_writable
-from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.files import STANDARD, PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import FolderKind
+from fidtools.data.pipes import is_pipe, temporary_folder
 from fidtools.errors import DataError, FidtoolsError, MismatchError
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
@@ -62,7 +63,12 @@ class IndexFolder:
 
 
 def default_folder(passages: PathLike, settings: BM25Settings) -> Path:
-    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`."""
+    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`.
+
+    Beside a pipe or standard input there is no place: that of this process's temporary files.
+    """
+    if str(passages) == STANDARD or is_pipe(passages):
+        return temporary_folder() / f"passages.bm25-{settings.engine}"
     return Path(f"{passages}.bm25-{settings.engine}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from fidtools import cli
 from fidtools.data.corpus import open_passages
 from fidtools.data.hashes import file_sha256
 from fidtools.training.loop import _Loop
+from fidtools.training.run_record import with_hashes
 
 MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
 READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
@@ -300,6 +302,19 @@ def test_a_run_is_not_continued_under_other_contents(
         f"out.partial: the unfinished run used other settings: {edited} has other contents" in capsys.readouterr().err
     )
     assert Path("out.partial/state-1").is_dir()
+
+
+def test_data_from_a_pipe_counts_by_its_content() -> None:
+    readers = []
+    for content in (b"one", b"other"):
+        reader, writer = os.pipe()
+        os.write(writer, content)
+        os.close(writer)
+        readers.append(reader)  # both stay open, so that they have two names
+        record = with_hashes({"command": "train-reader", "train": f"/dev/fd/{reader}"})
+        assert record["hashes"] == {"train": hashlib.sha256(content).hexdigest()}
+    for reader in readers:
+        os.close(reader)
 
 
 @pytest.mark.parametrize("finished", [True, False])

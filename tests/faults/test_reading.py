@@ -126,6 +126,8 @@ def test_pipes_are_read_wherever_a_file_is(tmp_path):
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "hamlet 2"}\n')
     found = piped(["bm25", f"{tmp_path}/q.jsonl", "-p", "PIPE", "--index", f"{tmp_path}/ix", "-k", "1"], corpus)
     assert orjson.loads(found.stdout)["ctxs"][0]["id"] == "p2"
+    found = piped(["bm25", f"{tmp_path}/q.jsonl", "-p", "PIPE", "-k", "1"], corpus)
+    assert orjson.loads(found.stdout)["ctxs"][0]["id"] == "p2"
     table = piped(["chunk", "PIPE", "--words", "9"], corpus)
     assert len(table.stdout.splitlines()) == 3
 
