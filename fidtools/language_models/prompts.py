@@ -14,7 +14,7 @@ from fidtools.compute.lengths import CutCounter, fit_text
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
-from fidtools.errors import UsageError
+from fidtools.errors import FidtoolsError, UsageError, shorten
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,18 @@ def prompt_prefix(tokenizer: Any, chat: bool) -> list[int]:
 
 
 def through_chat(tokenizer: Any, prompt: str, **options: Any) -> str:
-    """The prompt as a user's message in the model's chat template; `options` are variables of the template."""
+    """The prompt as a user's message in the model's chat template; `options` are variables of the template.
+
+    Raises FidtoolsError for a template that is damaged, asks for what the sandbox forbids, or leaves the message out.
+    """
     message = [{"role": "user", "content": prompt}]
-    text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+    try:
+        text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+    except Exception as error:  # a template can raise whatever its expressions can
+        problem = f"the model's chat template cannot be used: {shorten(str(error), 160)}"
+        raise FidtoolsError(problem, hint="leave out --chat") from error
+    if prompt.strip() not in text:
+        raise FidtoolsError("the model's chat template leaves the prompt out", hint="leave out --chat")
     return text
 
 

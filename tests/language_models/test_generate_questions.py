@@ -212,6 +212,24 @@ def test_a_run_is_not_continued_with_another_model_of_the_same_name(
     assert "the finished run used other settings: model_version was" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ cycler.__init__.__globals__.os.getcwd() }}", "the model's chat template cannot be used: access to"),
+        ("{% for i in range(10 ** 9) %}x{% endfor %}", "the model's chat template cannot be used: Range too big"),
+        ("{% for", "the model's chat template cannot be used: "),
+        ("hello", "the model's chat template leaves the prompt out"),
+    ],
+)
+def test_a_hostile_or_damaged_chat_template_is_refused(
+    template: str, said: str, passages: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model, tmp_path / "lm")
+    (tmp_path / "lm" / "chat_template.jinja").write_text(template)
+    assert generate(passages, tmp_path / "lm", "--chat", code=1) == []
+    assert f"fidtools: {said}" in capsys.readouterr().err
+
+
 def test_nothing_kept_is_an_error(
     passages: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
