@@ -25,10 +25,16 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     from transformers import AutoTokenizer
 
     hint = "copy the tokenizer files of the model it was trained from into it"
-    if not any(file for pattern in FILES for file in folder.glob(pattern)):
+    held = {file.name for pattern in FILES for file in folder.glob(pattern)}
+    if not held:
         raise FidtoolsError(f"{name}: no tokenizer in it", hint=hint)
     options = {} if config is None else {"config": config}
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    except Exception as error:
+        if held == {"tokenizer_config.json"}:  # enough for a tokenizer of bytes only
+            raise FidtoolsError(f"{name}: no tokenizer in it, only its settings", hint=hint) from error
+        raise
     vocabulary = tokenizer.get_vocab()
     files = set(type(tokenizer).vocab_files_names.values())
     found = not files or any((folder / file).is_file() for file in {"tokenizer.json", *files})

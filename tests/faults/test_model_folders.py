@@ -216,6 +216,9 @@ def test_a_tokenizer_is_needed_and_fits(command: str, run: Run, tmp_path: Path) 
     content["model"]["vocab"]["beyond"] = 5000
     tokenizer.write_text(json.dumps(content))
     assert "the tokenizer has 5,001 tokens, the model" in run(command, tmp_path / "model", code=1)
+    tokenizer.unlink()
+    if (tmp_path / "model" / "tokenizer_config.json").exists():
+        assert "no tokenizer in it, only its settings" in run(command, tmp_path / "model", code=1)
     for path in (tmp_path / "model").glob("tokenizer*"):
         path.unlink()
     assert "no tokenizer in it" in run(command, tmp_path / "model", code=1)
