@@ -10,7 +10,7 @@ import orjson
 
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import encodable, write_json
 from fidtools.data.outputs import final_path, is_special
 from fidtools.errors import UsageError, describe_difference
 from fidtools.logs import log
@@ -28,7 +28,7 @@ class FinishedRun:
         target = None if str(output) == STANDARD or is_special(output) else final_path(output)
         self._output, self._shown = target, output
         self._path = None if target is None else target.with_name(f"{target.name}.run.json")
-        self._settings: dict[str, Any] = orjson.loads(orjson.dumps(settings))
+        self._settings: dict[str, Any] = orjson.loads(orjson.dumps(encodable(settings)))
         if self._path is not None and self._path.exists() and not self._record():
             raise UsageError(f"{self._path} already exists and is no record of a run", hint="name another output")
 
@@ -45,7 +45,8 @@ class FinishedRun:
             difference = describe_difference(record["settings"], self._settings)
             raise UsageError(f"{self._shown}: the finished run used other settings: {difference}", hint=hint)
         for name, digest in record["files"].items():
-            if not Path(name).is_file() or file_sha256(name) != digest:
+            file = self._output if name == encodable(str(self._output.absolute())) else Path(name)
+            if not file.is_file() or file_sha256(file) != digest:
                 raise UsageError(f"{name} is not as the finished run left it", hint=hint)
         log.info("%s is finished; nothing to do", self._shown)
         return True
@@ -60,7 +61,7 @@ class FinishedRun:
         if self._path is not None and self._output is not None:
             written = [self._output, *(path for path in others if str(path) != STANDARD and not is_special(path))]
             files = {str(Path(path).absolute()): file_sha256(path) for path in written}
-            write_json(self._path, {"settings": self._settings, "files": files})
+            write_json(self._path, {"settings": self._settings, "files": encodable(files)})
 
     def _record(self) -> dict[str, Any]:
         """The record; empty when there is none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
 from typing import IO, Any, AnyStr
 
@@ -131,6 +132,15 @@ def _list_elements(stream: BufferedReader, path: PathLike) -> Iterator[tuple[int
             yield number, parse_line(element, path, number)
     except ValueError as error:
         raise DataError(f"malformed JSON list after element {number}: {error}", path=path) from error
+
+
+def encodable(value: Any) -> Any:
+    """The value as JSON can hold it: the bytes of a file name that is not UTF-8 are escaped in its strings."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {encodable(name): encodable(member) for name, member in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from fidtools import cli
-from fidtools.data.jsonl import write_lines
+from fidtools.data.jsonl import encodable, write_lines
 from fidtools.data.read import read_questions
 from fidtools.formats.lookup import detect_format, read_all
 
@@ -318,3 +318,25 @@ def test_a_file_name_that_is_not_utf_8_is_shown(tmp_path, capsys):
     assert "caf\\xe9.jsonl\tjsonl" in capsys.readouterr().out
     assert cli.run(["fuse", file, file, "-o", os.devnull]) == 1
     assert "caf\\xe9.jsonl:2: malformed JSON" in capsys.readouterr().err
+
+
+def test_file_names_that_are_not_utf_8_are_read_and_written(tmp_path, capsys):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(folder)
+    names = [
+        os.fsdecode(os.fsencode(tmp_path) + b"/" + name) for name in (b"p\xe9.jsonl", b"q\xe9.jsonl", b"r\xe9.jsonl")
+    ]
+    passages, questions, ranked = names
+    write_lines(passages, PASSAGES)
+    write_lines(questions, [{"question": "hamlet 2", "gold": ["p2"]}])
+    assert cli.run(["bm25", questions, "-p", passages, "-o", ranked, "-k", "3"]) == 0
+    assert Path(f"{tmp_path}/p\\xe9.jsonl.bm25-tantivy").is_dir()
+    assert "building the BM25 index " in (told := capsys.readouterr().err)
+    assert "/p\\xe9.jsonl.bm25-tantivy" in told
+    assert cli.run(["eval", ranked, "--json", "-m", "gold-R@1"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["files"][0]["metrics"]["gold-R@1"]["value"] == 100
+    assert cli.run(["bm25", questions, "-p", passages, "--index", folder]) == 2
+    assert "/caf\\xe9: the name of an index must be UTF-8" in capsys.readouterr().err
+    for name, settings in ((passages, {"train": passages}), (questions, {"dev": {"a": [questions]}})):
+        assert orjson.loads(orjson.dumps(encodable(settings))) == encodable(settings)
+        assert name not in str(encodable(settings))
