@@ -141,6 +141,8 @@ def _reason(error: BaseException) -> str:
         return "not enough memory"
     if isinstance(error, pickle.UnpicklingError):
         return "its weights are a pickle with other objects than tensors, which could run code: refused"
+    if isinstance(error, KeyError):
+        return shorten(f"a setting or part is missing or unknown: {error}", 160)
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
     plain = isinstance(error, OSError | ValueError | RuntimeError) and text

@@ -89,6 +89,16 @@ def test_prompts_of_a_language_model(run: Run, tmp_path: Path) -> None:
     assert said.startswith("3 of 3 passages were cut to what the language model reads, by ")
 
 
+def test_a_long_question_of_a_language_model_leaves_room_for_its_passages(run: Run, tmp_path: Path) -> None:
+    write_language_model(tmp_path / "model")
+    passages = [{"id": f"p{i}", "title": "w4", "text": f"w{i} " * 100} for i in range(3)]
+    said = run("score-likelihood", tmp_path / "model", question=ASKED | {"ctxs": passages})
+    assert "1 of 1 questions were cut to what the language model reads" in said
+    assert "3 of 3 passages were cut to what the language model reads" in said
+    (scored,) = read_questions(tmp_path / "out.npy")
+    assert len({passage.score for passage in scored.ctxs or []}) == 3
+
+
 def test_documents_are_cut_to_tokens(run: Run, tmp_path: Path) -> None:
     bert_folder(tmp_path / "model")
     (tmp_path / "documents.txt").write_text("w1 w2:w3 \n" * 5)

@@ -224,6 +224,16 @@ def test_a_tokenizer_is_needed_and_fits(command: str, run: Run, tmp_path: Path) 
     assert "no tokenizer in it" in run(command, tmp_path / "model", code=1)
 
 
+def test_damaged_settings_are_named(run: Run, tmp_path: Path) -> None:
+    bert_folder(tmp_path / "model")
+    config = (tmp_path / "model" / "config.json").read_text()
+    (tmp_path / "model" / "config.json").write_text(config.replace('"gelu"', '"nothing"'))
+    assert "a setting or part is missing or unknown: 'nothing'" in run("embed", tmp_path / "model", code=1)
+    (tmp_path / "model" / "config.json").write_text(config)
+    (tmp_path / "model" / "tokenizer_config.json").write_text("[]")
+    assert "tokenizer_config.json: expected a JSON object" in run("embed", tmp_path / "model", code=1)
+
+
 def test_a_teacher_needs_a_trained_head(run: Run, tmp_path: Path) -> None:
     bert_folder(tmp_path / "bert")
     assert "no trained classification head" in run("score-cross", tmp_path / "bert", code=1)
