@@ -20,7 +20,13 @@ def printable(text: str, *, keep: str = "") -> str:
     """`text` with the escapes of characters that a terminal would obey or cannot show, except those in `keep`."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """The escape of a character; of a byte of a file name that is not UTF-8, `\\xe9`."""
+    is_byte = "\udc80" <= character <= "\udcff"
+    return f"\\x{ord(character) - 0xDC00:02x}" if is_byte else repr(character)[1:-1]
 
 
 def shorten(value: object, width: int = SHOWN_CHARACTERS) -> str:

@@ -19,6 +19,7 @@ from fidtools.errors import DataError, FidtoolsError, UsageError
 if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
     from fidtools.data.journal import Journal
+    from fidtools.data.outputs import FolderKind
     from fidtools.language_models.model import LanguageModel
     from fidtools.language_models.question_writing import QuestionWriter
     from fidtools.language_models.round_trip import Rank, RoundTrip, Written
@@ -104,21 +105,39 @@ def command(
     """
     given["prompt"] = given["prompt"] or (CHAT_WRITING_PROMPT if given["chat"] else WRITING_PROMPT)
     _check(given, output)
-    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
+    from fidtools.compute.ranks import gather, main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
+    from fidtools.data.finished import FinishedRun
     from fidtools.data.journal import open_journal
+    from fidtools.data.outputs import refuse_foreign
 
     if given["retriever"] is not None and ranks().world > 1:
         raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
     refuse_shared_stdin(passages)
+    if folder is not None:
+        refuse_foreign(folder, _split_kind())
     with main_rank_first():
         corpus = open_passages(passages)
     settings = {name: given[name] for name in (*PLAIN, "prompt", "retriever", "check_likelihood")}
-    settings |= {"model": model, "passages": corpus.text_sha256, "group": GROUP}
+    settings |= {"model": model, "passages": corpus.text_sha256, "group": GROUP} | _versions(model, given)
     to = output_on_main_rank(output)
+    run = FinishedRun(to, settings | {"split": folder and str(folder), "shares": shares, "dropped": given["dropped"]})
     with open_journal(to, settings, resume=given["resume"] and ranks().is_main) as journal:
+        if gather(given["resume"] and not journal.values and run.is_finished())[0]:
+            return
+        run.forget()
         written = _write(corpus, model, given, journal)
         _finish(written, to, model, folder, shares, given)
+        if ranks().is_main:
+            run.keep([*filter(None, [given["dropped"]]), *(sorted(folder.glob("*.jsonl")) if folder else [])])
+
+
+def _versions(model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What the models are by content: a run is not continued with others of the same names."""
+    from fidtools.training.run_record import model_version
+
+    named = {"model": model, "retriever": given["retriever"]}
+    return {f"{what}_version": model_version(name) for what, name in named.items() if name is not None}
 
 
 def _check(given: dict[str, Any], output: str) -> None:
@@ -263,7 +282,6 @@ def _write_splits(folder: Path, lines: Sequence[dict[str, Any]], shares: tuple[f
     """Raises DataError when a split that has a share gets no question."""
     from fidtools.data.files import atomic_folder
     from fidtools.data.jsonl import write_lines
-    from fidtools.data.outputs import FolderKind
     from fidtools.data.spread import SPLITS
 
     files = {split: f"{split}.jsonl" for split, share in zip(SPLITS, shares, strict=True) if share > 0}
@@ -271,9 +289,15 @@ def _write_splits(folder: Path, lines: Sequence[dict[str, Any]], shares: tuple[f
         if not any(line["split"] == split for line in lines):
             hint = "change --shares and continue with --resume, or draw more passages, with a doc_id"
             raise DataError(f"no question is left for {split}: the questions are of too few documents", hint=hint)
-    kind = FolderKind(
-        "questions of generate-questions", (), tuple(f"{split}.jsonl" for split in SPLITS), has_force=False
-    )
-    with atomic_folder(folder, kind) as partial:
+    with atomic_folder(folder, _split_kind()) as partial:
         for split, name in files.items():
             write_lines(partial / name, (line for line in lines if line["split"] == split))
+
+
+def _split_kind() -> FolderKind:
+    """What the folder of --split holds."""
+    from fidtools.data.outputs import FolderKind
+    from fidtools.data.spread import SPLITS
+
+    names = tuple(f"{split}.jsonl" for split in SPLITS)
+    return FolderKind("questions of generate-questions", (), names, has_force=False)

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from logging import CRITICAL
+from logging import CRITICAL, ERROR
 from pathlib import Path
 
 from fidtools.compute.bundled import BUNDLED
@@ -20,7 +20,10 @@ from fidtools.logs import log
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_FILES = ("config.json", "modules.json")
 """A model folder has one of them: transformers' description of a network, or sentence-transformers' of modules."""
-READ_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+READ_FILES = [
+    *("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"),
+    *("*.spm", "*.tiktoken", "*.bpe", "vocab*"),  # tokenizers, as in fidtools.compute.tokenizers
+]
 OTHER_FORMATS = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", "checkpoint-*", "coreml/*"]
 
 
@@ -64,11 +67,18 @@ def _snapshot(name: str, weights: bool) -> Path:
     with loading(name):
         unread = OTHER_FORMATS if weights else [*OTHER_FORMATS, "*.safetensors"]
         folder = Path(snapshot_download(name, allow_patterns=READ_FILES, ignore_patterns=unread))
-        if weights and not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")):
-            snapshot_download(name, allow_patterns=["*.bin"], ignore_patterns=[*OTHER_FORMATS, "training_args.bin"])
+        if weights and (wanted := _pickles(folder)):
+            snapshot_download(name, allow_patterns=wanted, ignore_patterns=[*OTHER_FORMATS, "*training_args.bin"])
     if not any((folder / file).exists() for file in MODEL_FILES):
         raise FidtoolsError(f"{name}: not a model: it has no config.json")
     return folder
+
+
+def _pickles(folder: Path) -> list[str]:
+    """Patterns of the weights that a snapshot still lacks: of its network, and of each module without safetensors."""
+    places = [folder, *(path.parent for path in folder.glob("[0-9]*_*/config.json") if "_Pooling" not in str(path))]
+    missing = [place for place in places if not any(place.glob("*.safetensors")) and not any(place.glob("*.bin"))]
+    return [(place / "pytorch_model*.bin").relative_to(folder).as_posix() for place in missing]
 
 
 @contextlib.contextmanager
@@ -103,7 +113,7 @@ def _library_streams() -> Iterator[None]:
             yield
     finally:
         sys.stdin = stdin
-        logging.set_verbosity(verbosity)
+        logging.set_verbosity(max(verbosity, ERROR))  # its reminders are of what is checked here
 
 
 @contextlib.contextmanager
@@ -131,6 +141,8 @@ def _reason(error: BaseException) -> str:
         return "not enough memory"
     if isinstance(error, pickle.UnpicklingError):
         return "its weights are a pickle with other objects than tensors, which could run code: refused"
+    if isinstance(error, KeyError):
+        return shorten(f"a setting or part is missing or unknown: {error}", 160)
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
     plain = isinstance(error, OSError | ValueError | RuntimeError) and text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
-from fidtools.errors import FidtoolsError
+from fidtools.errors import DataError, FidtoolsError
 from fidtools.logs import log
 
 FILES = ("tokenizer*.json", "vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json", "merges.txt", "*.bpe")
 """What tokenizers are kept in; a folder without any of them has none."""
+SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Files beside them that hold one JSON object each, where there are any."""
 CASED = 0.05
 """A vocabulary is cased when more than this share of its entries has capital letters."""
 CAPITALS = "A Is In The"
@@ -25,10 +29,17 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     from transformers import AutoTokenizer
 
     hint = "copy the tokenizer files of the model it was trained from into it"
-    if not any(file for pattern in FILES for file in folder.glob(pattern)):
+    held = {file.name for pattern in FILES for file in folder.glob(pattern)}
+    if not held:
         raise FidtoolsError(f"{name}: no tokenizer in it", hint=hint)
     options = {} if config is None else {"config": config}
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    except Exception as error:
+        if held == {"tokenizer_config.json"}:  # enough for a tokenizer of bytes only
+            raise FidtoolsError(f"{name}: no tokenizer in it, only its settings", hint=hint) from error
+        _name_damaged_settings(folder)
+        raise
     vocabulary = tokenizer.get_vocab()
     files = set(type(tokenizer).vocab_files_names.values())
     found = not files or any((folder / file).is_file() for file in {"tokenizer.json", *files})
@@ -40,6 +51,18 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     remember_state(tokenizer)
     _check_case(name, tokenizer, vocabulary)
     return tokenizer
+
+
+def _name_damaged_settings(folder: Path) -> None:
+    """Raise DataError for a file of settings that holds no JSON object."""
+    for file in SETTINGS_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                found = json.loads((folder / file).read_bytes())
+            except ValueError as error:
+                raise DataError(f"malformed JSON: {error}", path=folder / file) from error
+            if not isinstance(found, dict):
+                raise DataError("expected a JSON object", path=folder / file, value=found)
 
 
 def _check_case(name: str | Path, tokenizer: Any, vocabulary: dict[str, int]) -> None:

@@ -6,7 +6,6 @@ A row is the position of a passage in its corpus, from 0.
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fidtools.data.dpr_tsv import table_passage
+from fidtools.data.dpr_tsv import table_passage, table_records
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import parse_line, write_json
 from fidtools.data.outputs import FolderKind
@@ -132,7 +131,7 @@ def parse_row(raw: bytes, columns: list[int] | None, where: Location) -> Passage
     """The passage in the bytes of one row: a record of a table with these `columns`, or (None) a line of JSON."""
     if columns is None:
         return parse_passage(parse_line(raw, where.path, where.line), where)
-    record = next(csv.reader(StringIO(raw.decode(), newline="\n"), delimiter="\t", strict=True))
+    _, record = next(table_records(StringIO(raw.decode(), newline="\n")))
     return table_passage(record, columns, where.path, where.line)
 
 

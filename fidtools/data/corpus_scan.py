@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fidtools.data.corpus_rows import FORMAT, RowFiles, Source, hashed_text, parse_row, text_hash
-from fidtools.data.dpr_tsv import MAX_FIELD_CHARACTERS, header_columns, table_passages
+from fidtools.data.dpr_tsv import MAX_FIELD_CHARACTERS, header_columns, table_passages, table_records
 from fidtools.data.files import PathLike
 from fidtools.data.hashes import file_sha256
 from fidtools.data.json_structure import BYTE_ORDER_MARK
@@ -72,14 +72,14 @@ class _Scan:
 
     def _table(self, stream: BufferedReader) -> Iterator[tuple[int, Passage]]:
         """Every passage of a DPR table with the byte at which it begins."""
-        for passage in table_passages(self._records(stream), self.name):
+        for _, passage in table_passages(self._records(stream), self.name):
             yield self._begin, passage
 
-    def _records(self, stream: BufferedReader) -> Iterator[list[str]]:
-        """The records of a table. `_begin` is the byte at which the last one begins.
+    def _records(self, stream: BufferedReader) -> Iterator[tuple[int, list[str]]]:
+        """The records of a table with their lines. `_begin` is the byte at which the last one begins.
 
         A quoted field may hold line breaks, so only the csv reader knows where a record ends. It takes exactly the
-        lines of one record before it returns it, so the end of those is where the next record begins.
+        lines of one record before it returns it, so the end of those is where the next record begins (or blank lines).
         """
         csv.field_size_limit(MAX_FIELD_CHARACTERS)
         first = end = len(BYTE_ORDER_MARK) if stream.peek(3)[:3] == BYTE_ORDER_MARK else 0
@@ -91,11 +91,11 @@ class _Scan:
                 end += len(line)
                 yield line.decode()
 
-        self._begin = first
-        for record in csv.reader(lines(), delimiter="\t", strict=True):
-            if self._begin == first:
-                self.columns = header_columns(record) or self.columns
-            yield record
+        self._begin, is_first = first, True
+        for line, record in table_records(lines()):
+            if is_first:
+                self.columns, is_first = header_columns(record) or self.columns, False
+            yield line, record
             self._begin = end
 
     def _note(self, row: int, offset: int, passage: Passage) -> bytes:

@@ -15,7 +15,7 @@ from fidtools.data.embedding_marks import DoneMarks
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
-from fidtools.data.vector_file import VectorFile
+from fidtools.data.vector_file import VectorFile, npy_header
 from fidtools.data.vector_type import VectorType
 from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, kept_when_full
 from fidtools.logs import log
@@ -103,7 +103,8 @@ def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, An
         hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
         difference = describe_difference(before, now)
         raise UsageError(f"{files.vectors}: the finished run used other settings: {difference}", hint=hint)
-    return bool(before == now)
+    is_whole = files.vectors.stat().st_size == len(npy_header(rows, kind)) + rows * kind.row_bytes
+    return bool(before == now) and is_whole
 
 
 def clear_unfinished(path: PathLike) -> None:

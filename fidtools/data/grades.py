@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fidtools.data.list_text import parse_list_text, parse_object_text
 from fidtools.data.records import Question
 
 Grades = dict[str, float]
@@ -14,14 +15,17 @@ SHAPES = "a list of passage ids, one id, or an object of grades by id"
 def gold_grades(question: Question, name: str = "gold") -> Grades | None:
     """Grades by passage id from the field `name`; None where it is absent or null. Grade 0 is judged not relevant.
 
-    The field holds a list of ids or one id, each then of grade 1, or an object of grades. A whole grade is an int.
-    Raises DataError for anything else.
+    The field holds a list of ids or one id, each then of grade 1, or an object of grades, where null is none; or the
+    text of such a list or object. A whole grade is an int. Raises DataError for anything else.
     """
     value = question.extra.get(name)
+    if isinstance(value, str):
+        value = parse_list_text(value, numbers=True) or parse_object_text(value) or value
     if value is None:
         return None
     if isinstance(value, dict):
-        return {identifier: _grade(grade, question, f"{name}.{identifier}") for identifier, grade in value.items()}
+        given = {str(identifier): grade for identifier, grade in value.items() if grade is not None}
+        return {identifier: _grade(grade, question, f"{name}.{identifier}") for identifier, grade in given.items()}
     ids = value if isinstance(value, list) else [value]
     for identifier in ids:
         if isinstance(identifier, bool) or not isinstance(identifier, str | int):

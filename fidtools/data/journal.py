@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from fidtools.data.files import STANDARD, PathLike
+from fidtools.data.jsonl import encodable
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path, is_special
 from fidtools.errors import UsageError, describe_difference
@@ -78,7 +79,8 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
         return
     target = final_path(output)
     with exclusive(target, "writing it", wait=False):
-        journal = Journal(target.with_name(f".{target.name}.unfinished"), orjson.loads(orjson.dumps(settings)))
+        plain = orjson.loads(orjson.dumps(encodable(settings)))
+        journal = Journal(target.with_name(f".{target.name}.unfinished"), plain)
         if resume:
             journal.resume()
         journal.start()

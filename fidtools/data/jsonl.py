@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
-from typing import IO, Any
+from typing import IO, Any, AnyStr
 
 import orjson
 
@@ -46,15 +47,25 @@ def read_json(path: PathLike, skip: Callable[[DataError], None] | None = None) -
 def read_json_object(path: PathLike) -> dict[str, Any]:
     """The one JSON object that a file holds. Raises DataError when it is malformed or not an object."""
     with open_data(path) as stream:
-        return _parse_object(stream.read().removeprefix(BYTE_ORDER_MARK), path, None)
+        return _parse_object(read_bounded(stream, path).removeprefix(BYTE_ORDER_MARK), path, None)
 
 
-def bounded_lines(stream: IO[bytes], path: PathLike) -> Iterator[bytes]:
+def bounded_lines(stream: IO[AnyStr], path: PathLike) -> Iterator[AnyStr]:
     """The lines of a file. Raises DataError for one that does not end, as a small .gz may hold."""
-    for number, line in enumerate(iter(lambda: stream.readline(MAX_RECORD_BYTES), b""), 1):
+    number = 0
+    while line := stream.readline(MAX_RECORD_BYTES):
+        number += 1
         if len(line) == MAX_RECORD_BYTES:
             raise DataError(f"a line of more than {MAX_RECORD_BYTES >> 20} MiB", path=path, line=number)
         yield line
+
+
+def read_bounded(stream: IO[bytes], path: PathLike) -> bytes:
+    """All bytes of a file. Raises DataError for one that is too large to be held in memory."""
+    data = stream.read(MAX_RECORD_BYTES + 1)
+    if len(data) > MAX_RECORD_BYTES:
+        raise DataError(f"more than {MAX_RECORD_BYTES >> 20} MiB in one record", path=path)
+    return data
 
 
 def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:
@@ -121,6 +132,15 @@ def _list_elements(stream: BufferedReader, path: PathLike) -> Iterator[tuple[int
             yield number, parse_line(element, path, number)
     except ValueError as error:
         raise DataError(f"malformed JSON list after element {number}: {error}", path=path) from error
+
+
+def encodable(value: Any) -> Any:
+    """The value as JSON can hold it: the bytes of a file name that is not UTF-8 are escaped in its strings."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {encodable(name): encodable(member) for name, member in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -1,35 +1,65 @@
-"""Lists of strings that a table or a careless export turned into one string: Python's, numpy's and JSON's spellings."""
+"""Lists and objects that a table or a careless export turned into one string: Python's, numpy's, JSON's spellings."""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
+from typing import Any
 
-_STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_STRING = r"""[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\")"""
+_NUMBER = r"-?\d{1,20}"
 _ITEM = re.compile(rf"\s*({_STRING})\s*", re.DOTALL)
+_ITEM_OR_NUMBER = re.compile(rf"\s*({_STRING}|{_NUMBER}(?![^\s,]))\s*", re.DOTALL)
+_PAIR = rf"\s*(?:{_STRING}|{_NUMBER})\s*:\s*(?:{_STRING}|-?[\w.]+)\s*"
+_OBJECT = re.compile(rf"\{{(?:{_PAIR}(?:,|(?=\}}$)))+\s*\}}", re.DOTALL)
+_BEGIN = re.compile(r"\s*(?:\[|array\(\[|[({]\s*[uU]?['\"])")
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
-def parse_list_text(text: str) -> list[str] | None:
+def begins_a_list(text: str) -> bool:
+    """Whether the text begins as that of a list does."""
+    return _BEGIN.match(text) is not None
+
+
+def parse_list_text(text: str, *, numbers: bool = False) -> list[str] | None:
     """The strings in the text of a list: `['a', 'b']`, numpy's `['a' 'b']`, JSON's `["a", "b"]`; None for other text.
 
     Commas stand between all strings or between none. Where some are missing, Python would glue two strings together:
-    that is no list.
+    that is no list. A tuple `('a', 'b')` or set `{'a', 'b'}` counts as a list. With `numbers`, items may be integers.
     """
     text = text.strip()
     if array := _ARRAY.fullmatch(text):
         text = array[1]
+    if text[:1] + text[-1:] in ("()", "{}"):
+        return _items(text[1:-1].strip(), _ITEM) if begins_a_list(text) and _has_comma(text) else None
     if not (text.startswith("[") and text.endswith("]")):
         return None
-    return _items(text[1:-1].strip())
+    return _items(text[1:-1].strip(), _ITEM_OR_NUMBER if numbers else _ITEM)
 
 
-def _items(body: str) -> list[str] | None:
+def parse_object_text(text: str) -> dict[Any, Any] | None:
+    """The object in the text of a flat one, `{'a': 1, 'b': 0}`; None for other text."""
+    text = text.strip()
+    if not _OBJECT.fullmatch(text):
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _has_comma(text: str) -> bool:
+    """Whether a comma stands outside the strings: `('a')` is one string in parentheses."""
+    return "," in re.sub(_STRING, "", text, flags=re.DOTALL)
+
+
+def _items(body: str, pattern: re.Pattern[str]) -> list[str] | None:
     found: list[str] = []
     at, commas = 0, 0
     while at < len(body):
-        item = _ITEM.match(body, at)
+        item = pattern.match(body, at)
         value = None if item is None else _string(item[1])
         if item is None or value is None:
             return None
@@ -48,4 +78,4 @@ def _string(literal: str) -> str | None:
             value = ast.literal_eval(literal)
         except (SyntaxError, ValueError):  # such as a line break within the quotes
             return None
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else None

@@ -50,6 +50,8 @@ def refuse_conflicts(targets: Sequence[Target], inputs: Iterable[PathLike]) -> N
 
 def _with_side_files(path: PathLike) -> Iterator[PathLike]:
     yield path
+    if os.path.isdir(f"{path}.rows"):
+        yield f"{path}.rows"  # of a corpus
     if Path(path).suffix == ".npy":
         yield from (Path(path).with_suffix(suffix) for suffix in (".ids", ".json"))
 

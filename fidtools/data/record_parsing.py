@@ -112,8 +112,13 @@ def _optional_string(rest: dict[str, Any], name: str, where: Location) -> str | 
 
 
 def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
-    """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it."""
+    """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it.
+
+    `datasets` has them as an object of columns: SQuAD's under `text`, TriviaQA's under `aliases`.
+    """
     name, value = named
+    if isinstance(value, dict):
+        value = next((found for key in ("text", "aliases") if isinstance(found := value.get(key), list)), value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and parse_list_text(value[0]):
         value = value[0]
     if isinstance(value, str):
@@ -125,6 +130,9 @@ def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
 
 
 def _passages(name: str, value: Any, where: Location) -> list[Passage]:
+    if isinstance(value, dict) and len({len(v) if isinstance(v, list) else None for v in value.values()} - {None}) == 1:
+        columns = {key: column for key, column in value.items() if isinstance(column, list)}  # as `datasets` has it
+        value = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if not isinstance(value, list):
         raise where.error("must be a list of passages", name, value)
     found = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fidtools.data.jsonl import parse_line
+from fidtools.data.jsonl import bounded_lines, parse_line
 from fidtools.data.records import Passage, Question
 from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
@@ -56,7 +56,7 @@ def _evidence_set(group: list[list[Any]]) -> list[list[Any]]:
 def pages(archive: Path) -> Iterator[Passage]:
     """The pages of all `wiki-*.jsonl`, one passage each; pages without id or text are skipped."""
     for name, stream in members(archive, "wiki-*.jsonl"):
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(bounded_lines(stream, f"{archive}/{name}"), 1):
             page = parse_line(line, f"{archive}/{name}", number)
             if text := clean(page["text"]):
                 identifier = page_id(page["id"])

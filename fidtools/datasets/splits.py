@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 
+from fidtools.data.jsonl import read_bounded
 from fidtools.errors import DataError
 from fidtools.formats.archives import member
 from fidtools.logs import log
@@ -36,7 +37,7 @@ def train_and_dev(index: Path | None, prefix: str, total: int) -> tuple[list[int
 
 def _rows(index: Path, name: str) -> list[int]:
     with member(index, name) as stream:
-        rows = orjson.loads(stream.read())
+        rows = orjson.loads(read_bounded(stream, index))
     if not (isinstance(rows, list) and all(isinstance(row, int) for row in rows)):
         raise DataError("must be a list of integers", path=index, field=name)
     return rows

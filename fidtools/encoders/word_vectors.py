@@ -8,7 +8,8 @@ from itertools import chain, islice, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from fidtools.data.files import PathLike, open_input
+from fidtools.data.files import PathLike, open_data
+from fidtools.data.jsonl import bounded_lines
 from fidtools.errors import DataError
 
 
@@ -22,8 +23,8 @@ def read_word_vectors(path: PathLike, words: Iterable[str], size: int) -> tuple[
     found: dict[str, NDArray[np.float32]] = {}
     others: dict[str, NDArray[np.float32]] = {}
     dim = 0
-    with open_input(path) as stream:
-        for number, line in enumerate(stream, 1):
+    with open_data(path) as stream:
+        for number, line in enumerate(bounded_lines(stream, path), 1):
             cells = line.decode("utf-8", "replace").rstrip().split(" ")
             if number == 1 and len(cells) == 2:
                 continue  # word2vec's header: number of words, dimension

@@ -19,7 +19,7 @@ from fidtools.evaluation.measure import (
     Summary,
     Values,
 )
-from fidtools.metrics.answer_match import AnswerMatcher, first_rank, is_pattern, regex_hits, usable
+from fidtools.metrics.answer_match import MOST_SECONDS, AnswerMatcher, first_rank, is_pattern, regex_hits, usable
 
 FLAGS = ("has_answer", "hasanswer")
 
@@ -91,7 +91,11 @@ class AnswerRecall(RankMeasure):
             return None if None in flags else [bool(flag) for flag in flags]
         if self.match == "regex":
             self.invalid += sum(not is_pattern(answer) for answer in answers)
-            return regex_hits(answers, texts)
+            try:
+                return regex_hits(answers, texts)
+            except TimeoutError as error:
+                problem = f"a regular expression that takes more than {MOST_SECONDS:g} s"
+                raise question.error(problem, "answers", str(error)) from error
         return AnswerMatcher(answers, empty_matches=self.empty_matches).hits(texts)
 
     def finalize(self) -> Summary:

@@ -10,7 +10,8 @@ Detector = Callable[[Head], bool]
 COLUMN_NAMES = frozenset(
     "qid query_id query-id queryid question_id topic topic_id q0 iter iteration docid doc_id docno pid passage_id"
     " corpus-id corpus_id rank score sim similarity relevance rel grade label judgment judgement tag run run_id run_tag"
-    " system id _id query question text title answer answers".split()
+    " system id _id query question text title answer answers run_name runid q_id query_text question_text document_id"
+    " doc-id".split()
 )
 
 
@@ -44,15 +45,31 @@ def columns(
 ) -> Detector:
     """Each of the first lines but a header has `width` columns (`or_more`) and passes the test.
 
-    Without a separator, white space splits.
+    Without a separator, `split_columns` splits. Carriage returns in the middle of a line are no white space.
     """
 
     def detect(head: Head) -> bool:
-        rows = [] if head.start else head.columns(separator)
+        lines = [] if head.start or any("\r" in line for line in head.lines) else head.lines
+        tabs = {line.count("\t") for line in lines}
+        if separator is None and len(tabs) == 1 and 1 <= min(tabs) < width - 1:
+            return False  # tabs make fewer columns, whose cells hold blanks
+        rows = [line.split(separator) if separator else split_columns(line, width) for line in lines]
         rows = rows[1:] if rows and is_header(rows[0]) else rows
         return bool(rows) and all((len(row) == width or (or_more and len(row) > width)) and test(row) for row in rows)
 
     return detect
+
+
+def split_columns(line: str, width: int) -> list[str]:
+    """The cells of a line: what white space separates, or what tabs do where that alone makes `width` cells.
+
+    Ids with blanks can be told apart only by tabs. Further words in the last cell are left out.
+    """
+    cells = line.split()
+    if len(cells) <= width or line.count("\t") != width - 1:
+        return cells
+    *first, last = (cell.strip() for cell in line.split("\t"))
+    return [*first, *last.split()[:1]]
 
 
 def is_header(row: list[str]) -> bool:

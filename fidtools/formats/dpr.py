@@ -8,7 +8,7 @@ from typing import Any
 
 from fidtools.data.dpr_tsv import read_passage_table
 from fidtools.data.files import PathLike, open_output
-from fidtools.data.list_text import parse_list_text
+from fidtools.data.list_text import begins_a_list, parse_list_text
 from fidtools.data.read import read_questions
 from fidtools.data.record_parsing import ANSWERS, QUESTION
 from fidtools.data.records import Location, Passage, Question
@@ -69,8 +69,8 @@ def read_dpr_qa(path: PathLike) -> Iterator[Question]:
         if len(row) != width:
             raise where.error(f"expected {width} columns, found {len(row)}", "row", row)
         text, cell = (row[column] for column in columns)
-        answers = parse_list_text(cell)
-        if answers is None:
+        answers = None if _is_null(cell) else parse_list_text(cell)
+        if answers is None and not _is_null(cell):
             raise where.error("must be a list of strings in Python syntax", "answers", cell)
         identifier = str(number - 1 - header_rows)
         yield Question(identifier, require_text(text, "question", where), answers, location=where)
@@ -85,16 +85,20 @@ def _named_columns(row: list[str]) -> tuple[int, int] | None:
 
 
 def _is_dpr_qa(head: Head) -> bool:
-    """Tab-separated rows with a list in the place of the answers, in all of the rows seen but a header."""
-    rows = [] if head.start else head.columns("\t")
+    """Tab-separated rows with a list (or nothing) in the place of the answers, in all rows seen but a header."""
+    rows = [] if head.start else head.rows("\t")
     named = _named_columns(rows[0]) if rows else None
     width, answers = (len(rows[0]), named[1]) if named else (2, 1)
     rest = rows[1:] if named else rows
-    return bool(rest) and all(len(row) == width and _begins_a_list(row[answers]) for row in rest)
+    if not all(len(row) == width for row in rest):
+        return False
+    cells = [row[answers] for row in rest]
+    return any(map(begins_a_list, cells)) and all(begins_a_list(cell) or _is_null(cell) for cell in cells)
 
 
-def _begins_a_list(cell: str) -> bool:
-    return cell.lstrip('" ').startswith(("[", "array(["))
+def _is_null(cell: str) -> bool:
+    """Whether pandas or a database wrote that there is no value."""
+    return cell.strip().lower() in ("", "nan", "none", "null", "<na>")
 
 
 def write_psgs(passages: Iterable[Passage], path: PathLike) -> None:

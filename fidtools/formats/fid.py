@@ -49,7 +49,7 @@ def write_fid_output(questions: Iterable[Question], path: PathLike) -> None:
 
 def _is_fid_output(head: Head) -> bool:
     """A .txt file of ids and answers."""
-    rows = [] if head.start else head.columns()
+    rows = [] if head.start else [line.split("\t") for line in head.lines]
     return bool(rows) and head.name.endswith(".txt") and all(len(row) >= 2 and row[0].split() for row in rows)
 
 

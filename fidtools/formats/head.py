@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
 import io
 import zlib
@@ -54,21 +56,30 @@ class Head:
         """The first complete lines; none when the bytes are not text."""
         return list(islice(self._complete_lines(), HEAD_LINES))
 
-    def _complete_lines(self) -> Iterator[str]:
+    @cached_property
+    def _text(self) -> str:
+        """The complete lines; empty when the bytes are not text."""
         complete = self.data[: self.data.rfind(b"\n") + 1] if self.is_cut else self.data
         try:
-            text = complete.removeprefix(BOM).decode()
+            return complete.removeprefix(BOM).decode()
         except UnicodeDecodeError:
-            return
-        yield from (line.removesuffix("\r") for line in text.split("\n") if line.strip())
+            return ""
 
-    def columns(self, separator: str | None = "\t") -> list[list[str]]:
-        """The first lines, split."""
-        return [line.split(separator) for line in self.lines]
+    def _complete_lines(self) -> Iterator[str]:
+        yield from (line.removesuffix("\r") for line in self._text.split("\n") if line.strip())
 
-    def all_columns(self) -> list[list[str]]:
-        """All complete lines of the head, split at white space."""
-        return [line.split() for line in self._complete_lines()]
+    @cached_property
+    def all_lines(self) -> list[str]:
+        """All complete lines of the head."""
+        return list(self._complete_lines())
+
+    def rows(self, delimiter: str) -> list[list[str]]:
+        """The first complete rows of a table with CSV quoting, whose cells may hold line breaks."""
+        found: list[list[str]] = []
+        with contextlib.suppress(csv.Error):
+            rows = (row for row in csv.reader(io.StringIO(self._text, newline=""), delimiter=delimiter) if row)
+            found = list(islice(rows, HEAD_LINES + 1))
+        return found[: min(HEAD_LINES, len(found) - self.is_cut)]
 
     @cached_property
     def start(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -17,7 +18,7 @@ from fidtools.data.json_structure import ShallowJson, TooDeep
 from fidtools.data.jsonl import bounded_lines, require_writable
 from fidtools.data.records import Location
 from fidtools.errors import DataError
-from fidtools.formats.detection import is_header
+from fidtools.formats.detection import is_header, split_columns
 
 MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
@@ -42,7 +43,9 @@ def parse_errors(path: PathLike) -> Iterator[None]:
     except csv.Error as error:
         raise DataError(f"malformed table: {error}", path=path) from error
     except (ijson.JSONError, TooDeep) as error:
-        raise DataError(f"malformed JSON: {error}", path=path) from error
+        text = error.args[0] if error.args else error  # ijson gives bytes of several lines
+        reason = (text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)).partition("\n")[0]
+        raise DataError(f"malformed JSON: {reason}", path=path) from error
 
 
 def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
@@ -57,13 +60,16 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, str]]:
 
 
 def read_columns(path: PathLike, width: int, *, or_more: bool = False) -> Iterator[tuple[list[str], Location]]:
-    """The lines split at white space, but for a header. Raises DataError for a line without `width` columns.
+    """The lines split by `split_columns`, but for a header. Raises DataError for a line without `width` columns.
 
     With `or_more`, further columns are ignored, as in trec_eval.
     """
     for number, line in read_lines(path):
         where = Location(path, number)
-        cells = line.split()
+        if "\r" in line:
+            hint = "lines must end in line feeds: tr '\\r' '\\n' < old > new"
+            raise where.error("a carriage return in the middle", "line", line, hint)
+        cells = split_columns(line, width)
         if number == 1 and is_header(cells):
             continue
         if len(cells) != width and not (or_more and len(cells) > width):
@@ -77,7 +83,8 @@ def read_rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]
     with checked_input(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            yield from ((n, row) for n, row in enumerate(csv.reader(text, delimiter=delimiter), 1) if row)
+            rows = csv.reader(bounded_lines(text, path), delimiter=delimiter)
+            yield from ((number, row) for number, row in enumerate(rows, 1) if row)
         finally:
             text.detach()
 
@@ -134,8 +141,8 @@ def require_text(cell: str, name: str, where: Location) -> str:
 
 
 def require_integer(cell: str, name: str, where: Location) -> int:
-    """The integer in the cell. Raises DataError when it is none."""
+    """The integer in the cell, which tables of floats write as "1.0". Raises DataError when it is none."""
     try:
-        return int(cell)
+        return int(re.sub(r"\.0*$", "", cell))
     except ValueError as error:
         raise where.error("must be an integer", name, cell) from error

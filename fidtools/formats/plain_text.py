@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
+from fidtools.data.jsonl import read_bounded
+from fidtools.data.list_text import begins_a_list
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, is_header
@@ -40,7 +42,7 @@ def read_triples(path: PathLike) -> Iterator[Question]:
 def read_text_file(path: PathLike) -> Iterator[Passage]:
     """A whole text file as one document, such as a NarrativeQA story; the id is the file's name."""
     with checked_input(path) as stream:
-        text = stream.read().decode("utf-8-sig")
+        text = read_bounded(stream, path).decode("utf-8-sig")
     if not text.strip():
         raise DataError("contains no text: the file is empty", path=path)
     name = str(path).rpartition("/")[2].removesuffix(".gz")
@@ -57,14 +59,14 @@ FORMATS = (
         "queries-tsv",
         "questions",
         "queries as id, text",
-        detect=columns(2, lambda row: True, "\t"),
+        detect=columns(2, lambda row: not begins_a_list(row[1]), "\t"),
         read=read_query_table,
     ),
     Format(
         "triples",
         "questions",
         "ColBERT's text triples",
-        detect=columns(3, lambda row: True, "\t"),
+        detect=columns(3, lambda row: not begins_a_list(row[1]), "\t"),
         read=read_triples,
     ),
     Format("text", "passages", "a text file as one document", detect=_is_text_file, read=read_text_file),

@@ -83,7 +83,10 @@ def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str,
     for judgement in judgements:
         if not isinstance(judgement, Judgement):
             raise DataError("contains no relevance judgements", path=path, hint="fidtools convert --sniff FILE")
-        grades.setdefault(judgement.question, {})[judgement.passage] = judgement.grade
+        before = grades.setdefault(judgement.question, {}).setdefault(judgement.passage, judgement.grade)
+        if before != judgement.grade:
+            problem = f"passage {judgement.passage} has two grades for question {judgement.question}"
+            raise DataError(problem, path=path, value=f"{before} and {judgement.grade}")
     return grades
 
 
@@ -91,6 +94,12 @@ def read_trec_eval(path: PathLike) -> Iterator[MeasureValue]:
     """The output of trec_eval: `measure qid value`."""
     for cells, _ in read_columns(path, 3):
         yield MeasureValue(*cells)
+
+
+def _is_judged(row: list[str]) -> bool:
+    """Whether the fourth column is a grade. In a run it is a rank, after "Q0" and before a score."""
+    is_run = len(row) > 4 and (is_number(row[4]) or row[1].upper() == "Q0")
+    return is_number(row[3]) and not is_run
 
 
 def _is_trec_eval(head: Head) -> bool:
@@ -111,7 +120,7 @@ FORMATS = (
         "trec-qrels",
         "qrels",
         "TREC's qrels",
-        detect=columns(4, lambda row: is_number(row[3])),
+        detect=columns(4, _is_judged, or_more=True),
         read=read_qrels,
         write=write_qrels,
     ),

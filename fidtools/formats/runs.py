@@ -10,13 +10,14 @@ from typing import NamedTuple
 from fidtools.data.files import PathLike, open_output
 from fidtools.data.pipes import seekable
 from fidtools.data.records import Location, Passage, Question
-from fidtools.formats.detection import columns, is_header, is_number, is_rank
+from fidtools.formats.detection import columns, is_header, is_number, is_rank, split_columns
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, require_integer
 from fidtools.formats.writer_helpers import is_one_word, required
 
 TREC_COLUMNS = 6  # and any number more, as trec_eval has it
+SCORE_NAMES = frozenset({"score", "sim", "similarity", "relevance", "rel"})
 RUN_FIELDS = frozenset({"id", "ctxs.id", "ctxs.score"})
 
 
@@ -75,18 +76,24 @@ def read_msmarco_run(path: PathLike) -> Iterator[Question]:
 def _is_ranked(head: Head) -> bool:
     """Three columns, the last of which counts the passages of each question: 1, 2, 3 …, each once, in any order.
 
-    Integers that do not are scores. The question that the head may cut off counts only when it is the only one.
+    Integers that do not are scores, and so are those that a header calls so, or that count down everywhere. The
+    question that the head may cut off counts only when it is the only one.
     """
     if not columns(3, lambda row: is_rank(row[2]))(head):
         return False
     ranks: dict[str, list[int]] = {}
-    rows = head.all_columns()
-    for row in rows[1:] if is_header(rows[0]) else rows:
+    first, *rows = (split_columns(line, 3) for line in head.all_lines)
+    if is_header(first) and first[2].lower() in SCORE_NAMES:
+        return False
+    for row in rows if is_header(first) else [first, *rows]:
         if len(row) != 3 or not is_rank(row[2]):
             return False
         ranks.setdefault(row[0], []).append(int(row[2]))
     if head.is_cut and len(ranks) > 1:
         ranks.popitem()
+    several = [found for found in ranks.values() if len(found) > 1]
+    if several and not is_header(first) and all(found == sorted(found, reverse=True) for found in several):
+        return False
     return all(sorted(found) == list(range(1, len(found) + 1)) for found in ranks.values())
 
 

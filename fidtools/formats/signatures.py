@@ -34,6 +34,10 @@ def describe(head: Head) -> str | None:
             return description
     if b"\0" in head.data[:1024]:
         return "a binary file"
+    if not head.start and b"\r" in data and b"\n" not in data:
+        return "text whose lines end in carriage returns; line feeds are needed"
+    if data and not head.lines and not head.is_cut:
+        return "text that is not UTF-8, such as Latin-1"
     if head.lines and not head.start and "," in head.lines[0]:
         return "a CSV table (or other text)"
     return None

@@ -7,14 +7,17 @@ tokens at their border are the ones a model sees in running text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fidtools.compute.lengths import CutCounter, fit_text
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_template, fill_prompt
 from fidtools.data.records import Passage, Question
-from fidtools.errors import UsageError
+from fidtools.errors import FidtoolsError, UsageError, shorten
+
+MIN_ROOM = 4
+"""At least one token in so many is kept for a passage's text, however long the question."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,18 @@ def prompt_prefix(tokenizer: Any, chat: bool) -> list[int]:
 
 
 def through_chat(tokenizer: Any, prompt: str, **options: Any) -> str:
-    """The prompt as a user's message in the model's chat template; `options` are variables of the template."""
+    """The prompt as a user's message in the model's chat template; `options` are variables of the template.
+
+    Raises FidtoolsError for a template that is damaged, asks for what the sandbox forbids, or leaves the message out.
+    """
     message = [{"role": "user", "content": prompt}]
-    text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+    try:
+        text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+    except Exception as error:  # a template can raise whatever its expressions can
+        problem = f"the model's chat template cannot be used: {shorten(str(error), 160)}"
+        raise FidtoolsError(problem, hint="leave out --chat") from error
+    if prompt.strip() not in text:
+        raise FidtoolsError("the model's chat template leaves the prompt out", hint="leave out --chat")
     return text
 
 
@@ -85,10 +97,12 @@ class PromptTokenizer:
         """The tokens of every passage's prompt followed by the target.
 
         Passages' texts are cut to `text_maxlength` tokens, and further where prompt and target would not fit into the
-        model; questions and targets are never cut. Counts the passages cut in `cuts`. Raises DataError when the target
-        and the prompt of a passage without text are too long for the model.
+        model; a question that is not the target is cut where it would leave a text less than a quarter of the model's
+        length. Targets are never cut. Counts in `cuts` what was cut. Raises DataError when the target and the prompt of
+        a passage without text are too long for the model.
         """
         texts, lost = self._cut_texts([passage.text for passage in passages])
+        question = self._fitting(question, passages, texts, target)
         encoded = []
         for row, (passage, text) in enumerate(zip(passages, texts, strict=True)):
             prompt, more = self._encode_one(question, passage, text, target)
@@ -105,6 +119,24 @@ class PromptTokenizer:
             lost.append(max(0, len(offsets) - self.prompt.text_maxlength))
             cut.append(text[: offsets[self.prompt.text_maxlength - 1][1]] if lost[-1] else text)
         return cut, lost
+
+    def _fitting(self, question: Question, passages: Sequence[Passage], texts: Sequence[str], target: str) -> Question:
+        """The question, cut where it would leave too little room for one of the `texts`."""
+        room = self.most_tokens // MIN_ROOM
+        if self.prompt.of != "answer" or not passages or len(question.question.encode()) <= room:
+            return question
+        needed = max(map(len, self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]))
+        longest = max(passages, key=lambda passage: len(passage.title))
+        kept = question
+
+        def encode(text: str) -> Encoded:
+            nonlocal kept
+            kept = replace(question, question=text)
+            return self._tokenize(fill_prompt(self.prompt.template, self.prompt.of, longest, "", kept), target)
+
+        _, lost = fit_text(self.tokenizer, question.question, self.most_tokens - min(needed, room), encode)
+        self.cuts.add("questions", 1, [lost] if lost else [])
+        return kept if lost else question
 
     def _encode_one(self, question: Question, passage: Passage, text: str, target: str) -> tuple[Encoded, int]:
         """The tokens of one prompt, and how many of the text's were cut so that it fits into the model."""

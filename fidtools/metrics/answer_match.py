@@ -20,6 +20,9 @@ WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
 GAP = regex.compile(r"[\p{Z}\p{C}]*")
 BARRIER = b"\0"
 KELVIN = "\N{KELVIN SIGN}".encode()
+RECURSION = regex.compile(r"\(\?(?:R|\d|&|P>|[+-]\d)")
+MOST_SECONDS = 10.0
+"""Of one search for a regular expression in one passage."""
 
 
 def tokens(text: str) -> list[str]:
@@ -136,14 +139,24 @@ def _continues(sequence: Sequence[tuple[str, bool]], text: str, at: int) -> bool
 def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
     """For every text, whether one of the regular expressions (CuratedTREC's answers) is found in it, decomposed.
 
-    An invalid pattern is found nowhere, as in the reference; `is_pattern` tells which ones are.
+    An invalid pattern is found nowhere, as in the reference; `is_pattern` tells which ones are. Raises TimeoutError
+    with the pattern where a search takes too long, as nested repetitions can.
     """
     compiled = [_compile(pattern) for pattern in patterns if is_pattern(pattern)]
-    return [any(c.search(text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
+    return [any(_finds(c, text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
+
+
+def _finds(pattern: regex.Pattern[str], text: str) -> bool:
+    try:
+        return pattern.search(text, timeout=MOST_SECONDS) is not None
+    except TimeoutError as error:
+        raise TimeoutError(pattern.pattern) from error
 
 
 def is_pattern(text: str) -> bool:
-    """Whether the text is a regular expression."""
+    """Whether the text is a regular expression. One that calls itself is none: it can fill the memory."""
+    if RECURSION.search(text):
+        return False
     try:
         _compile(text)
     except (regex.error, RecursionError, OverflowError, MemoryError):

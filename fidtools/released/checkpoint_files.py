@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         with loading(path):
             return load_file(path)
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles by other protocols
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         hint = "other objects in a pickle can run code when it is read"
         raise DataError("not a file of tensors only; refused for safety", path=path, hint=hint) from error

@@ -135,6 +135,9 @@ def _load_transformer(
     _check_kind(name, config, changes.get("pooling") or settings.pooling)
     # a saved encoder half says that it is no encoder-decoder, but AutoModel would build the whole
     half = config.is_encoder_decoder or any("EncoderModel" in kind for kind in config.architectures or [])
+    if half and type(config) not in AutoModelForTextEncoding._model_mapping:
+        problem = f"an encoder-decoder ({config.model_type}), whose encoder cannot be loaded alone"
+        raise UsageError(f"{name}: {problem}", hint="give an encoder, such as bert-base-uncased, or a T5")
     kind, unread = (AutoModelForTextEncoding, ("decoder.",)) if half else (AutoModel, ())
     model = load_network(name, root, kind, config, may_be_new=lambda weight: "pooler" in weight, unread=unread)
     tokenizer = load_tokenizer(name, root, config, rows=model.get_input_embeddings().num_embeddings)

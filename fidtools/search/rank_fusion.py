@@ -58,7 +58,10 @@ def fuse_rankings(
 
 
 def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
-    """The questions at the same position in every file. Raises MismatchError where they are not the same."""
+    """The questions at the same position in every file.
+
+    Raises MismatchError where they are not the same, by their ids or, under the same id, by their texts.
+    """
     for group in zip_longest(*(read_questions(path) for path in paths)):
         for path, question in zip(paths, group, strict=True):
             if question is None:
@@ -66,6 +69,9 @@ def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
             if group[0] is not None and question.id != group[0].id:
                 problem = f"question {question.id} where {paths[0]} has {group[0].id}"
                 raise MismatchError(problem, path=path, hint=SAME_QUESTIONS)
+            if group[0] is not None and question.question.strip() != group[0].question.strip():
+                problem = f"question {question.id} has another text in {paths[0]}"
+                raise MismatchError(problem, path=path, value=question.question, hint=SAME_QUESTIONS)
         yield group
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,10 @@ from fidtools.serving.searchers import BM25Searcher, FusedSearcher, Searcher
 from fidtools.sparse.engine import BM25Settings
 
 if TYPE_CHECKING:
+    from fidtools.retriever.encoding import Retriever
+    from fidtools.search.retrieval import Encode
     from fidtools.serving.question_reader import QuestionReader
+    from fidtools.typing import Array
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,21 @@ def _bm25(settings: BM25Settings, corpus: Corpus, folder: str | None) -> Searche
     return BM25Searcher(open_index(corpus, settings, folder), corpus)
 
 
+def _telling_cuts(model: Retriever) -> Encode:
+    """The encoder of questions, which warns of the first one that is longer than the retriever reads."""
+    is_told = False
+
+    def encode(texts: Sequence[str]) -> Array:
+        nonlocal is_told
+        vectors = model.encode_questions(texts)
+        if not is_told and any(cut.cut for cut in model.question_tower.cuts.kinds.values()):
+            model.report_cuts()
+            is_told = True
+        return vectors
+
+    return encode
+
+
 def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
     from fidtools.compute.device import Compute
     from fidtools.retriever.encoding import load_retriever
@@ -69,7 +88,7 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
         exact = ExactIndex(
             sources.embeddings, corpus, model.fingerprint, dim=model.dim, force=sources.force, memory=memory
         )
-        return DenseSearcher(model.encode_questions, exact, together=True, normalized=model.settings.normalize)
+        return DenseSearcher(_telling_cuts(model), exact, together=True, normalized=model.settings.normalize)
     from fidtools.search.faiss_index import FaissIndex
 
     assert sources.index is not None, "checked by the command: without --embeddings there is --index"
@@ -81,7 +100,7 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
         force=sources.force,
         parameters=sources.index_parameters,
     )
-    return DenseSearcher(model.encode_questions, index, together=False, normalized=model.settings.normalize)
+    return DenseSearcher(_telling_cuts(model), index, together=False, normalized=model.settings.normalize)
 
 
 def open_reader(name: str, precision: Precision, token_budget: int, n_context: int | None) -> QuestionReader:

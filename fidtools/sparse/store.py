@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.data.corpus import Corpus, is_writable
-from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.files import STANDARD, PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import encodable, write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import FolderKind
-from fidtools.errors import DataError, FidtoolsError, MismatchError
+from fidtools.data.pipes import is_pipe, temporary_folder
+from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError, show_path
 from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
@@ -62,8 +63,14 @@ class IndexFolder:
 
 
 def default_folder(passages: PathLike, settings: BM25Settings) -> Path:
-    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`."""
-    return Path(f"{passages}.bm25-{settings.engine}")
+    """Where the index is unless the user names a folder: `<passages>.bm25-<engine>`.
+
+    Beside a pipe or standard input there is no place: that of this process's temporary files.
+    """
+    if str(passages) == STANDARD or is_pipe(passages):
+        return temporary_folder() / f"passages.bm25-{settings.engine}"
+    place = Path(f"{passages}.bm25-{settings.engine}")
+    return place.with_name(show_path(place.name))  # the engines take UTF-8 only
 
 
 def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None = None) -> Engine:
@@ -74,6 +81,8 @@ def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None
     wait.
     """
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
+    if encodable(str(place.path)) != str(place.path):
+        raise UsageError(f"{place.path}: the name of an index must be UTF-8", hint="name another folder with --index")
     expected = _expected(passages, settings)
     if place.is_built_from(expected):
         clear_lock(place.path)

@@ -10,6 +10,8 @@ import orjson
 
 from fidtools.compute.hub import resolve_model
 from fidtools.data.hashes import file_sha256, folder_sha256
+from fidtools.data.jsonl import encodable
+from fidtools.data.pipes import is_pipe, seekable
 from fidtools.errors import FidtoolsError, shorten
 
 Record = Mapping[str, Any]
@@ -26,17 +28,18 @@ MOST_DIFFERENCES = 5
 
 def with_hashes(record: Record) -> dict[str, Any]:
     """The record with the hashes of its data files and of the initial model, as JSON holds it."""
-    files = {name: Path(record[name]) for name in FILES if record.get(name)}
-    hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    files = {name: record[name] for name in FILES if record.get(name)}
+    copies = {name: seekable(path) if is_pipe(path) else path for name, path in files.items()}
+    hashes = {name: file_sha256(path) for name, path in copies.items() if Path(path).is_file()}
     start = STARTS.get(record.get("command", ""), "")
-    if record.get(start) and (version := _start_version(record[start])):
+    if record.get(start) and (version := model_version(record[start])):
         hashes[start] = version
-    found: dict[str, Any] = orjson.loads(orjson.dumps(dict(record) | ({HASHES: hashes} if hashes else {})))
+    found: dict[str, Any] = orjson.loads(orjson.dumps(encodable(dict(record) | ({HASHES: hashes} if hashes else {}))))
     return found
 
 
-def _start_version(name: str) -> str | None:
-    """The hash of an initial model's folder, or its commit on the hub. None where there is no such model."""
+def model_version(name: str) -> str | None:
+    """The hash of a model's folder, or its commit on the hub. None where there is no such model."""
     try:
         folder = resolve_model(name)
     except FidtoolsError:  # whoever loads it reports that

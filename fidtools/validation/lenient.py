@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fidtools.data.dpr_tsv import is_table, read_passage_table
+from fidtools.data.dpr_tsv import is_table, read_numbered_table
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.record_parsing import QUESTION, parse_corpus_passage, parse_question
@@ -35,7 +35,7 @@ class LenientFile:
         """
         if is_table(self.path):
             self.kind = "passages"
-            yield from self._until_error(enumerate(read_passage_table(self.path), 1))
+            yield from self._until_error(read_numbered_table(self.path))
             return
         for line, record in self._until_error(read_json(self.path, self._note)):
             if self.kind is None:

@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fidtools.data.corpus import Corpus
-from fidtools.data.files import PathLike
+from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, show_path
+from fidtools.formats.foreign import explained
+from fidtools.formats.head import Head
+from fidtools.formats.lookup import matching_format
 from fidtools.logs import track
 from fidtools.validation.checks import PassageChecks, QuestionChecks
 from fidtools.validation.cuts import Model
@@ -83,7 +86,19 @@ def check_file(path: PathLike, checks: Checks) -> Report:
         elif isinstance(record, Passage):
             passages.check(line, record)
     findings = list((questions if file.kind == "questions" else passages).findings()) if count else []
-    return Report(show_path(path), file.kind, count, file.bad, file.errors, findings)
+    errors = file.errors if count else _foreign(path, file.errors)
+    return Report(show_path(path), file.kind, count, file.bad, errors, findings)
+
+
+def _foreign(path: PathLike, errors: list[DataError]) -> list[DataError]:
+    """The errors of a file without any good record; one error where it is of another format, which names that."""
+    if not errors or str(path) == STANDARD:
+        return errors
+    found = matching_format(Head.of(path))
+    first = errors[0]
+    first.expected = found.kind if found is not None and found.kind == "passages" else "questions"
+    better = explained(first)
+    return errors if better is first else [better]
 
 
 def table(report: Report) -> Iterator[str]:

@@ -12,7 +12,11 @@ import pytest
 from fidtools.data.files import atomic_folder, open_output
 from fidtools.data.json_structure import list_elements
 from fidtools.data.jsonl import read_json, write_lines
+from fidtools.data.read import read_passages
+from fidtools.encoders.word_vectors import read_word_vectors
 from fidtools.errors import DataError
+from fidtools.formats.dpr import read_dpr_qa
+from fidtools.formats.plain_text import read_query_table, read_text_file
 
 
 def numbered(path):
@@ -135,6 +139,24 @@ def test_a_list_is_cut_into_its_elements_wherever_a_chunk_ends(chunk, monkeypatc
     values = [{'a"b': ["x,y]", "\\", {"{": '[[\\"'}]}, [], "", "é\\", {}, [[[1]], 2.5], None]
     text = orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n "
     assert [orjson.loads(element) for element in list_elements(io.BytesIO(text))] == values
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("p.tsv.gz", read_passages),
+        ("q.csv.gz", read_dpr_qa),
+        ("t.txt.gz", read_text_file),
+        ("glove.txt.gz", lambda path: read_word_vectors(path, ["a"], 9)),
+        ("q.tsv.gz", read_query_table),
+    ],
+)
+def test_no_reader_takes_a_line_without_end(name, read, tmp_path, monkeypatch):
+    monkeypatch.setattr("fidtools.data.jsonl.MAX_RECORD_BYTES", 1 << 20)
+    with gzip.open(tmp_path / name, "wb") as out:
+        out.write(b"x" * (4 << 20))
+    with pytest.raises(DataError, match=rf"{name}(:1)?: (a line of )?more than 1 MiB"):
+        list(read(tmp_path / name))
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):

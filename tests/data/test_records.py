@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from fidtools.data.corpus import open_passages
+from fidtools.data.dpr_tsv import read_numbered_table
 from fidtools.data.grades import gold_grades, gold_ids
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.record_parsing import parse_passage, parse_question
@@ -120,6 +121,11 @@ def test_dpr_tables_are_read_with_quotes_and_line_breaks(tmp_path):
     ("table", "message"),
     [
         ("id\ttext\ttitle\n1\tonly\n", r"w.tsv:2: expected 3 columns, found 2"),
+        ('1\t"a\nb"\tT\n\n2\tonly\n', r"w.tsv:4: expected 3 columns, found 2"),
+        ("1\ta\tT\n2\tb\tU\tmore\n", r"w.tsv:2: expected 3 columns, found 4"),
+        ("q1\tp1\t1\nq2\tp2\t1\n", r"w.tsv:1: not a passage of DPR's table \(got q1"),
+        ("who wrote it\tgood\tbad text\n", r"w.tsv:1: not a passage of DPR's table"),
+        ("query-id\tcorpus-id\tscore\nq1\tp1\t1\n", r"w.tsv:1: not a passage of DPR's table"),
         ('1\t"open\tT\n2\tx\tU\n', r"w.tsv: malformed table"),
         ("id\ttext\ttitle\n", r"w.tsv: no passages: the file is empty"),
     ],
@@ -146,6 +152,13 @@ def test_passages_of_a_corpus_keep_unknown_fields():
         ("[]", []),
         ("['a' 'b', 'c']", ["['a' 'b', 'c']"]),
         ("[laughs]", ["[laughs]"]),
+        ("('a', 'b')", ["a", "b"]),
+        ("('a',)", ["a"]),
+        ("('a, b')", ["('a, b')"]),
+        ("{'a', \"b's\"}", ["a", "b's"]),
+        ("{}", ["{}"]),
+        ("(see 'a', 'b')", ["(see 'a', 'b')"]),
+        ("[u'a']", ["a"]),
         ("[1, 2]", ["[1, 2]"]),
         ("['a' ... 'z']", ["['a' ... 'z']"]),
     ],
@@ -153,6 +166,20 @@ def test_passages_of_a_corpus_keep_unknown_fields():
 def test_answers_that_are_the_text_of_a_list(text, answers):
     assert parse_question({"question": "q", "answers": text}, HERE).answers == answers
     assert parse_question({"question": "q", "answers": [text]}, HERE).answers == (answers or [text])
+
+
+@pytest.mark.parametrize(
+    "answers", [{"text": ["a", "b"], "answer_start": [1, 2]}, {"value": "a", "aliases": ["a", "b"], "matched": None}]
+)
+def test_columns_as_datasets_has_them(answers):
+    ctxs = {"id": ["1", "2"], "text": ["x", "y"], "title": ["", None], "score": [2, 1], "empty": None}
+    question = parse_question({"question": "q", "answers": answers, "ctxs": ctxs}, HERE)
+    assert question.answers == ["a", "b"]
+    assert [(p.id, p.text, p.title, p.score) for p in question.ctxs or []] == [("1", "x", "", 2), ("2", "y", "", 1)]
+    with pytest.raises(DataError, match=r"q.jsonl:7: field 'ctxs': must be a list of passages"):
+        parse_question({"question": "q", "ctxs": {"id": ["1", "2"], "text": ["x"]}}, HERE)
+    with pytest.raises(DataError, match=r"q.jsonl:7: field 'answers': must be a list of strings"):
+        parse_question({"question": "q", "answers": {"value": "a"}}, HERE)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +191,11 @@ def test_answers_that_are_the_text_of_a_list(text, answers):
         (["p12", 3], {"p12": 1, "3": 1}),
         ([], {}),
         ({"p12": 1.0, "p3": 0, "p4": 2, "p5": 0.5}, {"p12": 1, "p3": 0, "p4": 2, "p5": 0.5}),
+        ({"p12": 1, "p3": None}, {"p12": 1}),
+        ("['p12' 'p3']", {"p12": 1, "p3": 1}),
+        ("[12, 3]", {"12": 1, "3": 1}),
+        ("{'p12': 2, 3: 0.0}", {"p12": 2, "3": 0}),
+        ("{p12}", {"{p12}": 1}),
     ],
 )
 def test_gold_in_all_its_shapes(value, grades):
@@ -172,10 +204,18 @@ def test_gold_in_all_its_shapes(value, grades):
     assert gold_ids(question) == (None if grades is None else {name for name, grade in grades.items() if grade > 0})
 
 
-@pytest.mark.parametrize("value", [True, 1.5, [["p"]], [{"id": "p"}], [None], {"p": "1"}, {"p": True}, {"p": None}])
+@pytest.mark.parametrize("value", [True, 1.5, [["p"]], [{"id": "p"}], [None], {"p": "1"}, {"p": True}, "{'p': '1'}"])
 def test_other_shapes_of_gold_are_refused_by_name(value):
     with pytest.raises(DataError, match=r"q.jsonl:7: field 'gold"):
         gold_grades(parse_question({"question": "q", "gold": value}, HERE))
+
+
+def test_blank_lines_and_capitals_in_a_table(tmp_path):
+    (tmp_path / "w.tsv").write_text('\nID\tText\tTitle\tpage\n1\t"a\nb"\tT\t7\n\n2\tc\tU\t8\n\n')
+    expected = [("1", "a\nb", "T"), ("2", "c", "U")]
+    assert [(p.id, p.text, p.title) for p in read_passages(tmp_path / "w.tsv")] == expected
+    assert [(p.id, p.text, p.title) for p in open_passages(tmp_path / "w.tsv")] == expected
+    assert [line for line, _ in read_numbered_table(tmp_path / "w.tsv")] == [3, 6]
 
 
 @pytest.mark.parametrize("header", ["", "id\ttext\ttitle\n"])

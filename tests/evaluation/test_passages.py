@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fidtools import cli
+from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.recall import AnswerRecall
@@ -130,3 +133,19 @@ def test_annotated_passages_hold_their_answers(shared):
     ]
     assert len(questions) == 1386
     assert recall_at(questions, [100]) == {100: 1.0}
+
+
+@pytest.mark.parametrize("pattern", ["(?R)", "a(?:b|(?1))", "(?P<x>a)(?&x)"])
+def test_a_regular_expression_that_calls_itself_matches_nothing(pattern: str) -> None:
+    assert regex_hits([pattern], ["aab", pattern]) == [False, False]
+
+
+def test_a_regular_expression_without_end_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    for module in ("metrics.answer_match", "evaluation.recall"):
+        monkeypatch.setattr(f"fidtools.{module}.MOST_SECONDS", 0.05)
+    lines = {"question": "q", "answers": ["(a|aa)+$"], "ctxs": [{"id": "1", "text": "a" * 60 + "b"}]}
+    write_lines(tmp_path / "r.jsonl", [lines])
+    assert cli.run(["eval", f"{tmp_path}/r.jsonl", "--regex", "-m", "R@1"]) == 1
+    assert "r.jsonl:1: field 'answers': a regular expression that takes more than 0.05 s (got (a|aa)+$)" in (
+        capsys.readouterr().err
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from fidtools import cli
 from fidtools.data.corpus import open_passages
 from fidtools.data.hashes import file_sha256
 from fidtools.training.loop import _Loop
+from fidtools.training.run_record import with_hashes
 from tests.toy_models import READER, RETRIEVER
 
 PASSAGES = [{"id": f"p{i}", "title": "t", "text": f"Ada came from town {i}."} for i in range(4)]
@@ -214,6 +216,10 @@ def test_finished_embeddings_are_not_encoded_again(data: Path, capsys: pytest.Ca
     assert (data / "e.npy").stat().st_ino == made.st_ino
     assert embed() == 0
     assert (data / "e.npy").stat().st_ino != made.st_ino
+    whole = (data / "e.npy").read_bytes()
+    (data / "e.npy").write_bytes(whole[:-1])  # a copy that was cut off
+    assert embed("--resume") == 0
+    assert (data / "e.npy").read_bytes() == whole
 
 
 TRAIN: dict[str, list[str]] = {
@@ -295,6 +301,19 @@ def test_a_run_is_not_continued_under_other_contents(
         f"out.partial: the unfinished run used other settings: {edited} has other contents" in capsys.readouterr().err
     )
     assert Path("out.partial/state-1").is_dir()
+
+
+def test_data_from_a_pipe_counts_by_its_content() -> None:
+    readers = []
+    for content in (b"one", b"other"):
+        reader, writer = os.pipe()
+        os.write(writer, content)
+        os.close(writer)
+        readers.append(reader)  # both stay open, so that they have two names
+        record = with_hashes({"command": "train-reader", "train": f"/dev/fd/{reader}"})
+        assert record["hashes"] == {"train": hashlib.sha256(content).hexdigest()}
+    for reader in readers:
+        os.close(reader)
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from fidtools import cli
+from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
 from fidtools.reader.model import load_reader
 from fidtools.teachers.model import load_teacher
@@ -83,10 +84,32 @@ def test_texts_of_a_retriever(run: Run, tmp_path: Path) -> None:
     assert run("embed", tmp_path / "model", question=QUESTION) == ""
 
 
+def test_a_long_question_in_the_terminal_is_said_to_be_cut(tmp_path: Path, capsys) -> None:
+    model, corpus, vectors = (str(tmp_path / name) for name in ("model", "p.jsonl", "p.npy"))
+    bert_folder(tmp_path / "model")
+    write_lines(corpus, LONG["ctxs"])
+    assert cli.run(["embed", corpus, "--retriever", model, "-o", vectors, "-q"]) == 0
+    capsys.readouterr()
+    arguments = ["-p", corpus, "--retriever", model, "--embeddings", vectors, "-q"]
+    for words, is_cut in ((3, False), (300, True)):
+        assert cli.run(["search", "w1 " * words, *arguments]) == 0
+        assert ("1 of 1 questions were cut to what the retriever reads" in capsys.readouterr().err) is is_cut
+
+
 def test_prompts_of_a_language_model(run: Run, tmp_path: Path) -> None:
     write_language_model(tmp_path / "model")
     said = run("question-likelihood", tmp_path / "model", question=LONG)
     assert said.startswith("3 of 3 passages were cut to what the language model reads, by ")
+
+
+def test_a_long_question_of_a_language_model_leaves_room_for_its_passages(run: Run, tmp_path: Path) -> None:
+    write_language_model(tmp_path / "model")
+    passages = [{"id": f"p{i}", "title": "w4", "text": f"w{i} " * 100} for i in range(3)]
+    said = run("score-likelihood", tmp_path / "model", question=ASKED | {"ctxs": passages})
+    assert "1 of 1 questions were cut to what the language model reads" in said
+    assert "3 of 3 passages were cut to what the language model reads" in said
+    (scored,) = read_questions(tmp_path / "out.npy")
+    assert len({passage.score for passage in scored.ctxs or []}) == 3
 
 
 def test_documents_are_cut_to_tokens(run: Run, tmp_path: Path) -> None:

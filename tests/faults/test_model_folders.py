@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from fidtools import cli
+from fidtools.compute.hub import resolve_model
 from fidtools.retriever.encoding import load_retriever
 from tests.faults.damaged_models import (
     KINDS,
@@ -215,9 +216,22 @@ def test_a_tokenizer_is_needed_and_fits(command: str, run: Run, tmp_path: Path) 
     content["model"]["vocab"]["beyond"] = 5000
     tokenizer.write_text(json.dumps(content))
     assert "the tokenizer has 5,001 tokens, the model" in run(command, tmp_path / "model", code=1)
+    tokenizer.unlink()
+    if (tmp_path / "model" / "tokenizer_config.json").exists():
+        assert "no tokenizer in it, only its settings" in run(command, tmp_path / "model", code=1)
     for path in (tmp_path / "model").glob("tokenizer*"):
         path.unlink()
     assert "no tokenizer in it" in run(command, tmp_path / "model", code=1)
+
+
+def test_damaged_settings_are_named(run: Run, tmp_path: Path) -> None:
+    bert_folder(tmp_path / "model")
+    config = (tmp_path / "model" / "config.json").read_text()
+    (tmp_path / "model" / "config.json").write_text(config.replace('"gelu"', '"nothing"'))
+    assert "a setting or part is missing or unknown: 'nothing'" in run("embed", tmp_path / "model", code=1)
+    (tmp_path / "model" / "config.json").write_text(config)
+    (tmp_path / "model" / "tokenizer_config.json").write_text("[]")
+    assert "tokenizer_config.json: expected a JSON object" in run("embed", tmp_path / "model", code=1)
 
 
 def test_a_teacher_needs_a_trained_head(run: Run, tmp_path: Path) -> None:
@@ -240,7 +254,10 @@ def test_models_of_another_kind_are_named(run: Run, tmp_path: Path) -> None:
     assert "a retriever, not a reader" in run("read", tmp_path / "retriever", code=2)
     assert "a teacher, not a reader" in run("read", tmp_path / "teacher", code=2)
     assert "a bert model, which generates no text" in run("read", bert_folder(tmp_path / "bert"), code=2)
-    run("read", tmp_path / "lm")
+    write_reader(tmp_path / "bart", "bart")
+    (tmp_path / "bart" / "fidtools.json").unlink()
+    assert "an encoder-decoder (bart), whose encoder cannot be loaded alone" in run("embed", tmp_path / "bart", code=2)
+    assert "[transformers]" not in run("read", tmp_path / "lm")
     assert "a bert model, which generates no text" in run("question-likelihood", tmp_path / "retriever", code=2)
     assert "an encoder-decoder; a teacher is an encoder" in run("train-teacher", tmp_path / "reader", code=2)
 
@@ -257,6 +274,30 @@ def test_a_hub_name_reads_everything_that_its_folder_says(tmp_path: Path, monkey
     assert name.settings == folder.settings
     assert (name.settings.pooling, name.settings.passage_maxlength) == ("mean", 16)
     assert name.fingerprint == folder.fingerprint
+
+
+def test_a_hub_name_fetches_what_a_folder_holds(tmp_path: Path, monkeypatch) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    held = (
+        *("config.json", "model.safetensors", "pytorch_model.bin", "modules.json", "1_Pooling/config.json"),
+        *("2_Dense/config.json", "2_Dense/pytorch_model.bin", "3_Dense/config.json", "3_Dense/model.safetensors"),
+        *("3_Dense/pytorch_model.bin", "source.spm", "qwen.tiktoken", "vocab.bpe", "merges.txt", "spiece.model"),
+    )
+    useless = {"training_args.bin", "onnx/model.onnx", "2_Dense/training_args.bin", "tf_model.h5"}
+    spare = {"pytorch_model.bin", "3_Dense/pytorch_model.bin"}
+    local = tmp_path / "local"
+
+    def download(name: str, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+        every = [*held, *useless]
+        for file in filter_repo_objects(every, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns):
+            (local / file).parent.mkdir(parents=True, exist_ok=True)
+            (local / file).touch()
+        return str(local)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert resolve_model("acme/fetched") == local
+    assert {p.relative_to(local).as_posix() for p in local.rglob("*") if p.is_file()} == set(held) - spare
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from fidtools import cli
-from fidtools.data.jsonl import write_lines
+from fidtools.data.jsonl import encodable, write_lines
 from fidtools.data.read import read_questions
 from fidtools.formats.lookup import detect_format, read_all
 
@@ -79,6 +79,15 @@ def test_a_folder_is_named_for_its_format(tmp_path, capsys):
     assert "looks like beir (" in capsys.readouterr().err
 
 
+def test_a_beir_folder_without_test_judgements_says_so(tmp_path, capsys):
+    (tmp_path / "beir" / "qrels").mkdir(parents=True)
+    write_lines(tmp_path / "beir" / "queries.jsonl", [{"_id": "1", "text": "q"}])
+    write_lines(tmp_path / "beir" / "corpus.jsonl", [{"_id": "1", "title": "", "text": "q"}])
+    (tmp_path / "beir" / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\n1\t1\t1\n")
+    assert cli.run(["convert", f"{tmp_path}/beir", "-o", f"{tmp_path}/q.jsonl"]) == 0
+    assert "beir: no qrels/test.tsv, so no gold (--qrels takes dev.tsv)" in capsys.readouterr().err
+
+
 def test_standard_input_of_another_kind(tmp_path):
     write_lines(tmp_path / "p.jsonl", PASSAGES)
     arguments = [*PROGRAM, "bm25", "-p", str(tmp_path / "p.jsonl")]
@@ -117,11 +126,21 @@ def test_pipes_are_read_wherever_a_file_is(tmp_path):
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "hamlet 2"}\n')
     found = piped(["bm25", f"{tmp_path}/q.jsonl", "-p", "PIPE", "--index", f"{tmp_path}/ix", "-k", "1"], corpus)
     assert orjson.loads(found.stdout)["ctxs"][0]["id"] == "p2"
+    found = piped(["bm25", f"{tmp_path}/q.jsonl", "-p", "PIPE", "-k", "1"], corpus)
+    assert orjson.loads(found.stdout)["ctxs"][0]["id"] == "p2"
     table = piped(["chunk", "PIPE", "--words", "9"], corpus)
     assert len(table.stdout.splitlines()) == 3
 
 
-GOLD = {"object": {"p12": 1}, "floats": {"p12": 1.0, "p3": 0}, "id": "p12", "list": ["p12"]}
+GOLD = {
+    "object": {"p12": 1},
+    "floats": {"p12": 1.0, "p3": 0},
+    "nulls": {"p12": 1, "p3": None},
+    "id": "p12",
+    "list": ["p12"],
+    "text of a list": "['p12']",
+    "text of an object": "{'p12': 1, 'p3': 0.0}",
+}
 
 
 @pytest.mark.parametrize("shape", GOLD)
@@ -162,6 +181,10 @@ RUN = "q1 Q0 a 1 1.5 t\nq2 Q0 c 1 9 t\nq1 Q0 b 2 2.5 t\n"
         ("q1 d1 2\nq1 d2 3\n", "tevatron-run", {"q1": ["d2", "d1"]}),
         ("qid\tdocid\tscore\nq1\td1\t1.5\nq1\td2\t2.5\n", "tevatron-run", {"q1": ["d2", "d1"]}),
         ("qid pid rank\nq1 d1 2\nq1 d2 1\n", "msmarco-run", {"q1": ["d2", "d1"]}),
+        ("qid pid score\nq1 d1 1\nq1 d2 2\n", "tevatron-run", {"q1": ["d2", "d1"]}),
+        ("q1 d1 3\nq1 d2 2\nq1 d3 1\nq2 d4 1\n", "tevatron-run", {"q1": ["d1", "d2", "d3"], "q2": ["d4"]}),
+        ("q1\td 1\t0.5\nq1\td 2\t0.75\n", "tevatron-run", {"q1": ["d 2", "d 1"]}),
+        ("q1\tQ0\td 1\t1\t0.5\tt\nq1\tQ0\td 2\t2\t0.25\tt u\n", "trec-run", {"q1": ["d 1", "d 2"]}),
         (RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         (RUN.replace(" t\n", " t more columns\n"), "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         ("\ufeff" + RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
@@ -185,10 +208,36 @@ QRELS = {("q1", "d1", 1), ("q1", "d2", 0)}
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-@pytest.mark.parametrize("header", ["", "qid iter docno rel\n"])
-def test_judgements_as_others_write_them(start, header, tmp_path):
-    (tmp_path / "qrels").write_text(f"{start}{header}q1 0 d1 1\nq1 0 d2 0\n")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "q1 0 d1 1\nq1 0 d2 0\n",
+        "qid iter docno rel\nq1 0 d1 1\nq1 0 d2 0\n",
+        "q1 0 d1 1.0\nq1 0 d2 0.\n",
+        "q1 0 d1 1 assessor two\nq1 0 d2 0 assessor\n",
+        "query-id\tcorpus-id\tscore\nq1\td1\t1.0\nq1\td2\t0\n",
+    ],
+)
+def test_judgements_as_others_write_them(start, lines, tmp_path):
+    (tmp_path / "qrels").write_text(f"{start}{lines}")
     assert {(j.question, j.passage, j.grade) for j in read_all(tmp_path / "qrels", "qrels")} == QRELS
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("q1 0 p3 1\nq1 0 p3 2\n", "qrels: passage p3 has two grades for question q1 (got 1 and 2)"),
+        ("q1 Q0 d1 1 0,5 t\nq1 Q0 d2 2 0,4 t\n", "qrels: format not recognized"),
+        ("q1 0 d1 1\rq1 0 d2 0\r", "qrels: format not recognized: it is text whose lines end in carriage returns"),
+        ("q1 0 d1 1\nq1 0 d2 1.5\n", "qrels:2: field 'grade': must be an integer (got 1.5)"),
+        ("q1 0 d1 1\nq1 0 \xe9 1\n".encode("latin-1"), "qrels: format not recognized: it is text that is not UTF-8"),
+    ],
+)
+def test_judgements_that_cannot_be_used_are_named(content, said, tmp_path, capsys):
+    (tmp_path / "qrels").write_bytes(content if isinstance(content, bytes) else content.encode())
+    write_lines(tmp_path / "r.jsonl", [RANKED])
+    assert cli.run(["eval", f"{tmp_path}/r.jsonl", "--qrels", f"{tmp_path}/qrels"]) == 1
+    assert f"fidtools: {tmp_path}/{said}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -201,6 +250,9 @@ def test_judgements_as_others_write_them(start, header, tmp_path):
         "\ufeffquestion\tanswers\nwho wrote it\t['Shakespeare' 'Bard']\n",
         "\tid\tquestion\tanswer\n0\t7\twho wrote it\t['Shakespeare', 'Bard']\n",
         "query\tanswer\nwho wrote it\tarray(['Shakespeare', 'Bard'], dtype=object)\n",
+        "who wrote it\t('Shakespeare', 'Bard')\n",
+        "who wrote it\t[u'Shakespeare', u'Bard']\n",
+        "who wrote it\t\"['Shakespeare'\n 'Bard']\"\n",
     ],
 )
 def test_dpr_questions_as_others_write_them(content, tmp_path):
@@ -208,6 +260,22 @@ def test_dpr_questions_as_others_write_them(content, tmp_path):
     assert detect_format(tmp_path / "q.tsv").name == "dpr-qa"
     (question,) = read_all(tmp_path / "q.tsv", "questions")
     assert (question.id, question.question, question.answers) == ("0", "who wrote it", ["Shakespeare", "Bard"])
+
+
+@pytest.mark.parametrize("nothing", ["", "nan", "None"])
+def test_an_empty_cell_of_answers_is_no_answer(nothing, tmp_path):
+    (tmp_path / "q.tsv").write_text(f"who?\t{nothing}\nwhere?\t['x']\n")
+    assert [(q.question, q.answers) for q in read_all(tmp_path / "q.tsv", "questions")] == [
+        ("who?", None),
+        ("where?", ["x"]),
+    ]
+
+
+@pytest.mark.parametrize("row", ["who?\t['a']\tmore", "who?\t['a']\tmore\tand more"])
+def test_a_list_in_a_table_of_another_width_is_no_text(row, tmp_path, capsys):
+    (tmp_path / "q.tsv").write_text(f"{row}\n")
+    assert cli.run(["convert", f"{tmp_path}/q.tsv"]) == 1
+    assert "q.tsv: format not recognized" in capsys.readouterr().err
 
 
 def test_a_header_above_queries(tmp_path):
@@ -250,3 +318,25 @@ def test_a_file_name_that_is_not_utf_8_is_shown(tmp_path, capsys):
     assert "caf\\xe9.jsonl\tjsonl" in capsys.readouterr().out
     assert cli.run(["fuse", file, file, "-o", os.devnull]) == 1
     assert "caf\\xe9.jsonl:2: malformed JSON" in capsys.readouterr().err
+
+
+def test_file_names_that_are_not_utf_8_are_read_and_written(tmp_path, capsys):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(folder)
+    names = [
+        os.fsdecode(os.fsencode(tmp_path) + b"/" + name) for name in (b"p\xe9.jsonl", b"q\xe9.jsonl", b"r\xe9.jsonl")
+    ]
+    passages, questions, ranked = names
+    write_lines(passages, PASSAGES)
+    write_lines(questions, [{"question": "hamlet 2", "gold": ["p2"]}])
+    assert cli.run(["bm25", questions, "-p", passages, "-o", ranked, "-k", "3"]) == 0
+    assert Path(f"{tmp_path}/p\\xe9.jsonl.bm25-tantivy").is_dir()
+    assert "building the BM25 index " in (told := capsys.readouterr().err)
+    assert "/p\\xe9.jsonl.bm25-tantivy" in told
+    assert cli.run(["eval", ranked, "--json", "-m", "gold-R@1"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["files"][0]["metrics"]["gold-R@1"]["value"] == 100
+    assert cli.run(["bm25", questions, "-p", passages, "--index", folder]) == 2
+    assert "/caf\\xe9: the name of an index must be UTF-8" in capsys.readouterr().err
+    for name, settings in ((passages, {"train": passages}), (questions, {"dev": {"a": [questions]}})):
+        assert orjson.loads(orjson.dumps(encodable(settings))) == encodable(settings)
+        assert name not in str(encodable(settings))

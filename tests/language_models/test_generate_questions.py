@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from safetensors.torch import load_file, save_file
 
 from fidtools.cli import run
 from fidtools.commands import generate_questions
@@ -178,6 +180,55 @@ def test_a_run_with_other_options_is_not_continued(
     assert generate(passages, model, "--resume", "--seed", "4", code=2) == []
     assert "seed was 0, is now 4" in capsys.readouterr().err
     assert len(generate(passages, model, "--seed", "4")) == 30
+
+
+def test_a_finished_run_is_not_done_again(
+    passages: Path, model: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--resume", "--dropped", str(passages.with_name("dropped.jsonl"))]
+    found = generate(passages, model, *options)
+    asked.clear()
+    capsys.readouterr()
+    assert generate(passages, model, *options) == found
+    assert (asked, "out.jsonl is finished; nothing to do" in capsys.readouterr().err) == ([], True)
+    assert generate(passages, model, *options, "--seed", "4", code=2) == found
+    assert "the finished run used other settings: seed was 0, is now 4" in capsys.readouterr().err
+    passages.with_name("out.jsonl").write_text("mine\n")
+    short = ["--prompt", "{title}\n{text}\nQuestion:"]
+    again = ["generate-questions", str(passages), "--model", str(model), "-o", str(passages.with_name("out.jsonl"))]
+    assert run([*again, *short, *options]) == 2
+    assert passages.with_name("out.jsonl").read_text() == "mine\n"
+    assert "out.jsonl is not as the finished run left it" in capsys.readouterr().err
+    assert generate(passages, model) == found
+
+
+def test_a_run_is_not_continued_with_another_model_of_the_same_name(
+    passages: Path, model: Path, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model, tmp_path / "lm")
+    found = generate(passages, tmp_path / "lm")
+    weights = load_file(tmp_path / "lm" / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, tmp_path / "lm" / "model.safetensors")
+    assert generate(passages, tmp_path / "lm", "--resume", code=2) == found
+    assert "the finished run used other settings: model_version was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ cycler.__init__.__globals__.os.getcwd() }}", "the model's chat template cannot be used: access to"),
+        ("{% for i in range(10 ** 9) %}x{% endfor %}", "the model's chat template cannot be used: Range too big"),
+        ("{% for", "the model's chat template cannot be used: "),
+        ("hello", "the model's chat template leaves the prompt out"),
+    ],
+)
+def test_a_hostile_or_damaged_chat_template_is_refused(
+    template: str, said: str, passages: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model, tmp_path / "lm")
+    (tmp_path / "lm" / "chat_template.jinja").write_text(template)
+    assert generate(passages, tmp_path / "lm", "--chat", code=1) == []
+    assert f"fidtools: {said}" in capsys.readouterr().err
 
 
 def test_nothing_kept_is_an_error(

@@ -86,6 +86,10 @@ def test_files_that_do_not_belong_together(two: list[str], tmp_path: Path) -> No
     (tmp_path / "swapped.jsonl").write_bytes(lines[1] + lines[0] + lines[2])
     with pytest.raises(MismatchError, match=r"swapped.jsonl: question q1 where .*a.jsonl has q0"):
         fused([two[0], tmp_path / "swapped.jsonl"], 5)
+    other = orjson.loads(lines[0]) | {"question": "something else"}
+    (tmp_path / "other.jsonl").write_bytes(orjson.dumps(other) + b"\n" + lines[1] + lines[2])
+    with pytest.raises(MismatchError, match=r"other.jsonl: question q0 has another text in .*a.jsonl"):
+        fused([two[0], tmp_path / "other.jsonl"], 5)
 
 
 def test_a_score_that_is_missing_is_not_invented(two: list[str], tmp_path: Path) -> None:

@@ -241,6 +241,33 @@ def test_files_that_are_damaged_or_of_another_shape(name, content, records, bad,
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"%PDF-1.4\n%\xe2\xe3\n", "not questions as JSON lines: it is a PDF document"),
+        (gzip.compress(b'{"id": "a", "text": "x"}\n'), "it is compressed by gzip; its name must end in .gz"),
+        (b"who?\t['me']\n", "looks like dpr-qa"),
+        (b"q1 0 d1 1\n", "contains qrels (trec-qrels: TREC's qrels), not questions"),
+        (b'{"question": 7}\n', "f:1: field 'question': must be a non-empty string"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content, said, capfd):
+    Path("f").write_bytes(content)
+    assert cli.run(["validate", "f", "--strict"]) == 1
+    told = capfd.readouterr().err
+    assert said in told
+    assert "malformed JSON" not in told
+
+
+def test_lines_of_a_table_are_those_of_the_file(capfd):
+    Path("t.tsv").write_text('id\ttext\ttitle\n1\t"one\nand more"\tT\n1\ttwo\tT\n2\n')
+    assert cli.run(["validate", "t.tsv", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    findings = {finding["what"]: [example["line"] for example in finding["examples"]] for finding in report["findings"]}
+    assert findings["ids that occur before"] == [4]
+    assert [error["line"] for error in report["errors"]] == [5]
+
+
 def test_strict_names_the_files_that_are_not_clean(capfd):
     write("good.jsonl", question(1, answers=["x"]))
     write("bad.jsonl", question(1))

@@ -1,0 +1,72 @@
+"""The record beside a finished output, by which a run that is started again with `--resume` knows that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fidtools.data.files import STANDARD, PathLike
+from fidtools.data.hashes import file_sha256
+from fidtools.data.jsonl import encodable, write_json
+from fidtools.data.outputs import final_path, is_special
+from fidtools.errors import UsageError, describe_difference
+from fidtools.logs import log
+
+KEYS = {"settings", "files"}
+
+
+class FinishedRun:
+    """`NAME.run.json` beside an output: the settings of its run and the hashes of the files that it wrote.
+
+    Standard output and devices have none.
+    """
+
+    def __init__(self, output: PathLike, settings: dict[str, Any]) -> None:
+        target = None if str(output) == STANDARD or is_special(output) else final_path(output)
+        self._output, self._shown = target, output
+        self._path = None if target is None else target.with_name(f"{target.name}.run.json")
+        self._settings: dict[str, Any] = orjson.loads(orjson.dumps(encodable(settings)))
+        if self._path is not None and self._path.exists() and not self._record():
+            raise UsageError(f"{self._path} already exists and is no record of a run", hint="name another output")
+
+    def is_finished(self) -> bool:
+        """Whether the run has ended well before, which is then logged, and its files are as it left them.
+
+        Raises UsageError when it used other settings, or when a file has changed since.
+        """
+        record = self._record()
+        if not record or self._output is None or not self._output.exists():
+            return False
+        hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
+        if record["settings"] != self._settings:
+            difference = describe_difference(record["settings"], self._settings)
+            raise UsageError(f"{self._shown}: the finished run used other settings: {difference}", hint=hint)
+        for name, digest in record["files"].items():
+            file = self._output if name == encodable(str(self._output.absolute())) else Path(name)
+            if not file.is_file() or file_sha256(file) != digest:
+                raise UsageError(f"{name} is not as the finished run left it", hint=hint)
+        log.info("%s is finished; nothing to do", self._shown)
+        return True
+
+    def forget(self) -> None:
+        """Remove the record: the output is about to be written again."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def keep(self, others: Iterable[PathLike]) -> None:
+        """Write the record of the output and of the `others` that the run wrote."""
+        if self._path is not None and self._output is not None:
+            written = [self._output, *(path for path in others if str(path) != STANDARD and not is_special(path))]
+            files = {str(Path(path).absolute()): file_sha256(path) for path in written}
+            write_json(self._path, {"settings": self._settings, "files": encodable(files)})
+
+    def _record(self) -> dict[str, Any]:
+        """The record; empty when there is none."""
+        try:
+            found = orjson.loads(self._path.read_bytes()) if self._path is not None else {}
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return {}
+        return found if isinstance(found, dict) and found.keys() == KEYS else {}
