@@ -21,12 +21,12 @@ from safetensors.numpy import save
 
 from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.embeddings import read_embeddings
+from fidtools.data.memory_limit import limited_memory
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.formats.archives import members
 from fidtools.formats.embedding_files import read_pickled
 from fidtools.formats.lookup import detect_format
-from fidtools.formats.memory_limit import limited_memory
 from fidtools.released.checkpoint_files import read_tensors
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
