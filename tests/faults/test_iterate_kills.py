@@ -106,4 +106,4 @@ def test_the_script_ends_the_same_after_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_script_ends_the_same_after_many_kills(tmp_path: Path) -> None:
-    assert killed(tmp_path, 60, 2) == {}
+    assert killed(tmp_path, 40, 2) == {}

@@ -105,6 +105,12 @@ def test_after_any_signal_a_command_ends_the_same(prepared: Path, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
+def test_two_at_once_do_not_mix(prepared: Path, tmp_path: Path, command: str) -> None:
+    assert killed(prepared, tmp_path, command, "5", "3", "two")["faults"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 def test_killed_at_every_event_a_command_ends_the_same(prepared: Path, tmp_path: Path, command: str) -> None:
     found = killed(prepared, tmp_path, command, "all")
     assert found["faults"] == {}
