@@ -3,12 +3,13 @@
 An event is what a process does to the files below the working folder: opening one to write, renaming, making and
 removing. Each trial is a fork of this process, which has the libraries loaded: fork, kill, fork again without a kill.
 `all` is a SIGKILL at every event; N is so many of the events, with each of SIGNALS in turn. With `two`, the first of
-two processes stands still there while the second runs. Prints a line of JSON: how
-many events an undisturbed run has, and for each trial what is wrong at the end.
+two processes stands still there while the second runs. Prints a line of JSON: how many events an undisturbed run has,
+and for each trial what is wrong at the end.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -19,16 +20,11 @@ import sys
 import time
 from pathlib import Path
 
-import faiss  # noqa: F401
-import tantivy  # noqa: F401
-import torch
-import transformers  # noqa: F401
-
 import fidtools.cli
-import fidtools.reader.train
-import fidtools.retriever.train
-import fidtools.teachers.train
 
+LIBRARIES = ["faiss", "tantivy", "transformers"]
+LIBRARIES += ["fidtools.reader.train", "fidtools.retriever.train", "fidtools.teachers.train"]
+"""What is loaded once, for all trials."""
 EVENTS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink", "os.chmod"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 UNEQUAL = re.compile(r"(.*/)?(log\.jsonl|meta\.json|stages\.jsonl|.*\.bm25-tantivy/.*|.*\.index/meta\.json)")
@@ -163,7 +159,8 @@ class Trials:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    for library in LIBRARIES:
+        importlib.import_module(library)
     how, arguments = split(sys.argv[2:])
     trials = Trials(Path(sys.argv[1]), arguments)
     every = list(range(1, trials.events + 1))

@@ -12,7 +12,8 @@ import pytest
 
 from fidtools import cli
 from tests.faults.killing import UNFINISHED, contents, difference
-from tests.faults.test_outputs import LIMITED, RETRIEVER, SHORT, run_without_room, users_folder
+from tests.faults.test_outputs import LIMITED, SHORT, run_without_room, users_folder
+from tests.toy_models import RETRIEVER
 
 SIZE = 64 << 20
 ROOM = (0, 4 << 10, 20 << 10, 200 << 10, 3 << 20)
