@@ -101,7 +101,7 @@ def killed(home: Path, trials: int, seed: int) -> dict[str, str]:
 
 
 def test_the_script_ends_the_same_after_a_kill(tmp_path: Path) -> None:
-    assert killed(tmp_path, 2, 1) == {}
+    assert killed(tmp_path, 1, 1) == {}
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ COMMANDS = {
     "eval": ["eval", "q.jsonl", "--json", "-o", "out.json", "--per-question", "each.jsonl", "-q"],
     "report": ["report", "q.jsonl", "-o", "out.html", "-q"],
 }
-SAMPLED = {"embed": 4, "index": 4, "convert": 4, "fetch": 4, "train-teacher": 6, "convert embeddings": 8}
+SAMPLED = {"embed": 4, "index": 4, "convert embeddings": 8, "fetch": 4, "train-teacher": 6}
 """How many events of a command are tried in every run of the tests; -m slow tries all events of all commands."""
 
 

@@ -155,7 +155,7 @@ def test_a_member_without_end_is_read_in_blocks(tmp_path):
         zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("a.jsonl", "w", force_zip64=True) as out,
     ):
-        for _ in range(700):
+        for _ in range(100):
             out.write(bytes(1 << 20))
-    with limited_memory(MEMORY):
+    with limited_memory(64 << 20):
         read_archive(tmp_path / "bomb.zip")
