@@ -59,7 +59,7 @@ counts "one" K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH READER_EVA
   RETRIEVER_BATCH RETRIEVER_EVAL_EVERY
 counts "zero" SEED
 positive READER_LR RETRIEVER_LR
-[[ $EVAL_K =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse EVAL_K "numbers from one on, with commas between them"
+[[ $EVAL_K =~ ^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$ ]] || refuse EVAL_K "numbers from 1 to 999999999, with commas between them"
 [[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
 [[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
 
@@ -92,7 +92,11 @@ check_settings() {
   now=$(for name in "${settings[@]}"; do setting "$name"; done)
   [[ $DRY_RUN == 1 ]] && return
   mkdir -p "$RUN"
-  if [[ ! -f $RUN/settings.txt ]]; then printf '%s\n' "$now" >"$RUN/settings.txt"; return; fi
+  if [[ ! -f $RUN/settings.txt ]]; then   # whole or absent: half of it would be other settings
+    printf '%s\n' "$now" >"$RUN/settings.txt.part"
+    mv "$RUN/settings.txt.part" "$RUN/settings.txt"
+    return
+  fi
   diff "$RUN/settings.txt" <(printf '%s\n' "$now") >&2 && return
   say "iterate.sh: $RUN was started with other settings (< then, > now): choose another RUN=…, or remove it"
   exit 2

@@ -23,21 +23,26 @@ PYTHON
 # refuse NAME WHAT: end with a usage error that says what the setting must be
 refuse() { say "setting $1: ${!1} is not valid: it must be $2"; exit 2; }
 
-# counts zero|one NAME…: refuse settings that are no whole number from there on
+# counts zero|one NAME…: refuse settings that are no whole number from there to the largest count (one) or seed (zero)
 counts() {
-  local least=$1 name; shift
+  local least=$1 most=2147483647 name; shift
+  [[ $least == one ]] || most=4294967295
   for name in "$@"; do
-    [[ ${!name} =~ ^(0|[1-9][0-9]{0,11})$ && ! ( $least == one && ${!name} == 0 ) ]] \
-      || refuse "$name" "an integer from $least on, without leading zeros"
+    [[ ${!name} =~ ^(0|[1-9][0-9]{0,9})$ && ${!name} -le $most && ! ( $least == one && ${!name} == 0 ) ]] \
+      || refuse "$name" "an integer from $least to $most, without leading zeros"
   done
+}
+
+# within NUMBER LEAST MOST: whether it is a number between them, both included
+within() {
+  [[ $1 =~ ^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$ ]] && LC_ALL=C awk -v x="$1" -v least="$2" -v most="$3" \
+    'BEGIN { exit !(x + 0 >= least + 0 && x + 0 <= most + 0) }'
 }
 
 # positive NAME…: refuse settings that are no number above zero
 positive() {
   local name
-  for name in "$@"; do
-    [[ ${!name} =~ ^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$ && ${!name} =~ ^[0.]*[1-9] ]] || refuse "$name" "a number above zero"
-  done
+  for name in "$@"; do within "${!name}" 1e-300 1e9 || refuse "$name" "a number above zero and up to 1e9"; done
 }
 
 # one_at_a_time FOLDER: wait until no other script works in the folder. The lock ends with this script and its stages.

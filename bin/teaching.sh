@@ -3,12 +3,18 @@
 
 # check_teaching: refuse a TEACHER, READ or FUSE that cannot be
 check_teaching() {
-  local name
+  local name part parts
   for name in $(teachers); do
     [[ $name =~ ^(attention|likelihood|question-likelihood|bm25)$ ]] && continue
     say "setting TEACHER: $name is none of attention, likelihood, question-likelihood, bm25 (or a mix: likelihood=1,bm25=1)"
     exit 2
   done
+  IFS=, read -r -a parts <<<"$TEACHER"
+  for part in "${parts[@]}"; do
+    [[ $part != *=?* ]] || within "${part#*=}" 1e-6 1e6 ||
+      { say "setting TEACHER: $part: a weight must be a number from 1e-6 to 1e6"; exit 2; }
+  done
+  [[ -z $(teachers | sort | uniq -d) ]] || { say "setting TEACHER: $TEACHER names a teacher twice"; exit 2; }
   [[ $READ =~ ^[01]$ && $FUSE =~ ^[01]$ ]] || { say "settings READ and FUSE: expected 0 or 1"; exit 2; }
   [[ $READ == 1 ]] || ! teaches attention || { say "setting READ=0: TEACHER=$TEACHER needs a reader"; exit 2; }
   [[ $FUSE == 0 || $START == bm25 ]] || { say "setting FUSE=1: fuses with BM25, so it needs START=bm25"; exit 2; }

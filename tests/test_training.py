@@ -38,10 +38,12 @@ class LineObjective:
     n_examples = len(TARGETS)
     metric = "-error"
 
-    def __init__(self, stop_at: int | None = None, kill_at: int | None = None) -> None:
+    def __init__(
+        self, stop_at: int | None = None, kill_at: int | None = None, stop_by: signal.Signals = signal.SIGTERM
+    ) -> None:
         self.module = Line()
         self.seen: list[list[int]] = []
-        self.stop_at, self.kill_at = stop_at, kill_at
+        self.stop_at, self.kill_at, self.stop_by = stop_at, kill_at, stop_by
 
     def loss_denominator(self, refs):
         return len(refs)
@@ -49,7 +51,7 @@ class LineObjective:
     def micro_batches(self, draws):
         self.seen.append([draw.index for draw in draws])
         if len(self.seen) == self.stop_at:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(self.stop_by)
         if len(self.seen) == self.kill_at:
             raise MemoryError
         yield from TARGETS[[draw.index for draw in draws]].split(2)
@@ -101,9 +103,10 @@ def test_a_stopped_run_continues_to_the_same_weights_and_log(tmp_path, stopped):
     assert log_without_speed(tmp_path / "parts") == log_without_speed(tmp_path / "whole")
 
 
-def test_sigterm_loses_no_update(tmp_path):
-    first = LineObjective(stop_at=5)
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_loses_no_update(number, code, tmp_path):
+    first = LineObjective(stop_at=5, stop_by=number)
+    with pytest.raises(SystemExit, match=str(code)):
         train(first, SETTINGS, tmp_path / "run", resume=False, record={})
     second = LineObjective()
     train(second, SETTINGS, tmp_path / "run", resume=True, record={})

@@ -33,7 +33,7 @@ generate_questions() {
     --seed "$SEED" --precision "$PRECISION" --resume -o "$DATA/questions.jsonl" \
     ${GENERATE_OPTIONS[@]+"${GENERATE_OPTIONS[@]}"}
   cp "$DATA"/questions/{train,dev,test}.jsonl "$DATA"
-  rm -r "$DATA"/chunks.jsonl.*   # its indexes: the passages get another name
+  rm -rf "$DATA"/chunks.jsonl.*   # its indexes: the passages get another name
 }
 
 split_questions() {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fidtools.evaluation.completion import Inputs
     from fidtools.evaluation.family import MetricSettings
 
+NO_GROUP = "(none)"  # of a question without the field of --by
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -137,6 +138,8 @@ def command(
         format_name, lines = inputs.read(file)
         scores = collect(track(lines, "questions"), wanted, group)
         scores.notes += inputs.notes()
+        if by and {*scores.groups} == {NO_GROUP}:
+            scores.notes.append(f"no question has the field {by} of --by")
         check_judged(scores.ids, settings.gold.qrels, file)
         systems.append(System.of(file, format_name, scores, every=bool(names or agreement)))
     if per_question:
@@ -166,5 +169,5 @@ def _group(by: str | None, train: str | None, settings: MetricSettings) -> Calla
     if train:
         return overlap_with(read_all(train, "questions"), settings.profile.normalize)
     if by:
-        return lambda question: str(question.to_json().get(by, "(none)"))
+        return lambda question: str(question.to_json().get(by, NO_GROUP))
     return lambda question: ""

@@ -41,11 +41,13 @@ class Corpus:
         self.text_sha256: str = meta["text_sha256"]
         self.has_doc_ids: bool = meta["has_doc_ids"]
         self._columns: list[int] | None = meta["columns"]
-        self._offsets, self._ids = files.load("offsets"), files.map_ids()
-        self._id_hashes, self._id_rows = files.load("id_hashes"), files.load("id_rows")
+        self._files, self._offsets, self._ids = files, files.load("offsets", self._count + 1), files.map_ids()
+        self._id_hashes, self._id_rows = (files.load(name, self._count) for name in ("id_hashes", "id_rows"))
         if self.has_doc_ids:
-            self._doc_hashes, self._doc_rows = files.load("doc_hashes"), files.load("doc_rows")
+            self._doc_hashes = files.load("doc_hashes")
+            self._doc_rows = files.load("doc_rows", len(self._doc_hashes))
         self._file = open(files.copy if files.copy.exists() else path, "rb", buffering=0)  # noqa: SIM115
+        self._bytes = os.fstat(self._file.fileno()).st_size
 
     def __len__(self) -> int:
         return self._count
@@ -53,6 +55,8 @@ class Corpus:
     def __getitem__(self, row: int) -> Passage:
         row = range(self._count)[row]
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
+        if not 0 <= start <= stop <= int(self._offsets[-1]) <= self._bytes:
+            raise self._files.damaged("offsets.npy")
         raw = os.pread(self._file.fileno(), stop - start, start)
         return parse_row(raw, self._columns, Location(self.path, row + 1))
 
@@ -61,7 +65,10 @@ class Corpus:
 
     def ids(self) -> Iterator[str]:
         """The ids of all passages in order, without reading the passages."""
-        return split_lines(self._ids)
+        try:
+            yield from split_lines(self._ids)
+        except UnicodeDecodeError as error:
+            raise self._files.damaged("passages.ids") from error
 
     def texts_sha256(self, start: int, stop: int) -> str:
         """The hash of passages start … stop-1, as a corpus of these alone would have it. Reads them."""
@@ -76,8 +83,8 @@ class Corpus:
         """The row of the passage with that id, or None."""
         wanted = text_hash(identifier)
         low, high = (int(np.searchsorted(self._id_hashes, wanted, side)) for side in ("left", "right"))
-        rows = (int(row) for row in self._id_rows[low:high])
-        return next((row for row in rows if self[row].id == identifier), None)
+        rows = self._known("id_rows.npy", self._id_rows[low:high])
+        return next((int(row) for row in rows if self[row].id == identifier), None)
 
     def rows_within(self, doc_id: str) -> Array:
         """The rows of one document's passages, ascending. Empty when there is no such document.
@@ -88,7 +95,13 @@ class Corpus:
             raise DataError("no passage has this field", path=self.path, field="doc_id", hint="--within needs it")
         wanted = text_hash(doc_id)
         low, high = (int(np.searchsorted(self._doc_hashes, wanted, side)) for side in ("left", "right"))
-        return np.asarray(self._doc_rows[low:high])
+        return self._known("doc_rows.npy", self._doc_rows[low:high])
+
+    def _known(self, name: str, rows: Array) -> Array:
+        """The rows that an array names. Raises DataError when it is damaged: when there are no such rows."""
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self._count:
+            raise self._files.damaged(name)
+        return np.asarray(rows)
 
 
 def open_passages(path: PathLike) -> Corpus:

@@ -26,6 +26,7 @@ from fidtools.errors import DataError
 from fidtools.typing import Array
 
 FORMAT = 3  # 1 had no passages.ids, 2 no hash of the source
+FIELDS = {"source": dict, "rows": int, "ids_sha256": str, "text_sha256": str, "has_doc_ids": bool}
 IDS_BLOCK_BYTES = 1 << 20
 KIND = FolderKind(
     "an index of passages", (), ("meta.json", "passages.ids", "passages.jsonl", "*s.npy"), has_force=False
@@ -73,17 +74,23 @@ class RowFiles:
         """Write one of the arrays."""
         np.save(self.folder / f"{name}.npy", values)
 
-    def load(self, name: str) -> Array:
-        """One of the arrays, memory-mapped. Raises DataError when the file is damaged."""
-        path = self.folder / f"{name}.npy"
+    def load(self, name: str, length: int | None = None) -> Array:
+        """One of the arrays, memory-mapped. Raises DataError when the file is damaged or has another length."""
+        file = f"{name}.npy"
         try:
-            found: Array = np.load(path, mmap_mode="r")
-            if found.ndim != 1 or found.dtype.kind not in "iu":
-                raise ValueError("not a list of integers")
-        except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
-            hint = f"remove {self.folder}: it is made again"
-            raise DataError("the index of the passages is damaged", path=path, hint=hint) from error
+            found: Array = np.load(self.folder / file, mmap_mode="r")
+        except Exception as error:  # the header is Python, whose tokenizer and parser raise errors of their own
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise self.damaged(file) from error
+        if found.ndim != 1 or found.dtype.kind not in "iu" or (length is not None and len(found) != length):
+            raise self.damaged(file)
         return found
+
+    def damaged(self, file: str) -> DataError:
+        """The error for a file that is not as it was written."""
+        hint = f"remove {self.folder}: it is made again"
+        return DataError("the index of the passages is damaged", path=self.folder / file, hint=hint)
 
     def map_ids(self) -> Array:
         """The bytes of the ids, memory-mapped."""
@@ -95,8 +102,8 @@ class RowFiles:
             found = orjson.loads((self.folder / "meta.json").read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
             return {}
-        is_known = isinstance(found, dict) and found.get("format") == FORMAT and isinstance(found.get("source"), dict)
-        return found if is_known else {}
+        is_known = isinstance(found, dict) and found.get("format") == FORMAT
+        return found if is_known and all(isinstance(found.get(name), kind) for name, kind in FIELDS.items()) else {}
 
     def is_valid(self, source: Source) -> bool:
         """Whether the folder was made from the file as it is now.

@@ -8,6 +8,7 @@ from typing import Any
 
 from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, embeddings_record
 from fidtools.data.files import PathLike
+from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile
 from fidtools.data.vector_type import VectorType
@@ -43,6 +44,9 @@ def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]
             with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
                 yield StreamWriter(vectors, ids)
                 vectors.set_rows(ids.count)
-            files.publish(embeddings_record(meta, ids.count, kind, ids.sha256.hexdigest()))
-        finally:
+            record = embeddings_record(meta, ids.count, kind, ids.sha256.hexdigest())
+            write_json(partial.meta, record)
+        except BaseException:
             partial.remove()
+            raise
+        files.publish(record)  # when this is interrupted, the unfinished record says whose the renamed files are

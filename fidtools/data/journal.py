@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from fidtools.data.files import STANDARD, PathLike
+from fidtools.data.files import STANDARD, PathLike, atomic_path
 from fidtools.data.jsonl import encodable
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path, is_special
@@ -38,9 +38,10 @@ class Journal:
         self.values = [value for (value,) in whole[1:]]
 
     def start(self) -> None:
-        """Write the settings, and the values taken over."""
+        """Write the settings, and the values taken over: what is kept on the disk already stays until all are there."""
         if self._path is not None:
-            self._path.write_bytes(b"".join(map(_line, [self._settings, *self.values])))
+            with atomic_path(self._path) as partial:
+                partial.write_bytes(b"".join(map(_line, [self._settings, *self.values])))
 
     def add(self, value: Any) -> None:
         """Keep one more value."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fidtools
+from fidtools.data.files import sync
 from fidtools.data.hashes import file_sha256
 from fidtools.datasets.urls import Download
 from fidtools.errors import FidtoolsError
@@ -135,6 +136,8 @@ class Transfer:
             start = 0
         total = _total(response, start)
         self._check_size(total)
+        if not start:
+            self._discard()  # at no moment may the bytes of an earlier file stand beside the new one's tag
         self._keep_tag(response)
         with open(self.partial, "ab" if start else "wb") as out:
             while block := response.read1(BLOCK):
@@ -181,6 +184,7 @@ class Transfer:
         """Check the received file, rename it and return its hash. A resumed file with a wrong hash is fetched again."""
         size, sha256 = _size(self.partial), file_sha256(self.partial)
         if self.source.sha256 in (None, sha256) and self.source.size in (None, size):
+            sync(self.partial)
             os.replace(self.partial, self.target)
             self.tag.unlink(missing_ok=True)
             return sha256

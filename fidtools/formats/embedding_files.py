@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fidtools.data.batched import batched
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
+from fidtools.data.memory_limit import limited_memory, memory_bound
 from fidtools.data.records import Location
 from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.detection import keys, suffix
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.memory_limit import limited_memory, memory_bound
 from fidtools.formats.parsing import read_lines
 from fidtools.formats.pickles import load_pickle
 

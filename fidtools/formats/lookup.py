@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidtools.data.files import STANDARD, PathLike
-from fidtools.errors import DataError, UsageError
+from fidtools.errors import DataError, UsageError, did_you_mean
 from fidtools.formats.format import Format, Kind
 from fidtools.formats.head import Head
 from fidtools.formats.registry import FORMATS
@@ -39,7 +39,8 @@ def matching_format(head: Head) -> Format | None:
 def format_named(name: str) -> Format:
     """The format of that name. Raises UsageError for an unknown one, with the known ones."""
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}", hint=f"available: {', '.join(FORMATS)}")
+        meant = did_you_mean(name, FORMATS)
+        raise UsageError(f"unknown format {name!r}{meant and '.' + meant}", hint=f"available: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 

@@ -15,8 +15,8 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from fidtools.data.files import PathLike, open_input
+from fidtools.data.memory_limit import limited_memory, memory_bound
 from fidtools.errors import DataError
-from fidtools.formats.memory_limit import limited_memory, memory_bound
 from fidtools.typing import Array
 
 PLAIN_KINDS = "biufcSU"  # numbers and strings; not V (fields) and not M, m (dates)

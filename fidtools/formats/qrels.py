@@ -15,6 +15,7 @@ from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, read_records, require_integer
 from fidtools.formats.writer_helpers import is_one_word, write_rows
+from fidtools.logs import log
 
 BEIR_QRELS = ("query-id", "corpus-id", "score")
 TREC_EVAL_SUMMARY = {"runid", "num_q", "num_ret", "num_rel", "map"}
@@ -70,11 +71,15 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
 
 def judgements_of(questions: Iterable[Question]) -> Iterator[Judgement]:
     """The judgements in the field `gold` of questions. Raises DataError for a grade that is not an integer."""
+    judged = False
     for question in questions:
         for passage, grade in (gold_grades(question) or {}).items():
             if not isinstance(grade, int):
                 raise question.error("qrels hold integer grades", f"gold.{passage}", grade)
+            judged = True
             yield Judgement(question.id, passage, grade)
+    if not judged:
+        log.warning("no question has `gold`: there is no judgement to write")
 
 
 def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, Grades]:

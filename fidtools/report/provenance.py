@@ -38,7 +38,7 @@ def stages(run: Path) -> list[dict[str, Any]]:
     try:
         for _, line in read_json(path):
             if isinstance(line.get("stage"), str) and isinstance(line.get("seconds"), (int, float)):
-                found.append({name: line.get(name) for name in ("stage", "command", "seconds", "start", "status")})
+                found.append({name: line.get(name) for name in ("stage", "command", "seconds", "started", "status")})
     except DataError:
         pass
     return found

@@ -14,6 +14,7 @@ from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
+from fidtools.data.memory_limit import limited_memory, memory_bound
 from fidtools.data.top_k import TopK
 from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
@@ -28,6 +29,7 @@ from fidtools.typing import Array
 
 AT_LEAST_ONE = ("nprobe", "efSearch", "efConstruction")
 MAX_PARAMETER = 1_000_000  # FAISS allocates memory for as many candidates
+THREAD_BYTES = 16 << 20  # of address space that a thread takes for its stack
 
 
 def load_faiss() -> Any:
@@ -87,12 +89,7 @@ class FaissIndex:
         refuse_width(folder, meta["dim"], dim, meta)
         raise_or_warn(_mismatches(folder, meta, passages, encoder), force)
         _check_file(folder / "vectors.faiss", meta)
-        try:
-            self._index = faiss.read_index(str(folder / "vectors.faiss"), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise DataError("FAISS cannot read this index", path=folder / "vectors.faiss") from error
-        if self._index.ntotal != meta["rows"]:
-            raise MismatchError(f"contains {self._index.ntotal} vectors instead of {meta['rows']}", path=folder)
+        self._index = open_file(folder / "vectors.faiss", meta["rows"], meta["dim"])
         set_parameters(faiss, self._index, meta["parameters"] if parameters is None else parameters)
         self.passages, self.dim = passages, int(meta["dim"])
         self._path = folder / "vectors.faiss"
@@ -134,6 +131,28 @@ def _check_file(path: Path, meta: dict[str, Any]) -> None:
         raise MismatchError(f"{size} bytes instead of {meta['bytes']}", path=path, hint="build the index again")
     if file_sha256(path) != meta["sha256"]:
         raise MismatchError("damaged: not the file that meta.json describes", path=path, hint="build the index again")
+
+
+def open_file(path: Path, rows: int, dim: int) -> Any:
+    """FAISS's index of so many vectors of that length, after one search.
+
+    Both may take memory in proportion to the file's size, and no more. Raises DataError for a file that needs more or
+    is damaged, MismatchError for vectors of another number or length.
+    """
+    faiss = load_faiss()
+    try:
+        with limited_memory(memory_bound(path) + THREAD_BYTES * faiss.omp_get_max_threads()):
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            if index is None:  # a file may say so
+                raise RuntimeError("no index")
+            if index.ntotal != rows:
+                raise MismatchError(f"contains {index.ntotal} vectors instead of {rows}", path=path.parent)
+            if index.d != dim:
+                raise MismatchError(f"contains vectors of length {index.d} instead of {dim}", path=path.parent)
+            index.search(np.zeros((1, dim), np.float32), 1)
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        raise DataError("damaged: FAISS cannot read it", path=path, hint="build the index again") from error
+    return index
 
 
 def _mismatches(folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Fingerprint) -> Iterator[MismatchError]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import tantivy
 from fidtools.data.records import Passage
 from fidtools.data.top_k import TopK
 from fidtools.data.words import spell_out
-from fidtools.errors import DataError
+from fidtools.errors import DataError, shorten
 from fidtools.sparse.analysis import text_preparation
 from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
 
 HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
 EXTRA_HITS = 16  # requested beyond k, to see whether the k-th is tied with others
+AGAIN = "remove it; it is built again then"
 SCORE_DECIMALS = 4  # the same terms summed in another order differ by less
 
 
@@ -71,16 +73,26 @@ def build_tantivy(folder: Path, passages: Iterable[Passage], settings: BM25Setti
     writer.wait_merging_threads()
 
 
+@contextlib.contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Raise DataError in place of what tantivy raises for a damaged index: its errors, and panics of Rust."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, ValueError | TypeError | OverflowError) and type(error).__name__ != "PanicException":
+            raise
+        problem = f"tantivy cannot open this index: {shorten(str(error).splitlines()[0], 160)}"
+        raise DataError(problem, path=folder, hint=AGAIN) from error
+
+
 class TantivyEngine:
     """A memory-mapped tantivy index."""
 
     def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
-        try:
-            self._schema, self._index = _schema(), tantivy.Index.open(str(folder))
-        except ValueError as error:
-            raise DataError(f"tantivy cannot open this index: {error}", path=folder) from error
+        self._folder, self._schema = folder, _schema()
         self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), _preparation(settings.analyzer)
-        self._searcher = self._index.searcher()
+        with _damage_named(folder):
+            self._searcher = tantivy.Index.open(str(folder)).searcher()
         if self._searcher.num_docs != rows:
             raise DataError(f"contains {self._searcher.num_docs} passages instead of {rows}", path=folder)
 
@@ -94,10 +106,13 @@ class TantivyEngine:
         words = self._analyzer.analyze(self._prepare(text))
         if not words:
             return TopK.empty(0)
-        found = self._found(self._query(words, doc_id), k)
-        rows = self._searcher.fast_field_values("row", [address for _, address in found])
+        with _damage_named(self._folder):
+            found = self._found(self._query(words, doc_id), k)
+            rows = np.array(self._searcher.fast_field_values("row", [address for _, address in found]), np.int64)
+        if rows.size and not 0 <= rows.min() <= rows.max() < self._searcher.num_docs:
+            raise DataError("damaged: it finds rows beyond its passages", path=self._folder, hint=AGAIN)
         scores = np.round(np.array([score for score, _ in found]) / (K1 + 1), SCORE_DECIMALS)
-        return TopK.of(np.array(rows, np.int64), scores, k)
+        return TopK.of(rows, scores, k)
 
     def _query(self, words: list[str], doc_id: str | None) -> Any:
         should = [(tantivy.Occur.Should, self._term("words", word)) for word in words]

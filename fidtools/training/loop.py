@@ -163,7 +163,7 @@ class _Loop:
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, settings)
         self.progress = Progress()
-        self.stop = False
+        self.stopped_by: int | None = None  # the signal that asks to end
 
     def run(self, resume: bool) -> dict[str, float]:
         with self.folder.open(resume) as state, self._signals():
@@ -230,11 +230,11 @@ class _Loop:
         evaluates = step % self.settings.eval_every == 0 or step == self.settings.steps
         if evaluates:
             self._evaluate()
-        if self.stop or evaluates or step % self.settings.save_every == 0:
+        if self.stopped_by or evaluates or step % self.settings.save_every == 0:
             self.folder.save_state(self.module, self.optimizer, asdict(self.progress))
-        if self.stop:
+        if self.stopped_by:
             log.warning("stopped after update %d, which is saved; resume to continue", step)
-            raise SystemExit(143)
+            raise SystemExit(128 + self.stopped_by)
 
     def _evaluate(self) -> None:
         self.module.eval()
@@ -277,7 +277,7 @@ class _Loop:
         """SIGTERM and Ctrl-C let the update finish and be saved; a second one stops at once."""
 
         def note(signum: int, frame: FrameType | None) -> None:
-            self.stop = True
+            self.stopped_by = signum
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -21,16 +21,17 @@ from typing import Any
 
 import orjson
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fidtools.compute.model_files import TRAINED, UNFINISHED
 from fidtools.compute.ranks import barrier, ranks
-from fidtools.data.files import atomic_folder, replace_folder
-from fidtools.data.jsonl import write_json
+from fidtools.data.files import atomic_folder, atomic_path, replace_folder
+from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
-from fidtools.errors import UsageError, kept_when_full
+from fidtools.errors import DataError, UsageError, kept_when_full
 from fidtools.training.model_card import data_fingerprints, model_card
 from fidtools.training.run_record import Record, differences, with_hashes
 
@@ -65,7 +66,7 @@ class RunFolder:
         hint = f"or remove {self.folder} to start from scratch"
         if not resume:
             raise UsageError(f"{self.folder}: an unfinished run already exists", hint=f"`resume` continues it; {hint}")
-        before = orjson.loads((self.folder / "record.json").read_bytes())
+        before = self._kept(self.folder / "record.json")
         if different := differences(before, self.record, ignore):
             problem = f"{self.folder}: the unfinished run used other settings: {different}"
             raise UsageError(problem, hint=f"use the same settings, {hint}")
@@ -101,8 +102,7 @@ class RunFolder:
         state, result = self._newest_state(), self._training_json().get("result", {})
         if state is None or (self.folder / "best").exists():
             return False
-        steps: int = orjson.loads((state / PROGRESS).read_bytes())["step"]
-        return bool(steps == result.get("steps"))
+        return bool(self._kept(state / PROGRESS)["step"] == result.get("steps"))
 
     def clean_up_finished(self) -> None:
         """Remove what a run that was killed at its very end has left."""
@@ -133,7 +133,7 @@ class RunFolder:
                     self._begin()
             state: dict[str, Any] | None = None
             if saved is not None:
-                state = orjson.loads((saved / PROGRESS).read_bytes())
+                state = self._kept(saved / PROGRESS)
                 if self._main:
                     self._truncate_log(state["step"])
             barrier()
@@ -159,6 +159,19 @@ class RunFolder:
     def _data(self) -> dict[str, str]:
         return data_fingerprints(self.record)
 
+    def _kept(self, path: Path) -> dict[str, Any]:
+        """The JSON object in a file of the unfinished run. Raises DataError when it is damaged."""
+        try:
+            found = read_json_object(path)
+        except DataError as error:
+            raise self._damaged(path) from error
+        if path.name == PROGRESS and not isinstance(found.get("step"), int):
+            raise self._damaged(path)
+        return found
+
+    def _damaged(self, path: Path) -> DataError:
+        return DataError("damaged", path=path, hint=f"remove {self.folder} to start from scratch")
+
     def _newest_state(self) -> Path | None:
         """The last complete state: its progress is written last, and removed first."""
         states = (path for path in self.folder.glob("state-*") if (path / PROGRESS).is_file())
@@ -168,9 +181,10 @@ class RunFolder:
         """Drop what was logged after the saved state: those updates are done again."""
         path = self.folder / "log.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        path.write_bytes(
-            b"".join(line for line in lines if line.endswith(b"\n") and orjson.loads(line)["step"] <= step)
-        )
+        kept = [line for line in lines if line.endswith(b"\n") and orjson.loads(line)["step"] <= step]
+        if kept != lines:
+            with atomic_path(path) as partial:
+                partial.write_bytes(b"".join(kept))
 
     def log(self, **values: float) -> None:
         """Append one line to the log."""
@@ -193,11 +207,14 @@ class RunFolder:
         """Put a saved state back into the module and its optimizer."""
         state = self._newest_state()
         assert state is not None, "open() has found a state"
-        tensors = load_file(state / "weights.safetensors")
-        with torch.no_grad():
-            for name, value in _named_tensors(module).items():
-                value.copy_(tensors[name])
-        _restore_optimizer(optimizer, load_file(state / "optimizer.safetensors"))
+        try:
+            tensors = load_file(state / "weights.safetensors")
+            with torch.no_grad():
+                for name, value in _named_tensors(module).items():
+                    value.copy_(tensors[name])
+            _restore_optimizer(optimizer, load_file(state / "optimizer.safetensors"))
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise self._damaged(state) from error
 
     def save_best(self, save: Saver, step: int, metrics: Mapping[str, float]) -> None:
         """Keep the model after update `step`, which has these dev metrics, as the best so far."""

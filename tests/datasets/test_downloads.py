@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from fidtools.datasets.downloads import Downloads
-from fidtools.datasets.transfer import RetryPolicy
+from fidtools.datasets.transfer import RetryPolicy, Transfer, TransferError
 from fidtools.datasets.urls import Download, source_table
 from fidtools.errors import DataError, FidtoolsError
 
@@ -73,6 +73,24 @@ def test_a_file_that_changed_between_two_pieces_is_not_glued(site, tmp_path):
     with pytest.raises(FidtoolsError):
         store(tmp_path).fetch([source(site)])
     site.files["big.bin"] = DATA[::-1]
+    store(tmp_path).fetch([source(site)])
+    assert (tmp_path / "downloads" / "big.bin").read_bytes() == DATA[::-1]
+
+
+def test_a_run_killed_when_it_learns_of_another_file_does_not_glue_either(site, tmp_path, monkeypatch):
+    site.files["big.bin"], site.trouble["big.bin"] = DATA, ["cut", "503", "503", "503"]
+    with pytest.raises(FidtoolsError):
+        store(tmp_path).fetch([source(site)])
+    site.files["big.bin"] = DATA[::-1]
+    keep = Transfer._keep_tag
+
+    def killed(self, response):
+        keep(self, response)
+        raise TransferError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(FidtoolsError, match="killed"):
+        patch.setattr(Transfer, "_keep_tag", killed)
+        store(tmp_path).fetch([source(site)])
     store(tmp_path).fetch([source(site)])
     assert (tmp_path / "downloads" / "big.bin").read_bytes() == DATA[::-1]
 

@@ -20,16 +20,18 @@ RANKED = "writes line by line into an unfinished file, as `bm25` does"
 NOT_KILLED = {
     **dict.fromkeys(["search", "plan", "validate", "doctor"], PRINTS),
     "serve": ENDLESS,
-    **dict.fromkeys(["eval", "compare", "report", "teacher-report"], PRINTS),
-    **dict.fromkeys(["read", "score-attn", "score-likelihood", "score-cross", "generate-questions"], RANKED),
-    **dict.fromkeys(["convert reader", "convert retriever", "convert onnx"], "writes its folder as `index` does"),
+    **dict.fromkeys(["compare", "teacher-report"], PRINTS),
+    "generate-questions": RANKED,
+    **dict.fromkeys(["convert retriever", "convert onnx"], "writes its folder as `index` does"),
 }
 """Commands that are not killed at every event, with the reason. Those that are killed are in test_kills."""
 
 
 def killed() -> set[str]:
     """The commands that test_kills kills, by their words."""
-    return {("convert data" if words[0] == "convert" else words[0]) for words in test_kills.COMMANDS.values()}
+    both = {" ".join(words[:2]) for words in test_kills.COMMANDS.values()} & test_options.EVERY.keys()
+    data = {"convert data" if words[0] == "convert" else words[0] for words in test_kills.COMMANDS.values()}
+    return both | data
 
 
 @pytest.mark.parametrize("command", test_options.EVERY)

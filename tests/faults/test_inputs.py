@@ -256,6 +256,21 @@ def stop_after_one_update(monkeypatch: pytest.MonkeyPatch, command: str) -> None
         assert cli.run([*arguments(command), "-q"]) == 130
 
 
+@pytest.mark.parametrize("file", ["record.json", "state-*/progress.json", "state-*/*.safetensors"])
+def test_a_damaged_state_is_named(
+    file: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start("train-retriever")
+    stop_after_one_update(monkeypatch, "train-retriever")
+    for path in (data / "out.partial").glob(file):
+        path.write_bytes(path.read_bytes()[:-9])
+    assert cli.run([*arguments("train-retriever"), "-q"]) == 1
+    problem, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert problem.startswith("fidtools: out.partial/")
+    assert problem.endswith(": damaged")
+    assert hint == "  remove out.partial to start from scratch"
+
+
 @pytest.mark.parametrize("command", TRAIN)
 def test_a_finished_run_is_not_trained_again(
     command: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

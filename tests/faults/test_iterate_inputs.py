@@ -101,6 +101,12 @@ def test_a_number_of_iterations_that_is_none_is_a_usage_error(data: Path, iterat
         "RETRIEVER_LR=nan",
         "SEED=x",
         "EVAL_K=1,,5",
+        "EVAL_K=99999999999999999999",
+        "K=2147483648",
+        "K=99999999999999999999",
+        "READER_LR=1e-400",
+        "READER_LR=1e999",
+        "RETRIEVER_LR=1e",
     ],
 )
 def test_a_setting_that_makes_no_sense_is_a_usage_error(data: Path, setting: str) -> None:
@@ -108,6 +114,14 @@ def test_a_setting_that_makes_no_sense_is_a_usage_error(data: Path, setting: str
     done = iterate(data, DRY_RUN="1", **{name: value})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"setting {name}: {value} is not valid: it must be ")
+
+
+@pytest.mark.parametrize("teacher", ["bm25=0", "bm25=x", "bm25=1e-7", "bm25=nan", "bm25,bm25", "bm25=1,bm25=2"])
+def test_a_weight_of_a_teacher_that_makes_no_sense_is_a_usage_error(data: Path, teacher: str) -> None:
+    done = iterate(data, DRY_RUN="1", TEACHER=teacher, READ="0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("setting TEACHER: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_second_of_two_scripts_in_one_run_waits(data: Path) -> None:

@@ -1,4 +1,8 @@
-"""SIGKILL at file-system events of a command, then the same command again: the same bytes, and nothing left over."""
+"""Signals at file-system events of a command, then the same command again: the same bytes, and nothing left over.
+
+SIGKILL, SIGTERM and SIGINT in the middle of each; after SIGSTOP and SIGCONT it goes on. The loop's script is killed in
+tests/faults/test_iterate_kills.py.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +44,15 @@ COMMANDS = {
         *["train-teacher", "q.jsonl", "--dev", "q.jsonl", "--coattention", "--hidden", "4", "--word-dim", "4"],
         *SHORT,
     ],
+    "read": ["read", "q.jsonl", "--reader", READER, "--precision", "float32", "-o", "out.jsonl", "-q"],
+    "score-attn": ["score-attn", "q.jsonl", "--reader", READER, "-o", "out.jsonl", "-q"],
+    "score-likelihood": ["score-likelihood", "q.jsonl", "--reader", READER, "-o", "out.jsonl", "-q"],
+    "score-cross": ["score-cross", "q.jsonl", "--teacher", "teacher", "-o", "out.jsonl", "-q"],
+    "convert reader": ["convert", "reader", READER, "-o", "out", "-q"],
+    "eval": ["eval", "q.jsonl", "--json", "-o", "out.json", "--per-question", "each.jsonl", "-q"],
+    "report": ["report", "q.jsonl", "-o", "out.html", "-q"],
 }
-SAMPLED = {"embed": 4, "index": 4, "convert": 4, "fetch": 4, "train-teacher": 6}
+SAMPLED = {"embed": 4, "index": 4, "convert embeddings": 8, "fetch": 4, "train-teacher": 6}
 """How many events of a command are tried in every run of the tests; -m slow tries all events of all commands."""
 
 
@@ -58,6 +69,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "q.jsonl": [asked | {"id": f"q{i}"} for i in range(4)],
     }.items():
         (folder / name).write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+    teacher = ["train-teacher", str(folder / "q.jsonl"), "--coattention", "--hidden", "4", "--word-dim", "4"]
+    assert run([*teacher, "--steps", "1", "--batch", "2", "-q", "-o", str(folder / "teacher")]) == 0
     assert run(["embed", str(folder / "p.jsonl"), "--retriever", RETRIEVER, "-o", str(folder / "e.npy"), "-q"]) == 0
     return folder
 
@@ -81,6 +94,18 @@ def test_a_command_that_was_killed_ends_the_same(prepared: Path, tmp_path: Path,
     found = killed(prepared, tmp_path, command, str(SAMPLED[command]), "1")
     assert found["faults"] == {}
     assert found["trials"] == SAMPLED[command]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_after_any_signal_a_command_ends_the_same(prepared: Path, tmp_path: Path, command: str) -> None:
+    assert killed(prepared, tmp_path, command, "24", "2")["faults"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_at_once_do_not_mix(prepared: Path, tmp_path: Path, command: str) -> None:
+    assert killed(prepared, tmp_path, command, "5", "3", "two")["faults"] == {}
 
 
 @pytest.mark.slow

@@ -35,17 +35,22 @@ def lines(path: Path, *records: object) -> Path:
     return path
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder, in which commands run: questions, passages, embeddings of theirs, notes."""
-    folder = tmp_path / "data"
+def users_folder(folder: Path) -> Path:
+    """What a user may have: questions, passages, embeddings, notes."""
     folder.mkdir()
     lines(folder / "q.jsonl", QUESTION | {"ctxs": CTXS}, QUESTION | {"id": "q2", "ctxs": CTXS})
     lines(folder / "p.jsonl", *PASSAGES)
     (folder / "e.pkl").write_bytes(pickle.dumps(([p["id"] for p in PASSAGES], np.eye(4, dtype=np.float32))))
     (folder / "notes.txt").write_text("mine")
+    assert cli.run(["convert", str(folder / "e.pkl"), "-o", str(folder / "e.npy"), "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder, in which commands run."""
+    folder = users_folder(tmp_path / "data")
     monkeypatch.chdir(folder)
-    assert cli.run(["convert", "e.pkl", "-o", "e.npy", "-q"]) == 0
     return folder
 
 
@@ -246,6 +251,7 @@ LIMITED: dict[str, list[str]] = {
     "convert data": ["convert", "q.jsonl", "-o", "out"],
     "convert data .gz": ["convert", "q.jsonl", "-o", "out.gz"],
     "convert data --to beir": ["convert", "q.jsonl", "--to", "beir", "-o", "out"],
+    "convert data .npy": ["convert", "e.pkl", "-o", "out.npy"],
     "convert reader": ["convert", "reader", READER, "-o", "out"],
     "chunk": ["chunk", "p.jsonl", "-o", "out"],
     "fetch": ["fetch", "toy", "-o", "out"],

@@ -191,7 +191,8 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--to", "nonsense"], 2, "unknown format 'nonsense'"),
+        (["--to", "nonsense"], 2, "unknown format 'nonsense'\n"),
+        (["--to", "bier"], 2, "unknown format 'bier'. Did you mean beir?"),
         (["--to", "psgs"], 2, "formats for questions: "),
         (["--to", "triviaqa"], 2, "cannot be written as triviaqa"),
         (["--from", "pylate"], 2, "can only be written"),
@@ -203,6 +204,13 @@ def test_impossible_conversions_are_said(tmp_path, capsys, arguments, code, said
     assert run(["convert", str(tmp_path / "in.jsonl"), *arguments, "-o", str(tmp_path / "out")]) == code
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_questions_without_gold_judge_nothing_and_that_is_said(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text('{"question": "Who?", "answers": ["Ada"]}\n')
+    assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-qrels", "-o", str(tmp_path / "out")]) == 0
+    assert "no question has `gold`: there is no judgement to write\n" in capsys.readouterr().err
+    assert (tmp_path / "out").read_bytes() == b""
 
 
 def test_formats_are_named_and_listed(tmp_path, capsys):

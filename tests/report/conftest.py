@@ -67,7 +67,7 @@ def run_folder(tmp_path) -> Path:
     write_json(run / "1" / "retriever" / "training.json", trained)
     log = [{"step": n, "loss": 1 / n, "lr": 0.1, "examples_per_second": 10.0 * n} for n in (1, 10, 20)]
     write_lines(run / "1" / "retriever" / "log.jsonl", [*log, {"step": 20, "loss": 0.2}])
-    stage = {"stage": "0/reader", "command": HOSTILE, "seconds": 75.0, "start": "2026-01-01T00:00:00", "status": 0}
+    stage = {"stage": "0/reader", "command": HOSTILE, "seconds": 75.0, "started": "2026-01-01T00:00:00", "status": 0}
     (run / "stages.jsonl").write_bytes(orjson.dumps(stage) + b'\n{"stage": "1/ret')  # a run killed while writing
     (run / "settings.txt").write_text(f"START=bm25\nTRAIN={HOSTILE}\nEVAL_OPTIONS=--profile triviaqa\n")
     return run

@@ -1,0 +1,65 @@
+"""One rank of two is killed, in every command that shares its work among ranks: the other ends with one message."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_kills import COMMANDS, prepared
+
+__all__ = ["prepared"]  # the fixture
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
+ENVIRONMENT |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WORLD_SIZE": "2"}
+RANK = """
+import os, signal, sys
+from fidtools import cli
+from fidtools.compute import ranks
+plain, times = ranks.together, 0
+def together():
+    global times
+    times += 1
+    if times == int(os.environ["KILL_AT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain()
+ranks.together = together
+sys.exit(cli.run(sys.argv[1:]))
+"""
+"""A rank of a command, killed when it is about to talk to the others for the KILL_AT-th time; never with 0."""
+SHARED = [name for name, words in COMMANDS.items() if words[0] in ("embed", "retrieve", "read")]
+SHARED += [name for name in COMMANDS if name.startswith(("score-", "train-"))]
+
+
+@pytest.mark.slow  # PyTorch may abort (SIGABRT) before the message
+@pytest.mark.parametrize("command", SHARED)
+def test_the_other_rank_ends_with_one_message(command: str, prepared: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        group = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    work = tmp_path / "work"
+    subprocess.run(["cp", "-r", str(prepared), str(work)], check=True)
+    before = {path.name for path in work.iterdir()}
+    ranks = []
+    for rank in ("0", "1"):
+        given = {"RANK": rank, "LOCAL_RANK": rank, "KILL_AT": "2" if rank == "1" else "0"}
+        words = [sys.executable, "-c", RANK, *COMMANDS[command]]
+        ranks.append(
+            subprocess.Popen(words, env=ENVIRONMENT | group | given, cwd=work, stderr=subprocess.PIPE, text=True)
+        )
+    try:
+        said = ranks[0].communicate(timeout=300)[1]
+    finally:
+        for process in ranks:
+            process.kill()
+            process.wait()
+    assert ranks[1].returncode == -9
+    assert ranks[0].returncode == 1, said
+    assert "fidtools: another rank has ended or does not answer: " in said
+    assert "Traceback" not in said
+    left = {path.name for path in work.iterdir() if not path.name.startswith(".")} - before
+    assert left <= {"out.partial", "p.jsonl.rows"}
