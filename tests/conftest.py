@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fidtools.logs import log
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` starts: one for each CPU, at most eight, none beside a debugger or on a GPU."""
+    alone = config.getoption("usepdb") or config.getoption("markexpr") == "gpu"
+    return 0 if alone else min(8, os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +41,16 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; the test is skipped where there is none."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'fidtools[dev]'")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path)
+        yield opened
+        opened.close()

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from fidtools import cli
+from tests.toy_models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ROOT / "examples" / "toy" / "models"
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/how-to/*.md"), *ROOT.glob("examples/*/README.md")]
 )

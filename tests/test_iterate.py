@@ -249,6 +249,7 @@ def test_what_a_dry_run_prints_can_be_pasted(tmp_path):
     assert "0/test.answered.jsonl" in pasted.stdout
 
 
+@pytest.mark.slow  # .ci/run looks at the table of the README's run
 def test_two_iterations_teach_the_retriever(tmp_path):
     """A small run. The untouched retriever finds 5 % at rank 1: the bar is far away without a working distillation."""
     data, run = world(tmp_path / "data", 600, 40, 200), tmp_path / "run"

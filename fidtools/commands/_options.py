@@ -54,6 +54,9 @@ n_context: Option = click.option(
 within: Option = click.option(
     "--within", type=click.Choice(["doc_id"]), help="Search only passages with the question's value of this field."
 )
+bm25_index: Option = click.option(
+    "--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]"
+)
 precision: Option = click.option(
     "--precision",
     type=click.Choice(PRECISIONS),

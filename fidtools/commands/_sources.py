@@ -31,7 +31,7 @@ _OPTIONS = (
         show_default=True,
         help="As in bm25.",
     ),
-    click.option("--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]"),
+    options.bm25_index,
     click.option(
         "--retriever",
         type=types.name,

@@ -98,15 +98,10 @@ class InputFile(Named):
         """Raise FileNotFoundError or IsADirectoryError, and FidtoolsError for a standard input that is closed."""
         if text == STANDARD:
             standard_input()
-        elif os.path.isdir(text) and not self.folders and not _is_known_folder(text):
+        elif os.path.isdir(text) and not self.folders:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
         elif not (self.folders and text.endswith(".npy")):  # X.npy may be shards, which are opened by its name
             os.stat(text)
-
-
-def _is_known_folder(path: str) -> bool:
-    """Whether a folder is in one of the formats of folders, whose conversion the reading command then names."""
-    return os.path.isfile(os.path.join(path, "queries.jsonl"))
 
 
 class EmbeddingsFile(Named):

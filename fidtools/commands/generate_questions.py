@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from fidtools.language_models.question_writing import QuestionWriter
     from fidtools.language_models.round_trip import Rank, RoundTrip, Written
 
-LM_TOKEN_BUDGET = 4096
-"""Of likelihoods, as in score-likelihood."""
 GROUP = 64
 """Attempts that are decoded and checked together."""
 PLAIN = ("sample", "per_passage", "temperature", "max_tokens", "text_maxlength", "found_within", "seed", "chat")
@@ -76,7 +74,7 @@ class Shares(click.ParamType[Any]):
     show_default=True,
     help="The passage must be among the first so many.",
 )
-@click.option("--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]")
+@options.bm25_index
 @click.option("--retriever", type=types.name, help="Find passages with this retriever instead of BM25.")
 @click.option("--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages, for --retriever.")
 @click.option(
@@ -110,6 +108,8 @@ def command(
     from fidtools.data.corpus import open_passages
     from fidtools.data.journal import open_journal
 
+    if given["retriever"] is not None and ranks().world > 1:
+        raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
     refuse_shared_stdin(passages)
     with main_rank_first():
         corpus = open_passages(passages)
@@ -189,13 +189,13 @@ def _round_trip(model: LanguageModel, corpus: Corpus, name: str, given: dict[str
     scorer = None
     if given["check_likelihood"]:
         prompt = Prompt("question", DEFAULT_PROMPTS["question"], text_maxlength=given["text_maxlength"])
-        scorer = LikelihoodScorer(model, prompt, token_budget=LM_TOKEN_BUDGET, model_name=name)
+        scorer = LikelihoodScorer(model, prompt, model_name=name)
     return RoundTrip(_finder(corpus, given), scorer)
 
 
 def _finder(corpus: Corpus, given: dict[str, Any]) -> Rank:
     """What finds passages for questions: BM25, or the retriever that was given."""
-    from fidtools.compute.ranks import main_rank_first, ranks
+    from fidtools.compute.ranks import main_rank_first
 
     k = given["found_within"]
     if given["retriever"] is None:
@@ -211,8 +211,6 @@ def _finder(corpus: Corpus, given: dict[str, Any]) -> Rank:
     from fidtools.search.backends import ExactIndex
     from fidtools.search.retrieval import retrieve
 
-    if ranks().world > 1:
-        raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
     found = load_retriever(given["retriever"], compute=Compute.choose(given["precision"]))
     index = ExactIndex(given["embeddings"], corpus, found.fingerprint, dim=found.dim)
     normalized = found.settings.normalize
@@ -228,7 +226,7 @@ def _finish(
     given: dict[str, Any],
 ) -> None:
     """Write the questions that are kept, and report how many were dropped and why. Only rank 0 has any."""
-    from fidtools.compute.ranks import output_on_main_rank, ranks
+    from fidtools.compute.ranks import ranks
     from fidtools.data.jsonl import write_lines
     from fidtools.data.spread import split_by_document
     from fidtools.language_models.round_trip import drop_duplicates
@@ -239,7 +237,7 @@ def _finish(
     kept = [each for each in written if each.dropped is None]
     _report(written, kept)
     if given["dropped"]:
-        write_lines(output_on_main_rank(given["dropped"]), (w.to_json() for w in written if w.dropped is not None))
+        write_lines(given["dropped"], (w.to_json() for w in written if w.dropped is not None))
     if not kept:
         hint = "read what was written with --dropped, try another --prompt or --model, or a larger --found-within"
         raise FidtoolsError("no question was kept", hint=hint)

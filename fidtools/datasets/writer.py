@@ -18,11 +18,11 @@ from fidtools.data.jsonl import write_json, write_lines
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path
 from fidtools.data.records import Passage, Question
+from fidtools.data.spread import SPLITS
 from fidtools.datasets.downloads import Downloads
 from fidtools.errors import UsageError
 from fidtools.logs import log, track
 
-SPLITS = ("train", "dev", "test")
 INFO_FILE = "dataset.json"
 DRAFT, MOVING = ".draft", ".moving"
 

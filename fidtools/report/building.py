@@ -12,7 +12,7 @@ from fidtools.report.attention_maps import attention_blocks
 from fidtools.report.blocks import Block
 from fidtools.report.learning import teacher_temperatures, training_sections
 from fidtools.report.numbers import aligned, comparisons, headline_metrics, main_metric, outcomes, summary
-from fidtools.report.outcomes import interest_order
+from fidtools.report.outcomes import interest_order, judged
 from fidtools.report.provenance import provenance
 from fidtools.report.question_blocks import BUDGET, question_blocks
 from fidtools.report.sources import Sources
@@ -61,14 +61,15 @@ def build_report(sources: Sources, choices: Choices, *, with_questions: bool = T
     metric = main_metric(systems, choices.metric)
     tests = comparisons(systems, headline_metrics(systems[0].scores))
     systems = aligned(systems)
-    numbers = {"title": sources.title, "sampled": choices.sample, **summary(systems, tests, metric)}
+    views = [judged(system, metric) for system in systems]
+    codes = outcomes(views)
+    numbers = {"title": sources.title, "sampled": choices.sample, **summary(systems, tests, metric, views, codes)}
     numbers |= _run_sections(sources)
     if not with_questions:
         return Report(numbers, [])
-    codes = outcomes(systems, metric)
     attention = _attention(systems, list(codes.values()), choices, numbers)
     budget = float("inf") if choices.assets else BUDGET - sum(block.size for block in attention)
-    return Report(numbers, [*question_blocks(systems, texts, codes, metric, budget), *attention])
+    return Report(numbers, [*question_blocks(systems, texts, views, codes, metric, budget), *attention])
 
 
 def _measured(sources: Sources, choices: Choices, texts: Texts) -> list[System]:

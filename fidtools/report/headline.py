@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fidtools.report.numbers import helped_most, tests_of
 from fidtools.report.wording import number, points
 
 MAIN = ("EM", "R@1")
@@ -21,7 +22,7 @@ def beside_the_headline(numbers: dict[str, Any]) -> list[str]:
 def _last_and_best(numbers: dict[str, Any]) -> Iterator[str]:
     metric, step = numbers["metric"], numbers["steps"][-1]
     last, best = step[1], _best(numbers)
-    (test,) = _tests(numbers, metric, [step])
+    (test,) = tests_of(numbers["comparisons"], [step], metric)
     if last != numbers["helped_most"]["to"]:
         unit, value = test["unit"], test["b_means"][0]
         verb = "lost" if test["difference"] < 0 else "added"
@@ -37,17 +38,12 @@ def _last_and_best(numbers: dict[str, Any]) -> Iterator[str]:
 def _otherwise(numbers: dict[str, Any]) -> Iterator[str]:
     """The step that helped most by another main metric, where it is another one."""
     for metric in MAIN:
-        tests = _tests(numbers, metric, numbers["steps"])
-        if metric == numbers["metric"] or not tests:
+        test = helped_most(numbers["comparisons"], numbers["steps"], metric)
+        if metric == numbers["metric"] or test is None:
             continue
-        test = max(tests, key=lambda test: test["difference"])
         if test["difference"] > 0 and test["to"] != numbers["helped_most"]["to"]:
             gain, value = points(test["difference"], test["unit"]), number(test["b_means"][0], test["unit"])
             yield f"By {metric}, {test['b']} helped most: {gain} points, to {value}."
-
-
-def _tests(numbers: dict[str, Any], metric: str, steps: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    return [test for test in numbers["comparisons"] if test["metric"] == metric and (test["from"], test["to"]) in steps]
 
 
 def _best(numbers: dict[str, Any]) -> int:

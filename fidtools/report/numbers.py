@@ -10,7 +10,7 @@ from typing import Any
 from fidtools.errors import FidtoolsError, UsageError
 from fidtools.evaluation.paired import SystemRuns, compare_runs
 from fidtools.evaluation.scores import Metric, Scores
-from fidtools.report.outcomes import CAUSES, Judged, count_outcomes, judged, n_context, outcome_codes, varied
+from fidtools.report.outcomes import CAUSES, Judged, count_outcomes, n_context, outcome_codes, varied
 from fidtools.report.reasons import reason
 from fidtools.report.systems import Row, System, recall_cutoffs
 
@@ -91,19 +91,24 @@ def _only(scores: Scores, metrics: Sequence[str]) -> Scores:
     return replace(scores, values={name: scores.values[name] for name in metrics if name in scores.values})
 
 
-def summary(systems: Sequence[System], tests: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """What was measured on `aligned` systems, as JSON."""
+def summary(
+    systems: Sequence[System],
+    tests: Sequence[dict[str, Any]],
+    metric: str,
+    views: Sequence[Judged],
+    codes: dict[tuple[int, int], str],
+) -> dict[str, Any]:
+    """What was measured on `aligned` systems, their views by `metric` and the `outcomes` of those, as JSON."""
     metrics = [system.scores.metrics() for system in systems]
     names = headline_metrics(systems[0].scores)
-    codes = outcomes(systems, metric)
-    views = [judged(system, metric) for system in systems]
+    ours = steps(systems)
     return {
         "questions": len(systems[0].rows),
         "metric": metric,
         "systems": [_system(system, values, names) for system, values in zip(systems, metrics, strict=True)],
         "comparisons": list(tests),
-        "steps": steps(systems),
-        "helped_most": helped_most(tests, systems, metric),
+        "steps": ours,
+        "helped_most": helped_most(tests, ours, metric),
         "changes": [_change(systems, pair, code, views) for pair, code in codes.items()],
     }
 
@@ -139,16 +144,21 @@ def steps(systems: Sequence[System]) -> list[tuple[int, int]]:
     return list(pairwise(at for at, system in enumerate(systems) if not system.source.baseline))
 
 
-def helped_most(tests: Sequence[dict[str, Any]], systems: Sequence[System], metric: str) -> dict[str, Any] | None:
-    """Of the steps from one iteration to the next, the test with the greatest gain in `metric`; None without steps."""
-    found = [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps(systems)]
-    return max(found, key=lambda test: test["difference"], default=None)
+def tests_of(tests: Sequence[dict[str, Any]], steps: Sequence[tuple[int, int]], metric: str) -> list[dict[str, Any]]:
+    """The comparisons of these steps by one metric."""
+    return [test for test in tests if test["metric"] == metric and (test["from"], test["to"]) in steps]
 
 
-def outcomes(systems: Sequence[System], metric: str) -> dict[tuple[int, int], str]:
-    """The outcome codes of every question between any two systems, from the earlier to the later."""
-    views = [judged(system, metric) for system in systems]
-    return {(a, b): outcome_codes(views[a], views[b]) for a, b in combinations(range(len(systems)), 2)}
+def helped_most(
+    tests: Sequence[dict[str, Any]], steps: Sequence[tuple[int, int]], metric: str
+) -> dict[str, Any] | None:
+    """Of the steps from one iteration to the next, the test with the greatest gain in `metric`; None without any."""
+    return max(tests_of(tests, steps, metric), key=lambda test: test["difference"], default=None)
+
+
+def outcomes(views: Sequence[Judged]) -> dict[tuple[int, int], str]:
+    """The outcome codes of every question between the views of any two systems, from the earlier to the later."""
+    return {(a, b): outcome_codes(views[a], views[b]) for a, b in combinations(range(len(views)), 2)}
 
 
 def _change(systems: Sequence[System], pair: tuple[int, int], codes: str, views: Sequence[Judged]) -> dict[str, Any]:

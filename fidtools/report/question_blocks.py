@@ -10,7 +10,7 @@ import numpy as np
 
 from fidtools.metrics.answer_match import tokens
 from fidtools.report.blocks import Block, pack
-from fidtools.report.outcomes import BOTH, NEITHER, UNMEASURED, Judged, interest_order, judged
+from fidtools.report.outcomes import BOTH, NEITHER, UNMEASURED, Judged, interest_order
 from fidtools.report.reasons import reason
 from fidtools.report.systems import Row, Shown, System, Texts
 
@@ -61,6 +61,7 @@ class Shelf:
 def question_blocks(
     systems: Sequence[System],
     texts: Texts,
+    views: Sequence[Judged],
     outcomes: dict[tuple[int, int], str],
     metric: str,
     budget: float = BUDGET,
@@ -70,7 +71,6 @@ def question_blocks(
     Passages are kept of as many questions as the budget allows, from the most telling on.
     """
     shelf = Shelf(texts)
-    views = [judged(system, metric) for system in systems]
     count = len(systems[0].rows)
     where = [-1] * count
     order = interest_order(list(outcomes.values())) or list(range(count))

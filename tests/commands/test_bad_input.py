@@ -12,9 +12,8 @@ import pytest
 from fidtools import cli
 from fidtools.commands import SUMMARIES
 from fidtools.teachers.model import load_teacher
+from tests.toy_models import READER, RETRIEVER
 
-MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
-READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
 GOOD = {
     "id": "q",
     "question": "Where was Ada born?",

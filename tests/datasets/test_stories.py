@@ -77,10 +77,10 @@ def test_an_end_before_the_start_is_none():
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        (gzip.compress("naïve\r\ncafé".encode()), "naïve\ncafé"),
+        (gzip.compress("naïve\r\ncafé".encode(), mtime=0), "naïve\ncafé"),
         ("“café”".encode("cp1252"), "“café”"),
         (b"\xef\xbb\xbfplain", "plain"),
-        (gzip.compress(b"cut short" * 100)[:-20], ""),
+        (gzip.compress(b"cut short" * 100, mtime=0)[:-20], ""),
     ],
 )
 def test_bytes_become_text_whatever_they_are(raw, text):

@@ -15,9 +15,8 @@ from fidtools import cli
 from fidtools.data.corpus import open_passages
 from fidtools.data.hashes import file_sha256
 from fidtools.training.loop import _Loop
+from tests.toy_models import READER, RETRIEVER
 
-MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
-READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
 PASSAGES = [{"id": f"p{i}", "title": "t", "text": f"Ada came from town {i}."} for i in range(4)]
 CTXS = [p | {"score": -i, "scores": {"attention": float(i)}} for i, p in enumerate(PASSAGES)]
 QUESTION = {"question": "Where was Ada born?", "answers": ["town 1"], "ctxs": CTXS}

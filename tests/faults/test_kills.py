@@ -14,9 +14,8 @@ import orjson
 import pytest
 
 from fidtools.cli import run
+from tests.toy_models import READER, RETRIEVER
 
-MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
-READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
 TOWNS = ["Borvik", "Aros", "Borvik", "Lund"]
 SHORT = ["--steps", "2", "--batch", "2", "--eval-every", "1", "--precision", "float32", "--resume", "-q", "-o", "out"]
 

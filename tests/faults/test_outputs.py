@@ -21,9 +21,8 @@ from fidtools.commands._types import Named
 from fidtools.data.files import atomic_folder, open_output
 from fidtools.data.outputs import FolderKind, final_path
 from fidtools.errors import UsageError
+from tests.toy_models import READER, RETRIEVER
 
-MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
-READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
 PASSAGES = [{"id": f"p{i}", "title": "t", "text": f"Ada came from town {i}."} for i in range(4)]
 QUESTION = {"id": "q", "question": "Where was Ada born?", "answers": ["town 1"], "gold": ["p1"]}
 CTXS = [p | {"score": -i, "scores": {"attention": float(i)}} for i, p in enumerate(PASSAGES)]

@@ -15,6 +15,7 @@ from fidtools.commands import generate_questions
 from fidtools.language_models.continuation import Named
 from fidtools.language_models.model import LanguageModel
 from tests.models import tiny_causal_model, tiny_model, word_tokenizer
+from tests.toy_models import RETRIEVER
 
 WRITER = "fidtools.language_models.question_writing.continuations"
 TOWNS = ["Aros", "Borvik", "Cedo", "Dalen", "Elva", "Fjord", "Gond", "Holm", "Isle", "Juva"]
@@ -210,10 +211,9 @@ def test_the_likelihood_of_the_question_decides(passages: Path, model: Path, ask
 
 
 def test_a_retriever_finds_the_passages(passages: Path, model: Path, asked: list[str]) -> None:
-    retriever = str(Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "retriever")
     vectors = passages.with_name("p.npy")
-    assert run(["embed", str(passages), "--retriever", retriever, "-o", str(vectors), "-q"]) == 0
-    given = ["--retriever", retriever, "--embeddings", str(vectors), "--found-within"]
+    assert run(["embed", str(passages), "--retriever", RETRIEVER, "-o", str(vectors), "-q"]) == 0
+    given = ["--retriever", RETRIEVER, "--embeddings", str(vectors), "--found-within"]
     assert len(generate(passages, model, *given, "30")) == 30
     first = generate(passages, model, *given, "1")
     assert 0 < len(first) < 30

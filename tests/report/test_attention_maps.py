@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.model import load_reader
 from fidtools.report.attention_maps import attention_block, weight_bytes
 from fidtools.report.blocks import unpack
-
-READER = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "reader"
+from tests.toy_models import READER
 
 
 @pytest.fixture(scope="module")

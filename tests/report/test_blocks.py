@@ -9,6 +9,7 @@ import pytest
 from fidtools.evaluation.registry import MetricSettings
 from fidtools.report.blocks import pack, unpack, write_assets
 from fidtools.report.numbers import outcomes
+from fidtools.report.outcomes import judged
 from fidtools.report.question_blocks import ANSWER, question_blocks
 from fidtools.report.sources import find_sources
 from fidtools.report.systems import Texts, measure_system
@@ -19,6 +20,16 @@ def measured(run_folder):
     texts = Texts()
     sources = find_sources([run_folder], "test")
     return [measure_system(source, texts, MetricSettings(), 20) for source in sources.systems], texts
+
+
+def views_and_outcomes(systems):
+    views = [judged(system, "EM") for system in systems]
+    return views, outcomes(views)
+
+
+def unpacked(systems, texts):
+    blocks = question_blocks(systems, texts, *views_and_outcomes(systems), "EM")
+    return {block.name: unpack(block) for block in blocks}
 
 
 def test_a_block_is_the_same_every_time_and_comes_back():
@@ -33,7 +44,9 @@ def test_a_block_is_the_same_every_time_and_comes_back():
 
 def test_the_index_and_the_passages_of_a_question(measured):
     systems, texts = measured
-    blocks = {block.name: unpack(block) for block in question_blocks(systems, texts, outcomes(systems, "EM"), "EM")}
+    blocks = {
+        block.name: unpack(block) for block in question_blocks(systems, texts, *views_and_outcomes(systems), "EM")
+    }
     assert sorted(blocks) == ["i0", "q0", "t0"]
     index = blocks["i0"]
     assert index["outcomes"] == {"0-1": "=PRGp."}
@@ -58,7 +71,9 @@ def test_the_index_and_the_passages_of_a_question(measured):
 
 def test_every_text_is_there_once_and_the_most_telling_questions_come_first(measured):
     systems, texts = measured
-    blocks = {block.name: unpack(block) for block in question_blocks(systems, texts, outcomes(systems, "EM"), "EM")}
+    blocks = {
+        block.name: unpack(block) for block in question_blocks(systems, texts, *views_and_outcomes(systems), "EM")
+    }
     entries = [tuple(entry) for entry in blocks["t0"]]
     assert len(entries) == len(set(entries)) == len(texts.entries)
     assert entries[0][0] == "lost-passages-1"
@@ -67,7 +82,7 @@ def test_every_text_is_there_once_and_the_most_telling_questions_come_first(meas
 def test_beyond_the_budget_questions_keep_their_row_without_passages(measured, monkeypatch):
     systems, texts = measured
     monkeypatch.setattr("fidtools.report.question_blocks.QUESTIONS_PER_BLOCK", 2)
-    blocks = question_blocks(systems, texts, outcomes(systems, "EM"), "EM", budget=1)
+    blocks = question_blocks(systems, texts, *views_and_outcomes(systems), "EM", budget=1)
     index = unpack(blocks[0])
     assert index["where"] == [-1, 0, 0, -1, -1, -1]
     assert len(index["questions"]) == 6

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fidtools.cli import run
-
-READER = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "reader"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.browser import Opened
+from tests.toy_models import READER
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'fidtools[dev]'")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER)
-        yield opened
-        opened.close()
-
-
-class Opened:
-    """A page, with what it asked for and what went wrong in it."""
-
-    def __init__(self, page: Any, path: Path) -> None:
-        self.page, self.errors, self.requests = page, [], []
-        page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready]", state="attached")
 
 
 @pytest.fixture
@@ -49,7 +24,7 @@ def opened(browser, run_folder, tmp_path) -> Iterator[Any]:
         path = tmp_path / "report.html"
         assert run(["report", str(run_folder), *map(str, arguments), "-o", str(path)]) == 0
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
-        return Opened(contexts[-1].new_page(), path)
+        return Opened(contexts[-1].new_page(), path.as_uri())
 
     yield write_and_open
     for context in contexts:
@@ -385,7 +360,7 @@ def test_one_file_alone_has_no_outcomes(browser, run_folder, tmp_path):
     path = tmp_path / "one.html"
     assert run(["report", str(run_folder / "0" / "test.answered.jsonl"), "-o", str(path)]) == 0
     context = browser.new_context()
-    found = Opened(context.new_page(), path)
+    found = Opened(context.new_page(), path.as_uri())
     assert found.page.locator("h1").inner_text() == "test: EM is 66.7 %."
     assert found.page.locator("#head th").count() == 2
     found.page.locator("tr.row .toggle").nth(1).click()

@@ -11,8 +11,7 @@ import pytest
 
 from fidtools.cli import run
 from tests.report.conftest import HOSTILE
-
-READER = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "reader"
+from tests.toy_models import READER
 
 
 def page_of(*arguments: object, at: Path) -> str:

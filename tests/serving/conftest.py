@@ -23,9 +23,8 @@ from fidtools.serving.routes import Policy
 from fidtools.serving.server import listen_on, make_server
 from fidtools.serving.worker import Worker
 from fidtools.sparse.engine import BM25Settings
+from tests.toy_models import READER, RETRIEVER
 
-MODELS = Path(__file__).resolve().parents[2] / "examples" / "toy" / "models"
-READER, RETRIEVER = str(MODELS / "reader"), str(MODELS / "retriever")
 HOSTILE = '<script>document.title = "hacked"</script><img src=x onerror="document.title=1">'
 ESCAPES = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202egnorw"
 JSON = {"Content-Type": "application/json"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,34 +11,14 @@ from fidtools.serving.limits import Limits
 from fidtools.serving.opening import open_searcher
 from fidtools.serving.routes import Policy
 from fidtools.serving.worker import Worker
+from tests.browser import Opened
 from tests.serving.conftest import HOSTILE, Served
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'fidtools[dev]'")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER)
-        yield opened
-        opened.close()
-
-
-class Opened:
-    """A page, with what it asked for and what went wrong in it."""
-
-    def __init__(self, page: Any, url: str) -> None:
-        self.page, self.errors, self.requests = page, [], []
-        page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(url)
-        page.wait_for_selector("body[data-ready]", state="attached")
+class Page(Opened):
+    """The search page."""
 
     def ask(self, question: str) -> None:
         before = self.page.evaluate("latest")
@@ -52,9 +31,9 @@ class Opened:
 def opened(browser) -> Iterator[Any]:
     contexts = []
 
-    def open_page(url: str, width: int = 1200, scheme: str = "light") -> Opened:
+    def open_page(url: str, width: int = 1200, scheme: str = "light") -> Page:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
-        return Opened(contexts[-1].new_page(), url)
+        return Page(contexts[-1].new_page(), url)
 
     yield open_page
     for context in contexts:

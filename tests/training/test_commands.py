@@ -16,10 +16,10 @@ from fidtools.retriever import losses
 from fidtools.retriever.run_config import LOSSES, RetrieverRun
 from fidtools.teachers.run_config import TeacherRun
 from tests.retriever.conftest import plain_model, questions
+from tests.toy_models import READER
 
 __all__ = ["plain_model", "questions"]
 
-READER = str(Path(__file__).resolve().parents[2] / "examples" / "toy" / "models" / "reader")
 COMMANDS = {
     "train-reader": ["--reader", READER, "--n-context", "2"],
     "train-retriever": ["--student", "lstm", "--hidden", "4", "--word-dim", "4"],

@@ -67,7 +67,7 @@ function startQuestions(report) {
   }
 
   function drawRow(row) {
-    const button = make("button", { type: "button", className: "toggle", "aria-expanded": "false", "data-id": index.ids[row] }, make("span", { dir: "auto" }, index.questions[row]));
+    const button = make("button", { type: "button", className: "toggle", "aria-expanded": "false" }, make("span", { dir: "auto" }, index.questions[row]));
     const cells = [make("td", { className: "q" }, button, make("div", { className: "expected", dir: "auto" }, index.answers[row].join(" / ")))];
     cells.push(answerCell(state.from, row, numbers.systems[state.from].name));
     if (several) {
