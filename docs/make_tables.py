@@ -1,10 +1,12 @@
-"""Write the generated tables of docs/eval.md, exports.md and formats.md. Run it after changing a metric or a format.
+"""Write the generated tables of docs/eval.md, exports.md, formats.md and retriever.md.
 
-A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by hand.
+Run it after changing a metric or a format, or the kinds of folder that the tests train. A table stands between
+`<!-- generated: NAME -->` and `<!-- end -->`; the text around it is written by hand.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,7 +21,8 @@ from fidtools.formats.format import ALL_FIELDS, Format
 from fidtools.formats.registry import FORMATS
 
 FOLDER = Path(__file__).parent
-PAGES = ("eval.md", "exports.md", "formats.md")
+PAGES = ("eval.md", "exports.md", "formats.md", "retriever.md")
+FOLDER_TESTS = FOLDER.parent / "tests" / "retriever" / "test_sentence_folders.py"
 TABLE = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -86,12 +89,25 @@ def exports() -> str:
     return table(("`--to`", "what is written", "`-o` names", "loaded by", "tested with", "extra"), rows)
 
 
+def folders() -> str:
+    """Every kind of sentence-transformers folder that the tests train: the functions of KINDS, by their docstrings."""
+    body = ast.parse(FOLDER_TESTS.read_text(encoding="utf-8")).body
+    described = {node.name: ast.get_docstring(node) or "" for node in body if isinstance(node, ast.FunctionDef)}
+    kinds = next(
+        node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "KINDS"
+    )
+    assert isinstance(kinds, ast.List)
+    rows = (described[ast.unparse(kind)].rstrip(".").split(": ", 1) for kind in kinds.elts)
+    return table(("a folder like that of", "what it has"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "profiles": profiles,
     "agreement": agreement,
     "formats": formats,
     "exports": exports,
+    "folders": folders,
 }
 
 

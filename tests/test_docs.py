@@ -73,7 +73,7 @@ def test_the_page_of_commands_is_what_a_fresh_process_prints():
         assert text == done.stdout.rstrip(), f"{name} is out of date: run python docs/make_commands.py"
 
 
-@pytest.mark.parametrize("name", ["eval.md", "exports.md", "formats.md"])
+@pytest.mark.parametrize("name", ["eval.md", "exports.md", "formats.md", "retriever.md"])
 def test_generated_tables_are_current(name):
     made = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))["page"](name)
     assert "<!-- generated: " in made

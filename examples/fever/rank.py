@@ -2,8 +2,8 @@
 
     python examples/fever/rank.py dev.bm25.jsonl --teacher teacher seed-0 seed-1 seed-2
 
-Each folder has the students `lstm-hard`, `lstm-soft`, `cnn-hard`, `cnn-soft`. The ranked claims are written beside each
-as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
+Each folder has students trained on hard and on soft labels: `lstm-hard`, `lstm-soft`, `cnn-hard`, …. The ranked claims
+are written beside each as `NAME.ranked.jsonl`, for `fidtools eval` and `fidtools compare`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def show(
     print("\n| model | parameters | without word vectors | (i) both encoded, ms | (ii) passages precomputed, ms |")
     print("|---|---|---|---|---|")
     for name, (total, rest) in size.items():
-        smaller = f" ({size['teacher'][1] / rest:.0f} ×)"
+        smaller = f" ({size['teacher'][1] / rest:.0f} ×)" if rest else ""  # a static student is word vectors alone
         cells = [f"{1000 * time:.2f} ({times['teacher'][0] / time:.0f} ×)" for time in times[name]]
         print(f"| {name} | {total:,} | {rest:,}{smaller} | {' | '.join([*cells, '–'][:2])} |")
     print("\n| soft − hard | metric | difference | 95% interval | p |\n|---|---|---|---|---|")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,13 @@ from fidtools import cli
 from fidtools.data.jsonl import write_json, write_lines
 from fidtools.data.read import read_passages, read_questions
 from fidtools.formats.exports import EXPORTS
+from fidtools.formats.vector_table import Block, open_table
 from tests.models import WORDS, bert_folder
 
 from . import postgres
 
 K = 7
+BLOCKS_IN_MEMORY = 4  # the one that is made, the one that is written, and what a library reads ahead
 ODD_TEXTS = [
     "\\",
     "\\.",
@@ -320,3 +324,29 @@ def test_shards_are_one_table(plain: World, tmp_path: Path) -> None:
         return [(point["id"], point["payload"]["id"]) for body in bodies for point in body["points"]]
 
     assert points(tmp_path / "shards") == points(whole)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_only_a_few_blocks_are_in_memory(plain: World, name: str, tmp_path: Path) -> None:
+    """Blocks are watched until they are freed: a writer that collected them would hold all forty."""
+    pytest.importorskip({"lancedb": "lancedb", "parquet": "pyarrow"}.get(name, "json"), reason="needs an extra")
+    opened, alive, most = open_table(plain.embeddings, plain.passages), 0, 0
+    (block,) = opened.blocks
+
+    def freed() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def blocks() -> Iterator[Block]:
+        nonlocal alive, most
+        for number in range(40):
+            vectors = block.vectors.copy()
+            weakref.finalize(vectors, freed)
+            alive += 1
+            most = max(most, alive)
+            passages = [replace(passage, id=f"{number} {passage.id}") for passage in block.passages]
+            yield Block(number * len(passages), passages, vectors)
+
+    table = replace(opened, rows=40 * opened.rows, blocks=blocks())
+    EXPORTS[name].write(table, tmp_path / "out")
+    assert most <= BLOCKS_IN_MEMORY

@@ -113,7 +113,7 @@ def sentence_t5(folder: Path, hf: Any) -> Any:
 
 
 def every_layer(folder: Path, hf: Any) -> Any:
-    """Each standard module after pooling, unit length in the middle, a residual connection."""
+    """any other model: each standard module after pooling, unit length in the middle, a residual connection."""
     config = hf.BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=64, initializer_range=0.3, **SIZES)
     first = transformer(folder, hf.BertModel(config), tokenizer())
     layers = [st.Normalize(), dense(16, 24, use_residual=True), st.LayerNorm(24), st.Dropout(0.1), dense(24, 24)]
