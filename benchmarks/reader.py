@@ -1,6 +1,6 @@
 """The reader against what a user would otherwise do with transformers alone, on the same texts, side by side.
 
-    python benchmarks/reader.py [--rounds 3] [--threads 2] [--clock wall|cpu] [--passages 20] [--stages]
+    python -m benchmarks.reader [--rounds 3] [--threads 2] [--clock wall|cpu] [--passages 20] [--stages | --profile]
 
 The other way: every passage padded to 200 (or 250) tokens, float32; for scores `generate` with `output_attentions`,
 which computes every step of the answer. A random model of T5-small's size, passages of about 166 tokens. Each number
@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from benchmarks.timing import show_operations
 from fidtools.compute.device import Compute
 from fidtools.data.records import Passage, Question
 from fidtools.reader.answering import answer_questions, answer_tokens
@@ -209,6 +210,19 @@ def encoder_flop(lengths: list[int], d: int = 512, ff: int = 2048, layers: int =
     return sum(layers * (2 * n * (4 * d * d + 2 * d * ff) + 4 * n * n * d) for n in lengths)
 
 
+def training_flop(lengths: list[int], d: int = 512, layers: int = 6) -> float:
+    """Products of a training step, forward and backward: the encoder's, and the decoder's keys and values."""
+    return 3 * (encoder_flop(lengths) + layers * sum(lengths) * 4 * d * d)
+
+
+def profile_training(ours: Ours, lengths: list[int], rounds: int, clock: Callable[[], float]) -> None:
+    """The share of the product peak of a training step in bf16, and its operations."""
+    seconds = best_times({"": ours.train}, rounds, clock)[""]
+    most, rate = peak(torch.bfloat16, rounds, clock), training_flop(lengths) / seconds / 1e12
+    print(f"\ntraining step: {seconds:.2f} s, {rate:.3f} TFLOP/s of {most:.3f} ({rate / most:.0%})\n")
+    show_operations(ours.train)
+
+
 def compare(title: str, others: dict[str, Way], ours: dict[str, Way], rounds: int, clock: Callable[[], float]) -> None:
     times = best_times(others | ours, rounds, clock)
     print(f"\n| {title} | seconds | times faster: " + " | ".join(["bf16", "float32"]) + " |\n|---|---|---|---|")
@@ -225,6 +239,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--passages", type=int, default=20)
     arguments.add_argument("--stages", action="store_true", help="measure the stages only")
+    arguments.add_argument("--profile", action="store_true", help="profile a training step only")
     arguments.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     measure(arguments.parse_args())
 
@@ -238,6 +253,9 @@ def measure(given: argparse.Namespace) -> None:
     lengths = [len(tokens) for tokens in ours["bf16"].reader.passages(asked)]
     mean = sum(lengths) / len(lengths)
     print(f"{given.passages} passages of {mean:.0f} tokens, {given.threads} threads, {given.clock} clock")
+    if given.profile:
+        profile_training(ours["bf16"], lengths, given.rounds, clock)
+        return
     if not given.stages:
         alone = {width: TransformersAlone(tokenizer, asked, width) for width in (200, 250)}
         compare_all(alone, ours, given.rounds, clock)

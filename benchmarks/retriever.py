@@ -1,6 +1,7 @@
 """Encoding and training speed beside sentence-transformers: same model, same real passages, one process, in turns.
 
-    python -m benchmarks.retriever PASSAGES.jsonl [--size minilm|base] [--count 512] [--questions 2] [--repeats 3]
+    python -m benchmarks.retriever PASSAGES.jsonl [--size minilm|base] [--count 512] [--questions 2]
+        [--repeats 3] [--profile]
 
 The clock includes tokenisation. Wall time is what counts on a quiet machine; processor time is what travels on a busy
 one. The best of the repeats is reported, after one untimed turn each.
@@ -23,9 +24,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
-from benchmarks.timing import Timed, in_turns
+from benchmarks.timing import Timed, in_turns, show_operations
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.precision import use_eager_attention
 from fidtools.compute.tokenizers import load_tokenizer, save_tokenizer
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
@@ -110,6 +112,8 @@ def _their_step(
 def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], scores: Any) -> Callable[[], object]:
     student = Student(retriever, Loss(), token_budget=TOKEN_BUDGET)
     compute = Compute.choose()
+    if compute.eager_attention_is_faster:
+        use_eager_attention(student)
 
     def step() -> None:
         student.train()
@@ -117,7 +121,7 @@ def _our_step(retriever: Retriever, questions: list[str], groups: list[Any], sco
         examples = Examples()
         examples.questions.add(retriever.tokenize_questions(questions))
         for i, group in enumerate(groups):
-            numbers = examples.number_passages(group, retriever)
+            numbers = examples.add_passages(group, retriever)
             examples.items.append(Example(i, torch.tensor(numbers).numpy(), scores[i].numpy(), None))
         objective = RetrieverObjective(student, examples, None)
         for batch in objective.micro_batches([ExampleRef(i, 0) for i in range(len(groups))]):
@@ -145,6 +149,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=512)
     parser.add_argument("--questions", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="profile a training step only")
     arguments = parser.parse_args()
     passages = list(itertools.islice(read_passages(arguments.passages), arguments.count))
     folder = Path(tempfile.mkdtemp()) / "retriever"
@@ -154,8 +159,12 @@ def main() -> None:
     retriever = load_retriever(folder, compute=Compute.choose())
     units = [name for name in ("amx_bf16", "avx512_bf16") if torch.cpu.get_capabilities().get(name)]
     print(f"{arguments.size}: {torch.get_num_threads()} threads, bf16 units: {', '.join(units) or 'none'}")
-    show("embed", in_turns(encoding(folder, retriever, passages), arguments.repeats), len(passages))
     n = arguments.questions
+    if arguments.profile:
+        steps = training(folder, load_trainable(folder, compute=Compute.choose()), passages, n)
+        show_operations(steps["fidtools"])
+        return
+    show("embed", in_turns(encoding(folder, retriever, passages), arguments.repeats), len(passages))
     steps = training(folder, load_trainable(folder, compute=Compute.choose()), passages, n)
     show(f"training step, {n} × {PER_QUESTION} passages", in_turns(steps, arguments.repeats), n * PER_QUESTION)
 

@@ -1,4 +1,4 @@
-"""Timing of several ways of doing the same."""
+"""Timing and profiling of several ways of doing the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 Timed = dict[str, tuple[float, float]]
 
@@ -23,3 +24,14 @@ def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> Timed:
         if turn:
             best[name] = tuple(map(min, best.get(name, took), took))  # type: ignore[assignment]
     return best
+
+
+def show_operations(work: Callable[[], object], rows: int = 15) -> None:
+    """A Markdown table of the operations of `work` that take most processor time, by their share of its total."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        work()
+    found = sorted(profiled.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in found)
+    print("| operation | share | calls |\n|---|---|---|")
+    for event in found[:rows]:
+        print(f"| `{event.key}` | {event.self_cpu_time_total / total:.1%} | {event.count} |")
