@@ -11,6 +11,7 @@ from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage
 from fidtools.errors import UsageError
 from fidtools.formats.vector_table import VectorTable
+from fidtools.logs import log
 
 QDRANT_FILES = ("collection.json", "points.jsonl")
 ELASTIC_FILES = ("index.json", "bulk.ndjson")
@@ -48,11 +49,13 @@ def write_qdrant(table: VectorTable, path: PathLike) -> None:
 def write_elasticsearch(table: VectorTable, path: PathLike) -> None:
     """`index.json` creates the index, `bulk.ndjson` are the lines of its _bulk requests, two for a passage.
 
+    Elasticsearch refuses vectors of length 0 under cosine: such a passage is written without one, and counted.
     Raises UsageError for more dimensions than a dense_vector has, DataError for an id that is too long for an _id.
     """
     if table.dim > MAX_ELASTIC_DIM:
         problem = f"a dense_vector has at most {MAX_ELASTIC_DIM:,} dimensions, not {table.dim:,}"
         raise UsageError(problem, hint="embed --dim")
+    without = 0
     with atomic_folder(Path(path), ELASTIC) as folder:
         write_json(folder / "index.json", {"mappings": {"dynamic": "strict", "properties": _properties(table)}})
         with open_output(folder / "bulk.ndjson") as out:
@@ -63,7 +66,11 @@ def write_elasticsearch(table: VectorTable, path: PathLike) -> None:
                         problem = f"an _id of Elasticsearch has 1 to {MAX_ELASTIC_ID} bytes"
                         raise block.error(number, problem, "id", "give the passages shorter ids")
                     out.line({"index": {"_id": identifier}})
-                    out.line(_fields(table, passage) | {"embedding": vector})
+                    found = table.similarity != "cosine" or bool(vector.any())
+                    out.line(_fields(table, passage) | ({"embedding": vector} if found else {}))
+                    without += not found
+    if without:
+        log.warning("%d vectors are zero, which cosine cannot compare: their passages have none in Elasticsearch", without)
 
 
 def _properties(table: VectorTable) -> dict[str, Any]:

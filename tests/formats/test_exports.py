@@ -270,13 +270,14 @@ def test_mistakes_on_the_command_line(plain: World, name: str, monkeypatch, caps
     assert not (plain.folder / "out").exists()
 
 
-def one_passage(folder: Path, passage: dict[str, str], vector: np.ndarray) -> list[str]:
+def one_passage(folder: Path, passage: dict[str, str], vector: np.ndarray, *, normalize: bool = False) -> list[str]:
     from fidtools.data.embedding_writer import create_embeddings
     from fidtools.data.vector_type import VectorType
 
     write_lines(folder / "p.jsonl", [passage])
     kind = VectorType("float32", len(vector))
-    with create_embeddings(folder / "p.npy", 1, kind, {}, ids=[passage["id"]]) as out:
+    meta = {"encoder": {"normalize": normalize}}
+    with create_embeddings(folder / "p.npy", 1, kind, meta, ids=[passage["id"]]) as out:
         out.write(0, vector[None])
     return ["convert", str(folder / "p.npy"), "-p", str(folder / "p.jsonl"), "-o", str(folder / "out"), "--to"]
 
@@ -294,6 +295,16 @@ def test_what_a_database_cannot_hold(tmp_path: Path, capsys) -> None:
         assert cli.run([*arguments, name]) == 2
         assert f"at most {most} dimensions, not 16,001" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_elasticsearch_gets_no_vector_that_cosine_cannot_compare(tmp_path: Path, capsys) -> None:
+    zero = np.zeros(4, np.float32)
+    for normalize, written in ((True, {}), (False, {"embedding": [0.0] * 4})):
+        arguments = one_passage(tmp_path, {"id": "p", "text": "a"}, zero, normalize=normalize)
+        assert cli.run([*arguments, "elasticsearch"]) == 0
+        assert ("1 vectors are zero" in capsys.readouterr().err) == normalize
+        document = json.loads((tmp_path / "out" / "bulk.ndjson").read_bytes().splitlines()[1])
+        assert document == {"id": "p", "title": "", "text": "a"} | written
 
 
 def test_fields_that_are_not_written_are_counted(tmp_path: Path, capsys) -> None:
