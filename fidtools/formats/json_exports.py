@@ -70,7 +70,9 @@ def write_elasticsearch(table: VectorTable, path: PathLike) -> None:
                     out.line(_fields(table, passage) | ({"embedding": vector} if found else {}))
                     without += not found
     if without:
-        log.warning("%d vectors are zero, which cosine cannot compare: their passages have none in Elasticsearch", without)
+        log.warning(
+            "%d vectors are zero, which cosine cannot compare: their passages have none in Elasticsearch", without
+        )
 
 
 def _properties(table: VectorTable) -> dict[str, Any]:
