@@ -128,8 +128,6 @@ def command(
     from fidtools.evaluation.system import System
     from fidtools.logs import track
 
-    if by and train:
-        raise click.UsageError("give only one of --by and --train")
     settings, inputs = chosen_settings(**chosen)
     group = _group(by, train, settings)
     systems = []
@@ -166,6 +164,8 @@ def _group(by: str | None, train: str | None, settings: MetricSettings) -> Calla
     from fidtools.evaluation.overlap import overlap_with
     from fidtools.formats.lookup import read_all
 
+    if by and train:
+        raise click.UsageError("give only one of --by and --train")
     if train:
         return overlap_with(read_all(train, "questions"), settings.profile.normalize)
     if by:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fidtools.data.jsonl import encodable
 from fidtools.errors import DataError
 from fidtools.evaluation.scores import Metric, Scores
 
@@ -28,7 +29,7 @@ class System:
         explain(scores, name, every=every)
         named = sorted(set(scores.groups) - {""})
         groups = {group: scores.metrics(group) for group in named}
-        return cls(name, format_name, scores, scores.metrics(), groups)
+        return cls(encodable(name), format_name, scores, scores.metrics(), groups)
 
     def parts(self) -> Iterator[tuple[str, dict[str, Metric]]]:
         """All questions under the name "", then every group."""
