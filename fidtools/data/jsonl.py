@@ -144,9 +144,14 @@ def encodable(value: Any) -> Any:
 
 
 def write_json(path: PathLike, value: Any) -> None:
-    """Write one JSON document, indented."""
+    """Write one JSON document, indented. Names of files that are not UTF-8 are escaped."""
+    option = orjson.OPT_INDENT_2 | JSON_OPTIONS
+    try:
+        document = orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError:
+        document = orjson.dumps(encodable(value), option=option)
     with open_output(path) as out:
-        out.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | JSON_OPTIONS))
+        out.write(document)
 
 
 def write_lines(path: PathLike, values: Iterable[Any]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fidtools.data.jsonl import encodable
 from fidtools.errors import FidtoolsError, UsageError
 from fidtools.evaluation.family import MetricSettings
 from fidtools.report.attention_maps import attention_blocks
@@ -63,7 +64,11 @@ def build_report(sources: Sources, choices: Choices, *, with_questions: bool = T
     systems = aligned(systems)
     views = [judged(system, metric) for system in systems]
     codes = outcomes(views)
-    numbers = {"title": sources.title, "sampled": choices.sample, **summary(systems, tests, metric, views, codes)}
+    numbers = {
+        "title": encodable(sources.title),
+        "sampled": choices.sample,
+        **summary(systems, tests, metric, views, codes),
+    }
     numbers |= _run_sections(sources)
     if not with_questions:
         return Report(numbers, [])
@@ -86,7 +91,7 @@ def _run_sections(sources: Sources) -> dict[str, Any]:
     run = sources.run
     training = training_sections(run) if run else []
     teacher = teacher_sections(run, teacher_temperatures(training)) if run else []
-    return {"training": training, "teacher": teacher, "run": provenance(run, sources.settings)}
+    return {"training": training, "teacher": teacher, "run": encodable(provenance(run, sources.settings))}
 
 
 def _attention(

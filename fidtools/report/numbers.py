@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import Any
 
+from fidtools.data.jsonl import encodable
 from fidtools.errors import FidtoolsError, UsageError
 from fidtools.evaluation.paired import SystemRuns, compare_runs
 from fidtools.evaluation.scores import Metric, Scores
@@ -116,7 +117,7 @@ def summary(
 def _system(system: System, metrics: dict[str, Metric], names: Sequence[str]) -> dict[str, Any]:
     return {
         "name": system.name,
-        "file": str(system.source.path),
+        "file": encodable(str(system.source.path)),
         "baseline": system.source.baseline,
         "passages": max((row.retrieved for row in system.rows), default=0),
         "n_context": n_context(system.source.folder),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fidtools.data.jsonl import encodable
 from fidtools.errors import DataError, UsageError
 
 STARTS = {"bm25": "BM25", "bert": "untrained retriever"}
@@ -85,8 +86,8 @@ def file_names(paths: Sequence[Path]) -> list[str]:
     """Short names that tell files apart: up to the first dot, else the folder's (0/test.jsonl), else the whole path."""
     for names in ([path.name.split(".")[0] for path in paths], [path.parent.name for path in paths]):
         if all(names) and len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+            return [encodable(name) for name in names]
+    return [encodable(str(path)) for path in paths]
 
 
 def _distinct(systems: list[Source]) -> list[Source]:

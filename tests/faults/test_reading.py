@@ -328,13 +328,16 @@ def test_file_names_that_are_not_utf_8_are_read_and_written(tmp_path, capsys):
     ]
     passages, questions, ranked = names
     write_lines(passages, PASSAGES)
-    write_lines(questions, [{"question": "hamlet 2", "gold": ["p2"]}])
+    write_lines(questions, [{"id": str(i), "question": "hamlet 2", "gold": ["p2"]} for i in range(2)])
     assert cli.run(["bm25", questions, "-p", passages, "-o", ranked, "-k", "3"]) == 0
     assert Path(f"{tmp_path}/p\\xe9.jsonl.bm25-tantivy").is_dir()
     assert "building the BM25 index " in (told := capsys.readouterr().err)
     assert "/p\\xe9.jsonl.bm25-tantivy" in told
     assert cli.run(["eval", ranked, "--json", "-m", "gold-R@1"]) == 0
     assert orjson.loads(capsys.readouterr().out)["files"][0]["metrics"]["gold-R@1"]["value"] == 100
+    assert cli.run(["compare", ranked, ranked, "--json", "-m", "gold-R@1"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["comparisons"][0]["difference"] == 0
+    assert cli.run(["report", ranked, "-o", os.path.join(folder, "page.html")]) == 0
     assert cli.run(["bm25", questions, "-p", passages, "--index", folder]) == 2
     assert "/caf\\xe9: the name of an index must be UTF-8" in capsys.readouterr().err
     for name, settings in ((passages, {"train": passages}), (questions, {"dev": {"a": [questions]}})):
