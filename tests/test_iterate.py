@@ -255,6 +255,9 @@ def test_fewer_passages_may_teach_than_are_retrieved(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     report = (run / "0" / "teacher-report.txt").read_text().splitlines()
     assert report[1].split() == ["passages", "per", "question", HARDLY_ANY["RETRIEVER_PASSAGES"] + ".0"]
+    again = iterate(data, run, 1, **HARDLY_ANY)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.stdout == done.stdout
 
 
 def test_an_absolute_path_keeps_the_name_of_a_link(tmp_path):

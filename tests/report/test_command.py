@@ -41,6 +41,17 @@ def test_the_same_input_gives_the_same_page(run_folder, tmp_path):
     assert first == page_of(run_folder, at=tmp_path / "2.html")
 
 
+@pytest.mark.parametrize("name", ["report.html", "report.json"])
+def test_a_report_in_its_run_is_written_again(run_folder, name):
+    path = run_folder / name
+    arguments = ["report", str(run_folder), "-o", str(path), *(["--json"] if name.endswith("json") else [])]
+    assert run(arguments) == 0
+    first = path.read_bytes()
+    assert run(arguments) == 0
+    assert path.read_bytes() == first
+    assert run(["report", str(run_folder), "-o", str(run_folder / "0" / "test.answered.jsonl")]) == 2
+
+
 def test_json_has_the_numbers_of_the_page(run_folder, capsys):
     assert run(["report", str(run_folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
