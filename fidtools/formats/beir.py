@@ -15,7 +15,7 @@ from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
-from fidtools.formats.qrels import BEIR_QRELS, judgements_of, qrels_by_question, read_beir_qrels
+from fidtools.formats.qrels import BEIR_QRELS, judged, qrels_by_question, read_beir_qrels
 from fidtools.formats.writer_helpers import required, write_rows
 from fidtools.logs import log
 
@@ -39,9 +39,9 @@ def write_queries(questions: Iterable[Question], path: PathLike) -> None:
 
 def read_beir_folder(path: PathLike) -> Iterator[Question]:
     """The queries of a BEIR folder. With qrels/test.tsv, only the queries it judges, its grades as `gold`."""
-    judged = Path(path) / "qrels" / "test.tsv"
-    grades = qrels_by_question(read_beir_qrels(judged), judged) if judged.is_file() else None
-    if grades is None and (others := sorted(path.name for path in judged.parent.glob("*.tsv"))):
+    qrels = Path(path) / "qrels" / "test.tsv"
+    grades = qrels_by_question(read_beir_qrels(qrels), qrels) if qrels.is_file() else None
+    if grades is None and (others := sorted(path.name for path in qrels.parent.glob("*.tsv"))):
         log.warning("%s: no qrels/test.tsv, so no gold (--qrels takes %s)", path, ", ".join(others))
     for question in read_beir_queries(Path(path) / "queries.jsonl"):
         if grades is None:
@@ -67,7 +67,7 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
             write_rows([BEIR_QRELS], qrels)
             for question in questions:
                 queries.line({"_id": question.id, "text": question.question})
-                write_rows(((j.question, j.passage, j.grade) for j in judgements_of([question])), qrels)
+                write_rows(((j.question, j.passage, j.grade) for j in judged(question)), qrels)
                 for passage in question.ctxs or () if corpus is None else ():
                     if (identifier := required(passage, "id", question)) not in seen:
                         documents.line(beir_document(passage))

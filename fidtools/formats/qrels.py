@@ -70,16 +70,22 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
 
 
 def judgements_of(questions: Iterable[Question]) -> Iterator[Judgement]:
-    """The judgements in the field `gold` of questions. Raises DataError for a grade that is not an integer."""
-    judged = False
+    """The judgements in the field `gold` of questions; warns when there are none. Raises DataError as `judged` does."""
+    found = False
     for question in questions:
-        for passage, grade in (gold_grades(question) or {}).items():
-            if not isinstance(grade, int):
-                raise question.error("qrels hold integer grades", f"gold.{passage}", grade)
-            judged = True
-            yield Judgement(question.id, passage, grade)
-    if not judged:
+        for judgement in judged(question):
+            found = True
+            yield judgement
+    if not found:
         log.warning("no question has `gold`: there is no judgement to write")
+
+
+def judged(question: Question) -> Iterator[Judgement]:
+    """The judgements in a question's field `gold`. Raises DataError for a grade that is not an integer."""
+    for passage, grade in (gold_grades(question) or {}).items():
+        if not isinstance(grade, int):
+            raise question.error("qrels hold integer grades", f"gold.{passage}", grade)
+        yield Judgement(question.id, passage, grade)
 
 
 def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str, Grades]:

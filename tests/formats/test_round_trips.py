@@ -206,6 +206,15 @@ def test_impossible_conversions_are_said(tmp_path, capsys, arguments, code, said
     assert not (tmp_path / "out").exists()
 
 
+def test_a_beir_folder_of_questions_without_gold_is_written_in_silence(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text(
+        '{"id": "a", "question": "Who?", "gold": ["p"]}\n{"id": "b", "question": "Who?"}\n'
+    )
+    assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "beir", "-o", str(tmp_path / "out")]) == 0
+    assert "no judgement" not in capsys.readouterr().err
+    assert (tmp_path / "out" / "qrels" / "test.tsv").read_text() == "query-id\tcorpus-id\tscore\na\tp\t1\n"
+
+
 def test_questions_without_gold_judge_nothing_and_that_is_said(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text('{"question": "Who?", "answers": ["Ada"]}\n')
     assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-qrels", "-o", str(tmp_path / "out")]) == 0
