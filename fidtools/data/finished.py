@@ -10,7 +10,7 @@ import orjson
 
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import encodable, write_json
+from fidtools.data.jsonl import as_read_back, encodable, write_json
 from fidtools.data.outputs import final_path, is_special
 from fidtools.errors import UsageError, describe_difference
 from fidtools.logs import log
@@ -28,7 +28,7 @@ class FinishedRun:
         target = None if str(output) == STANDARD or is_special(output) else final_path(output)
         self._output, self._shown = target, output
         self._path = None if target is None else target.with_name(f"{target.name}.run.json")
-        self._settings: dict[str, Any] = orjson.loads(orjson.dumps(encodable(settings)))
+        self._settings: dict[str, Any] = as_read_back(settings)
         if self._path is not None and self._path.exists() and not self._record():
             raise UsageError(f"{self._path} already exists and is no record of a run", hint="name another output")
 
@@ -61,7 +61,7 @@ class FinishedRun:
         if self._path is not None and self._output is not None:
             written = [self._output, *(path for path in others if str(path) != STANDARD and not is_special(path))]
             files = {str(Path(path).absolute()): file_sha256(path) for path in written}
-            write_json(self._path, {"settings": self._settings, "files": encodable(files)})
+            write_json(self._path, {"settings": self._settings, "files": files})
 
     def _record(self) -> dict[str, Any]:
         """The record; empty when there is none."""

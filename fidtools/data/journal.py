@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from fidtools.data.files import STANDARD, PathLike, atomic_path
-from fidtools.data.jsonl import encodable
+from fidtools.data.jsonl import as_read_back
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path, is_special
 from fidtools.errors import UsageError, describe_difference
@@ -80,8 +80,7 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
         return
     target = final_path(output)
     with exclusive(target, "writing it", wait=False):
-        plain = orjson.loads(orjson.dumps(encodable(settings)))
-        journal = Journal(target.with_name(f".{target.name}.unfinished"), plain)
+        journal = Journal(target.with_name(f".{target.name}.unfinished"), as_read_back(settings))
         if resume:
             journal.resume()
         journal.start()

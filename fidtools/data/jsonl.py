@@ -143,6 +143,11 @@ def encodable(value: Any) -> Any:
     return [encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def as_read_back(value: Any) -> Any:
+    """The value as JSON gives it back: to be compared with a record that was read."""
+    return orjson.loads(orjson.dumps(encodable(value)))
+
+
 def write_json(path: PathLike, value: Any) -> None:
     """Write one JSON document, indented. Names of files that are not UTF-8 are escaped."""
     option = orjson.OPT_INDENT_2 | JSON_OPTIONS

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from fidtools.compute.hub import resolve_model
 from fidtools.data.hashes import file_sha256, folder_sha256
-from fidtools.data.jsonl import encodable
+from fidtools.data.jsonl import as_read_back
 from fidtools.data.pipes import is_pipe, seekable
 from fidtools.errors import FidtoolsError, shorten
 
@@ -34,7 +32,7 @@ def with_hashes(record: Record) -> dict[str, Any]:
     start = STARTS.get(record.get("command", ""), "")
     if record.get(start) and (version := model_version(record[start])):
         hashes[start] = version
-    found: dict[str, Any] = orjson.loads(orjson.dumps(encodable(dict(record) | ({HASHES: hashes} if hashes else {}))))
+    found: dict[str, Any] = as_read_back(dict(record) | ({HASHES: hashes} if hashes else {}))
     return found
 
 
