@@ -21,14 +21,21 @@ class Option(Protocol):
 
 
 questions: Option = click.argument("questions", type=types.input_file, default="-")
-output: Option = click.option(
-    "-o",
-    "--output",
-    type=types.output_file,
-    default="-",
-    show_default="stdout",
-    help="Output file; a name ending in .gz is compressed.",
-)
+
+
+def output_among(*suffixes: str) -> Option:
+    """-o; files with these suffixes are written also in a folder of the input, from which they are not read."""
+    return click.option(
+        "-o",
+        "--output",
+        type=types.OutputFile(suffixes=suffixes),
+        default="-",
+        show_default="stdout",
+        help="Output file; a name ending in .gz is compressed.",
+    )
+
+
+output: Option = output_among()
 passages: Option = click.option(
     "-p",
     "--passages",

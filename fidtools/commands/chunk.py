@@ -21,14 +21,7 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
 
 @click.command("chunk")
 @click.argument("documents", type=types.name, nargs=-1)
-@click.option(
-    "-o",
-    "--output",
-    type=types.OutputFile(suffixes=(".jsonl", ".jsonl.gz", ".json", ".json.gz")),  # read from no folder
-    default="-",
-    show_default="stdout",
-    help="Output file; a name ending in .gz is compressed.",
-)
+@options.output_among(".jsonl", ".jsonl.gz", ".json", ".json.gz")
 @click.option("--words", type=types.positive, show_default=str(WORDS), help="Words per passage.")
 @click.option("--tokens", type=types.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL.")
 @click.option(

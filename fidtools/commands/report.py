@@ -66,14 +66,7 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
     "--fail-if", "conditions", multiple=True, metavar="METRIC<NUMBER", help="Exit with 1 if so (repeatable): 'R@20<80'."
 )
 @click.option("--json", "as_json", is_flag=True, help="The numbers as a JSON document instead of a page.")
-@click.option(
-    "-o",
-    "--output",
-    type=types.OutputFile(suffixes=(".html", ".html.gz", "report.json")),  # read from no RUN, so written there again
-    default=types.STANDARD,
-    show_default="stdout",
-    help="Output file; a name ending in .gz is compressed.",
-)
+@options.output_among(".html", ".html.gz", "report.json")
 @options.verbosity
 def command(
     paths: tuple[Path, ...],
