@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -13,13 +12,13 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
+from fidtools.commands._question_files import split_kind, write_questions
 from fidtools.data.prompt_templates import CHAT_WRITING_PROMPT, WRITING_PROMPT, check_writing_template
-from fidtools.errors import DataError, FidtoolsError, UsageError
+from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
     from fidtools.data.journal import Journal
-    from fidtools.data.outputs import FolderKind
     from fidtools.language_models.model import LanguageModel
     from fidtools.language_models.question_writing import QuestionWriter
     from fidtools.language_models.round_trip import Rank, RoundTrip, Written
@@ -115,7 +114,7 @@ def command(
         raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
     refuse_shared_stdin(passages)
     if folder is not None:
-        refuse_foreign(folder, _split_kind())
+        refuse_foreign(folder, split_kind())
     with main_rank_first():
         corpus = open_passages(passages)
     settings = {name: given[name] for name in (*PLAIN, "prompt", "retriever", "check_likelihood")}
@@ -127,7 +126,7 @@ def command(
             return
         run.forget()
         written = _write(corpus, model, given, journal)
-        _finish(written, to, model, folder, shares, given)
+        write_questions(written, to, model, folder, shares, given)
         if ranks().is_main:
             run.keep([*filter(None, [given["dropped"]]), *(sorted(folder.glob("*.jsonl")) if folder else [])])
 
@@ -234,70 +233,3 @@ def _finder(corpus: Corpus, given: dict[str, Any]) -> Rank:
     index = ExactIndex(given["embeddings"], corpus, found.fingerprint, dim=found.dim)
     normalized = found.settings.normalize
     return lambda questions: retrieve(questions, found.encode_questions, index, k, normalized=normalized)
-
-
-def _finish(
-    written: list[Written],
-    output: str,
-    model: str,
-    folder: Path | None,
-    shares: tuple[float, ...],
-    given: dict[str, Any],
-) -> None:
-    """Write the questions that are kept, and report how many were dropped and why. Only rank 0 has any."""
-    from fidtools.compute.ranks import ranks
-    from fidtools.data.jsonl import write_lines
-    from fidtools.data.spread import split_by_document
-    from fidtools.language_models.round_trip import drop_duplicates
-
-    if not ranks().is_main:
-        return
-    drop_duplicates(written)
-    kept = [each for each in written if each.dropped is None]
-    _report(written, kept)
-    if given["dropped"]:
-        write_lines(given["dropped"], (w.to_json() for w in written if w.dropped is not None))
-    if not kept:
-        hint = "read what was written with --dropped, try another --prompt or --model, or a larger --found-within"
-        raise FidtoolsError("no question was kept", hint=hint)
-    splits = split_by_document([each.document for each in kept], shares, given["seed"])
-    lines = [each.to_question(model, split).to_json() for each, split in zip(kept, splits, strict=True)]
-    if folder is not None:
-        _write_splits(folder, lines, shares)
-    write_lines(output, lines)
-
-
-def _report(written: Sequence[Written], kept: Sequence[Written]) -> None:
-    from fidtools.logs import log
-
-    share = 100 * len(kept) / max(1, len(written))
-    documents = len({each.document for each in kept})
-    log.info("%d attempts, %d questions kept (%.1f%%), of %d documents", len(written), len(kept), share, documents)
-    reasons = Counter(each.dropped for each in written if each.dropped is not None)
-    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
-        log.info("  dropped %6d: %s", count, reason)
-
-
-def _write_splits(folder: Path, lines: Sequence[dict[str, Any]], shares: tuple[float, ...]) -> None:
-    """Raises DataError when a split that has a share gets no question."""
-    from fidtools.data.files import atomic_folder
-    from fidtools.data.jsonl import write_lines
-    from fidtools.data.spread import SPLITS
-
-    files = {split: f"{split}.jsonl" for split, share in zip(SPLITS, shares, strict=True) if share > 0}
-    for split in files:
-        if not any(line["split"] == split for line in lines):
-            hint = "change --shares and continue with --resume, or draw more passages, with a doc_id"
-            raise DataError(f"no question is left for {split}: the questions are of too few documents", hint=hint)
-    with atomic_folder(folder, _split_kind()) as partial:
-        for split, name in files.items():
-            write_lines(partial / name, (line for line in lines if line["split"] == split))
-
-
-def _split_kind() -> FolderKind:
-    """What the folder of --split holds."""
-    from fidtools.data.outputs import FolderKind
-    from fidtools.data.spread import SPLITS
-
-    names = tuple(f"{split}.jsonl" for split in SPLITS)
-    return FolderKind("questions of generate-questions", (), names, has_force=False)
