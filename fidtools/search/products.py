@@ -86,6 +86,11 @@ class PassageNorms(NamedTuple):
     lost: Tensor
     original: Tensor
 
+    @classmethod
+    def unrounded(cls, norms: Tensor) -> PassageNorms:
+        """Those of passages that are multiplied as they are, neither shifted nor rounded; `norms` are at least |x|."""
+        return cls(norms, torch.zeros_like(norms), norms)
+
     def largest(self) -> PassageNorms:
         """One set of norms that holds for all passages (1)."""
         return PassageNorms(*(part.max()[None] for part in self))
@@ -101,13 +106,8 @@ class PassageNorms(NamedTuple):
 
 @dataclass(frozen=True)
 class PassageBlock:
-    """Consecutive passages ready to multiply (B × d, padded with zeros to B), with their norms (B).
+    """Consecutive passages ready to multiply (B × d, padded with zeros to B), with their norms (B)."""
 
-    `start` is the row of the first, `rows` the number of passages without the padding.
-    """
-
-    start: int
-    rows: int
     values: Tensor
     norms: PassageNorms
 
@@ -119,24 +119,22 @@ def prepare_block(start: int, stored: Array, center: Tensor, product: Product, m
     numbers too large to multiply.
     """
     original = torch.from_numpy(stored).to(center.device).float()
-    original_norms = torch.linalg.vector_norm(original, dim=1)
-    check_finite(original_norms, "row", start)
+    norms = PassageNorms.unrounded(upper_bounds(torch.linalg.vector_norm(original, dim=1), start))
+    values = original
     if product == "bf16":
         # Rounding loses a share of what is rounded, so the common part of all passages is taken off before.
         shifted = original - center
         values = shifted.bfloat16()
-        lost = torch.linalg.vector_norm(shifted - values.float(), dim=1)
-        rounded = torch.linalg.vector_norm(shifted, dim=1) + lost  # |x̃| ≤ |x - c| + |x - c - x̃|
-    else:
-        values, rounded, lost = original, original_norms, torch.zeros_like(original_norms)
+        lost = torch.linalg.vector_norm(shifted - values.float(), dim=1) * NORM_ROUNDING
+        rounded = torch.linalg.vector_norm(shifted, dim=1) * NORM_ROUNDING + lost  # |x̃| ≤ |x - c| + |x - c - x̃|
+        norms = PassageNorms(rounded, lost, norms.original)
     padding = -len(values) % multiple
-    pad = torch.nn.functional.pad
-    norms = PassageNorms(*(pad(part * NORM_ROUNDING, (0, padding)) for part in (rounded, lost, original_norms)))
-    return PassageBlock(start, len(stored), pad(values, (0, 0, 0, padding)), norms)
+    pad = torch.nn.functional.pad  # copies, also where nothing is padded
+    return PassageBlock(pad(values, (0, 0, 0, padding)), PassageNorms(*(pad(part, (0, padding)) for part in norms)))
 
 
-def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
-    """Inner products of all questions and passages (m × B), in `buffer` (flat, at least m · B) where possible.
+def multiply(questions: Tensor, passages: Tensor, out: Tensor) -> Tensor:
+    """Inner products of all questions and passages (m × B), in `out` where the fastest way allows it.
 
     Float32 on a CPU goes through oneDNN, which is twice as fast as MKL on AMD's processors.
     """
@@ -145,7 +143,7 @@ def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
     if on_cpu and len(questions) >= MIN_QUESTIONS_ONEDNN and linear:
         product: Tensor = linear(questions, passages, None, "none", [], "")
         return product
-    return torch.mm(questions, passages.T, out=buffer[: len(questions) * len(passages)].view(len(questions), -1))
+    return torch.mm(questions, passages.T, out=out)
 
 
 @functools.cache
@@ -177,3 +175,12 @@ def check_finite(norms: Tensor, what: str, first: int = 0) -> None:
     if len(bad):
         problem = "vectors with NaN, infinite or huge numbers cannot be searched"
         raise DataError(problem, field=what, value=first + int(bad[0]))
+
+
+def upper_bounds(norms: Tensor, first: int) -> Tensor:
+    """Upper bounds on the lengths |x| (B) of passages from row `first`, from their float32 norms.
+
+    Raises DataError naming the row where a vector holds NaN, infinity or numbers too large to multiply.
+    """
+    check_finite(norms, "row", first)
+    return norms * NORM_ROUNDING
