@@ -11,9 +11,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from fidtools.search.candidates import INFINITY, CandidateBuffer, kth_largest
-from fidtools.search.products import PassageNorms, RoundedQuestions, group_maxima
+from fidtools.search.products import GROUP_SIZE, PassageNorms, RoundedQuestions, Stretch, group_maxima
 
-GROUP_SIZE = 16  # passages whose maximum is compared at once: 16 times fewer comparisons, and few groups are opened
 GROUPS_PER_RANK = 2  # groups for each of the k places, for a threshold that most passages are below
 
 
@@ -25,14 +24,11 @@ class BlockFilter:
         self.candidates = CandidateBuffer(len(questions.values), k, questions.values.device)
         self._first = True
 
-    def take(self, scores: Tensor, start: int, rows: int, norms: PassageNorms) -> None:
-        """Add the candidates of a block of `rows` passages from row `start`, padded to B, a multiple of GROUP_SIZE.
-
-        `scores` (m × B, contiguous) are the products with all questions; the padding's are overwritten. `norms` are B
-        each.
-        """
+    def take(self, block: Stretch) -> None:
+        """Add the candidates of a block. The scores of its padding are overwritten."""
+        scores, norms = block.scores, block.norms
         questions, candidates = self.questions, self.candidates
-        scores[:, rows:] = -INFINITY
+        scores[:, block.rows :] = -INFINITY
         if self._first:
             self._first_threshold(scores, norms)
             self._first = False
@@ -41,7 +37,7 @@ class BlockFilter:
         error = questions.margin_of_pairs(question, norms.of(column)) + questions.result_rounding * score.abs()
         # One long passage makes the block's largest error, and so `lowest`, too generous for all others.
         kept = (score + error >= candidates.threshold[question]).nonzero()[:, 0]
-        question, row, score, error = (part[kept] for part in (question, start + column, score, error))
+        question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
         candidates.add(question, row, score - error, score + error)
 
     def _first_threshold(self, scores: Tensor, norms: PassageNorms) -> None:

@@ -9,15 +9,16 @@ from torch import Tensor
 from fidtools.compute.device import choose_device
 from fidtools.compute.precision import bf16_units
 from fidtools.data.top_k import TopK
-from fidtools.search.candidates import capacity
-from fidtools.search.corpus_pass import FEW_QUESTIONS, FLOAT32_BYTES, candidates_of
+from fidtools.search.candidates import bytes_of_question
+from fidtools.search.corpus_pass import candidates_of
 from fidtools.search.products import Product, check_finite
 from fidtools.search.rescoring import brute_force, rescore
+from fidtools.search.stretches import FLOAT32_BYTES
 from fidtools.search.vectors import Vectors
 from fidtools.typing import Array
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-CANDIDATE_BYTES = 2 * FLOAT32_BYTES + 8  # two bounds and a row
+MIN_QUESTIONS_BF16 = 128  # for fewer, rounding the passages costs more than the faster product saves
 BRUTE_FORCE_PAIRS = 1 << 15  # pairs of question and passage that are scored exactly at once
 
 
@@ -52,12 +53,12 @@ def search(
 
 def fastest_product(questions: int) -> Product:
     """bf16 where the device has units for it and there are enough questions to pay for rounding the passages."""
-    return "bf16" if questions >= FEW_QUESTIONS and bf16_units(choose_device())[0] else "float32"
+    return "bf16" if questions >= MIN_QUESTIONS_BF16 and bf16_units(choose_device())[0] else "float32"
 
 
 def _questions_at_once(questions: int, dim: int, k: int, memory: int) -> int:
     """The number of questions whose candidates and vectors take at most half of the memory."""
-    bytes_each = 4 * dim * FLOAT32_BYTES + capacity(k) * CANDIDATE_BYTES
+    bytes_each = 4 * dim * FLOAT32_BYTES + bytes_of_question(k)
     return max(1, min(questions, memory // (2 * bytes_each)))
 
 

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from fidtools.errors import DataError
-from fidtools.typing import Array
 
 Product = Literal["bf16", "float32"]
 SUMMATION_ERROR = 2.0**-22  # relative; four times float32's rounding: accelerators add less carefully than IEEE asks
@@ -31,6 +30,7 @@ BF16_ROUNDING = 2.0**-8  # relative; bf16 keeps 8 bits of a number
 NORM_ROUNDING = 1 + 1e-5  # norms are computed in float32 too; enlarged by this they are upper bounds
 UNDERFLOW = 1e-35  # absolute; products of tiny numbers may be rounded to zero
 MIN_QUESTIONS_ONEDNN = 16  # for fewer, oneDNN's preparations cost more than its product saves
+GROUP_SIZE = 16  # passages whose maximum is compared at once: 16 times fewer comparisons, and few groups are opened
 MAX_NORM = 1e18  # the product of two norms must not overflow float32, which ends at 3.4e38
 
 
@@ -86,11 +86,6 @@ class PassageNorms(NamedTuple):
     lost: Tensor
     original: Tensor
 
-    @classmethod
-    def unrounded(cls, norms: Tensor) -> PassageNorms:
-        """Those of passages that are multiplied as they are, neither shifted nor rounded; `norms` are at least |x|."""
-        return cls(norms, torch.zeros_like(norms), norms)
-
     def largest(self) -> PassageNorms:
         """One set of norms that holds for all passages (1)."""
         return PassageNorms(*(part.max()[None] for part in self))
@@ -105,32 +100,16 @@ class PassageNorms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PassageBlock:
-    """Consecutive passages ready to multiply (B × d, padded with zeros to B), with their norms (B)."""
+class Stretch:
+    """Consecutive passages: the row of the first, how many they are, and their products with all questions.
 
-    values: Tensor
-    norms: PassageNorms
-
-
-def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> PassageBlock:
-    """A block of passages as read from disk (float32 or float16), on the device of `center` (d).
-
-    Padded to a multiple of `multiple` passages. Raises DataError naming the row when a vector holds NaN, infinity or
-    numbers too large to multiply.
+    `scores` (m × B, contiguous) and `norms` (B each) are padded to B, a multiple of GROUP_SIZE.
     """
-    original = torch.from_numpy(stored).to(center.device).float()
-    norms = PassageNorms.unrounded(upper_bounds(torch.linalg.vector_norm(original, dim=1), start))
-    values = original
-    if product == "bf16":
-        # Rounding loses a share of what is rounded, so the common part of all passages is taken off before.
-        shifted = original - center
-        values = shifted.bfloat16()
-        lost = torch.linalg.vector_norm(shifted - values.float(), dim=1) * NORM_ROUNDING
-        rounded = torch.linalg.vector_norm(shifted, dim=1) * NORM_ROUNDING + lost  # |x̃| ≤ |x - c| + |x - c - x̃|
-        norms = PassageNorms(rounded, lost, norms.original)
-    padding = -len(values) % multiple
-    pad = torch.nn.functional.pad  # copies, also where nothing is padded
-    return PassageBlock(pad(values, (0, 0, 0, padding)), PassageNorms(*(pad(part, (0, padding)) for part in norms)))
+
+    start: int
+    rows: int
+    scores: Tensor
+    norms: PassageNorms
 
 
 def multiply(questions: Tensor, passages: Tensor, out: Tensor) -> Tensor:
@@ -175,12 +154,3 @@ def check_finite(norms: Tensor, what: str, first: int = 0) -> None:
     if len(bad):
         problem = "vectors with NaN, infinite or huge numbers cannot be searched"
         raise DataError(problem, field=what, value=first + int(bad[0]))
-
-
-def upper_bounds(norms: Tensor, first: int) -> Tensor:
-    """Upper bounds on the lengths |x| (B) of passages from row `first`, from their float32 norms.
-
-    Raises DataError naming the row where a vector holds NaN, infinity or numbers too large to multiply.
-    """
-    check_finite(norms, "row", first)
-    return norms * NORM_ROUNDING

@@ -105,8 +105,9 @@ class FileVectors:
 
     def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
-        usable = out is not None and out.dtype == self.dtype
-        block = out[: stop - start] if usable else np.empty((stop - start, self.shape[1]), self.dtype)
+        if out is None or out.dtype != self.dtype:
+            out = np.empty((stop - start, self.shape[1]), self.dtype)
+        block = out[: stop - start]
         self._fill(block, start)
         return block
 
