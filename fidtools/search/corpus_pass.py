@@ -7,7 +7,7 @@ candidates of its own, which are put together at the end.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -50,11 +50,18 @@ def candidates_of(questions: Tensor, vectors: Vectors, k: int, memory: int, prod
         for start in starts:
             part.candidates.raise_threshold(known)
             part.take(reader.read(start))
+            # Whatever two threads write at once, each number is a true lower bound.
             torch.maximum(known, part.candidates.known(), out=known)
         return part
 
     with _thread_pool(workers) as pool:
-        return _together([future.result() for future in [pool.submit(run) for _ in range(workers)]])
+        running = [pool.submit(run) for _ in range(workers)]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            for _ in starts:
+                pass  # after an error or an interrupt nothing more is read
+        return _together([future.result() for future in running])
 
 
 def _workers(questions: Tensor, k: int, memory: int) -> int:
