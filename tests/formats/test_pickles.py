@@ -14,6 +14,7 @@ import pytest
 from fidtools.cli import run
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.errors import DataError
+from fidtools.formats.embedding_files import read_flashrag
 from fidtools.formats.lookup import detect_format
 from fidtools.formats.pickles import load_pickle
 
@@ -217,4 +218,4 @@ def test_a_flashrag_memmap_whose_config_gives_no_length_is_refused(width, tmp_pa
     (tmp_path / "emb_e5_4.memmap").write_bytes(VECTORS.tobytes())
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width:g}}}'.replace("inf", "1e400"))
     with pytest.raises(DataError, match="hidden_size"):
-        converted(tmp_path / "emb_e5_4.memmap", tmp_path)
+        list(read_flashrag(tmp_path / "emb_e5_4.memmap"))
