@@ -10,6 +10,7 @@ from fidtools.formats import (
     fact_verification,
     fid,
     kilt_files,
+    named_columns,
     narrativeqa_files,
     plain_text,
     qrels,
@@ -28,6 +29,7 @@ MODULES = (
     fact_verification,
     fid,
     kilt_files,
+    named_columns,
     narrativeqa_files,
     plain_text,
     qrels,
@@ -39,10 +41,11 @@ MODULES = (
 # The first format that detects a file wins, so special formats stand before general ones ("jsonl", "triples", "text").
 DETECTION_ORDER = (
     "pyserini-index pickled-embeddings flashrag-memmap jsonl-embeddings beir-qrels trec-qrels trec-eval fever-wiki"
-    " beir-corpus contents passages psgs narrativeqa-summaries narrativeqa-documents squad-paragraphs beir"
-    " triviaqa-archive triviaqa squad pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag"
-    " flashrag-output atlas-output kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run"
-    " tevatron-run narrativeqa fid-output queries-tsv triples sentence-transformers flagembedding pylate text"
+    " beir-corpus contents passages psgs narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs"
+    " beir triviaqa-archive triviaqa squad pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna"
+    " self-rag flashrag-output atlas-output kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run"
+    " msmarco-run tevatron-run narrativeqa question-table fid-output queries-tsv triples sentence-transformers"
+    " flagembedding pylate text"
 ).split()
 
 
