@@ -30,7 +30,7 @@ def corpus_mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus)
 
 
 def embedding_mismatches(
-    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint
+    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint | None
 ) -> Iterator[MismatchError]:
     """An error for everything that keeps these embeddings from being searched for these passages by this encoder."""
     yield from corpus_mismatches(path, parts, passages)
@@ -39,13 +39,13 @@ def embedding_mismatches(
 
 
 def refuse_width(path: Path, stored: int, dim: int | None, meta: dict[str, Any]) -> None:
-    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known.
+    """Raise MismatchError when the vectors of `path` have another length than the questions', where that is known.
 
     `meta` is their record, which says how long they were before `embed --dim` truncated them.
     """
     if dim is not None and dim not in (stored, meta.get("full_dim")):
-        hint = "embed the passages with this retriever"
-        raise MismatchError(f"vectors of length {stored}, but those of --retriever have {dim}", path=path, hint=hint)
+        hint = "embed passages and questions with the same retriever"
+        raise MismatchError(f"vectors of length {stored}, but those of the questions have {dim}", path=path, hint=hint)
 
 
 def passage_mismatches(
@@ -73,9 +73,9 @@ def _first_other_text(hashes: Sequence[tuple[int, str | None]], passages: Corpus
     return None
 
 
-def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint) -> Iterator[MismatchError]:
-    """An error when `path` was written by another encoder. Vectors from elsewhere have none on record (None)."""
-    if made_by is not None and made_by != encoder:
+def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint | None) -> Iterator[MismatchError]:
+    """An error when `path` was written by another encoder. Of vectors from elsewhere none is on record (None)."""
+    if made_by is not None and encoder is not None and made_by != encoder:
         names = [name for name in encoder if encoder[name] != made_by.get(name)]
         problem = f"written by another encoder than --retriever: they differ in {', '.join(names)}"
         yield MismatchError(problem, path=path, hint="embed the passages with this retriever")
