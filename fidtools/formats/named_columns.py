@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidtools.data.files import PathLike
-from fidtools.data.record_parsing import CTXS, PASSAGE_ID, QUESTION, TEXT, parse_passage, parse_question
+from fidtools.data.record_parsing import (
+    ANSWERS,
+    CTXS,
+    PASSAGE_ID,
+    QUESTION,
+    QUESTION_ID,
+    TEXT,
+    parse_passage,
+    parse_question,
+)
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats.format import Format
@@ -16,26 +25,37 @@ from fidtools.formats.signatures import DELIMITERS, table_columns
 
 
 def read_question_table(path: PathLike) -> Iterator[Question]:
-    """One question per row; other columns than ours are kept as fields. Without an id, rows are counted from 0.
-
-    The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
-    """
-    for number, row, where in _records(path, QUESTION):
-        for name in CTXS:
-            if name in row and not row[name].lstrip().startswith("["):
-                row[name] = [{"text": row[name]}]
-        yield parse_question({"id": str(number)} | row, where)
+    """One question per row, see `question_of_row`."""
+    return (question_of_row(number, row, path, line) for number, row, line in _records(path, QUESTION))
 
 
 def read_passage_table(path: PathLike) -> Iterator[Passage]:
-    """One passage or document per row; other columns than ours are kept. Without an id, rows are counted from 0."""
-    for number, row, where in _records(path, TEXT):
-        named = any(name in row for name in PASSAGE_ID)
-        yield parse_passage(row if named else {"id": str(number)} | row, where)
+    """One passage or document per row, see `passage_of_row`."""
+    return (passage_of_row(number, row, path, line) for number, row, line in _records(path, TEXT))
 
 
-def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], Location]]:
-    """The rows without their empty cells, numbered from 0. Columns without a name (pandas' index) are left out.
+def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Question:
+    """The question of a row; other columns than ours are kept as fields. The default of its id is its number, from 0.
+
+    The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
+    """
+    record = {_column(name): value for name, value in row.items()}
+    for name in CTXS:
+        if isinstance(text := record.get(name), str) and not text.lstrip().startswith("["):
+            record[name] = [{"text": text}]
+    named = any(name in record for name in QUESTION_ID)
+    return parse_question(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
+
+
+def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Passage:
+    """The passage of a row; other columns than ours are kept. The default of its id is the row's number, from 0."""
+    record = {_column(name): value for name, value in row.items()}
+    named = any(name in record for name in PASSAGE_ID)
+    return parse_passage(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
+
+
+def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The rows without their empty cells: number from 0, cells, line. Columns without names are left out.
 
     Raises DataError when no column is `needed`, for rows of other widths, and for rows without the needed cell.
     """
@@ -47,12 +67,13 @@ def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dic
         problem = f"the first row names none of the columns {', '.join(needed)}"
         raise DataError(problem, path=path, line=1, value=delimiter.join(names))
     for number, (line, row) in enumerate(rows):
-        where = Location(path, line)
         if len(row) != len(names):
             hint = "a cell that holds the separator or a line break needs double quotes around it"
-            raise where.error(f"expected {len(names)} columns, found {len(row)}", "row", delimiter.join(row), hint)
+            raise Location(path, line).error(
+                f"expected {len(names)} columns, found {len(row)}", "row", delimiter.join(row), hint
+            )
         cells = zip(names, row, strict=True)
-        yield number, {name: cell for name, cell in cells if name and cell.strip()}, where
+        yield number, {name: cell for name, cell in cells if name and cell.strip()}, line
 
 
 def _column(name: str) -> str:
@@ -61,9 +82,7 @@ def _column(name: str) -> str:
     return name.lower() if name.lower() in OURS else name
 
 
-OURS = frozenset(
-    (*QUESTION, *TEXT, *PASSAGE_ID, *CTXS, "title", "doc_id", "answers", "answer", "target", "gold", "qid")
-)
+OURS = frozenset((*QUESTION, *QUESTION_ID, *TEXT, *PASSAGE_ID, *CTXS, *ANSWERS, "title", "doc_id", "target", "gold"))
 
 
 def _is_question_table(head: Head) -> bool:

@@ -13,7 +13,10 @@ SIGNATURES = (
     (b"\xfd7zXZ", "compressed by xz"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
     (b"PK\x03\x04", "a zip archive (or an Office document, or a PyTorch checkpoint)"),
-    (b"PAR1", "a Parquet table"),
+    (
+        b"PAR1",
+        "a Parquet table; `convert` reads columns `question`, `text` or of vectors, with the extra `export`",
+    ),
     (b"ARROW1", "an Arrow table"),
     (b"SQLite format 3", "an SQLite database"),
     (b"\xff\xfe", "UTF-16 text; UTF-8 is needed"),
