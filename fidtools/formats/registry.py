@@ -47,7 +47,7 @@ DETECTION_ORDER = (
     " narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs beir triviaqa-archive triviaqa squad"
     " pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag flashrag-output atlas-output"
     " kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run tevatron-run narrativeqa"
-    " question-table fid-output queries-tsv triples sentence-transformers flagembedding pylate text"
+    " question-table fid-output queries-tsv triples sentence-transformers flagembedding pylate question-lines text"
 ).split()
 
 

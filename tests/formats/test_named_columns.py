@@ -103,6 +103,18 @@ def test_what_is_wrong_with_a_row_is_said(content: str, message: str, tmp_path: 
     assert told in capsys.readouterr().err
 
 
+def test_a_question_on_each_line(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "asked.txt"
+    path.write_bytes(b"Who, then?\r\n\n  Why?\n")
+    assert cli.run(["fuse", str(path), str(path)]) == 1
+    hint = f"a question on each line? fidtools convert {path} --from question-lines -o questions.jsonl"
+    assert hint in capsys.readouterr().err
+    assert [q.to_json() for q in read_all(path, "questions", "question-lines")] == [
+        {"id": "0", "question": "Who, then?"},
+        {"id": "2", "question": "Why?"},
+    ]
+
+
 def test_prose_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Text, question\nDear reader, this is, after all, no table.\n")
