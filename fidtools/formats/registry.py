@@ -43,7 +43,7 @@ MODULES = (
 # The first format that detects a file wins, so special formats stand before general ones ("jsonl", "triples", "text").
 DETECTION_ORDER = (
     "pyserini-index pickled-embeddings flashrag-memmap parquet-embeddings parquet-questions parquet-passages"
-    " jsonl-embeddings beir-qrels trec-qrels trec-eval fever-wiki beir-corpus contents passages psgs"
+    " jsonl-embeddings beir-qrels colbert-run trec-qrels trec-eval fever-wiki beir-corpus contents passages psgs"
     " narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs beir triviaqa-archive triviaqa squad"
     " pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag flashrag-output atlas-output"
     " kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run tevatron-run narrativeqa"
