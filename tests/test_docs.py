@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from fidtools import cli
@@ -85,3 +86,32 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+NOT_RUN = re.compile(r"^```(?:bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def command_lines(page: Path) -> list[tuple[str, list[str]]]:
+    """The name and the words after it of every `fidtools …` in the blocks that are not run."""
+    found = []
+    for block in NOT_RUN.findall(page.read_text(encoding="utf-8")):
+        for part in re.split(r"[|;\n]|&&|\bdo\b", block.replace("\\\n", " ")):
+            if match := re.search(r"\bfidtools ([a-z][a-z0-9-]+) ([^#]*)", part):
+                found.append((match[1], match[2].split()))
+    return found
+
+
+def test_commands_on_pages_that_are_not_run_have_the_options_of_their_help():
+    context, seen = click.Context(cli.cli), 0
+    for page in [*PAGES, *ROOT.glob("benchmarks/*.md")]:
+        for name, words in command_lines(page):
+            command = cli.cli.get_command(context, name)
+            assert command is not None, f"{page.name}: fidtools {name}"
+            if isinstance(command, click.Group):
+                chosen = words[0] if words and words[0] in command.list_commands(context) else "data"
+                command = command.get_command(click.Context(command), chosen)
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            given = {word.split("=")[0].strip("`[]") for word in words if re.match(r"\[?--[a-z]", word)}
+            assert given <= known | {"--help"}, f"{page.name}: fidtools {name} {sorted(given - known)}"
+            seen += 1
+    assert seen > 100

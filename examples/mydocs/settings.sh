@@ -37,9 +37,14 @@ generate_questions() {
 }
 
 split_questions() {
-  awk 'NR % 5 == 4' "$QUESTIONS" >"$DATA/dev.jsonl"
-  awk 'NR % 5 == 0' "$QUESTIONS" >"$DATA/test.jsonl"
-  awk 'NR % 5 && NR % 5 < 4' "$QUESTIONS" >"$DATA/train.jsonl"
+  local lines=$QUESTIONS
+  if [[ $(head -c 1 "$QUESTIONS" | tr -d '\0') != "{" ]]; then   # a table or a JSON list
+    lines=$DATA/questions.jsonl
+    fidtools convert "$QUESTIONS" -o "$lines"
+  fi
+  awk 'NR % 5 == 4' "$lines" >"$DATA/dev.jsonl"
+  awk 'NR % 5 == 0' "$lines" >"$DATA/test.jsonl"
+  awk 'NR % 5 && NR % 5 < 4' "$lines" >"$DATA/train.jsonl"
 }
 
 fetch() {

@@ -227,9 +227,10 @@ def _finder(corpus: Corpus, given: dict[str, Any]) -> Rank:
     from fidtools.compute.device import Compute
     from fidtools.retriever.encoding import load_retriever
     from fidtools.search.backends import ExactIndex
-    from fidtools.search.retrieval import retrieve
+    from fidtools.search.retrieval import by_text, retrieve
 
     found = load_retriever(given["retriever"], compute=Compute.choose(given["precision"]))
     index = ExactIndex(given["embeddings"], corpus, found.fingerprint, dim=found.dim)
     normalized = found.settings.normalize
-    return lambda questions: retrieve(questions, found.encode_questions, index, k, normalized=normalized)
+    encode = by_text(found.encode_questions)
+    return lambda questions: retrieve(questions, encode, index, k, normalized=normalized)

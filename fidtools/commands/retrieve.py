@@ -17,11 +17,22 @@ if TYPE_CHECKING:
     from fidtools.data.corpus import Corpus
     from fidtools.retriever.encoding import Retriever
     from fidtools.search.backends import ExactIndex, SearchIndex
+    from fidtools.search.question_vectors import QuestionSide
 
 
 @click.command("retrieve")
 @options.questions
-@options.retriever
+@click.option(
+    "--retriever",
+    type=types.name,
+    help="Retriever: a folder, or a model name on the Hugging Face hub.",
+)
+@click.option(
+    "--question-embeddings",
+    type=types.EmbeddingsFile(Path),
+    help="Instead of --retriever: embeddings of the questions by id, X.npy from `fidtools embed --questions` or "
+    "`fidtools convert`.",
+)
 @click.option(
     "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
 )
@@ -67,7 +78,8 @@ if TYPE_CHECKING:
 @options.verbosity
 def command(
     questions: str,
-    retriever: str,
+    retriever: str | None,
+    question_embeddings: Path | None,
     embeddings: Path | None,
     index: Path | None,
     index_parameters: str | None,
@@ -92,79 +104,104 @@ def command(
     The embeddings may be smaller than the retriever's vectors (`embed --dtype int8`, `--dim 128`). Questions stay
     float vectors. --rescore X.npy wins back most of what that loses, and --verify X.npy measures it.
 
+    Vectors of any model can be searched: `fidtools convert` reads them from Parquet, pickles and FAISS, and
+    --question-embeddings takes the place of the retriever.
+
     \b
       fidtools retrieve dev.jsonl --retriever retriever --embeddings p.npy \\
         -p passages.jsonl -o ranked.jsonl
       fidtools retrieve dev.jsonl --retriever retriever --embeddings small.npy \\
         --rescore p.npy --verify p.npy -p passages.jsonl -o ranked.jsonl
+      fidtools retrieve dev.jsonl --question-embeddings q.npy --embeddings p.npy \\
+        -p passages.jsonl -o ranked.jsonl
       fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """
+    if (retriever is None) == (question_embeddings is None):
+        raise UsageError("give exactly one of --retriever and --question-embeddings")
+    if pooling is not None and retriever is None:
+        raise UsageError("--pooling is for --retriever: the vectors of --question-embeddings are pooled already")
     if (embeddings is None) == (index is None):
         raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
     if index is not None and within is not None:
         raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
-    from fidtools.compute.device import Compute
     from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
     from fidtools.logs import track
-    from fidtools.retriever.encoding import load_retriever
+    from fidtools.search.question_vectors import stored_questions
     from fidtools.search.rescored_index import RescoredIndex
     from fidtools.search.retrieval import retrieve
     from fidtools.search.verification import VerifiedIndex
 
     refuse_shared_stdin(questions)
     refuse_shared_stdin(passages)
-    changes: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
-    model = load_retriever(retriever, compute=Compute.choose(precision), **changes)
+    model = None if retriever is None else _load(retriever, pooling, precision)
+    side = stored_questions(question_embeddings) if question_embeddings is not None else _by_model(model)
     with main_rank_first():
         texts = open_passages(passages)
     corpus: SearchIndex = (
-        _exact_index(embeddings, texts, model, force, max_memory)
+        _exact_index(embeddings, texts, side, force, max_memory)
         if embeddings is not None
-        else _faiss_index(index, texts, model, force, index_parameters)
+        else _faiss_index(index, texts, side, force, index_parameters)
     )
     exact = None
     if rescore is not None:
-        exact = _float_index("--rescore", rescore, texts, model, force, max_memory)
+        exact = _float_index("--rescore", rescore, texts, side, force, max_memory)
         corpus = RescoredIndex(corpus, exact, oversample)
     if verify is not None:
         if exact is None or verify != rescore:
-            exact = _float_index("--verify", verify, texts, model, force, max_memory)
+            exact = _float_index("--verify", verify, texts, side, force, max_memory)
         corpus = verified = VerifiedIndex(corpus, exact)
-    asked, settings = read_questions(questions), model.settings
-    ranked = retrieve(
-        asked, model.encode_questions, corpus, k, within=within is not None, normalized=settings.normalize
-    )
+    asked = read_questions(questions)
+    ranked = retrieve(asked, side.encode, corpus, k, within=within is not None, normalized=side.normalized)
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
     if verify is not None and ranks().is_main:
         verified.report(k, verify)
-    model.report_cuts(shared=True)
+    if model is not None:
+        model.report_cuts(shared=True)
 
 
-def _exact_index(embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float) -> ExactIndex:
+def _load(retriever: str, pooling: str | None, precision: Precision) -> Retriever:
+    from fidtools.compute.device import Compute
+    from fidtools.retriever.encoding import load_retriever
+
+    changes: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
+    return load_retriever(retriever, compute=Compute.choose(precision), **changes)
+
+
+def _by_model(model: Retriever | None) -> QuestionSide:
+    from fidtools.search.question_vectors import QuestionSide
+    from fidtools.search.retrieval import by_text
+
+    assert model is not None, "checked: without --question-embeddings there is --retriever"
+    return QuestionSide(by_text(model.encode_questions), model.dim, model.settings.normalize, model.fingerprint)
+
+
+def _exact_index(
+    embeddings: Path, passages: Corpus, side: QuestionSide, force: bool, max_memory_gb: float
+) -> ExactIndex:
     from fidtools.search.backends import ExactIndex
 
     return ExactIndex(
-        embeddings, passages, model.fingerprint, dim=model.dim, force=force, memory=int(max_memory_gb * 1e9)
+        embeddings, passages, side.fingerprint, dim=side.dim, force=force, memory=int(max_memory_gb * 1e9)
     )
 
 
 def _float_index(
-    option: str, embeddings: Path, passages: Corpus, model: Retriever, force: bool, max_memory_gb: float
+    option: str, embeddings: Path, passages: Corpus, side: QuestionSide, force: bool, max_memory_gb: float
 ) -> ExactIndex:
     """The embeddings of an option that needs float vectors. Raises UsageError for others."""
-    index = _exact_index(embeddings, passages, model, force, max_memory_gb)
+    index = _exact_index(embeddings, passages, side, force, max_memory_gb)
     if not index.has_floats:
         raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
     return index
 
 
 def _faiss_index(
-    folder: Path | None, passages: Corpus, model: Retriever, force: bool, parameters: str | None
+    folder: Path | None, passages: Corpus, side: QuestionSide, force: bool, parameters: str | None
 ) -> SearchIndex:
     from fidtools.search.faiss_index import FaissIndex
 
     assert folder is not None, "checked: without --embeddings there is --index"
-    return FaissIndex(folder, passages, model.fingerprint, dim=model.dim, force=force, parameters=parameters)
+    return FaissIndex(folder, passages, side.fingerprint, dim=side.dim, force=force, parameters=parameters)

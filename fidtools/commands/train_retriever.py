@@ -13,7 +13,7 @@ from fidtools.commands import _types as types
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.retriever.run_config import LOSSES, PRESETS, SELECTS, RetrieverRun
+from fidtools.retriever.run_config import LOSSES, MASK_BY, PRESETS, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
 from fidtools.training.source_passage import SOURCE_PASSAGES
 
@@ -56,8 +56,9 @@ def preset_values(preset: str | None) -> dict[str, Any]:
     "--mask-above",
     type=types.Number(),
     metavar="MARGIN",
-    help="Leave out negatives that --teacher scores above the positive by more than this (infonce).",
+    help="Leave out negatives that --mask-by scores above the positive by more than this (infonce).",
 )
+@option("--mask-by", click.Choice(MASK_BY), "Scores for --mask-above: --teacher's, or the student's own at that time.")
 @option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
 @click.option(

@@ -13,6 +13,7 @@ CTXS = ("ctxs", "contexts", "context", "passages")
 ANSWERS = ("answers", "answer", "golden_answers", "ground_truth", "possible_answers")
 PASSAGE_ID = ("id", "docid", "passage_id", "_id", "pid")
 TEXT = ("text", "contents", "content")
+QUESTION_ID = ("id", "_id", "qid", "question_id")
 QUESTION = ("question", "query", "claim", "input")
 
 
@@ -28,7 +29,7 @@ def parse_question(record: dict[str, Any], where: Location) -> Question:
         raise where.error(problem, "question", text, hint=f"the fields of this record: {', '.join(record)}"[:200])
     ctxs = _take(rest, CTXS)
     return Question(
-        id=_identifier(_take(rest, ("id", "_id", "qid", "question_id")), where) or str(where.line - 1),
+        id=_identifier(_take(rest, QUESTION_ID), where) or str(where.line - 1),
         question=text,
         answers=_answers(_take(rest, ANSWERS), where),
         target=_optional_string(rest, "target", where),

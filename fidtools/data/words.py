@@ -23,6 +23,7 @@ UNSPACED = (  # inside of [ ]: Thai, Lao, Burmese, Khmer, Japanese, Chinese
 )
 _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _UNSPACED_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*[^\s\w{UNSPACED}]*|[^\s{UNSPACED}]+")
+_UNSPACED_CHARACTER = regex.compile(rf"[{UNSPACED}]\p{{M}}*")
 _CHARACTER = regex.compile(r"[\p{Alphabetic}\p{N}]")
 MAX_CHARACTERS = 1 << 30  # spaCy's default, a million, protects its parser, which is not used here
 
@@ -41,6 +42,15 @@ def whitespace_spans(text: str) -> Spans:
 def has_unspaced(text: str) -> bool:
     """Whether the text has characters of a script without spaces between words."""
     return not text.isascii() and _UNSPACED_RUN.search(text) is not None
+
+
+def set_apart(text: str) -> str:
+    """The text with a space on either side of each character of a script without spaces, with its marks.
+
+    >>> set_apart("in 2020年 x")
+    'in 2020 年  x'
+    """
+    return _UNSPACED_CHARACTER.sub(r" \g<0> ", text) if has_unspaced(text) else text
 
 
 def spell_out(text: str) -> str:

@@ -30,6 +30,7 @@ READERS: dict[str, Callable[[Path], Content]] = {
 PACKAGES = {".html": "lxml", ".htm": "lxml", ".xhtml": "lxml", ".pdf": "pypdf", ".docx": "docx"}
 """The module that each of them needs."""
 SUFFIXES = (*TEXT, *READERS)
+TO_UTF8 = "`iconv -f CP1252 -t UTF-8 old > new` converts old Windows files"
 MARKDOWN = (".md", ".markdown")
 _HEADING = re.compile(r"\A\s*#\s+(?P<title>.+?)\s*#*\s*$", re.MULTILINE)
 
@@ -41,9 +42,10 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
     title is the one that it has inside, the first Markdown heading `# …` (which is then left out of the text), else the
     file's name. Hidden files and folders are not read, and what else is left out of a folder is reported.
 
-    A file that is encrypted, damaged or without text is reported, counted and left out; so are files in a folder whose
-    format needs a package that is missing. Raises DataError for a folder without documents, for two files of one id,
-    and for text files that are not UTF-8; FidtoolsError where no document can be read.
+    A file that is encrypted, damaged or without text is reported, counted and left out; so are text files in a folder
+    that are not UTF-8, and files whose format needs a package that is missing. Raises DataError for a folder without
+    documents, for two files of one id, and for a text file by its own name that is not UTF-8; FidtoolsError where no
+    document can be read.
     """
     origins: dict[str, Path] = {}
     unread = _Unread()
@@ -62,8 +64,16 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
             try:
                 yield _text_file(file, identifier) if file.suffix.lower() in TEXT else _other_file(file, identifier)
             except UnreadableError as error:
-                unread.note(file, error)
+                unread.note(file, str(error))
+            except NotUtf8Error as error:
+                if not path.is_dir():
+                    raise
+                unread.note(file, f"{error.problem}; {error.hint}")
     unread.report(len(origins))
+
+
+class NotUtf8Error(DataError):
+    """A text file in another encoding."""
 
 
 class _Unread:
@@ -72,9 +82,9 @@ class _Unread:
     def __init__(self) -> None:
         self.count = 0
 
-    def note(self, file: Path, error: UnreadableError) -> None:
+    def note(self, file: Path, reason: str) -> None:
         self.count += 1
-        log.warning("%s: not read: %s", show_path(file), error)
+        log.warning("%s: not read: %s", show_path(file), reason)
 
     def report(self, total: int) -> None:
         """Say how many there were. Raises FidtoolsError when they were all."""
@@ -136,7 +146,7 @@ def _text_file(path: Path, identifier: str) -> Passage:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8: {error}", path=path) from error
+        raise NotUtf8Error(f"not UTF-8: {error}", path=path, hint=TO_UTF8) from error
     title = _title_of_name(path)
     if path.suffix.lower() in MARKDOWN and (heading := _HEADING.match(text)):
         title, text = heading["title"], text[heading.end() :]

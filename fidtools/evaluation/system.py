@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fidtools.data.jsonl import encodable
 from fidtools.errors import DataError
+from fidtools.evaluation.measure import NO_ANSWERS
 from fidtools.evaluation.scores import Metric, Scores
 
 
@@ -40,7 +41,9 @@ class System:
 def explain(scores: Scores, name: str, *, every: bool) -> None:
     """With `every`, note why metrics were not computed. Raises DataError with the reasons when none was."""
     if not scores.values:
-        reasons = dict.fromkeys(scores.not_computed.values())
+        reasons = list(dict.fromkeys(scores.not_computed.values()))
+        if any(NO_ANSWERS.reason in reason for reason in reasons):  # as in every run of ids alone
+            reasons.append("--questions FILE adds answers by id, --passages CORPUS texts, --qrels FILE judgements")
         raise DataError("no metric can be computed", path=name, hint="; ".join(reasons))
     if every:
         scores.notes += [f"no {metric}: {reason}" for metric, reason in scores.not_computed.items()]

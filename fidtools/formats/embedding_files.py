@@ -39,7 +39,7 @@ def read_pickled(path: PathLike) -> Iterator[Block]:
         value = list(value["embed_data"].items())
     if _is_ids_with_matrix(value):
         first, second = value
-        yield _checked(second, first, path) if _is_matrix(first) else _checked(first, second, path)
+        yield checked_block(second, first, path) if _is_matrix(first) else checked_block(first, second, path)
     elif _is_list_of_pairs(value):
         yield from _pairs(value, path)
     else:
@@ -73,10 +73,11 @@ def _pairs(pairs: Sequence[Any], path: PathLike) -> Iterator[Block]:
         raise DataError(f"{len(pairs)} vectors need far more memory than the file's size", path=path)
     for start in range(0, len(pairs), ROWS_PER_BLOCK):
         block = pairs[start : start + ROWS_PER_BLOCK]
-        yield _checked([pair[0] for pair in block], np.stack([np.asarray(pair[1]) for pair in block]), path)
+        yield checked_block([pair[0] for pair in block], np.stack([np.asarray(pair[1]) for pair in block]), path)
 
 
-def _checked(ids: Any, vectors: Any, path: PathLike) -> Block:
+def checked_block(ids: Any, vectors: Any, path: PathLike) -> Block:
+    """Ids as strings, with their vectors. Raises DataError for other ids, and when the numbers differ."""
     if not isinstance(ids, list | tuple | np.ndarray):
         raise DataError("the ids are not a list", path=path, value=type(ids).__name__)
     names = [_name(identifier, path) for identifier in ids]

@@ -72,7 +72,9 @@ def export(embeddings: PathLike, target: PathLike, name: str, passages: PathLike
     """
     chosen = EXPORTS[name]
     if Path(embeddings).suffix != ".npy":
-        raise UsageError(f"--to {name} is for embeddings (X.npy from `fidtools embed`), not {show_path(embeddings)}")
+        hint = "vectors of other tools become X.npy first: fidtools convert FILE -o X.npy"
+        problem = f"--to {name} is for embeddings (X.npy from `fidtools embed`), not {show_path(embeddings)}"
+        raise UsageError(problem, hint=hint)
     if passages is None:
         raise UsageError(f"--to {name} needs the --passages that were embedded")
     if str(target) == STANDARD and not chosen.to_stdout:

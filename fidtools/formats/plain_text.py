@@ -27,6 +27,12 @@ def read_query_table(path: PathLike) -> Iterator[Question]:
         yield Question(id=name, question=require_text(text, "question", where), location=where)
 
 
+def read_question_lines(path: PathLike) -> Iterator[Question]:
+    """A question on each line; its id is the number of the line, from 0."""
+    for number, line in read_lines(path):
+        yield Question(id=str(number - 1), question=line.strip(), location=Location(path, number))
+
+
 def read_triples(path: PathLike) -> Iterator[Question]:
     """ColBERT's text triples: query, positive, negative. The passages have no ids; `isgold` marks the positive one."""
     for number, row in read_rows(path, "\t"):
@@ -68,6 +74,9 @@ FORMATS = (
         "ColBERT's text triples",
         detect=columns(3, lambda row: not begins_a_list(row[1]), "\t"),
         read=read_triples,
+    ),
+    Format(
+        "question-lines", "questions", "a question on each line of a text file (needs --from)", read=read_question_lines
     ),
     Format("text", "passages", "a text file as one document", detect=_is_text_file, read=read_text_file),
 )

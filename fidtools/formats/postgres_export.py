@@ -10,6 +10,8 @@ from fidtools.formats.vector_table import Block, VectorTable
 
 OPERATORS = {"cosine": ("<=>", "cosine_ops"), "inner product": ("<#>", "ip_ops")}
 MAX_DIM = 16_000
+MAX_INDEXED = {"vector": 2_000, "halfvec": 4_000}
+"""The most dimensions of an HNSW index by type (pgvector's README, "HNSW"); halfvec came with pgvector 0.7."""
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 """Of COPY's text format (PostgreSQL's documentation of COPY, "Text Format")."""
 
@@ -37,8 +39,7 @@ def _ddl(table: VectorTable) -> str:
     return f"""-- {table.rows} passages with vectors of {table.dim} dimensions, compared by {table.similarity}.
 -- Load:    psql -v ON_ERROR_STOP=1 -f FILE
 -- Search:  SELECT id, title, text FROM passages ORDER BY embedding {operator} $1 LIMIT 10;
--- Without an index this search is exact. A faster, approximate one:
---          CREATE INDEX ON passages USING hnsw (embedding {kind}_{operators});
+{_index(table.dim, kind, operator, operators)}
 SET client_encoding = 'UTF8';
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS vector;
@@ -50,6 +51,21 @@ CREATE TABLE passages (
 );
 
 """
+
+
+def _index(dim: int, kind: str, operator: str, operators: str) -> str:
+    """Comments: the statement that makes an index, as far as pgvector can index vectors of this type and length."""
+    if dim <= MAX_INDEXED[kind]:
+        return f"""-- Without an index this search is exact. A faster, approximate one:
+--          CREATE INDEX ON passages USING hnsw (embedding {kind}_{operators});"""
+    if dim <= (most := MAX_INDEXED["halfvec"]):
+        half = f"embedding::halfvec({dim})"
+        return f"""-- Without an index this search is exact. A faster, approximate one is by halves (pgvector 0.7+),
+-- because an index of {kind} has at most {MAX_INDEXED[kind]:,} dimensions:
+--          CREATE INDEX ON passages USING hnsw (({half}) halfvec_{operators});
+--          SELECT id, title, text FROM passages ORDER BY {half} {operator} $1 LIMIT 10;"""
+    return f"""-- This search is exact. pgvector has no index for it: one of halfvec has at most {most:,} dimensions.
+-- `fidtools embed --dim N` makes shorter vectors."""
 
 
 def _rows(table: VectorTable, block: Block) -> list[bytes]:

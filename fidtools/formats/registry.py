@@ -10,7 +10,9 @@ from fidtools.formats import (
     fact_verification,
     fid,
     kilt_files,
+    named_columns,
     narrativeqa_files,
+    parquet_files,
     plain_text,
     qrels,
     reading_comprehension,
@@ -28,7 +30,9 @@ MODULES = (
     fact_verification,
     fid,
     kilt_files,
+    named_columns,
     narrativeqa_files,
+    parquet_files,
     plain_text,
     qrels,
     reading_comprehension,
@@ -38,11 +42,12 @@ MODULES = (
 )
 # The first format that detects a file wins, so special formats stand before general ones ("jsonl", "triples", "text").
 DETECTION_ORDER = (
-    "pyserini-index pickled-embeddings flashrag-memmap jsonl-embeddings beir-qrels trec-qrels trec-eval fever-wiki"
-    " beir-corpus contents passages psgs narrativeqa-summaries narrativeqa-documents squad-paragraphs beir"
-    " triviaqa-archive triviaqa squad pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag"
-    " flashrag-output atlas-output kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run"
-    " tevatron-run narrativeqa fid-output queries-tsv triples sentence-transformers flagembedding pylate text"
+    "pyserini-index pickled-embeddings flashrag-memmap parquet-embeddings parquet-questions parquet-passages"
+    " jsonl-embeddings beir-qrels colbert-run trec-qrels trec-eval fever-wiki beir-corpus contents passages psgs"
+    " narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs beir triviaqa-archive triviaqa squad"
+    " pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag flashrag-output atlas-output"
+    " kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run tevatron-run narrativeqa"
+    " question-table fid-output queries-tsv triples sentence-transformers flagembedding pylate question-lines text"
 ).split()
 
 

@@ -62,15 +62,41 @@ def read_msmarco_run(path: PathLike) -> Iterator[Question]:
         rank = require_integer(cells[2], "rank", where)
         return Hit(cells[0], Passage(id=cells[1], text="", extra={"rank": rank}), where)
 
-    for question in _grouped(path, 3, ranked):
-        passages = question.ctxs or []
-        passages.sort(key=lambda passage: passage.extra["rank"])
-        for before, passage in pairwise(passages):
-            if before.extra["rank"] == passage.extra["rank"]:
-                hint = "if the last column is a score: --from tevatron-run"
-                problem = f"question {question.id} has this rank twice"
-                raise question.error(problem, "rank", passage.extra["rank"], hint)
+    return _by_rank(_grouped(path, 3, ranked), "if the last column is a score: --from tevatron-run")
+
+
+def read_colbert_run(path: PathLike) -> Iterator[Question]:
+    """`qid pid rank score`, as ColBERT saves a ranking; in the order of the ranks. A pid is a line of its collection.
+
+    Raises DataError where a question has one rank twice.
+    """
+
+    def ranked(cells: list[str], where: Location) -> Hit:
+        hit = _scored_hit(cells[0], cells[1], cells[3], where)
+        hit.passage.extra["rank"] = require_integer(cells[2], "rank", where)
+        return hit
+
+    for question in _by_rank(_grouped(path, 4, ranked), "the columns are qid, pid, rank, score"):
+        for passage in question.ctxs or []:
+            del passage.extra["rank"]
         yield question
+
+
+def _is_colbert(head: Head) -> bool:
+    """Four columns: the third counts the passages of each question, 1, 2, 3 …; the fourth holds numbers with a point.
+
+    In judgements, the second column is the same everywhere.
+    """
+    if not columns(4, lambda row: is_rank(row[2]) and is_number(row[3]) and not row[3].isdecimal())(head):
+        return False
+    rows = [split_columns(line, 4) for line in head.lines]
+    rows = rows[1:] if is_header(rows[0]) else rows
+    ranks: dict[str, int] = {}
+    for question, _, rank, _ in rows:
+        ranks[question] = ranks.get(question, 0) + 1
+        if int(rank) != ranks[question]:
+            return False
+    return len({row[1] for row in rows}) > 1
 
 
 def _is_ranked(head: Head) -> bool:
@@ -95,6 +121,17 @@ def _is_ranked(head: Head) -> bool:
     if several and not is_header(first) and all(found == sorted(found, reverse=True) for found in several):
         return False
     return all(sorted(found) == list(range(1, len(found) + 1)) for found in ranks.values())
+
+
+def _by_rank(questions: Iterator[Question], hint: str) -> Iterator[Question]:
+    for question in questions:
+        passages = question.ctxs or []
+        passages.sort(key=lambda passage: passage.extra["rank"])
+        for before, passage in pairwise(passages):
+            if before.extra["rank"] == passage.extra["rank"]:
+                problem = f"question {question.id} has this rank twice"
+                raise question.error(problem, "rank", passage.extra["rank"], hint)
+        yield question
 
 
 def _by_score(questions: Iterator[Question]) -> Iterator[Question]:
@@ -191,6 +228,13 @@ FORMATS = (
         read=read_run,
         write=write_run,
         fields_kept=RUN_FIELDS | {"tag"},
+    ),
+    Format(
+        "colbert-run",
+        "questions",
+        "ColBERT's ranking.tsv: qid, pid, rank, score",
+        detect=_is_colbert,
+        read=read_colbert_run,
     ),
     Format(
         "msmarco-run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fidtools.errors import shorten
 from fidtools.formats.head import Head
 
 SIGNATURES = (
@@ -12,7 +13,10 @@ SIGNATURES = (
     (b"\xfd7zXZ", "compressed by xz"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
     (b"PK\x03\x04", "a zip archive (or an Office document, or a PyTorch checkpoint)"),
-    (b"PAR1", "a Parquet table"),
+    (
+        b"PAR1",
+        "a Parquet table; `convert` reads columns `question`, `text` or of vectors, with the extra `export`",
+    ),
     (b"ARROW1", "an Arrow table"),
     (b"SQLite format 3", "an SQLite database"),
     (b"\xff\xfe", "UTF-16 text; UTF-8 is needed"),
@@ -24,6 +28,23 @@ SIGNATURES = (
     (b"<html", "a page of HTML"),
     (b"<?xml", "an XML document"),
 )
+DELIMITERS = ("\t", ",", ";")
+MOST_NAMES = 200
+"""Characters of the columns' names in a message."""
+
+
+def table_columns(head: Head, delimiter: str) -> frozenset[str]:
+    """The names in the first row of a table, in lower case; none for JSON and what else is no table by its rows."""
+    rows = [] if head.start or not head.lines else head.rows(delimiter)
+    by_name = head.name.endswith((".csv", ".tsv"))
+    if not rows or not (by_name or (len(rows[0]) > 1 and _is_even(rows))):
+        return frozenset()
+    return frozenset(cell.strip().lower() for cell in rows[0]) - {""}
+
+
+def _is_even(rows: list[list[str]]) -> bool:
+    """Whether there are at least two rows, all of one width."""
+    return len(rows) > 1 and len({len(row) for row in rows}) == 1
 
 
 def describe(head: Head) -> str | None:
@@ -37,7 +58,9 @@ def describe(head: Head) -> str | None:
     if not head.start and b"\r" in data and b"\n" not in data:
         return "text whose lines end in carriage returns; line feeds are needed"
     if data and not head.lines and not head.is_cut:
-        return "text that is not UTF-8, such as Latin-1"
+        return "text that is not UTF-8, such as Latin-1; `iconv -f CP1252 -t UTF-8 old > new` converts it"
+    if not head.start and any(len(row) > 1 for sign in DELIMITERS if _is_even(rows := head.rows(sign)) for row in rows):
+        return f"a table whose first row names no column `question` or `text`: {shorten(head.lines[0], MOST_NAMES)}"
     if head.lines and not head.start and "," in head.lines[0]:
         return "a CSV table (or other text)"
     return None

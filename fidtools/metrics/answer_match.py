@@ -2,6 +2,9 @@
 
 A text contains an answer when the answer's tokens occur in it consecutively. Both are decomposed (NFD), lower-cased and
 split into runs of letters, digits and marks, and into single other characters that are neither space nor control.
+
+A run may be a whole sentence of a script without spaces, such as Japanese, in which DPR's code finds no answer. So
+where an answer of a question has such characters, each of them is a token of its own, in answers and texts.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from itertools import accumulate
 import regex
 
 from fidtools.data.records import Question
+from fidtools.data.words import has_unspaced, set_apart
 
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
@@ -38,7 +42,8 @@ def usable(answers: Iterable[str]) -> list[str]:
 def has_answer(answers: Sequence[str], text: str, *, empty_matches: bool = False) -> bool:
     """Whether the text contains one of the answers as a sequence of tokens.
 
-    An answer without tokens matches nothing; with `empty_matches`, it matches everything.
+    An answer without tokens matches nothing; with `empty_matches`, it matches everything, and scripts without spaces
+    have no tokens but runs: both as in DPR's code.
     """
     return AnswerMatcher(answers, empty_matches=empty_matches).hits([text])[0]
 
@@ -52,7 +57,9 @@ class AnswerMatcher:
     """
 
     def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
-        sequences = dict.fromkeys(tuple(tokens(answer)) for answer in answers)
+        given = list(answers)
+        self._apart = not empty_matches and any(map(has_unspaced, given))
+        sequences = dict.fromkeys(tuple(tokens(set_apart(answer) if self._apart else answer)) for answer in given)
         self._everything = empty_matches and () in sequences
         self._sequences = [
             (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence])
@@ -64,6 +71,7 @@ class AnswerMatcher:
         """For every text, whether it contains an answer."""
         if self._everything:
             return [True] * len(texts)
+        texts = [set_apart(text) for text in texts] if self._apart else texts
         encoded = _encode(texts)
         whole = BARRIER.join(encoded).lower()
         starts = list(accumulate((len(text) + 1 for text in encoded), initial=0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fidtools.data.words import set_apart
 from fidtools.metrics.answer_match import tokens
 from fidtools.report.blocks import Block, pack
 from fidtools.report.outcomes import BOTH, NEITHER, UNMEASURED, Judged, interest_order
@@ -126,7 +127,7 @@ def _log_probabilities(system: System) -> Iterator[float | None]:
 def _detail(rows: Sequence[Row], shelf: Shelf) -> dict[str, Any]:
     """A question's passages in each system, and the tokens of its answers, which the page marks in the texts."""
     return {
-        "words": [found for answer in rows[0].answers if (found := tokens(answer))],
+        "words": [found for answer in rows[0].answers if (found := tokens(set_apart(answer)))],
         "systems": [[_passage(shown, shelf) for shown in row.passages] for row in rows],
     }
 

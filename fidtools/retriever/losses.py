@@ -135,6 +135,21 @@ def false_negatives(teacher: Tensor, mask: Tensor, labels: Tensor, margin: float
     return mask & ~labels & (teacher > positive + margin)
 
 
+def more_similar_than_positive(products: Tensor, slots: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Which passages of the batch, (questions, passages), the student places above the positive by `margin`.
+
+    `products` (questions, passages of the batch) are the student's own inner products, or cosines; `slots` and `labels`
+    are those of `infonce_in_batch`. The positive is the question's first one, and never above itself. With the margin
+    −m this is the absolute margin m of GISTEmbed (Solatorio, 2024), guided by the student itself.
+
+    >>> products, slots = torch.tensor([[0.5, 0.55, 0.9, 0.7]]), torch.tensor([[0, 1]])
+    >>> more_similar_than_positive(products, slots, torch.tensor([[True, False]]), 0.1)
+    tensor([[False, False,  True,  True]])
+    """
+    column = slots.gather(1, labels.int().argmax(dim=1, keepdim=True))  # (q, 1)
+    return (products > products.gather(1, column) + margin).scatter(1, column, False)
+
+
 def infonce_own_passages(
     student: Tensor,
     teacher: Tensor,

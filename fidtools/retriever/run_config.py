@@ -14,8 +14,10 @@ from fidtools.training.settings import TrainingSettings, check_adapter, flat
 from fidtools.training.source_passage import SourcePassage
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
+MaskBy = Literal["teacher", "student"]
 Select = Literal["loss", "overlap", "inversions"]
 LOSSES: tuple[str, ...] = get_args(LossName)
+MASK_BY: tuple[str, ...] = get_args(MaskBy)
 SELECTS: tuple[str, ...] = get_args(Select)
 FORMAT_SETTINGS = (
     "pooling",
@@ -70,6 +72,7 @@ class RetrieverRun:
     per_passage: bool = False
     in_batch: bool = False
     mask_above: float | None = None
+    mask_by: MaskBy = "teacher"
     matryoshka: str | None = None
     probabilities: bool = False
     cosine_temperature: float | None = None
@@ -110,6 +113,8 @@ class RetrieverRun:
                 raise UsageError(f"give `{kind}_prompt` or `{kind}_format`, not both")
         if self.mask_above is not None and self.loss != "infonce":
             raise UsageError(f"`mask_above` does not apply to `loss` {self.loss}", hint="it applies to infonce")
+        if self.mask_by == "student" and self.mask_above is None:
+            raise UsageError("`mask_by` student needs a margin", hint="add `mask_above`")
         check_adapter(self.lora, self.keep_adapter)
         self.dims()
         if self.student is None:
@@ -136,5 +141,6 @@ class RetrieverRun:
         return {name: value for name in FORMAT_SETTINGS if (value := getattr(self, name)) is not None}
 
     def record(self) -> dict[str, Any]:
-        """What the run is, as kept in `training.json`."""
-        return {"command": "train-retriever", **flat(self)}
+        """What the run is, as kept in `training.json`; without `mask_by` where it means nothing, as in version 0.1."""
+        entries = {"command": "train-retriever", **flat(self)}
+        return {name: value for name, value in entries.items() if name != "mask_by" or self.mask_above is not None}

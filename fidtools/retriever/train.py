@@ -55,6 +55,9 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
     _calibrate(student, examples)
     dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
     retriever.report_cuts()  # every rank has read all questions
+    if loss.student_mask_above is not None:
+        unit = "cosine" if retriever.settings.normalize else "inner product"
+        log.info("negatives whose %s exceeds the positive's by %g are left out", unit, loss.student_mask_above)
     log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
     objective = RetrieverObjective(student, examples, dev, run.select)
     metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
@@ -71,7 +74,8 @@ def _loss(run: RetrieverRun) -> Loss:
         alpha=run.alpha,
         per_passage=run.per_passage,
         in_batch=run.in_batch,
-        mask_above=run.mask_above,
+        mask_above=run.mask_above if run.mask_by == "teacher" else None,
+        student_mask_above=run.mask_above if run.mask_by == "student" else None,
     )
     if loss.in_batch and loss.spec.in_batch is None:
         known = ", ".join(name for name, spec in LOSSES.items() if spec.in_batch)

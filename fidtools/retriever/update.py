@@ -31,7 +31,10 @@ MICRO_BATCHES = 4
 
 @dataclass(frozen=True)
 class Loss:
-    """One of `losses.LOSSES` by name, with values for the options of all of them."""
+    """One of `losses.LOSSES` by name, with values for the options of all of them.
+
+    `student_mask_above` is the margin of `losses.more_similar_than_positive`: in training such passages are left out.
+    """
 
     name: str = "kl"
     temperature: float = 1.0
@@ -41,6 +44,7 @@ class Loss:
     per_passage: bool = False
     in_batch: bool = False
     mask_above: float | None = None
+    student_mask_above: float | None = None
 
     @property
     def spec(self) -> LossSpec:
@@ -206,8 +210,13 @@ class Student(nn.Module):
         """One value per question, (q,), of vectors (q, d) and (p, d) cut to `dim` components."""
         unit = self.retriever.settings.normalize
         cut = self._cut(questions, dim), self._cut(passages, dim)
-        scores = losses.similarity_to_all(*cut, normalized=unit)  # (q, p)
-        return self.loss_of_dim[dim].of_batch(self._calibrated(scores, world_size=ranks().world), batch)
+        scores = self._calibrated(losses.similarity_to_all(*cut, normalized=unit), world_size=ranks().world)  # (q, p)
+        loss = self.loss_of_dim[dim]
+        if (margin := loss.student_mask_above) is not None:
+            products = (cut[0] @ cut[1].T).detach()  # (q, p)
+            left_out = losses.more_similar_than_positive(products, batch.slots, batch.labels, margin)
+            scores = scores.masked_fill(left_out, -torch.inf)
+        return loss.of_batch(scores, batch)
 
     def encode(self, encoder: nn.Module, token_ids: list[list[int]]) -> Tensor:
         """Vectors (n, d) of texts, in order, computed in pieces of texts of similar length.

@@ -39,7 +39,7 @@ class ExactIndex:
         self,
         path: Path,
         passages: Corpus,
-        encoder: Fingerprint,
+        encoder: Fingerprint | None,
         *,
         dim: int | None = None,
         force: bool = False,
@@ -51,7 +51,7 @@ class ExactIndex:
         self.passages, self.memory, self.dim = passages, memory, parts[0].dim
         self.has_floats = parts[0].kind.is_float
         self._full_dim = parts[0].meta.get("full_dim")
-        self._normalize = bool(encoder.get("normalize"))
+        self._normalize = bool(encoder.get("normalize")) if encoder is not None else parts[0].normalized
         self.vectors: Vectors = ConcatenatedVectors([float_vectors(part) for part in parts])
 
     def search(self, asked: Array, k: int) -> TopK:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import Embeddings, text_hashes
-from fidtools.errors import MismatchError
+from fidtools.errors import MismatchError, shorten
 from fidtools.logs import log
 
 Fingerprint = dict[str, Any]  # of an encoder, as the retriever and the embeddings' .json record it
@@ -25,12 +25,14 @@ def raise_or_warn(problems: Iterable[MismatchError], force: bool) -> None:
 def corpus_mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus) -> Iterator[MismatchError]:
     """An error when the embeddings were made from other passages."""
     rows = sum(part.rows for part in parts)
-    same_ids = parts[0].meta["ids_sha256"] == passages.ids_sha256 if len(parts) == 1 else _same_ids(parts, passages)
-    yield from passage_mismatches(path, rows, same_ids, text_hashes(parts), passages)
+    same = len(parts) == 1 and parts[0].meta["ids_sha256"] == passages.ids_sha256
+    other = None if same else _first_other_id(parts, passages)
+    first = "" if other is None else f": row {other[0]} has the id {shorten(other[1])}, there {shorten(other[2])}"
+    yield from passage_mismatches(path, rows, other is None, text_hashes(parts), passages, first)
 
 
 def embedding_mismatches(
-    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint
+    path: Path, parts: Sequence[Embeddings], passages: Corpus, encoder: Fingerprint | None
 ) -> Iterator[MismatchError]:
     """An error for everything that keeps these embeddings from being searched for these passages by this encoder."""
     yield from corpus_mismatches(path, parts, passages)
@@ -39,25 +41,32 @@ def embedding_mismatches(
 
 
 def refuse_width(path: Path, stored: int, dim: int | None, meta: dict[str, Any]) -> None:
-    """Raise MismatchError when the vectors of `path` have another length than the retriever's, where that is known.
+    """Raise MismatchError when the vectors of `path` have another length than the questions', where that is known.
 
     `meta` is their record, which says how long they were before `embed --dim` truncated them.
     """
     if dim is not None and dim not in (stored, meta.get("full_dim")):
-        hint = "embed the passages with this retriever"
-        raise MismatchError(f"vectors of length {stored}, but those of --retriever have {dim}", path=path, hint=hint)
+        hint = "embed passages and questions with the same retriever"
+        raise MismatchError(f"vectors of length {stored}, but those of the questions have {dim}", path=path, hint=hint)
 
 
 def passage_mismatches(
-    path: Path, rows: int, same_ids: bool, hashes: Sequence[tuple[int, str | None]], passages: Corpus
+    path: Path,
+    rows: int,
+    same_ids: bool,
+    hashes: Sequence[tuple[int, str | None]],
+    passages: Corpus,
+    first_other: str = "",
 ) -> Iterator[MismatchError]:
     """An error when `path` belongs to another corpus than `passages`.
 
     `hashes` are those of the texts of consecutive rows, with their numbers of rows; None where none is on record.
+    `first_other` describes the first row with another id, where that is known.
     """
     if rows != len(passages) or not same_ids:
-        problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}"
-        yield MismatchError(problem, path=path, hint="embed these passages, or give the passages that were embedded")
+        problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}{first_other}"
+        hint = "embed these passages, or give the passages that were embedded, in their order"
+        yield MismatchError(problem, path=path, hint=hint)
     elif start := _first_other_text(hashes, passages):
         problem = f"made from other texts than those of {passages.path}, from line {start} on: same ids, but edited"
         yield MismatchError(problem, path=path, hint="embed these passages again")
@@ -73,14 +82,16 @@ def _first_other_text(hashes: Sequence[tuple[int, str | None]], passages: Corpus
     return None
 
 
-def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint) -> Iterator[MismatchError]:
-    """An error when `path` was written by another encoder. Vectors from elsewhere have none on record (None)."""
-    if made_by is not None and made_by != encoder:
+def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint | None) -> Iterator[MismatchError]:
+    """An error when `path` was written by another encoder. Of vectors from elsewhere none is on record (None)."""
+    if made_by is not None and encoder is not None and made_by != encoder:
         names = [name for name in encoder if encoder[name] != made_by.get(name)]
         problem = f"written by another encoder than --retriever: they differ in {', '.join(names)}"
         yield MismatchError(problem, path=path, hint="embed the passages with this retriever")
 
 
-def _same_ids(parts: Sequence[Embeddings], passages: Corpus) -> bool:
+def _first_other_id(parts: Sequence[Embeddings], passages: Corpus) -> tuple[int, str, str] | None:
+    """The first row, from 0, that has another id there: row, id, that of the passage. None where all are the same."""
     ids = (identifier for part in parts for identifier in part.ids)
-    return all(ours == theirs for ours, theirs in zip(ids, passages.ids(), strict=False))
+    pairs = enumerate(zip(ids, passages.ids(), strict=False))
+    return next(((row, ours, theirs) for row, (ours, theirs) in pairs if ours != theirs), None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus
+from fidtools.data.embeddings import encoder_setting
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
@@ -60,7 +61,7 @@ class FaissIndex:
         self,
         folder: Path,
         passages: Corpus,
-        encoder: Fingerprint,
+        encoder: Fingerprint | None,
         *,
         dim: int | None = None,
         force: bool = False,
@@ -77,7 +78,7 @@ class FaissIndex:
         self.passages, self.dim = passages, int(meta["dim"])
         self._path = folder / "vectors.faiss"
         self._full_dim = meta.get("full_dim")
-        self._normalize = bool(encoder.get("normalize"))
+        self._normalize = bool(encoder.get("normalize") if encoder is not None else encoder_setting(meta, "normalize"))
 
     def search(self, asked: Array, k: int) -> TopK:
         """See `SearchIndex`; scores are the index's own."""
@@ -116,7 +117,9 @@ def _check_file(path: Path, meta: dict[str, Any]) -> None:
         raise MismatchError("damaged: not the file that meta.json describes", path=path, hint="build the index again")
 
 
-def _mismatches(folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Fingerprint) -> Iterator[MismatchError]:
+def _mismatches(
+    folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Fingerprint | None
+) -> Iterator[MismatchError]:
     same_ids = meta["ids_sha256"] == passages.ids_sha256
     hashes = meta.get("texts") or [(meta["rows"], meta.get("text_sha256"))]
     yield from passage_mismatches(folder, meta["rows"], same_ids, hashes, passages)

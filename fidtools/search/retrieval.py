@@ -14,12 +14,19 @@ from fidtools.search.backends import SearchIndex
 from fidtools.typing import Array
 
 Encode = Callable[[Sequence[str]], Array]
+"""Vectors (n × d) of the texts of questions."""
+QuestionEncode = Callable[[Sequence[Question]], Array]
 BATCH_QUESTIONS = 16384  # encoded and searched together: all vectors are read once for each batch
+
+
+def by_text(encode: Encode) -> QuestionEncode:
+    """Encodes questions by their texts alone."""
+    return lambda questions: encode([question.question for question in questions])
 
 
 def retrieve(
     questions: Iterable[Question],
-    encode: Encode,
+    encode: QuestionEncode,
     corpus: SearchIndex,
     k: int,
     *,
@@ -45,11 +52,11 @@ def retrieve(
                 yield question
 
 
-def _encoded(questions: Iterable[Question], encode: Encode) -> Iterator[tuple[list[Question], Array]]:
+def _encoded(questions: Iterable[Question], encode: QuestionEncode) -> Iterator[tuple[list[Question], Array]]:
     """Batches with their vectors (m × d), on every rank; the ranks take turns to encode a batch."""
     me = ranks()
     for group in batched(batches(questions, BATCH_QUESTIONS), me.world):
-        mine = encode([question.question for question in group[me.rank]]) if me.rank < len(group) else None
+        mine = encode(group[me.rank]) if me.rank < len(group) else None
         yield from zip(group, (vectors for vectors in gather(mine) if vectors is not None), strict=True)
 
 

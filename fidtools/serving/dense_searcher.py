@@ -9,7 +9,7 @@ import numpy as np
 
 from fidtools.data.records import Question
 from fidtools.search.backends import SearchIndex
-from fidtools.search.retrieval import Encode, retrieve
+from fidtools.search.retrieval import Encode, by_text, retrieve
 from fidtools.serving.searchers import Lookup, rank_together
 from fidtools.typing import Array
 
@@ -45,6 +45,6 @@ class DenseSearcher:
             return np.concatenate([self._encode(list(islice(rest, size))) for size in sizes])
 
         def search(questions: Iterable[Question], k: int) -> Iterator[Question]:
-            return retrieve(questions, encode, self._index, k, normalized=self._normalized)
+            return retrieve(questions, by_text(encode), self._index, k, normalized=self._normalized)
 
         return rank_together(lookups, search)

@@ -89,8 +89,20 @@ def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
     ):
         list(read_documents([tmp_path]))
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match=r"x\.txt: not UTF-8"):
+    with pytest.raises(DataError, match=r"x\.txt: not UTF-8") as refused:
         list(read_documents([tmp_path / "x.txt"]))
+    assert "iconv -f CP1252 -t UTF-8" in str(refused.value.hint)
+
+
+def test_one_text_file_of_another_encoding_does_not_stop_a_folder(tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.txt").write_text("Schließdienst", encoding="utf-8")
+    (tmp_path / "b.txt").write_bytes("Schließdienst".encode("latin-1"))
+    assert cli.run(["chunk", str(tmp_path), "-o", str(tmp_path / "p.jsonl")]) == 0
+    assert [(p.id, p.text) for p in read_passages(tmp_path / "p.jsonl")] == [("a-0", "Schließdienst")]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "b.txt: not read: not UTF-8: " in said
+    assert "iconv -f CP1252" in said
+    assert "1 of 2 documents could not be read" in said
 
 
 def test_real_stories_put_together_and_cut_again_give_the_published_passages(shared: Callable[[str], Path]) -> None:

@@ -95,6 +95,35 @@ def test_documents_alone_are_enough(tmp_path):
     assert "--source-passage" not in asked
 
 
+SPLIT = """set -euo pipefail
+absolute() { echo "$1"; }
+given() { return 1; }
+fidtools() { "$PYTHON" -m fidtools "$@"; }
+source "$SETTINGS"
+split_questions
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "".join(json.dumps({"question": f"Q{n}, who?", "answers": [f"a{n}"]}) + "\n" for n in range(10)),
+        "question,answers\n" + "".join(f'"Q{n}, who?",a{n}\n' for n in range(10)),
+        json.dumps([{"question": f"Q{n}, who?", "answers": [f"a{n}"]} for n in range(10)], indent=1),
+    ],
+)
+def test_questions_in_any_format_are_split(content, tmp_path):
+    (tmp_path / "asked").write_text(content)
+    (tmp_path / "data").mkdir()
+    places = {"DATA": f"{tmp_path}/data", "QUESTIONS": f"{tmp_path}/asked", "DATASET_FOLDER": f"{tmp_path}"}
+    settings = {"here": str(ROOT), "SETTINGS": f"{ROOT}/examples/mydocs/settings.sh", "PYTHON": sys.executable}
+    environment = {k: v for k, v in os.environ.items() if k != "PROFILE"} | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(["bash", "-c", SPLIT], env=environment | places | settings, check=True, capture_output=True)
+    for name, numbers in (("train", [0, 1, 2, 5, 6, 7]), ("dev", [3, 8]), ("test", [4, 9])):
+        lines = [json.loads(line) for line in (tmp_path / "data" / f"{name}.jsonl").read_text().splitlines()]
+        assert [(q["question"], q["answers"]) for q in lines] == [(f"Q{n}, who?", [f"a{n}"]) for n in numbers]
+
+
 def test_an_unknown_profile_is_refused(tmp_path):
     environment = os.environ | {"DRY_RUN": "1", "RUN": str(tmp_path / "run"), "PROFILE": "huge"}
     script = [str(ROOT / "bin" / "iterate.sh"), "nq", "1"]

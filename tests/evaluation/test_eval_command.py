@@ -197,6 +197,14 @@ def test_compare_tests_and_lists_wins_and_losses(ranked, tmp_path, capsys):
     assert change == {"metric": "EM", "id": "1", "question": "Question 1?", "a": 0.0, "b": 100.0}
 
 
+def test_a_run_of_ids_alone_is_told_what_to_add(tmp_path, capsys):
+    (tmp_path / "run").write_text("1 Q0 d 1 2.5 t\n")
+    assert run(["eval", str(tmp_path / "run")]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the questions have no answers" in said
+    assert said.endswith("; --questions FILE adds answers by id, --passages CORPUS texts, --qrels FILE judgements")
+
+
 def test_compare_says_why_there_is_nothing_to_compare(ranked, capsys):
     assert run(["compare", str(ranked), str(ranked), "-m", "evidence@1"]) == 1
     assert "no metric can be computed\n  the questions have no evidence" in capsys.readouterr().err

@@ -15,13 +15,19 @@ from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
+from fidtools.data.words import has_unspaced, set_apart
 from fidtools.evaluation.recall import AnswerRecall
 from fidtools.metrics.answer_match import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
 from tests import GOLDEN
 
 
 def slowly(answers: list[str], text: str) -> bool:
-    """The definition: tokens of an answer follow one another among the tokens of the text."""
+    """The definition: tokens of an answer follow one another among the tokens of the text.
+
+    Where an answer has letters of a script without spaces, each of them is a word everywhere.
+    """
+    if any(map(has_unspaced, answers)):
+        answers, text = [set_apart(answer) for answer in answers], set_apart(text)
     words = tokens(text)
     sequences = [sequence for sequence in map(tokens, answers) if sequence]
     return any(words[i : i + len(s)] == s for s in sequences for i in range(len(words)))
@@ -74,6 +80,38 @@ NASTY = st.text(alphabet=st.sampled_from(NASTY_LETTERS), max_size=12)
 @given(st.lists(NASTY, max_size=3), st.lists(NASTY, max_size=5))
 def test_hits_equal_the_definition_on_nasty_texts(answers, texts):
     assert AnswerMatcher(answers).hits(texts) == [slowly(answers, text) for text in texts]
+
+
+@given(
+    st.lists(st.text(alphabet="東京都はa1 .", max_size=4), max_size=3),
+    st.lists(st.text(alphabet="東京都はa1 .", max_size=8), max_size=4),
+)
+def test_hits_equal_the_definition_without_spaces_between_words(answers, texts):
+    apart = ["".join(f" {letter} " if letter in "東京都は" else letter for letter in text) for text in texts]
+    wanted = ["".join(f" {letter} " if letter in "東京都は" else letter for letter in answer) for answer in answers]
+    plain = not any(letter in answer for answer in answers for letter in "東京都は")
+    expected = [slowly(answers, text) for text in texts] if plain else [slowly(wanted, text) for text in apart]
+    assert AnswerMatcher(answers).hits(texts) == expected
+
+
+UNSPACED_CASES = [
+    ("一九六四年十月一日", "新幹線は一九六四年十月一日に走り始めました。", True),
+    ("2020年", "東京2020年大会", True),
+    ("202年", "東京2020年大会", False),
+    ("か", "がっこう", False),  # a mark belongs to its letter
+    ("กรุงเทพ", "ฉันอยู่ที่กรุงเทพมหานคร", True),
+    ("กร", "ฉันอยู่ที่กรุงเทพมหานคร", False),
+    ("서울", "서울에서", False),  # Korean has spaces between words
+]
+
+
+@pytest.mark.parametrize(("answer", "text", "found"), UNSPACED_CASES)
+def test_answers_in_scripts_without_spaces(answer, text, found):
+    for form in ("NFC", "NFD"):
+        written = [unicodedata.normalize(form, part) for part in (answer, text)]
+        assert has_answer([written[0]], written[1]) == found
+        assert not has_answer([written[0]], written[1], empty_matches=True)  # DPR's code
+        assert recall_at([Question("q", "?", [written[0]], ctxs=[Passage("p", written[1])])], [1]) == {1: found}
 
 
 @given(st.text(max_size=20), st.data())

@@ -38,12 +38,14 @@ FOREIGN = {
     "a PDF document": b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
     "a numpy array": npy(),
     "compressed by gzip": gzip.compress(b'{"id": "1", "question": "x"}\n'),
-    "a CSV table": b"question,answers\nwho,me\n",
+    "a table whose first row names no column `question` or `text`: Frage;Antwort": b"Frage;Antwort\nwer?;ich\n",
+    "a CSV table (or other text)": b"one, two,\nthree\n",
     "a zip archive": b"PK\x03\x04\x14\x00",
     "a Parquet table": b"PAR1\x15\x04",
     "UTF-16 text": '{"question": "x"}'.encode("utf-16"),
     "a page of HTML": b"\n<!doctype html><html>",
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+    "looks like question-table": b"question,answers\nwho,me\n",
     "looks like dpr-qa": b"who wrote hamlet\t['Shakespeare']\n",
     "looks like squad": b'{\n "data": [{"title": "a", "paragraphs": [{"context": "c", "qas": [{"id": "1"}]}]}]}',
     "looks like trec-run": b"q1 Q0 d1 1 9.5 tag\n",
@@ -185,6 +187,8 @@ RUN = "q1 Q0 a 1 1.5 t\nq2 Q0 c 1 9 t\nq1 Q0 b 2 2.5 t\n"
         ("q1 d1 3\nq1 d2 2\nq1 d3 1\nq2 d4 1\n", "tevatron-run", {"q1": ["d1", "d2", "d3"], "q2": ["d4"]}),
         ("q1\td 1\t0.5\nq1\td 2\t0.75\n", "tevatron-run", {"q1": ["d 2", "d 1"]}),
         ("q1\tQ0\td 1\t1\t0.5\tt\nq1\tQ0\td 2\t2\t0.25\tt u\n", "trec-run", {"q1": ["d 1", "d 2"]}),
+        ("0\t7\t1\t20.5\n0\t9\t2\t20.5\n3\t7\t1\t8.25\n", "colbert-run", {"0": ["7", "9"], "3": ["7"]}),
+        ("qid\tpid\trank\tscore\n0\t7\t1\t20.0\n0\t9\t2\t-3e-05\n", "colbert-run", {"0": ["7", "9"]}),
         (RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         (RUN.replace(" t\n", " t more columns\n"), "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         ("\ufeff" + RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
@@ -196,6 +200,15 @@ def test_runs_as_others_write_them(content, name, ranks, tmp_path):
     assert detect_format(tmp_path / "run").name == name
     found = {q.id: [p.id for p in q.ctxs or []] for q in read_all(tmp_path / "run", "questions")}
     assert found == ranks
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["0 0 1 1.0\n0 0 2 0.0\n", "0 0 1 1\n0 1 2 0\n", "0 7 4 1.0\n0 9 2 0.0\n", "q1 Q0 d1 2\nq1 Q0 d2 0\n"],
+)
+def test_judgements_are_no_ranking_of_colbert(content, tmp_path):
+    (tmp_path / "qrels").write_text(content)
+    assert detect_format(tmp_path / "qrels").name == "trec-qrels"
 
 
 def test_ranks_that_are_not_are_refused_where_the_format_is_named(tmp_path, capsys):

@@ -169,7 +169,16 @@ def pgvector_answers(world: World, tmp_path: Path) -> Answers:
         assert f"ORDER BY embedding {operator} $1" in script.read_text()
         ids = "SELECT json_agg(id) FROM (SELECT id FROM passages ORDER BY embedding {} '{}' LIMIT {}) AS found"
         asked = (ids.format(operator, json.dumps(vector.tolist()), K) for vector in world.asked)
-        return [json.loads(server.psql("-c", query).stdout) for query in asked]
+        found = [json.loads(server.psql("-c", query).stdout) for query in asked]
+        done = server.psql("-c", head_statements(script)[1])
+        assert done.returncode == 0, done.stderr
+        return found
+
+
+def head_statements(script: Path) -> list[str]:
+    """The statements in the comments above the script: search, index, and search with the index where it differs."""
+    head = script.read_text().split("SET client_encoding")[0]
+    return [line[line.index(word) :] for line in head.split("\n") for word in ("SELECT", "CREATE") if word in line]
 
 
 def elasticsearch_answers(world: World, tmp_path: Path) -> Answers:
@@ -275,7 +284,7 @@ def one_passage(folder: Path, passage: dict[str, str], vector: np.ndarray, *, no
     from fidtools.data.vector_type import VectorType
 
     write_lines(folder / "p.jsonl", [passage])
-    kind = VectorType("float32", len(vector))
+    kind = VectorType(vector.dtype.name, len(vector))
     meta = {"encoder": {"normalize": normalize}}
     with create_embeddings(folder / "p.npy", 1, kind, meta, ids=[passage["id"]]) as out:
         out.write(0, vector[None])
@@ -295,6 +304,37 @@ def test_what_a_database_cannot_hold(tmp_path: Path, capsys) -> None:
         assert cli.run([*arguments, name]) == 2
         assert f"at most {most} dimensions, not 16,001" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+SEARCH = "SELECT id, title, text FROM passages ORDER BY {} <=> $1 LIMIT 10;"
+INDEX = "CREATE INDEX ON passages USING hnsw ({});"
+
+
+@pytest.mark.parametrize(
+    ("dim", "dtype", "column", "index"),
+    [
+        (2000, "float32", "vector(2000)", INDEX.format("embedding vector_cosine_ops")),
+        (2001, "float32", "vector(2001)", INDEX.format("(embedding::halfvec(2001)) halfvec_cosine_ops")),
+        (4000, "float32", "vector(4000)", INDEX.format("(embedding::halfvec(4000)) halfvec_cosine_ops")),
+        (4001, "float32", "vector(4001)", None),
+        (3, "float16", "halfvec(3)", INDEX.format("embedding halfvec_cosine_ops")),
+        (4000, "float16", "halfvec(4000)", INDEX.format("embedding halfvec_cosine_ops")),
+        (4001, "float16", "halfvec(4001)", None),
+    ],
+)
+def test_types_and_indexes_of_pgvector(tmp_path: Path, dim: int, dtype: str, column: str, index: str | None) -> None:
+    """As pgvector's README has them ("Half-Precision Vectors", "Half-Precision Indexing", "HNSW")."""
+    vector = np.full(dim, 0.5, dtype)
+    arguments = one_passage(tmp_path, {"id": "p", "text": "a"}, vector, normalize=True)
+    assert cli.run([*arguments, "pgvector", "-q"]) == 0
+    script = (tmp_path / "out").read_text()
+    assert f"\n  embedding {column} NOT NULL\n" in script
+    assert f"\np\t\ta\t[{','.join(['0.5'] * dim)}]\n" in script
+    expected = [SEARCH.format("embedding")] + ([index] if index else [])
+    if index and "::" in index:
+        expected.append(SEARCH.format(f"embedding::halfvec({dim})"))
+    assert head_statements(tmp_path / "out") == expected
+    assert ("pgvector has no index for it" in script) == (index is None)
 
 
 def test_elasticsearch_gets_no_vector_that_cosine_cannot_compare(tmp_path: Path, capsys) -> None:

@@ -2,11 +2,14 @@
 
 const ANSWER = 1, GOLD = 2, FIRST_SHOWN = 5, MUCH_ATTENTION = 0.05;
 const WORD = "[\\p{L}\\p{N}\\p{M}]";
+const UNSPACED = "[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3005-\\u3007\\u3040-\\u30ff\\u31f0-\\u31ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\uff66-\\uff9f\\u{20000}-\\u{3ffff}]";   // as in data/words.py
 
-// A pattern for the answers' tokens as the answer match finds them: one after the other, whole words, decomposed.
+// A pattern for the answers' tokens as the answer match finds them: one after the other, whole words, decomposed. In
+// scripts without spaces a character is a word.
 function answerPattern(answers) {
   const escape = (token) => token.replace(/[\\^$.*+?()[\]{}|\/-]/g, "\\$&");
-  const whole = (token) => (new RegExp(`^${WORD}`, "u").test(token) ? `(?<!${WORD})${escape(token)}(?!${WORD})` : escape(token));
+  const letter = answers.flat().some((token) => new RegExp(`^${UNSPACED}`, "u").test(token)) ? `(?!${UNSPACED})${WORD}` : WORD;
+  const whole = (token) => (new RegExp(`^${letter}`, "u").test(token) ? `(?<!${letter})${escape(token)}(?!${letter})` : escape(token));
   const parts = answers.map((tokens) => tokens.map(whole).join("[\\p{Z}\\p{C}]*"));
   return parts.length ? new RegExp(parts.join("|"), "giu") : null;
 }

@@ -1,0 +1,119 @@
+"""Tables whose first row names the columns, as spreadsheets, pandas and databases export them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fidtools.data.files import PathLike
+from fidtools.data.record_parsing import (
+    ANSWERS,
+    CTXS,
+    PASSAGE_ID,
+    QUESTION,
+    QUESTION_ID,
+    TEXT,
+    parse_passage,
+    parse_question,
+)
+from fidtools.data.records import Location, Passage, Question
+from fidtools.errors import DataError
+from fidtools.formats.format import Format
+from fidtools.formats.head import Head
+from fidtools.formats.parsing import read_rows
+from fidtools.formats.signatures import DELIMITERS, table_columns
+
+
+def read_question_table(path: PathLike) -> Iterator[Question]:
+    """One question per row, see `question_of_row`."""
+    return (question_of_row(number, row, path, line) for number, row, line in _records(path, QUESTION))
+
+
+def read_passage_table(path: PathLike) -> Iterator[Passage]:
+    """One passage or document per row, see `passage_of_row`."""
+    return (passage_of_row(number, row, path, line) for number, row, line in _records(path, TEXT))
+
+
+def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Question:
+    """The question of a row; other columns than ours are kept as fields. The default of its id is its number, from 0.
+
+    The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
+    """
+    record = {_column(name): value for name, value in row.items()}
+    for name in CTXS:
+        if isinstance(text := record.get(name), str) and not text.lstrip().startswith("["):
+            record[name] = [{"text": text}]
+    named = any(name in record for name in QUESTION_ID)
+    return parse_question(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
+
+
+def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Passage:
+    """The passage of a row; other columns than ours are kept. The default of its id is the row's number, from 0."""
+    record = {_column(name): value for name, value in row.items()}
+    named = any(name in record for name in PASSAGE_ID)
+    return parse_passage(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
+
+
+def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The rows without their empty cells: number from 0, cells, line. Columns without names are left out.
+
+    Raises DataError when no column is `needed`, for rows of other widths, and for rows without the needed cell.
+    """
+    head = Head.of(path)
+    delimiter = next((sign for sign in DELIMITERS if not table_columns(head, sign).isdisjoint(needed)), ",")
+    rows = read_rows(path, delimiter)
+    names = [_column(name) for name in next(rows, (0, []))[1]]
+    if set(names).isdisjoint(needed):
+        problem = f"the first row names none of the columns {', '.join(needed)}"
+        raise DataError(problem, path=path, line=1, value=delimiter.join(names))
+    for number, (line, row) in enumerate(rows):
+        if len(row) != len(names):
+            hint = "a cell that holds the separator or a line break needs double quotes around it"
+            raise Location(path, line).error(
+                f"expected {len(names)} columns, found {len(row)}", "row", delimiter.join(row), hint
+            )
+        cells = zip(names, row, strict=True)
+        yield number, {name: cell for name, cell in cells if name and cell.strip()}, line
+
+
+def _column(name: str) -> str:
+    """The name of a column as our fields spell it, where it is one of ours."""
+    name = name.strip()
+    return name.lower() if name.lower() in OURS else name
+
+
+OURS = frozenset((*QUESTION, *QUESTION_ID, *TEXT, *PASSAGE_ID, *CTXS, *ANSWERS, "title", "doc_id", "target", "gold"))
+
+
+def _is_question_table(head: Head) -> bool:
+    """A column holds questions. `id TAB query` without more is a table of queries."""
+    for delimiter in DELIMITERS:
+        names = table_columns(head, delimiter)
+        if not names.isdisjoint(QUESTION):
+            first = head.rows(delimiter)[0][0].strip().lower()
+            return delimiter != "\t" or len(names) != 2 or first in QUESTION
+    return False
+
+
+def _is_passage_table(head: Head) -> bool:
+    """A column holds texts, none questions."""
+    found = [table_columns(head, delimiter) for delimiter in DELIMITERS]
+    return any(not names.isdisjoint(TEXT) and names.isdisjoint(QUESTION) for names in found)
+
+
+FORMATS = (
+    Format(
+        "question-table",
+        "questions",
+        "CSV or TSV whose first row names a column `question`",
+        detect=_is_question_table,
+        read=read_question_table,
+    ),
+    Format(
+        "passage-table",
+        "passages",
+        "CSV or TSV whose first row names a column `text`",
+        detect=_is_passage_table,
+        read=read_passage_table,
+    ),
+)
