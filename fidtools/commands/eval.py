@@ -71,7 +71,7 @@ METRIC_OPTIONS = (
     click.option(
         "--empty-matches",
         is_flag=True,
-        help="Count an empty answer as found in every passage, as DPR does.",
+        help="As in DPR: an empty answer is in every passage, and text without spaces is one word.",
     ),
     click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected for each file]"),
 )

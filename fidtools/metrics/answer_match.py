@@ -2,6 +2,9 @@
 
 A text contains an answer when the answer's tokens occur in it consecutively. Both are decomposed (NFD), lower-cased and
 split into runs of letters, digits and marks, and into single other characters that are neither space nor control.
+
+DPR takes a sentence of a script without spaces (Japanese, Chinese, Thai, …) for one token, so that no answer is found
+inside it. Here each of its letters is a token of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +17,11 @@ from itertools import accumulate
 import regex
 
 from fidtools.data.records import Question
+from fidtools.data.words import UNSPACED, has_unspaced
 
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
+LETTER_ALONE = rf"(?=[\p{{L}}\p{{N}}])[{UNSPACED}]"
+PIECE = regex.compile(rf"{LETTER_ALONE}\p{{M}}*|(?:(?!{LETTER_ALONE})[\p{{L}}\p{{N}}\p{{M}}])+|[^\p{{Z}}\p{{C}}]")
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
 GAP = regex.compile(r"[\p{Z}\p{C}]*")
 BARRIER = b"\0"
@@ -30,6 +36,11 @@ def tokens(text: str) -> list[str]:
     return [token.lower() for token in TOKEN.findall(unicodedata.normalize("NFD", text))]
 
 
+def pieces(text: str) -> list[str]:
+    """The tokens of a text, of which each letter of a script without spaces is one, with its marks."""
+    return [piece.lower() for piece in PIECE.findall(unicodedata.normalize("NFD", text))]
+
+
 def usable(answers: Iterable[str]) -> list[str]:
     """The answers that have a token. The reference matches the others ("", " ", a zero-width space) in every text."""
     return [answer for answer in answers if TOKEN.search(unicodedata.normalize("NFD", answer))]
@@ -38,7 +49,8 @@ def usable(answers: Iterable[str]) -> list[str]:
 def has_answer(answers: Sequence[str], text: str, *, empty_matches: bool = False) -> bool:
     """Whether the text contains one of the answers as a sequence of tokens.
 
-    An answer without tokens matches nothing; with `empty_matches`, it matches everything.
+    An answer without tokens matches nothing. `empty_matches` is as in DPR: it matches everything, and nothing is found
+    inside a run of a script without spaces.
     """
     return AnswerMatcher(answers, empty_matches=empty_matches).hits([text])[0]
 
@@ -48,15 +60,17 @@ class AnswerMatcher:
 
     All texts are searched at once, as lower-case bytes, for the longest ASCII word of an answer; tokens are compared
     only where it occurs. No text is excluded wrongly: a letter that decomposes is followed by a mark, which belongs to
-    the same token, so the Kelvin sign is the only other character that becomes an ASCII word.
+    the same token, so the Kelvin sign is the only other character that becomes an ASCII word. A text with letters of a
+    script without spaces is compared by its pieces.
     """
 
     def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
-        sequences = dict.fromkeys(tuple(tokens(answer)) for answer in answers)
+        sequences = {tuple(tokens(answer)): _joined(answer) for answer in answers}
         self._everything = empty_matches and () in sequences
+        self._in_pieces = not empty_matches
         self._sequences = [
-            (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence])
-            for sequence in sequences
+            (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence], joined)
+            for sequence, joined in sequences.items()
             if sequence
         ]
 
@@ -68,15 +82,26 @@ class AnswerMatcher:
         whole = BARRIER.join(encoded).lower()
         starts = list(accumulate((len(text) + 1 for text in encoded), initial=0))
         found = [False] * len(texts)
-        lowered: dict[int, str] = {}
+        seen: dict[int, tuple[str, bool]] = {}
         kelvin = [KELVIN] if KELVIN in whole else []
-        for anchor, sequence in self._sequences:
+        for anchor, sequence, joined in self._sequences:
             for index in _candidates(whole, starts, [anchor, *kelvin]):
                 if not found[index]:
-                    if index not in lowered:
-                        lowered[index] = _lower(texts[index])
-                    found[index] = _occurs(sequence, lowered[index])
+                    if index not in seen:
+                        seen[index] = self._view(texts[index])
+                    text, in_pieces = seen[index]
+                    found[index] = joined in text if in_pieces else _occurs(sequence, text)
         return found
+
+    def _view(self, text: str) -> tuple[str, bool]:
+        """What an answer is looked for in, and whether these are pieces."""
+        in_pieces = self._in_pieces and has_unspaced(text)
+        return (_joined(text) if in_pieces else _lower(text)), in_pieces
+
+
+def _joined(text: str) -> str:
+    """The pieces with a character around each that no piece has."""
+    return "\0".join(["", *pieces(text), ""])
 
 
 def _anchor(sequence: Sequence[str]) -> bytes:

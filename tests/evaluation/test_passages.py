@@ -15,15 +15,20 @@ from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Passage, Question
+from fidtools.data.words import has_unspaced
 from fidtools.evaluation.recall import AnswerRecall
-from fidtools.metrics.answer_match import AnswerMatcher, has_answer, recall_at, regex_hits, tokens, usable
+from fidtools.metrics.answer_match import AnswerMatcher, has_answer, pieces, recall_at, regex_hits, tokens, usable
 from tests import GOLDEN
 
 
 def slowly(answers: list[str], text: str) -> bool:
-    """The definition: tokens of an answer follow one another among the tokens of the text."""
-    words = tokens(text)
-    sequences = [sequence for sequence in map(tokens, answers) if sequence]
+    """The definition: tokens of an answer follow one another among the tokens of the text.
+
+    In a text of a script without spaces, each of its letters is a token.
+    """
+    split = pieces if has_unspaced(text) else tokens
+    words = split(text)
+    sequences = [sequence for sequence in map(split, answers) if sequence]
     return any(words[i : i + len(s)] == s for s in sequences for i in range(len(words)))
 
 
@@ -67,7 +72,30 @@ def test_recall_of_lists_of_several_lengths():
     assert recall_at([short, long, unusable], [1, 2, 5]) == {1: 0.0, 2: 0.5, 5: 1.0}
 
 
-NASTY_LETTERS = "aAbBkK\u212aée\u0301ΣσςİiIı .,-'\u00a0\u200b\0\nß12½東\u037e;≠=\u0338"
+UNSPACED = [  # text, answers in it, answers that are not
+    ("日本の首都は東京です", ["東京", "日本", "です", "の首都"], ["東都", "京都", "大阪"]),
+    ("富士山は1707年に噴火した。", ["1707年", "1707", "富士山"], ["707", "170", "170年"]),
+    ("世界最长的河流\n是尼罗河", ["尼罗河", "河流是", "河流 是"], ["罗尼", "河河"]),
+    ("กรุงเทพมหานครเป็นเมืองหลวง", ["กรุงเทพ", "เมืองหลวง", "เป็น"], ["เมืองไทย", "กรุงเทพา", "เป"]),
+    ("がくは学生", ["がく", "か\u3099く"], ["かく", "か", "く\u3099"]),
+    ("AdaはPython3を書いた", ["Ada", "python3", "Adaは"], ["Ad", "Python", "thon3", "3"]),
+    ("Ada wrote 東京 Diary", ["Ada", "wrote 東京", "東", "東京 Diary"], ["Ad", "Dia", "京東"]),
+]
+
+
+@pytest.mark.parametrize(("text", "inside", "absent"), UNSPACED)
+def test_answers_inside_of_text_without_spaces(text, inside, absent):
+    assert [answer for answer in inside + absent if has_answer([answer], text)] == inside
+    assert not has_answer(absent, text)
+
+
+def test_dprs_match_takes_text_without_spaces_for_one_word():
+    question = Question("1", "首都?", ["東京"], ctxs=[Passage(None, "日本の首都は東京です")])
+    assert AnswerRecall([1]).measure([question]) == [{"R@1": 100.0}]
+    assert AnswerRecall([1], empty_matches=True).measure([question]) == [{"R@1": 0.0}]
+
+
+NASTY_LETTERS = "aAbBkK\u212aée\u0301ΣσςİiIı .,-'\u00a0\u200b\0\nß12½東が\u3099ก\u0e34\u037e;≠=\u0338"
 NASTY = st.text(alphabet=st.sampled_from(NASTY_LETTERS), max_size=12)
 
 
