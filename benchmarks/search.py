@@ -234,7 +234,7 @@ def run(options: argparse.Namespace, table: np.ndarray, vectors: FileVectors) ->
     done, best = 2 * options.questions * options.rows * options.dim, peak(product, options.dim)
     share = done / walls["exact, fastest product"] / best
     print(f"  {share:.0%} of the peak of {product} products here ({best / 1e9:.0f} G/s on {options.threads} threads)")
-    for few in (1, 8):
+    for few in (1, 8, 64, 256):
         some = questions[:few]
         contenders = {"IndexFlatIP": lambda: flat.search(some, k), "exact": lambda: search(some, vectors, k)}  # noqa: B023
         compare(f"{few} questions" if few > 1 else "one question", 3 * options.rounds, contenders, "IndexFlatIP")

@@ -63,7 +63,7 @@ def command(
     from fidtools.data.embeddings import read_parts
     from fidtools.logs import log
     from fidtools.search.faiss_build import build_index
-    from fidtools.search.faiss_index import load_faiss
+    from fidtools.search.faiss_file import load_faiss
     from fidtools.search.index_specs import IndexSpec, index_spec
 
     load_faiss()

@@ -84,7 +84,7 @@ def open_table(embeddings: PathLike, passages: PathLike) -> VectorTable:
             some = [corpus[row] for row in range(start, start + len(found))]
             for passage in some:
                 lost.update(passage.extra.keys())
-            yield Block(start, some, np.ascontiguousarray(found, dtype))
+            yield Block(start, some, np.array(found, dtype, order="C"))
         if lost:
             listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(lost.items()))
             log.warning("fields that are not written, with the number of passages: %s", listed)

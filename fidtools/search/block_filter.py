@@ -11,46 +11,51 @@ from __future__ import annotations
 from torch import Tensor
 
 from fidtools.search.candidates import INFINITY, CandidateBuffer, kth_largest
-from fidtools.search.products import PassageBlock, RoundedQuestions, group_maxima, multiply
+from fidtools.search.products import GROUP_SIZE, PassageNorms, RoundedQuestions, Stretch, group_maxima
 
-GROUP_SIZE = 16  # passages whose maximum is compared at once: 16 times fewer comparisons, and few groups are opened
+GROUPS_PER_RANK = 2  # groups for each of the k places, for a threshold that most passages are below
 
 
 class BlockFilter:
-    """Some questions with their candidates; blocks hold at most `block_rows` passages."""
+    """Some questions with their candidates."""
 
-    def __init__(self, questions: RoundedQuestions, k: int, block_rows: int) -> None:
-        count, device = len(questions.values), questions.values.device
+    def __init__(self, questions: RoundedQuestions, k: int) -> None:
         self.questions = questions
-        self.candidates = CandidateBuffer(count, k, device)
-        self._products = questions.values.new_empty(count * block_rows)  # one allocation for all blocks
+        self.candidates = CandidateBuffer(len(questions.values), k, questions.values.device)
+        self._first = True
 
-    def take(self, block: PassageBlock) -> None:
-        """Add the candidates of a block."""
+    def take(self, block: Stretch) -> None:
+        """Add the candidates of a block. The scores of its padding are overwritten."""
+        scores, norms = block.scores, block.norms
         questions, candidates = self.questions, self.candidates
-        scores = multiply(questions.values, block.values, self._products)  # (m, B)
-        scores[:, block.rows :] = -INFINITY  # padding
-        if block.start == 0:
-            self._first_threshold(scores, block)
-        lowest = questions.lowest_possible(candidates.threshold, questions.margin(block.norms.largest())[:, 0])
+        scores[:, block.rows :] = -INFINITY
+        if self._first:
+            self._first_threshold(scores, norms)
+            self._first = False
+        lowest = questions.lowest_possible(candidates.threshold, questions.margin(norms.largest())[:, 0])
         question, column, score = _at_least(scores, lowest)
-        error = questions.margin_of_pairs(question, block.norms.of(column)) + questions.result_rounding * score.abs()
+        error = questions.margin_of_pairs(question, norms.of(column)) + questions.result_rounding * score.abs()
         # One long passage makes the block's largest error, and so `lowest`, too generous for all others.
         kept = (score + error >= candidates.threshold[question]).nonzero()[:, 0]
         question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
         candidates.add(question, row, score - error, score + error)
 
-    def _first_threshold(self, scores: Tensor, block: PassageBlock) -> None:
+    def _first_threshold(self, scores: Tensor, norms: PassageNorms) -> None:
         """Set a threshold from the first block, without which all of it would be candidates.
 
         A group's maximum less its error is a lower bound on the true score of one of its passages. Groups do not
-        overlap, so k groups stand for k different passages: the k-th largest of these bounds is a valid threshold.
+        overlap, so k groups stand for k different passages: the k-th largest of these bounds is a valid threshold. It
+        is a good one where there are many more groups than k, so for a large k the groups are small.
         """
-        maxima = group_maxima(scores, GROUP_SIZE)  # (m, B / 16)
-        if maxima.shape[1] >= self.candidates.k:
-            margins = self.questions.margin(block.norms.largest_of_groups(GROUP_SIZE))
-            errors = margins + self.questions.result_rounding * maxima.abs()
-            self.candidates.raise_threshold(kth_largest(maxima - errors, self.candidates.k))
+        k, size = self.candidates.k, GROUP_SIZE
+        while size > 1 and scores.shape[1] // size < GROUPS_PER_RANK * k:
+            size //= 2
+        if scores.shape[1] // size >= k:
+            maxima = group_maxima(scores, size)  # (m, B / size)
+            errors = (
+                self.questions.margin(norms.largest_of_groups(size)) + self.questions.result_rounding * maxima.abs()
+            )
+            self.candidates.raise_threshold(kth_largest(maxima - errors, k))
 
 
 def _at_least(scores: Tensor, lowest: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,11 +9,17 @@ INFINITY = float("inf")
 PRUNE_FACTOR = 2  # prune after this many new candidates per question, in multiples of k: often enough to keep few
 CAPACITY_FACTOR = 4  # candidates that a question may have, in multiples of k
 MIN_CAPACITY = 1024
+CANDIDATE_BYTES = 4 + 4 + 8  # two bounds and a row
 
 
 def capacity(k: int) -> int:
     """How many candidates a question may have."""
     return max(MIN_CAPACITY, CAPACITY_FACTOR * k)
+
+
+def bytes_of_question(k: int) -> int:
+    """The memory of one question's candidates."""
+    return capacity(k) * CANDIDATE_BYTES
 
 
 class CandidateBuffer:
@@ -80,6 +86,18 @@ class CandidateBuffer:
     def raise_threshold(self, known: Tensor) -> None:
         """Use a lower bound on each question's k-th best true score (m) that was found elsewhere."""
         self.threshold = torch.maximum(self.threshold, known)
+
+    def known(self) -> Tensor:
+        """The threshold (m), or −∞ for a question that has overflowed: a lower bound for whoever has other passages."""
+        return self.threshold.masked_fill(self.overflowed, -INFINITY)
+
+    def absorb(self, other: CandidateBuffer) -> None:
+        """Add the candidates of the same questions among other passages."""
+        self.raise_threshold(other.known())
+        usable = (other.upper >= self.threshold[:, None]) & (other.upper > -INFINITY)  # that is in unused places
+        question, column = usable.nonzero(as_tuple=True)
+        self.add(question, *(part[question, column] for part in (other.rows, other.lower, other.upper)))
+        self._give_up(other.overflowed)
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """All candidates that are left: questions (ascending) and rows."""

@@ -20,7 +20,8 @@ from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.logs import log, track
 from fidtools.search.exact import search
-from fidtools.search.faiss_index import faiss_reason, load_faiss, set_parameters
+from fidtools.search.faiss_file import faiss_reason, load_faiss
+from fidtools.search.faiss_index import set_parameters
 from fidtools.search.index_specs import IndexSpec, check_factory
 from fidtools.search.vectors import ConcatenatedVectors, Vectors, float_vectors, vector_blocks
 from fidtools.search.verification import MAX_VERIFY_QUESTIONS, recall_of

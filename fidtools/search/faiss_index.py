@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,9 @@ from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
-from fidtools.data.memory_limit import limited_memory, memory_bound
 from fidtools.data.top_k import TopK
 from fidtools.data.vector_type import fitted
-from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, UsageError, shorten
+from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError, shorten
 from fidtools.search.corpus_match import (
     Fingerprint,
     encoder_mismatches,
@@ -25,25 +22,11 @@ from fidtools.search.corpus_match import (
     raise_or_warn,
     refuse_width,
 )
+from fidtools.search.faiss_file import faiss_reason, load_faiss, open_file
 from fidtools.typing import Array
 
 AT_LEAST_ONE = ("nprobe", "efSearch", "efConstruction")
 MAX_PARAMETER = 1_000_000  # FAISS allocates memory for as many candidates
-THREAD_BYTES = 16 << 20  # of address space that a thread takes for its stack
-
-
-def load_faiss() -> Any:
-    """The module. Raises MissingExtraError where it is not installed."""
-    try:
-        return importlib.import_module("faiss")
-    except ImportError as error:
-        raise MissingExtraError("a FAISS index", "cpu") from error
-
-
-def faiss_reason(error: Exception) -> str:
-    """What FAISS says, without the place in its source."""
-    text = str(error) or type(error).__name__
-    return shorten(re.sub(r"^Error in .*? at \S+: (Error: )?", "", text, flags=re.DOTALL), 200)
 
 
 def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
@@ -131,28 +114,6 @@ def _check_file(path: Path, meta: dict[str, Any]) -> None:
         raise MismatchError(f"{size} bytes instead of {meta['bytes']}", path=path, hint="build the index again")
     if file_sha256(path) != meta["sha256"]:
         raise MismatchError("damaged: not the file that meta.json describes", path=path, hint="build the index again")
-
-
-def open_file(path: Path, rows: int, dim: int) -> Any:
-    """FAISS's index of so many vectors of that length, after one search.
-
-    Both may take memory in proportion to the file's size, and no more. Raises DataError for a file that needs more or
-    is damaged, MismatchError for vectors of another number or length.
-    """
-    faiss = load_faiss()
-    try:
-        with limited_memory(memory_bound(path) + THREAD_BYTES * faiss.omp_get_max_threads()):
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-            if index is None:  # a file may say so
-                raise RuntimeError("no index")
-            if index.ntotal != rows:
-                raise MismatchError(f"contains {index.ntotal} vectors instead of {rows}", path=path.parent)
-            if index.d != dim:
-                raise MismatchError(f"contains vectors of length {index.d} instead of {dim}", path=path.parent)
-            index.search(np.zeros((1, dim), np.float32), 1)
-    except (RuntimeError, AssertionError, MemoryError) as error:
-        raise DataError("damaged: FAISS cannot read it", path=path, hint="build the index again") from error
-    return index
 
 
 def _mismatches(folder: Path, meta: dict[str, Any], passages: Corpus, encoder: Fingerprint) -> Iterator[MismatchError]:

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from fidtools.errors import DataError
-from fidtools.typing import Array
 
 Product = Literal["bf16", "float32"]
 SUMMATION_ERROR = 2.0**-22  # relative; four times float32's rounding: accelerators add less carefully than IEEE asks
@@ -31,6 +30,7 @@ BF16_ROUNDING = 2.0**-8  # relative; bf16 keeps 8 bits of a number
 NORM_ROUNDING = 1 + 1e-5  # norms are computed in float32 too; enlarged by this they are upper bounds
 UNDERFLOW = 1e-35  # absolute; products of tiny numbers may be rounded to zero
 MIN_QUESTIONS_ONEDNN = 16  # for fewer, oneDNN's preparations cost more than its product saves
+GROUP_SIZE = 16  # passages whose maximum is compared at once: 16 times fewer comparisons, and few groups are opened
 MAX_NORM = 1e18  # the product of two norms must not overflow float32, which ends at 3.4e38
 
 
@@ -100,43 +100,20 @@ class PassageNorms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PassageBlock:
-    """Consecutive passages ready to multiply (B × d, padded with zeros to B), with their norms (B).
+class Stretch:
+    """Consecutive passages: the row of the first, how many they are, and their products with all questions.
 
-    `start` is the row of the first, `rows` the number of passages without the padding.
+    `scores` (m × B, contiguous) and `norms` (B each) are padded to B, a multiple of GROUP_SIZE.
     """
 
     start: int
     rows: int
-    values: Tensor
+    scores: Tensor
     norms: PassageNorms
 
 
-def prepare_block(start: int, stored: Array, center: Tensor, product: Product, multiple: int) -> PassageBlock:
-    """A block of passages as read from disk (float32 or float16), on the device of `center` (d).
-
-    Padded to a multiple of `multiple` passages. Raises DataError naming the row when a vector holds NaN, infinity or
-    numbers too large to multiply.
-    """
-    original = torch.from_numpy(stored).to(center.device).float()
-    original_norms = torch.linalg.vector_norm(original, dim=1)
-    check_finite(original_norms, "row", start)
-    if product == "bf16":
-        # Rounding loses a share of what is rounded, so the common part of all passages is taken off before.
-        shifted = original - center
-        values = shifted.bfloat16()
-        lost = torch.linalg.vector_norm(shifted - values.float(), dim=1)
-        rounded = torch.linalg.vector_norm(shifted, dim=1) + lost  # |x̃| ≤ |x - c| + |x - c - x̃|
-    else:
-        values, rounded, lost = original, original_norms, torch.zeros_like(original_norms)
-    padding = -len(values) % multiple
-    pad = torch.nn.functional.pad
-    norms = PassageNorms(*(pad(part * NORM_ROUNDING, (0, padding)) for part in (rounded, lost, original_norms)))
-    return PassageBlock(start, len(stored), pad(values, (0, 0, 0, padding)), norms)
-
-
-def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
-    """Inner products of all questions and passages (m × B), in `buffer` (flat, at least m · B) where possible.
+def multiply(questions: Tensor, passages: Tensor, out: Tensor) -> Tensor:
+    """Inner products of all questions and passages (m × B), in `out` where the fastest way allows it.
 
     Float32 on a CPU goes through oneDNN, which is twice as fast as MKL on AMD's processors.
     """
@@ -145,7 +122,7 @@ def multiply(questions: Tensor, passages: Tensor, buffer: Tensor) -> Tensor:
     if on_cpu and len(questions) >= MIN_QUESTIONS_ONEDNN and linear:
         product: Tensor = linear(questions, passages, None, "none", [], "")
         return product
-    return torch.mm(questions, passages.T, out=buffer[: len(questions) * len(passages)].view(len(questions), -1))
+    return torch.mm(questions, passages.T, out=out)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,8 +24,16 @@ class Vectors(Protocol):
         """n and d."""
         ...
 
-    def read(self, start: int, stop: int) -> Array:
-        """Rows start … stop-1 as they are stored (m × d)."""
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+        ...
+
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
+        """Rows start … stop-1 as they are stored (m × d); in `out` (of `dtype`, at least m × d) where they are copied.
+
+        New memory costs more than the copy itself, so who reads block after block gives the same `out` again.
+        """
         ...
 
     def take(self, rows: Array) -> Array:
@@ -34,10 +42,14 @@ class Vectors(Protocol):
 
 
 def vector_blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Array]]:
-    """All vectors, `size` at a time: the row of the first, and the vectors as they are stored."""
-    rows = vectors.shape[0]
+    """All vectors, `size` at a time: the row of the first, and the vectors as they are stored.
+
+    A block is valid until the next one is asked for.
+    """
+    rows, dim = vectors.shape
+    out = np.empty((min(size, rows), dim), vectors.dtype)
     for start in range(0, rows, size):
-        yield start, vectors.read(start, min(start + size, rows))
+        yield start, vectors.read(start, min(start + size, rows), out)
 
 
 class ArrayVectors:
@@ -46,8 +58,9 @@ class ArrayVectors:
     def __init__(self, array: Array) -> None:
         self.array = array
         self.shape = (len(array), array.shape[1])
+        self.dtype = array.dtype
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
         return np.ascontiguousarray(self.array[start:stop])
 
@@ -69,8 +82,9 @@ class DecodedVectors:
     def __init__(self, stored: Vectors, kind: VectorType) -> None:
         self._stored, self._kind = stored, kind
         self.shape = (stored.shape[0], kind.dim)
+        self.dtype = np.dtype(np.float32)
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
         return self._kind.decode(self._stored.read(start, stop))
 
@@ -85,13 +99,15 @@ class FileVectors:
     def __init__(self, path: str | Path) -> None:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         self.shape = (int(mapped.shape[0]), int(mapped.shape[1]))
-        self._dtype, self._start = mapped.dtype, mapped.offset
+        self.dtype, self._start = mapped.dtype, mapped.offset
         self._row_bytes = self.shape[1] * mapped.dtype.itemsize
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - lives as long as the object
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
-        block = np.empty((stop - start, self.shape[1]), self._dtype)
+        if out is None or out.dtype != self.dtype:
+            out = np.empty((stop - start, self.shape[1]), self.dtype)
+        block = out[: stop - start]
         self._fill(block, start)
         return block
 
@@ -100,7 +116,7 @@ class FileVectors:
         if len(rows) * MAX_SPAN_FACTOR > int(rows[-1]) - int(rows[0]):
             near: Array = self.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
             return near
-        found = np.empty((len(rows), self.shape[1]), self._dtype)
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
         for place, row in enumerate(rows.tolist()):
             self._fill(found[place : place + 1], row)
         return found
@@ -121,14 +137,16 @@ class ConcatenatedVectors:
         self.parts = parts
         self._bounds = np.cumsum([0, *(part.shape[0] for part in parts)])
         self.shape = (int(self._bounds[-1]), parts[0].shape[1])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
         pieces = []
         for part, begin, end in zip(self.parts, self._bounds, self._bounds[1:], strict=False):
             low, high = max(start, int(begin)), min(stop, int(end))
             if low < high:
-                pieces.append(part.read(low - int(begin), high - int(begin)))
+                inside = low == start and high == stop
+                pieces.append(part.read(low - int(begin), high - int(begin), out if inside else None))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def take(self, rows: Array) -> Array:
@@ -148,8 +166,9 @@ class SelectedVectors:
     def __init__(self, vectors: Vectors, rows: Array) -> None:
         self._vectors, self.rows = vectors, rows
         self.shape = (len(rows), vectors.shape[1])
+        self.dtype = vectors.dtype
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
         return self._vectors.take(self.rows[start:stop])
 
@@ -164,10 +183,11 @@ class SlicedVectors:
     def __init__(self, vectors: Vectors, start: int, stop: int) -> None:
         self._vectors, self._start = vectors, start
         self.shape = (stop - start, vectors.shape[1])
+        self.dtype = vectors.dtype
 
-    def read(self, start: int, stop: int) -> Array:
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
         """See `Vectors`."""
-        return self._vectors.read(self._start + start, self._start + stop)
+        return self._vectors.read(self._start + start, self._start + stop, out)
 
     def take(self, rows: Array) -> Array:
         """See `Vectors`."""

@@ -22,7 +22,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.memory_limit import limited_memory
 from fidtools.data.records import Passage
 from fidtools.errors import DataError, FidtoolsError
-from fidtools.search.faiss_index import load_faiss, open_file
+from fidtools.search.faiss_file import load_faiss, open_file
 from fidtools.sparse.engine import BM25Settings
 from fidtools.sparse.tantivy_engine import TantivyEngine, build_tantivy
 
@@ -105,10 +105,32 @@ def test_whole_folders_are_read(pattern: str, whole: Path) -> None:
     READERS[pattern](whole)
 
 
-@pytest.mark.parametrize("pattern", READERS)
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("length", [1, 10, 26, 80, 83])
+def test_a_faiss_index_that_was_cut_off_is_refused(number: int, length: int, whole: Path, tmp_path: Path) -> None:
+    """FAISS reads on beyond the end of its memory map, which ends the process that does it."""
+    cut = tmp_path / "cut.faiss"
+    cut.write_bytes((whole / f"{number}.faiss").read_bytes()[:length])
+    with pytest.raises(DataError, match="damaged: FAISS cannot read it"):
+        open_file(cut, ROWS, DIM)
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in READERS if not pattern.endswith(".faiss")])
 @FUZZ
 @given(data=st.data())
 def test_damaged_folders_are_read_or_refused(pattern: str, whole: Path, tmp_path: Path, data: st.DataObject) -> None:
+    damage_and_read(pattern, whole, tmp_path, data)
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in READERS if pattern.endswith(".faiss")])
+@settings(FUZZ, max_examples=max(1, EXAMPLES // 6))  # each starts a process
+@given(data=st.data())
+def test_damaged_indexes_are_read_or_refused(pattern: str, whole: Path, tmp_path: Path, data: st.DataObject) -> None:
+    damage_and_read(pattern, whole, tmp_path, data)
+
+
+def damage_and_read(pattern: str, whole: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """Read a copy of the folder in which one of the pattern's files has changes, or was cut off, or both."""
     files = sorted(path for path in whole.glob(pattern) if path.stat().st_size)
     damaged = data.draw(st.sampled_from(range(len(files))), "file")
     content = bytearray(files[damaged].read_bytes())
@@ -117,6 +139,8 @@ def test_damaged_folders_are_read_or_refused(pattern: str, whole: Path, tmp_path
         at, piece = data.draw(st.integers(0, min(far, len(content))), "at"), data.draw(PIECES, "piece")
         replaced = len(piece) if data.draw(st.booleans(), "in place") else 0
         content[at : at + replaced] = piece
+    if data.draw(st.booleans(), "cut off"):
+        del content[data.draw(st.integers(0, len(content)), "length") :]
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
     shutil.copytree(whole, tmp_path / "copy")
     (tmp_path / "copy" / files[damaged].relative_to(whole)).write_bytes(content)

@@ -76,7 +76,7 @@ def test_the_result_does_not_depend_on_memory(memory):
 
 @pytest.mark.parametrize("product", ["bf16", "float32"])
 @pytest.mark.parametrize("make", [normal, few_distinct, nearly_equal])
-def test_threads_share_the_questions_and_find_the_same(make, product):
+def test_threads_share_the_corpus_and_find_the_same(make, product):
     passages, questions = make(9000, 24), normal(200, 24, seed=9)
     rows, scores = brute_force(questions, passages, 10)
     try:
@@ -124,9 +124,9 @@ class CountedVectors(ArrayVectors):
 
     counted = 0
 
-    def read(self, start, stop):
+    def read(self, start, stop, out=None):
         self.counted += stop - start
-        return super().read(start, stop)
+        return super().read(start, stop, out)
 
 
 @pytest.mark.parametrize(("make", "passes"), [(normal, 1), (outliers, 1), (nearly_equal, 3), (few_distinct, 3)])
@@ -135,3 +135,25 @@ def test_the_corpus_is_read_again_only_for_questions_that_too_many_passages_near
     found = search(questions, passages, 50, product="bf16")
     assert passages.counted == passes * 30_000
     np.testing.assert_array_equal(found.rows, brute_force(questions, passages.array, 50)[0])
+
+
+@pytest.mark.parametrize("questions", [9, 80])
+@pytest.mark.parametrize("k", [255, 256, 300, 1000, 2048, 3000, 5000, 17_000])
+def test_one_pass_is_enough_whatever_k(k, questions):
+    passages, asked = CountedVectors(normal(40_000, 24)), normal(questions, 24, seed=9)
+    found = search(asked, passages, k, product="bf16" if questions > 9 else "float32")
+    assert passages.counted == 40_000
+    np.testing.assert_array_equal(found.rows, brute_force(asked, passages.array, k)[0])
+
+
+def test_after_a_bad_vector_no_thread_reads_on():
+    passages = normal(200_000, 8)
+    passages[7] = np.nan
+    counted = CountedVectors(passages)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(DataError, match="7"):
+            search(normal(3, 8), counted, 5)
+    finally:
+        torch.set_num_threads(1)
+    assert counted.counted < 200_000

@@ -15,7 +15,7 @@ from fidtools.data.embedding_writer import create_embeddings
 from fidtools.data.read import read_questions
 from fidtools.data.vector_type import VectorType
 from fidtools.errors import FidtoolsError, MismatchError, MissingExtraError, UsageError
-from fidtools.search import faiss_index
+from fidtools.search import faiss_file
 from fidtools.search.faiss_build import build_index
 from fidtools.search.index_specs import IndexSpec, index_spec
 
@@ -106,7 +106,7 @@ def test_unknown_indexes(tmp_path: Path) -> None:
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss_index.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
+    monkeypatch.setattr(faiss_file.load_faiss(), "get_num_gpus", lambda: 0, raising=False)
     path = embeddings(tmp_path / "p.npy", clustered(200))
     with pytest.raises(FidtoolsError, match="FAISS finds no GPU"):
         build_index(path, tmp_path / "index", IndexSpec("Flat"), gpu=True)
@@ -115,7 +115,7 @@ def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError, match=r"fidtools\[cpu\]"):
-        faiss_index.load_faiss()
+        faiss_file.load_faiss()
 
 
 def ranked(path: Path) -> list[list[tuple[str | None, float | None]]]:
