@@ -83,6 +83,8 @@ def collect(
         scores.groups += [group(q) for q in batch]
         for found in columns:
             found.append(found.measure.measure(batch))
+    if repeated := len(scores.ids) - len(set(scores.ids)):
+        scores.notes.append(f"{repeated} questions have the id of an earlier one: each is counted")
     for found in columns:
         found.add_to(scores)
     return scores
