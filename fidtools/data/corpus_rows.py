@@ -93,7 +93,9 @@ class RowFiles:
         return DataError("the index of the passages is damaged", path=self.folder / file, hint=hint)
 
     def map_ids(self) -> Array:
-        """The bytes of the ids, memory-mapped."""
+        """The bytes of the ids, memory-mapped. Raises DataError when there are none."""
+        if not self.ids.stat().st_size:
+            raise self.damaged(self.ids.name)
         return np.memmap(self.ids, dtype=np.uint8, mode="r")
 
     def meta(self) -> dict[str, Any]:

@@ -164,10 +164,13 @@ def _vector_length(path: Path) -> int:
     beside = path.parent / "config.json"
     if beside.is_file():
         try:
-            return int(orjson.loads(beside.read_bytes())["hidden_size"])
-        except (ValueError, KeyError, TypeError) as error:
+            width = int(orjson.loads(beside.read_bytes())["hidden_size"])
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise DataError("contains no hidden_size", path=beside) from error
-    if found := re.search(r"[_-](\d+)\.memmap$", path.name):
+        if width < 1:
+            raise DataError("no length of a vector", path=beside, field="hidden_size", value=width)
+        return width
+    if found := re.search(r"[_-]([1-9]\d*)\.memmap$", path.name):
         return int(found[1])
     hint = "put the encoder's config.json beside it, or rename it to end in _768.memmap"
     raise DataError("the length of the vectors is unknown: a memmap has no header", path=path, hint=hint)

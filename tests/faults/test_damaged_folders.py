@@ -105,6 +105,13 @@ def test_whole_folders_are_read(pattern: str, whole: Path) -> None:
     READERS[pattern](whole)
 
 
+def test_an_empty_file_of_ids_is_named(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "copy")
+    (tmp_path / "copy/p.jsonl.rows/passages.ids").write_bytes(b"")
+    with pytest.raises(DataError, match="passages.ids: the index of the passages is damaged"):
+        read_corpus(tmp_path / "copy")
+
+
 @pytest.mark.parametrize("number", [0, 2])
 @pytest.mark.parametrize("length", [1, 10, 26, 80, 83])
 def test_a_faiss_index_that_was_cut_off_is_refused(number: int, length: int, whole: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from fidtools.cli import run
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.errors import DataError
+from fidtools.formats.embedding_files import read_flashrag
 from fidtools.formats.lookup import detect_format
 from fidtools.formats.pickles import load_pickle
 
@@ -210,3 +211,11 @@ def test_an_array_of_text_ids_a_big_endian_matrix_and_fortran_order(tmp_path):
     ids, vectors = converted(path, tmp_path)
     assert ids == IDS
     np.testing.assert_array_equal(vectors, VECTORS)
+
+
+@pytest.mark.parametrize("width", [0, -4, 1e400])
+def test_a_flashrag_memmap_whose_config_gives_no_length_is_refused(width, tmp_path):
+    (tmp_path / "emb_e5_4.memmap").write_bytes(VECTORS.tobytes())
+    (tmp_path / "config.json").write_text(f'{{"hidden_size": {width:g}}}'.replace("inf", "1e400"))
+    with pytest.raises(DataError, match="hidden_size"):
+        list(read_flashrag(tmp_path / "emb_e5_4.memmap"))
