@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 DESCRIPTORS = {0: os.O_RDONLY, 1: os.O_WRONLY, 2: os.O_WRONLY}
+stderr_in_use = threading.RLock()
+"""Held while standard error is written to or is turned aside."""
 
 
 def prepare_streams() -> None:
@@ -66,16 +69,20 @@ def standard_output() -> Any:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Let what native libraries write to standard error, past Python, go to /dev/null while the block runs."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    """Let what native libraries write to standard error, past Python, go to /dev/null while the block runs.
+
+    Other threads that write messages wait (`stderr_in_use`).
+    """
+    with stderr_in_use:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        try:
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def on_terminal(stream: TextIO | None) -> bool:

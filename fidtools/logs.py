@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fidtools.console import console, draws, literal
+from fidtools.console import console, draws, literal, stderr_in_use
 from fidtools.errors import printable
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ class _StderrHandler(logging.StreamHandler[Any]):
     def __init__(self) -> None:
         logging.Handler.__init__(self)
         self.setFormatter(_Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with stderr_in_use:
+            super().emit(record)
 
     @property
     def stream(self) -> Any:

@@ -44,12 +44,12 @@ passages: Option = click.option(
     help="Corpus: JSON lines with id, title, text, or DPR's .tsv.",
 )
 reader: Option = click.option(
-    "--reader", required=True, type=types.name, help="Reader: a folder, or a model name on the Hugging Face hub."
+    "--reader", required=True, type=types.model, help="Reader: a folder, or a model name on the Hugging Face hub."
 )
 retriever: Option = click.option(
     "--retriever",
     required=True,
-    type=types.name,
+    type=types.model,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
 top_k: Option = click.option(

@@ -1,4 +1,4 @@
-"""Checks of every command's outputs against its inputs, before any work.
+"""Checks of every command's texts, and of its outputs against its inputs, before any work.
 
 What a parameter means is in its type (`_types`): one with `writes` is an output, Place is neither read nor replaced,
 every other path is read.
@@ -42,6 +42,8 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
     inputs: list[str] = []
     for parameter in command.params:
         value = values.get(parameter.name or "")
+        if isinstance(parameter.type, type(click.STRING)):
+            _refuse_bytes(parameter, value)
         if isinstance(parameter.type, types.Named) and parameter.type.writes is not None:
             if value is not None:
                 kind = parameter.type
@@ -51,6 +53,13 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
         else:
             inputs += _read_paths(parameter, value)
     refuse_conflicts(targets, inputs)
+
+
+def _refuse_bytes(parameter: click.Parameter, value: Any) -> None:
+    """Raise BadParameter for a text that is not UTF-8. Names of files may be: they are of another type."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and text.encode(errors="ignore") != text.encode(errors="surrogatepass"):
+            raise click.BadParameter(f"{text!r} is not UTF-8.", param=parameter)
 
 
 def _replaces(writes: Writes, value: Any) -> Literal["file", "folder", "nothing"]:
@@ -63,9 +72,7 @@ def _read_paths(parameter: click.Parameter, value: Any) -> Iterator[str]:
     """The paths that a parameter may name: a list of paths, `a.jsonl,b.jsonl`, a model's folder."""
     is_argument = isinstance(parameter, click.Argument)
     if isinstance(parameter.type, types.Place) or not (
-        is_argument
-        or isinstance(parameter.type, click.Path | types.Named)
-        or getattr(parameter, "metavar", None) == "MODEL"
+        is_argument or isinstance(parameter.type, click.Path | types.Named)
     ):
         return
     if value == () and is_argument:

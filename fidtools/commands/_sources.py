@@ -34,7 +34,7 @@ _OPTIONS = (
     options.bm25_index,
     click.option(
         "--retriever",
-        type=types.name,
+        type=types.model,
         help="Search with a retriever; with --bm25, the two rankings are fused. Needs --embeddings or --index.",
     ),
     click.option(
@@ -53,7 +53,7 @@ _OPTIONS = (
         help="Memory limit of exact search, in GB.",
     ),
     click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match."),
-    click.option("--reader", type=types.name, help="Answer with this reader: a folder, or a name on the hub."),
+    click.option("--reader", type=types.model, help="Answer with this reader: a folder, or a name on the hub."),
     options.n_context,
     options.token_budget,
     options.precision,

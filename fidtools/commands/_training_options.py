@@ -119,7 +119,7 @@ def dev(metric: str) -> Option:
 def output(what: str) -> Option:
     """-o, a folder."""
     return click.option(
-        "-o", "--output", required=True, type=types.OutputFolder(Path), help=f"Folder of the trained {what}."
+        "-o", "--output", required=True, type=types.ModelFolder(Path), help=f"Folder of the trained {what}."
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import click
 
 from fidtools.console import standard_input, standard_output
+from fidtools.errors import UsageError
 
 STANDARD = "-"
 Writes = Literal["file", "folder", "file or folder", "files"]
@@ -108,9 +109,22 @@ class EmbeddingsFile(Named):
     """Embeddings: X.npy, or X.00000.npy, X.00001.npy, … in its place."""
 
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
-        """Raise IsADirectoryError for a folder."""
+        """Raise IsADirectoryError for a folder, UsageError for a name that does not end in .npy."""
         if os.path.isdir(text):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
+        if Path(text).suffix != ".npy":
+            hint = "fidtools convert FILE -o X.npy makes one of other formats"
+            raise UsageError(f"{text}: embeddings are read from a .npy file", hint=hint)
+
+
+class Model(Named):
+    """A model: a folder, a name on the hub, or one that a package carries. It is loaded later."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Raise UsageError for what cannot be one, before any work."""
+        from fidtools.compute.hub import refuse_no_model
+
+        refuse_no_model(text)
 
 
 class Place(Named):
@@ -159,7 +173,9 @@ class OutputFolder(Named):
         self.writes = "files" if files else "folder"
 
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
-        """Fail for `.`, `..`, `/` and the name of a file."""
+        """Fail for `.`, `..`, `/`, `-` and the name of a file."""
+        if text == STANDARD:
+            self.fail("a folder cannot be written to standard output.", param, ctx)
         if Path(text).name in ("", ".."):
             self.fail(f"{text!r} has no name of its own: name a new folder.", param, ctx)
         for part in (Path(text), *Path(text).parents):
@@ -169,7 +185,20 @@ class OutputFolder(Named):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(part))
 
 
+class ModelFolder(OutputFolder):
+    """A folder for a model. The libraries that save and load models take names in UTF-8 only."""
+
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Also fail for a name that is not UTF-8."""
+        super().check(text, param, ctx)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{text!r}: the name of a model's folder must be UTF-8.", param, ctx)
+
+
 name = Named()
+model = Model()
 input_file = InputFile()
 input_data = InputFile(folders=True)
 output_file = OutputFile()

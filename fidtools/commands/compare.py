@@ -21,7 +21,7 @@ COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bo
 
 
 @click.command("compare")
-@click.argument("systems", nargs=-1, required=True, metavar="A B …")
+@click.argument("systems", type=types.name, nargs=-1, required=True, metavar="A B …")
 @metric_options
 @click.option(
     "--resamples",

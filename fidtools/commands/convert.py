@@ -141,7 +141,7 @@ def _sniff(files: tuple[str, ...]) -> None:
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
     @click.argument("source", type=types.name)
-    @click.option("-o", "--output", required=True, type=types.OutputFolder(), help="Folder to write.")
+    @click.option("-o", "--output", required=True, type=types.ModelFolder(), help="Folder to write.")
     @options.force
     @options.verbosity
     def run(source: str, output: str, force: bool, **chosen: Any) -> None:
@@ -151,6 +151,7 @@ def _checkpoint(name: str, module: str, function: str, description: str) -> clic
     if name != "onnx":
         run = click.option(
             "--tokenizer",
+            type=types.name,
             metavar="MODEL",
             help="Tokenizer: a folder, or a model name on the hub.  [default: the checkpoint's]",
         )(run)

@@ -89,6 +89,8 @@ def command(
     if len(chosen.weights) != len(rankings):
         problem = f"{tuned} has {len(chosen.weights)} weights for {len(rankings)} files"
         raise UsageError(problem, hint="give the rankings in the order in which --tune had them")
+    if not any(chosen.weights):
+        raise UsageError("all weights are 0: every passage would get the same score", hint="give one above 0")
     fused = fuse(rankings, k, method=chosen.method, weights=chosen.weights, constant=chosen.constant)
     write_lines(output, (question.to_json() for question in track(fused, "questions")))
 

@@ -48,7 +48,7 @@ class Shares(click.ParamType[Any]):
 @click.command("generate-questions")
 @click.argument("passages", type=types.input_file)
 @click.option(
-    "--model", required=True, type=types.name, help="Causal language model: a folder, a name on the hub, or smollm."
+    "--model", required=True, type=types.model, help="Causal language model: a folder, a name on the hub, or smollm."
 )
 @options.output
 @click.option("--split", "folder", type=types.OutputFolder(Path), help="Also write train, dev and test files here.")
@@ -75,7 +75,7 @@ class Shares(click.ParamType[Any]):
     help="The passage must be among the first so many.",
 )
 @options.bm25_index
-@click.option("--retriever", type=types.name, help="Find passages with this retriever instead of BM25.")
+@click.option("--retriever", type=types.model, help="Find passages with this retriever instead of BM25.")
 @click.option("--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages, for --retriever.")
 @click.option(
     "--check-likelihood", is_flag=True, help="The question must also be most likely, of these, from its own passage."

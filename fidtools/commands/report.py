@@ -49,7 +49,7 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 @click.option(
     "--attention", type=types.non_negative, default=0, show_default=True, help="Questions to show attention maps of."
 )
-@click.option("--reader", type=types.name, help="Reader for --attention.  [default: each iteration's own]")
+@click.option("--reader", type=types.model, help="Reader for --attention.  [default: each iteration's own]")
 @click.option(
     "--attention-passages",
     type=types.positive,

@@ -26,7 +26,7 @@ GROUP = 16
 @click.option(
     "--teacher",
     required=True,
-    type=types.name,
+    type=types.model,
     help="Teacher folder, cross-encoder, or reranker that answers yes or no.",
 )
 @options.output

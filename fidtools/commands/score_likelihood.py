@@ -29,7 +29,7 @@ LM_TOKEN_BUDGET = 4096
 @click.option(
     "--reader",
     required=True,
-    type=types.name,
+    type=types.model,
     help="Reader folder or causal language model: a folder, a model name on the hub, or smollm.",
 )
 @options.output

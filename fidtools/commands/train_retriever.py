@@ -40,7 +40,9 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @click.command("train-retriever")
 @options.train
 @options.dev("--select")
-@click.option("--retriever", type=types.name, help="Initial model: a retriever folder, or an encoder's folder or name.")
+@click.option(
+    "--retriever", type=types.model, help="Initial model: a retriever folder, or an encoder's folder or name."
+)
 @click.option(
     "--student",
     type=click.Choice(STUDENTS),

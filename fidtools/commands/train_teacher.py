@@ -18,7 +18,7 @@ from fidtools.training.settings import TrainingSettings
 @click.command("train-teacher")
 @options.train
 @options.dev("mean average precision; with --teacher-scores by the loss")
-@click.option("--teacher", type=types.name, help="Initial model: a teacher folder, or an encoder's folder or name.")
+@click.option("--teacher", type=types.model, help="Initial model: a teacher folder, or an encoder's folder or name.")
 @click.option("--coattention", is_flag=True, help="Train a coattention BiLSTM from scratch instead.")
 @options.output("teacher")
 @click.option("--teacher-scores", help="Learn from these scores instead of labels: NAME, or NAME=0.7,NAME=0.3.")

@@ -21,8 +21,8 @@ SIMILARITY = 0.8
     show_default=True,
     help="Of --against: questions are similar from this share of common character trigrams on (Jaccard).",
 )
-@click.option("--retriever", type=types.name, help="Count texts that this retriever cuts: a folder, or a hub name.")
-@click.option("--tokenizer", type=types.name, help="Instead: count texts that are longer than this model reads.")
+@click.option("--retriever", type=types.model, help="Count texts that this retriever cuts: a folder, or a hub name.")
+@click.option("--tokenizer", type=types.model, help="Instead: count texts that are longer than this model reads.")
 @click.option("--max-length", type=types.tokens, help="Tokens that --tokenizer's model reads.  [default: the model's]")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if anything is found.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines, one per file, with examples.")

@@ -35,28 +35,35 @@ def resolve_model(name: str | Path, *, weights: bool = True) -> Path:
     (pooling, prompts, lengths, projection) is read for a name just as for a folder; without its `weights`, if only its
     tokenizer is wanted.
 
-    Raises UsageError when the folder does not exist and the name is no valid hub name, or the folder holds no model;
-    FidtoolsError when the hub has no such model or cannot be reached.
+    Raises what `refuse_no_model` raises, and FidtoolsError when the hub has no such model or cannot be reached.
+    """
+    refuse_no_model(name)
+    folder, text = Path(name), str(name)
+    if folder.is_dir():
+        return folder
+    return BUNDLED[text]() if text in BUNDLED else _snapshot(text, weights)
+
+
+def refuse_no_model(name: str | Path) -> None:
+    """Raise UsageError for a name that cannot be a model's, without looking further than this machine's disk.
+
+    That is a folder without a model, a file, and what is neither there nor a valid hub name.
     """
     folder, text = Path(name), str(name)
     if folder.is_dir():
-        return _checked_folder(folder)
-    if folder.exists():
+        _check_folder(folder)
+    elif folder.exists():
         raise UsageError(f"{folder}: a model must be a folder, this is a file")
-    if text in BUNDLED:
-        return BUNDLED[text]()
-    if not HUB_NAME.fullmatch(text) or text.startswith("."):
+    elif text not in BUNDLED and (not HUB_NAME.fullmatch(text) or text.startswith(".")):
         raise UsageError(f"{shorten(text)}: no such model folder")
-    return _snapshot(text, weights)
 
 
-def _checked_folder(folder: Path) -> Path:
+def _check_folder(folder: Path) -> None:
     if not any((folder / file).exists() for file in MODEL_FILES):
         hint = "give a folder written by train-reader, train-retriever or save_pretrained"
         if (folder / "adapter_config.json").exists():
             hint = "it holds an adapter only: merge it into its model (peft's merge_and_unload) and save that"
         raise UsageError(f"{folder}: not a model folder: it has no config.json", hint=hint)
-    return folder
 
 
 @functools.cache

@@ -133,7 +133,8 @@ METRICS = (
     MetricFamily(
         names=("R@k",),
         description="share of questions with an answer in the text of their first k passages (DPR's answer match: "
-        "token sequences, NFD, case-insensitive; titles are not searched)",
+        "token sequences, NFD, case-insensitive; titles are not searched; in Japanese, Chinese, Thai and other text "
+        "without spaces, each letter is a token)",
         needs="`answers`, `ctxs` with text",
         unit="%",
         options=("--k", "--regex", "--empty-matches"),

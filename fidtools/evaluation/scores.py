@@ -35,7 +35,8 @@ class Metric:
 class Scores:
     """Values per question of one system: `values[name][i]` belongs to `ids[i]`; NaN where it was not measured.
 
-    `units_and_methods`, `pooled` and `not_computed` (the reasons) are by metric name.
+    `units_and_methods`, `pooled` and `not_computed` (the reasons) are by metric name. `suppressed` are those of
+    `not_computed` that the questions have all fields for.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -45,6 +46,7 @@ class Scores:
     pooled: dict[str, Pooled] = field(default_factory=dict)
     units_and_methods: dict[str, tuple[str, str]] = field(default_factory=dict)
     not_computed: dict[str, str] = field(default_factory=dict)
+    suppressed: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def metrics(self, group: str | None = None, resamples: int = RESAMPLES) -> dict[str, Metric]:
@@ -81,6 +83,8 @@ def collect(
         scores.groups += [group(q) for q in batch]
         for found in columns:
             found.append(found.measure.measure(batch))
+    if repeated := len(scores.ids) - len(set(scores.ids)):
+        scores.notes.append(f"{repeated} questions have the id of an earlier one: each is counted")
     for found in columns:
         found.add_to(scores)
     return scores
@@ -110,6 +114,7 @@ class _Columns:
             return
         summary = self.measure.finalize()
         scores.not_computed |= summary.suppressed
+        scores.suppressed |= summary.suppressed
         zero = np.array([reason is not None and reason.zero for reason in self._reasons])
         for name, column in self._values.items():
             if name not in summary.suppressed:

@@ -23,7 +23,7 @@ class System:
 
     @classmethod
     def of(cls, name: str, format_name: str, scores: Scores, *, every: bool = False) -> System:
-        """Average `scores`; groups in the order of their names. With `every`, note why metrics were not computed.
+        """Average `scores`; groups in the order of their names. See `explain` for `every`.
 
         Raises DataError when nothing could be measured, with the reasons.
         """
@@ -39,7 +39,10 @@ class System:
 
 
 def explain(scores: Scores, name: str, *, every: bool) -> None:
-    """With `every`, note why metrics were not computed. Raises DataError with the reasons when none was."""
+    """Note which metrics were suppressed, and with `every` why any was not computed.
+
+    Raises DataError with the reasons when none was.
+    """
     if not scores.values:
         reasons = list(dict.fromkeys(scores.not_computed.values()))
         if any(NO_ANSWERS.reason in reason for reason in reasons):  # as in every run of ids alone
@@ -47,3 +50,7 @@ def explain(scores: Scores, name: str, *, every: bool) -> None:
         raise DataError("no metric can be computed", path=name, hint="; ".join(reasons))
     if every:
         scores.notes += [f"no {metric}: {reason}" for metric, reason in scores.not_computed.items()]
+    else:
+        for reason in dict.fromkeys(scores.suppressed.values()):
+            names = [metric for metric, given in scores.suppressed.items() if given == reason]
+            scores.notes.append(f"{reason}: left out {', '.join(names)}")

@@ -3,8 +3,8 @@
 A text contains an answer when the answer's tokens occur in it consecutively. Both are decomposed (NFD), lower-cased and
 split into runs of letters, digits and marks, and into single other characters that are neither space nor control.
 
-A run may be a whole sentence of a script without spaces, such as Japanese, in which DPR's code finds no answer. So
-where an answer of a question has such characters, each of them is a token of its own, in answers and texts.
+A run may be a whole sentence of a script without spaces, such as Japanese, in which DPR's code finds no answer. So each
+character of such a script is a token of its own here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import accumulate
 import regex
 
 from fidtools.data.records import Question
-from fidtools.data.words import has_unspaced, set_apart
+from fidtools.data.words import set_apart
 
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]")
@@ -57,9 +57,8 @@ class AnswerMatcher:
     """
 
     def __init__(self, answers: Iterable[str], *, empty_matches: bool = False) -> None:
-        given = list(answers)
-        self._apart = not empty_matches and any(map(has_unspaced, given))
-        sequences = dict.fromkeys(tuple(tokens(set_apart(answer) if self._apart else answer)) for answer in given)
+        self._set_apart = str if empty_matches else set_apart
+        sequences = dict.fromkeys(tuple(tokens(self._set_apart(answer))) for answer in answers)
         self._everything = empty_matches and () in sequences
         self._sequences = [
             (_anchor(sequence), [(token, WORD.match(token) is not None) for token in sequence])
@@ -71,7 +70,6 @@ class AnswerMatcher:
         """For every text, whether it contains an answer."""
         if self._everything:
             return [True] * len(texts)
-        texts = [set_apart(text) for text in texts] if self._apart else texts
         encoded = _encode(texts)
         whole = BARRIER.join(encoded).lower()
         starts = list(accumulate((len(text) + 1 for text in encoded), initial=0))
@@ -82,7 +80,7 @@ class AnswerMatcher:
             for index in _candidates(whole, starts, [anchor, *kelvin]):
                 if not found[index]:
                     if index not in lowered:
-                        lowered[index] = _lower(texts[index])
+                        lowered[index] = _lower(self._set_apart(texts[index]))
                     found[index] = _occurs(sequence, lowered[index])
         return found
 

@@ -79,13 +79,9 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
     def _new_recorder(self) -> BlockRecorder:
         return install_block_recorder(self.model)
 
-    def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:
-        """That the longest block, the tail and an answer take more positions than the model has."""
-        tail = len(cast(Blocks, passages).tail)
-        needed = len(self.leading) + max(len(p) for p in passages) + tail + answer_maxlength
-        if self.max_input is None or needed <= self.max_input:
-            return None
-        return f"needs {needed} positions with its longest passage and answer, more than the model's {self.max_input}"
+    def room(self, answer_maxlength: int) -> int | None:
+        """The model's positions but those of the leading tokens and of an answer; None where there is no limit."""
+        return None if self.max_input is None else self.max_input - len(self.leading) - answer_maxlength
 
     def fuse(self, passages: Sequence[Sequence[Sequence[int]]]) -> list[FusedBlocks]:
         """Each question's blocks, encoded one by one, with its tail: `passages` are `Blocks`."""

@@ -10,14 +10,15 @@ The tail begins with a line break. Answers continue it, after a space.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from fidtools.compute.lengths import CutCounter
 from fidtools.data.records import Passage
-from fidtools.reader.prompt import ReaderSettings, ended_answer, plain_tokens
+from fidtools.reader.prompt import SPECIAL_TOKENS, ReaderSettings, ended_answer, plain_tokens
 
 Positions = Literal["begin", "end"]
+SHORTEST = 8  # tokens of a block
 
 
 class Blocks(list[list[int]]):
@@ -53,8 +54,19 @@ class CausalReaderSettings(ReaderSettings):
         self, tokenizer: Any, question: str, passages: Sequence[Passage], cuts: CutCounter | None = None
     ) -> Blocks:
         """The blocks, truncated to `text_maxlength` tokens, which `cuts` counts, and the tail."""
-        tail = plain_tokens(tokenizer, f"\n{self._asked(question)}\n{self.answer_prefix}")
-        return Blocks(super().inputs(tokenizer, question, passages, cuts), tail)
+        return Blocks(super().inputs(tokenizer, question, passages, cuts), self._tail(tokenizer, question))
+
+    def within(self, tokenizer: Any, question: str, room: int) -> Self:
+        """With a shorter `text_maxlength` where the blocks and the tail need it.
+
+        A long question is cut to what half of the room holds: it stands in the block and in the tail.
+        """
+        around = len(self._tail(tokenizer, "")) + SPECIAL_TOKENS
+        length = max(room - len(self._tail(tokenizer, question)), (room - around) // 2)
+        return self if length >= self.text_maxlength else replace(self, text_maxlength=max(length, SHORTEST))
+
+    def _tail(self, tokenizer: Any, question: str) -> list[int]:
+        return plain_tokens(tokenizer, f"\n{self._asked(question)}\n{self.answer_prefix}")
 
     def shortest_input(self, token: int) -> Blocks:
         """A block and a tail of one token."""

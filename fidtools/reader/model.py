@@ -63,12 +63,14 @@ class Reader:
     def passages(self, question: Question) -> list[list[int]]:
         """The token ids of each passage of a question that is read; without passages, of the question alone.
 
-        Raises DataError for a question without the field `ctxs`, or one too long for the model.
+        Raises DataError for a question without the field `ctxs`.
         """
-        tokens = self.passages_of(question, read_passages_of(question, self.settings.n_context))
-        if (problem := self.fusion.problem(tokens, self.settings.answer_maxlength)) is not None:
-            raise question.error(problem, "question", question.question, "lower --text-maxlength")
-        return tokens
+        return self.passages_of(question, read_passages_of(question, self.settings.n_context))
+
+    def settings_for(self, question: Question) -> ReaderSettings:
+        """The settings, with a shorter `text_maxlength` where the model has no positions for more."""
+        room = self.fusion.room(self.settings.answer_maxlength)
+        return self.settings if room is None else self.settings.within(self.tokenizer, question.question, room)
 
     def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
         """What is read of a question with each of `passages`, before tokenization."""
@@ -77,16 +79,16 @@ class Reader:
     def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
         """The token ids of a question with each of `passages`; without any, of the question alone."""
         asked = self._asked(question, passages, self.cuts)
-        return self.settings.inputs(self.tokenizer, asked, passages, self.cuts)
+        return self.settings_for(question).inputs(self.tokenizer, asked, passages, self.cuts)
 
     def question_lengths(self, question: Question, tokens: Sequence[Sequence[int]]) -> list[int]:
         """How many tokens at the beginning of each passage's `tokens` are the question's."""
         asked = self._asked(question, read_passages_of(question, self.settings.n_context), CutCounter())
-        (alone,) = self.settings.inputs(self.tokenizer, asked, [])
+        (alone,) = self.settings_for(question).inputs(self.tokenizer, asked, [])
         return [_common_length(alone, row) for row in tokens]
 
     def _asked(self, question: Question, passages: Sequence[Passage], cuts: CutCounter) -> str:
-        return fit_question(self.tokenizer, question.question, passages, self.settings, cuts)
+        return fit_question(self.tokenizer, question.question, passages, self.settings_for(question), cuts)
 
     def report_cuts(self, *, shared: bool = False) -> None:
         """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""

@@ -112,8 +112,11 @@ class ReaderNetwork(nn.Module, ABC, Generic[F]):
         add_lora(self.model, rank, seed, keep=keep)
         self.recorder = self._new_recorder()  # the earlier one knows the layers that adapters now wrap
 
-    def problem(self, passages: Sequence[Sequence[int]], answer_maxlength: int) -> str | None:
-        """Why a question with these tokens cannot be read, to follow "question"; None when it can."""
+    def room(self, answer_maxlength: int) -> int | None:
+        """The positions that the longest passage and the question behind all passages may take together.
+
+        None where no question follows the passages: then each has all positions of the encoder.
+        """
         return None
 
     def forward(self, batch: Batch) -> Tensor:

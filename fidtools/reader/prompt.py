@@ -51,6 +51,10 @@ class ReaderSettings:
         """The token ids of `texts`, truncated to `text_maxlength`, which `cuts` counts."""
         return input_tokens(tokenizer, self.texts(question, passages), self, cuts)
 
+    def within(self, tokenizer: Any, question: str, room: int) -> Self:
+        """The settings for a question whose longest passage and what follows the passages take `room` tokens."""
+        return self
+
     def shortest_input(self, token: int) -> list[list[int]]:
         """A question without passages, as `inputs` gives it, of as few tokens as can be read."""
         return [[token]]

@@ -36,7 +36,7 @@ def text_spans(reader: Reader, question: Question, tokens: Sequence[Sequence[int
     if not passages:
         return []
     inputs = reader.texts(question, passages)
-    spans = token_spans(reader.tokenizer, inputs, reader.settings)
+    spans = token_spans(reader.tokenizer, inputs, reader.settings_for(question))
     if spans is None or [len(row) for row in spans] != [len(row) for row in tokens]:
         return [None] * len(passages)
     ends = [len(whole) - len(reader.settings.after_text) for whole in inputs]

@@ -98,7 +98,8 @@ def token_texts(reader: Reader, question: Question, ids: Sequence[Sequence[int]]
     from fidtools.reader.prompt import read_passages_of
 
     texts = reader.texts(question, read_passages_of(question, reader.settings.n_context))
-    return [_pieces(reader.tokenizer, text, row, reader.settings) for text, row in zip(texts, ids, strict=True)]
+    settings = reader.settings_for(question)
+    return [_pieces(reader.tokenizer, text, row, settings) for text, row in zip(texts, ids, strict=True)]
 
 
 def _pieces(tokenizer: Any, text: str, ids: Sequence[int], settings: Any) -> list[str]:

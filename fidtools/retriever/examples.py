@@ -96,7 +96,7 @@ def read_examples(
 
     Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` skips questions without
     a relevant passage and warns of their number. `source` is what synthetic questions' own passages teach. Raises
-    DataError for missing scores or labels, several together.
+    DataError for missing scores or labels, several together, and where no passage is relevant.
     """
     examples = Examples()
     errors: list[DataError] = []
@@ -122,6 +122,9 @@ def read_examples(
         raise several(errors, n_errors)
     if skipped:
         log.warning("%s: skipped %d questions without a relevant passage", path, skipped)
+    elif labels is not None and examples.items and not any(np.any(item.labels) for item in examples.items):
+        hint = f"--labels {labels} learns from relevant passages: are they among those that are listed?"
+        raise DataError("no passage of any question is relevant", path=path, hint=hint)
     return examples
 
 

@@ -54,7 +54,7 @@ def listen_on(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=128)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter for what no name can hold
         raise FidtoolsError(f"no such host: {host}", hint="--host 127.0.0.1 is this machine alone") from error
     except OSError as error:
         hint = "choose another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else None

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import tantivy
 
+from fidtools.console import quiet_stderr
 from fidtools.data.records import Passage
 from fidtools.data.top_k import TopK
 from fidtools.data.words import spell_out
 from fidtools.errors import DataError, shorten
 from fidtools.sparse.analysis import text_preparation
 from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
+from fidtools.sparse.tantivy_store import check_stores
 
 HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
@@ -91,7 +93,8 @@ class TantivyEngine:
     def __init__(self, folder: Path, settings: BM25Settings, rows: int) -> None:
         self._folder, self._schema = folder, _schema()
         self._analyzer, self._prepare = tantivy_analyzer(settings.analyzer), _preparation(settings.analyzer)
-        with _damage_named(folder):
+        check_stores(folder)
+        with _damage_named(folder), quiet_stderr():  # where Rust describes a panic
             self._searcher = tantivy.Index.open(str(folder)).searcher()
         if self._searcher.num_docs != rows:
             raise DataError(f"contains {self._searcher.num_docs} passages instead of {rows}", path=folder)
@@ -99,7 +102,7 @@ class TantivyEngine:
     def search(self, texts: Sequence[str], k: int, doc_ids: Sequence[str] | None = None) -> list[TopK]:
         """See `Engine`; questions are distributed over the cores."""
         documents: Sequence[str | None] = doc_ids if doc_ids is not None else [None] * len(texts)
-        with ThreadPoolExecutor(THREADS) as threads:
+        with quiet_stderr(), ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(lambda text, doc_id: self._hits(text, doc_id, k), texts, documents))
 
     def _hits(self, text: str, doc_id: str | None, k: int) -> TopK:

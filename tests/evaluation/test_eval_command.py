@@ -64,6 +64,21 @@ def test_one_file_as_json(ranked, capsys):
     assert note in file["notes"]
 
 
+def test_ranks_beyond_the_lists_are_left_out_aloud(ranked, capsys):
+    left_out = "no question has more than 2 passages: left out R@5, R@20, gold-R@5, gold-R@20\n"
+    assert run(["eval", "--k", "1,5,20", str(ranked)]) == 0
+    assert capsys.readouterr().err.count(left_out) == 1
+    assert run(["eval", "--k", "1,2", str(ranked)]) == 0
+    assert "left out R@5" not in capsys.readouterr().err
+
+
+def test_questions_of_one_id_are_counted_and_noted(tmp_path, capsys):
+    question = {"id": "q", "question": "?", "answers": ["a"], "ctxs": [{"id": "p", "text": "a"}]}
+    write_lines(tmp_path / "twice.jsonl", [question, question, question | {"id": "other"}])
+    assert run(["eval", "--k", "1", str(tmp_path / "twice.jsonl")]) == 0
+    assert "1 questions have the id of an earlier one: each is counted\n" in capsys.readouterr().err
+
+
 def test_several_files_in_a_pipe_are_tab_separated(ranked, capsys):
     assert run(["eval", str(ranked), str(ranked), "-m", "EM", "-q"]) == 0
     header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]

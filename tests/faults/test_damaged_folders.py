@@ -90,7 +90,8 @@ READERS: dict[str, Callable[[Path], None]] = {
     "e.npy": read_vectors,
     "e.json": read_vectors,
     "e.ids": read_vectors,
-    "bm25/*[!e]": search_words,  # but .store, which holds nothing here, and whose sizes make Rust abort
+    "bm25/*": search_words,
+    "bm25/*.store": search_words,
     **{f"{n}.faiss": search_vectors(Path(f"{n}.faiss")) for n in range(len(FACTORIES))},
 }
 PIECES = st.binary(min_size=1, max_size=4) | st.sampled_from(
@@ -152,3 +153,27 @@ def damage_and_read(pattern: str, whole: Path, tmp_path: Path, data: st.DataObje
     (tmp_path / "copy" / files[damaged].relative_to(whole)).write_bytes(content)
     with limited_memory(MEMORY), contextlib.suppress(FidtoolsError):
         READERS[pattern](tmp_path / "copy")
+
+
+@pytest.mark.parametrize("layers", [1 << 62, 1 << 40, 8])
+def test_a_store_of_more_layers_than_bytes_is_not_opened(layers: int, whole: Path, tmp_path: Path) -> None:
+    """With the first, Rust panics; for the second, it asks for more memory than there is, and ends the process."""
+    shutil.copytree(whole / "bm25", tmp_path / "bm25")
+    file = sorted((tmp_path / "bm25").glob("*.store"))[0]
+    content = file.read_bytes()
+    start = content.index(b"\x81", 0, -100)  # the index of blocks: one layer
+    number = bytes((layers >> 7 * place) & 127 for place in range(9)) + b"\x80"
+    file.write_bytes(content[:start] + number + content[start + 1 :])
+    with pytest.raises(DataError, match="damaged: it has more layers than bytes"):
+        search_words(tmp_path)
+
+
+def test_a_panic_of_rust_is_a_message_alone(whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(whole / "bm25", tmp_path / "bm25")
+    for file in (tmp_path / "bm25").glob("*.term"):
+        content = bytearray(file.read_bytes())
+        content[-95] = 0x7F  # the last byte before 94 of a footer: of the length of a table
+        file.write_bytes(content)
+    with pytest.raises(DataError, match="tantivy cannot open this index: "):
+        search_words(tmp_path)
+    assert capfd.readouterr().err == ""

@@ -14,7 +14,7 @@ from fidtools.reader.model import load_reader
 from fidtools.teachers.model import load_teacher
 from tests.faults.damaged_models import QUESTION, write_language_model, write_reader, write_retriever, write_teacher
 from tests.faults.test_model_folders import COMMANDS, Run, run
-from tests.models import bert_folder
+from tests.models import bert_folder, tiny_causal_reader
 
 __all__ = ["run"]
 
@@ -36,6 +36,25 @@ def test_a_reader_with_positions(command: str, kind: str, run: Run, tmp_path: Pa
         run(command, tmp_path / "model", question=LONG)
     long = LONG | {"question": "w1 " * 600, "answers": ["w2 " * 600]}
     assert "1 of 1 questions were cut" in run(command, tmp_path / "model", question=long)
+
+
+@pytest.mark.parametrize("command", ["read", "score-attn", "score-likelihood", "train-reader"])
+@pytest.mark.parametrize(("question", "passage"), [("w1", 400), ("w1 " * 60, 200), ("w1 " * 600, 20), ("w1 " * 120, 1)])
+def test_a_causal_reader_of_few_positions(command: str, question: str, passage: int, run: Run, tmp_path: Path) -> None:
+    """GPT-2's form with 256 positions, for the longest passage, the question behind it and the answer together."""
+    (tmp_path / "model").mkdir()
+    reader = tiny_causal_reader("gpt2")
+    reader.save(tmp_path / "model")
+    passages = [{"id": f"p{i}", "title": "w4", "text": f"w{i} " * passage, "score": -i} for i in range(3)]
+    long = LONG | {"question": question.strip(), "ctxs": passages}
+    said = run(command, tmp_path / "model", question=long)
+    assert said.count("3 of 3 passages were cut to what the reader reads") == (passage > 150)
+    assert said.count("1 of 1 questions were cut to what the reader reads") == (len(question) > 300)
+    (asked,) = read_questions(tmp_path / "questions.jsonl")
+    tokens = reader.passages(asked)
+    taken = len(reader.fusion.leading) + max(map(len, tokens)) + len(tokens.tail) + reader.settings.answer_maxlength
+    assert 200 < taken <= 256 or passage == 1
+    assert len({tuple(row) for row in tokens}) == 3
 
 
 def test_more_than_a_reader_has_positions_for_is_refused(run: Run, tmp_path: Path) -> None:

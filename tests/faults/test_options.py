@@ -180,6 +180,44 @@ def test_a_folder_is_refused_where_it_cannot_be_meant(command, option, value, ru
     assert code in (0, 1, USAGE), said
 
 
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.OutputFolder)))
+def test_a_folder_is_not_written_to_standard_output(command, option, run):
+    code, said = run(command, option, "-")
+    assert (code, "a folder cannot be written to standard output" in said) == (USAGE, True)
+
+
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.ModelFolder)))
+def test_the_name_of_a_models_folder_is_utf8(command, option, run):
+    for name in ("\udce9", "\udce9/model"):
+        code, said = run(command, option, name)
+        assert (code, "the name of a model's folder must be UTF-8" in said) == (USAGE, True)
+
+
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.Model)))
+def test_a_name_that_no_model_can_have(command, option, run):
+    problems = {
+        "good.jsonl": "good.jsonl: a model must be a folder, this is a file",
+        "folder": "folder: not a model folder: it has no config.json",
+        "./none": "./none: no such model folder",
+    }
+    for name, problem in problems.items():
+        code, said = run(command, option, name)
+        assert (code, said.startswith(f"fidtools: {problem}")) == (USAGE, True)
+        assert not Path("passages.jsonl.bm25-tantivy").exists()
+
+
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.EmbeddingsFile)))
+def test_embeddings_have_their_suffix(command, option, run):
+    code, said = run(command, option, "good.jsonl")
+    assert (code, "good.jsonl: embeddings are read from a .npy file\n  fidtools convert" in said) == (USAGE, True)
+
+
+@pytest.mark.parametrize(("command", "option"), options(lambda option: type(option.type) is type(click.STRING)))
+def test_a_text_is_utf8(command, option, run):
+    code, said = run(command, option, "caf\udce9", *["b"] * (option == "--agreement"))
+    assert (code, r"'caf\udce9' is not UTF-8" in said, option in said) == (USAGE, True, True)
+
+
 @pytest.mark.parametrize(("command", "option"), [each for each in options(is_path) if each[0] not in SLOW])
 def test_a_file_in_a_folder_that_does_not_exist(command, option, run):
     kind = type_of(command, option)

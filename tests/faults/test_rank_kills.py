@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.killing import contents, difference
 from tests.faults.test_kills import COMMANDS, prepared
 
 __all__ = ["prepared"]  # the fixture
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
 ENVIRONMENT |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WORLD_SIZE": "2"}
@@ -63,3 +66,43 @@ def test_the_other_rank_ends_with_one_message(command: str, prepared: Path, tmp_
     assert "Traceback" not in said
     left = {path.name for path in work.iterdir() if not path.name.startswith(".")} - before
     assert left <= {"out.partial", "p.jsonl.rows"}
+
+
+LAUNCHED = [("train-retriever", 2), ("train-retriever", 5), ("score-attn", 2)]
+"""Commands, and the time of talking to the other rank at which one is killed."""
+
+
+def launched(command: str, work: Path, kill_at: int) -> tuple[int, str]:
+    """The exit code and the messages of a command that `torchrun` starts on two ranks, of which one may be killed."""
+    script = work / "rank.py"
+    script.write_text(RANK.replace("if times ==", 'if os.environ["RANK"] == "1" and times =='))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "WORLD_SIZE"}
+    environment |= {"KILL_AT": str(kill_at), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*torchrun, str(script), *COMMANDS[command]],
+        env=environment,
+        cwd=work,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    script.unlink()
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "kill_at"), LAUNCHED)
+def test_a_launched_command_that_lost_a_rank_ends_the_same(
+    command: str, kill_at: int, prepared: Path, tmp_path: Path
+) -> None:
+    for name in ("undisturbed", "killed"):
+        subprocess.run(["cp", "-r", str(prepared), str(tmp_path / name)], check=True)
+    assert launched(command, tmp_path / "undisturbed", 0)[0] == 0
+    code, said = launched(command, tmp_path / "killed", kill_at)
+    assert code != 0
+    assert "Signal 9 (SIGKILL)" in said or "another rank has ended" in said
+    code, said = launched(command, tmp_path / "killed", 0)
+    assert code == 0, said
+    assert difference(contents(tmp_path / "undisturbed"), contents(tmp_path / "killed")) == ""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fidtools.compute.device import Compute
+from fidtools.compute.lengths import Cut
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.reader.aggregations import AGGREGATIONS
@@ -290,10 +291,12 @@ def test_the_prompt() -> None:
     assert CausalReaderSettings(answer_maxlength=5).target(Characters(), "Ada L", 1) == [*map(ord, " Ada"), 1]
 
 
-def test_a_question_too_long_for_the_model_is_an_error() -> None:
+def test_a_question_too_long_for_the_model_is_cut() -> None:
     reader = tiny_causal_reader("gpt2")
-    with pytest.raises(DataError, match="needs .* positions .* more than the model's 256"):
-        reader.passages(Question("q", "who " * 220, ctxs=[]))
+    tokens = reader.passages(Question("q", "who " * 220, ctxs=[]))
+    leading, answer = len(reader.fusion.leading), reader.settings.answer_maxlength
+    assert [leading, *map(len, tokens), len(tokens.tail), answer] == [1, 98, 99, 50]  # of 256 positions
+    assert reader.cuts.kinds["questions"] == Cut(texts=1, cut=1, tokens=123, most=123)
 
 
 def test_a_model_that_sees_later_tokens_is_refused() -> None:

@@ -137,6 +137,15 @@ def test_labels_by_answer(plain_model: Path, tmp_path: Path) -> None:
     assert labels.tolist() == [False, True]
 
 
+def test_labels_without_a_relevant_passage_teach_nothing(plain_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    question = {"question": "w1", "answers": ["W3"], "gold": ["a"], "ctxs": [{"id": "b", "text": "w3"}]}
+    path.write_bytes(orjson.dumps(question))
+    with pytest.raises(DataError, match="no passage of any question is relevant"):
+        read_examples(path, load_retriever(plain_model), {}, 9, "gold")
+    assert len(read_examples(path, load_retriever(plain_model), {}, 9, "answer").items) == 1
+
+
 def test_faults_are_reported_together(plain_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     good = {"question": "w1", "ctxs": [{"text": "w1", "scores": {"attention": 1}}]}

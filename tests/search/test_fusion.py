@@ -108,6 +108,8 @@ def test_the_command(two: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.run(["fuse", two[0]]) == 2
     assert cli.run(["fuse", *two, "--weight", "1"]) == 2
     assert "1 values of --weight for 2 files" in capsys.readouterr().err
+    assert cli.run(["fuse", *two, "--weight", "0", "--weight", "0"]) == 2
+    assert "all weights are 0" in capsys.readouterr().err
 
 
 def test_zscores_by_hand(tmp_path: Path) -> None:

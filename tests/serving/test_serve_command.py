@@ -89,6 +89,9 @@ def test_an_unknown_host_and_an_empty_token(world, capsys):
     assert "no such host: nowhere.invalid" in refused(
         capsys, "--bm25", "-p", world.passages, "--host", "nowhere.invalid"
     )
+    for name in ("\x88", "a" * 64, "a..b"):  # which no host can have
+        said = refused(capsys, "--bm25", "-p", world.passages, "--host", name)
+        assert said.startswith("fidtools: no such host: ")
     assert "the token is empty" in refused(capsys, "--bm25", "-p", world.passages, "--token", "", code=2)
 
 
