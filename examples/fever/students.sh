@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../bin/lib.sh"
 : "${DATA:?must be a folder with train.jsonl, dev.jsonl and passages.jsonl}" "${RUN:=$here/runs/fever-students}"
 : "${SEEDS:=0 1 2}" "${N_PASSAGES:=10}" "${CANDIDATES:=100}" "${STUDENTS:=lstm cnn static}"
 : "${TEACHER_STEPS:=160}" "${TEACHER_HIDDEN:=192}" "${TEACHER_LR:=4e-3}" "${STEPS:=400}" "${ALPHA:=0.2}" "${TEMPERATURE:=4}"
-: "${LSTM_HIDDEN:=64}" "${LSTM_LR:=2e-3}" "${CNN_HIDDEN:=128}" "${CNN_LR:=1e-3}" "${STATIC_LR:=2e-2}"   # the CNN's hidden size: channels per filter width
+: "${LSTM_HIDDEN:=64}" "${LSTM_LR:=2e-3}" "${CNN_HIDDEN:=128}" "${CNN_LR:=1e-3}" "${STATIC_LR:=3e-3}"   # the CNN's hidden size: channels per filter width
 : "${DROPOUT:=0}" "${EVAL_EVERY:=100}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
 need_fidtools
 mkdir -p "$RUN"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal, cast
 
 import regex
 
@@ -23,6 +23,7 @@ UNSPACED = (  # inside of [ ]: Thai, Lao, Burmese, Khmer, Japanese, Chinese
 )
 _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _UNSPACED_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*[^\s\w{UNSPACED}]*|[^\s{UNSPACED}]+")
+_UNSPACED_PIECE = regex.compile(rf"[{UNSPACED}]\p{{M}}*|[^{UNSPACED}]+")
 _UNSPACED_CHARACTER = regex.compile(rf"[{UNSPACED}]\p{{M}}*")
 _CHARACTER = regex.compile(r"[\p{Alphabetic}\p{N}]")
 MAX_CHARACTERS = 1 << 30  # spaCy's default, a million, protects its parser, which is not used here
@@ -51,6 +52,11 @@ def set_apart(text: str) -> str:
     'in 2020 年  x'
     """
     return _UNSPACED_CHARACTER.sub(r" \g<0> ", text) if has_unspaced(text) else text
+
+
+def pieces(run: str) -> Iterator[Any]:
+    """Matches of the characters of scripts without spaces, one by one with their marks, and of what stands between."""
+    return cast("Iterator[Any]", _UNSPACED_PIECE.finditer(run))
 
 
 def spell_out(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
+from fidtools.data.words import pieces, set_apart
 from fidtools.metrics.answer_match import TOKEN, tokens
 from fidtools.serving.readings import TokenShare
 
@@ -34,7 +35,7 @@ class Highlighter:
     def __init__(self, question: str, answer: str | None = None) -> None:
         wanted = {token for token in tokens(question) if token not in STOP_WORDS}
         self._words = frozenset(stem for word in wanted for stem in stems(word))
-        self._answer = tokens(answer) if answer else []
+        self._answer = tokens(set_apart(answer)) if answer else []
 
     def parts(self, text: str, attention: Sequence[TokenShare] = ()) -> list[Part]:
         """The whole text in pieces, in order."""
@@ -49,7 +50,7 @@ class Highlighter:
 
     def _marks(self, text: str) -> Iterator[tuple[int, int, Mark]]:
         """Start, stop and kind; the answer hides the words inside it."""
-        found = [(token, *match.span()) for match in TOKEN.finditer(text) for token in tokens(match.group())]
+        found = list(_tokens(text))
         skip = 0
         for number, (token, start, stop) in enumerate(found):
             if self._answer and [each[0] for each in found[number : number + len(self._answer)]] == self._answer:
@@ -59,6 +60,14 @@ class Highlighter:
                 skip -= 1
             elif token not in STOP_WORDS and not self._words.isdisjoint(stems(token)):
                 yield start, stop, "word"
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
+    """Tokens with start and stop, as the answer match has them: a character of a script without spaces is one."""
+    for run in TOKEN.finditer(text):
+        for piece in pieces(run.group()):
+            for token in tokens(piece.group()):
+                yield token, run.start() + piece.start(), run.start() + piece.end()
 
 
 @functools.lru_cache(65536)

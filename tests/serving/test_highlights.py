@@ -26,6 +26,9 @@ def marked(question: str, answer: str | None, text: str) -> str:
         ("Ärzte?", "Café", "Die Ärzte im Cafe\u0301, im Café.", "Die [Ärzte] im {Cafe\u0301}, im {Café}."),
         ("C++?", "3.5 %", "It is 3.5% or 3.5 %.", "It is {3.5%} or {3.5 %}."),
         ("🙂 <b>?", None, "🙂 <b>bold</b>", "🙂 <[b]>bold</[b]>"),
+        ("首都?", "東京", "日本の首都は東京です。", "日本の首都は{東京}です。"),
+        ("Who?", "Ada", "AdaはPython3を書いた", "{Ada}はPython3を書いた"),
+        ("か?", "か", "がっか", "がっ{か}"),
         ("a", "", "", ""),
     ],
 )

@@ -8,8 +8,8 @@ const UNSPACED = "[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3005-\\u3007\
 // scripts without spaces a character is a word.
 function answerPattern(answers) {
   const escape = (token) => token.replace(/[\\^$.*+?()[\]{}|\/-]/g, "\\$&");
-  const letter = answers.flat().some((token) => new RegExp(`^${UNSPACED}`, "u").test(token)) ? `(?!${UNSPACED})${WORD}` : WORD;
-  const whole = (token) => (new RegExp(`^${letter}`, "u").test(token) ? `(?<!${letter})${escape(token)}(?!${letter})` : escape(token));
+  const letter = `(?!${UNSPACED})${WORD}`;
+  const whole = (token) => (new RegExp(`^${letter}`, "u").test(token) ? `(?<!${letter})${escape(token)}(?!${letter})` : `${escape(token)}(?!\\p{M})`);
   const parts = answers.map((tokens) => tokens.map(whole).join("[\\p{Z}\\p{C}]*"));
   return parts.length ? new RegExp(parts.join("|"), "giu") : null;
 }
