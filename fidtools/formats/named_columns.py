@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fidtools.data.files import PathLike
@@ -67,8 +67,7 @@ def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dic
     if set(names).isdisjoint(needed):
         problem = f"the first row names none of the columns {', '.join(needed)}"
         raise DataError(problem, path=path, line=1, value=delimiter.join(names))
-    if twice := next((name for place, name in enumerate(names) if name and name in names[:place]), None):
-        raise DataError("two columns have this name", path=path, line=1, field="name", value=twice)
+    require_distinct(names, path)
     for number, (line, row) in enumerate(rows):
         if len(row) != len(names):
             hint = "a cell that holds the separator or a line break needs double quotes around it"
@@ -78,6 +77,13 @@ def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dic
         cells = zip(names, row, strict=True)
         if record := {name: cell for name, cell in cells if name and cell.strip()}:
             yield number, record, line
+
+
+def require_distinct(names: Sequence[str], path: PathLike) -> None:
+    """Raise DataError where two columns have one name: one would be lost. Columns without names do not count."""
+    spelled = [_column(name) for name in names]
+    if twice := next((name for place, name in enumerate(spelled) if name and name in spelled[:place]), None):
+        raise DataError("two columns have this name", path=path, line=1, field="name", value=twice)
 
 
 def _column(name: str) -> str:
