@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,14 +117,7 @@ def command(
         -p passages.jsonl -o ranked.jsonl
       fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """
-    if (retriever is None) == (question_embeddings is None):
-        raise UsageError("give exactly one of --retriever and --question-embeddings")
-    if pooling is not None and retriever is None:
-        raise UsageError("--pooling is for --retriever: the vectors of --question-embeddings are pooled already")
-    if (embeddings is None) == (index is None):
-        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
-    if index is not None and within is not None:
-        raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
+    _check_combination(retriever, question_embeddings, pooling, embeddings, index, within)
     from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
@@ -139,27 +133,45 @@ def command(
     model = None if retriever is None else _load(retriever, pooling, precision)
     side = stored_questions(question_embeddings) if question_embeddings is not None else _by_model(model)
     with main_rank_first():
-        texts = open_passages(passages)
+        openings = _Openings(open_passages(passages), side, force, int(max_memory * 1e9))
     corpus: SearchIndex = (
-        _exact_index(embeddings, texts, side, force, max_memory)
-        if embeddings is not None
-        else _faiss_index(index, texts, side, force, index_parameters)
+        openings.exact(embeddings) if embeddings is not None else openings.faiss(index, index_parameters)
     )
-    exact = None
-    if rescore is not None:
-        exact = _float_index("--rescore", rescore, texts, side, force, max_memory)
-        corpus = RescoredIndex(corpus, exact, oversample)
+    floats = None if rescore is None else openings.floats("--rescore", rescore)
+    if floats is not None:
+        corpus = RescoredIndex(corpus, floats, oversample)
+    verified = None
     if verify is not None:
-        if exact is None or verify != rescore:
-            exact = _float_index("--verify", verify, texts, side, force, max_memory)
-        corpus = verified = VerifiedIndex(corpus, exact)
-    asked = read_questions(questions)
-    ranked = retrieve(asked, side.encode, corpus, k, within=within is not None, normalized=side.normalized)
+        if floats is None or verify != rescore:
+            floats = openings.floats("--verify", verify)
+        corpus = verified = VerifiedIndex(corpus, floats)
+    ranked = retrieve(
+        read_questions(questions), side.encode, corpus, k, within=within is not None, normalized=side.normalized
+    )
     write_lines(output_on_main_rank(output), (question.to_json() for question in track(ranked, "questions")))
-    if verify is not None and ranks().is_main:
+    if verified is not None and verify is not None and ranks().is_main:
         verified.report(k, verify)
     if model is not None:
         model.report_cuts(shared=True)
+
+
+def _check_combination(
+    retriever: str | None,
+    question_embeddings: Path | None,
+    pooling: str | None,
+    embeddings: Path | None,
+    index: Path | None,
+    within: str | None,
+) -> None:
+    """Raise UsageError for options that exclude or need each other."""
+    if (retriever is None) == (question_embeddings is None):
+        raise UsageError("give exactly one of --retriever and --question-embeddings")
+    if pooling is not None and retriever is None:
+        raise UsageError("--pooling is for --retriever: the vectors of --question-embeddings are pooled already")
+    if (embeddings is None) == (index is None):
+        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
+    if index is not None and within is not None:
+        raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
 
 
 def _load(retriever: str, pooling: str | None, precision: Precision) -> Retriever:
@@ -178,30 +190,35 @@ def _by_model(model: Retriever | None) -> QuestionSide:
     return QuestionSide(by_text(model.encode_questions), model.dim, model.settings.normalize, model.fingerprint)
 
 
-def _exact_index(
-    embeddings: Path, passages: Corpus, side: QuestionSide, force: bool, max_memory_gb: float
-) -> ExactIndex:
-    from fidtools.search.backends import ExactIndex
+@dataclass(frozen=True)
+class _Openings:
+    """How vectors are opened: for which passages and questions, `force` in spite of what differs, `memory` in bytes."""
 
-    return ExactIndex(
-        embeddings, passages, side.fingerprint, dim=side.dim, force=force, memory=int(max_memory_gb * 1e9)
-    )
+    passages: Corpus
+    side: QuestionSide
+    force: bool
+    memory: int
 
+    def exact(self, embeddings: Path) -> ExactIndex:
+        from fidtools.search.backends import ExactIndex
 
-def _float_index(
-    option: str, embeddings: Path, passages: Corpus, side: QuestionSide, force: bool, max_memory_gb: float
-) -> ExactIndex:
-    """The embeddings of an option that needs float vectors. Raises UsageError for others."""
-    index = _exact_index(embeddings, passages, side, force, max_memory_gb)
-    if not index.has_floats:
-        raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
-    return index
+        side = self.side
+        return ExactIndex(
+            embeddings, self.passages, side.fingerprint, dim=side.dim, force=self.force, memory=self.memory
+        )
 
+    def floats(self, option: str, embeddings: Path) -> ExactIndex:
+        """The embeddings of an option that needs float vectors. Raises UsageError for others."""
+        index = self.exact(embeddings)
+        if not index.has_floats:
+            raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
+        return index
 
-def _faiss_index(
-    folder: Path | None, passages: Corpus, side: QuestionSide, force: bool, parameters: str | None
-) -> SearchIndex:
-    from fidtools.search.faiss_index import FaissIndex
+    def faiss(self, folder: Path | None, parameters: str | None) -> SearchIndex:
+        from fidtools.search.faiss_index import FaissIndex
 
-    assert folder is not None, "checked: without --embeddings there is --index"
-    return FaissIndex(folder, passages, side.fingerprint, dim=side.dim, force=force, parameters=parameters)
+        assert folder is not None, "checked: without --embeddings there is --index"
+        side = self.side
+        return FaissIndex(
+            folder, self.passages, side.fingerprint, dim=side.dim, force=self.force, parameters=parameters
+        )

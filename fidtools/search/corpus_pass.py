@@ -23,6 +23,7 @@ from fidtools.search.vectors import Vectors
 
 MAX_STRETCH_ROWS = 1 << 15
 MAX_SCORE_BYTES = 1 << 23  # per thread; so that the scores of a stretch stay in the processor's cache
+MAX_SCORE_BYTES_OF_ACCELERATOR = 1 << 28
 MEAN_SAMPLE_ROWS = 4096  # passages whose mean stands for the corpus's
 THREADS_OF_ACCELERATOR = 2  # one reads while the other one's stretch is computed
 
@@ -74,8 +75,9 @@ def _stretch_rows(questions: Tensor, memory: int) -> int:
     """The number of passages whose scores stay in the cache, and take an eighth of the memory (in bytes) in float32;
     a multiple of GROUP_SIZE."""
     count = len(questions)
+    most = MAX_SCORE_BYTES if questions.device.type == "cpu" else MAX_SCORE_BYTES_OF_ACCELERATOR
     by_memory = memory // (8 * (count + 3) * FLOAT32_BYTES)  # three norms
-    rows = min(MAX_STRETCH_ROWS, MAX_SCORE_BYTES // (count * questions.itemsize), by_memory)
+    rows = min(MAX_STRETCH_ROWS, most // (count * questions.itemsize), by_memory)
     return max(GROUP_SIZE, rows // GROUP_SIZE * GROUP_SIZE)
 
 
