@@ -14,6 +14,7 @@ _ITEM_OR_NUMBER = re.compile(rf"\s*({_STRING}|{_NUMBER}(?![^\s,]))\s*", re.DOTAL
 _PAIR = rf"\s*(?:{_STRING}|{_NUMBER})\s*:\s*(?:{_STRING}|-?[\w.]+)\s*"
 _OBJECT = re.compile(rf"\{{(?:{_PAIR}(?:,|(?=\}}$)))+\s*\}}", re.DOTALL)
 _BEGIN = re.compile(r"\s*(?:\[|array\(\[|[({]\s*[uU]?['\"])")
+_AROUND_LISTS = re.compile(rf"({_STRING})|array\(|(?:,\s*dtype=[^),]*)?\)", re.DOTALL)
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
 
@@ -48,6 +49,22 @@ def parse_object_text(text: str) -> dict[Any, Any] | None:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def parse_columns_text(text: str) -> dict[str, list[Any]] | None:
+    """The object of lists in `{'text': ['a'], 'answer_start': [3]}`, which may be numpy's arrays; None for other text.
+
+    This is how pandas and `datasets` write SQuAD's answers into CSV.
+    """
+    text = text.strip()
+    if not (text.startswith("{") and text.endswith("}") and "[" in text):
+        return None
+    try:
+        value = ast.literal_eval(_AROUND_LISTS.sub(lambda match: match[1] or "", text))
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return None
+    lists = isinstance(value, dict) and value and all(isinstance(item, list) for item in value.values())
+    return value if lists else None
 
 
 def _has_comma(text: str) -> bool:

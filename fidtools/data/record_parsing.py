@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from fidtools.data.list_text import parse_list_text
+from fidtools.data.list_text import parse_columns_text, parse_list_text
 from fidtools.data.records import Location, Passage, Question
 
 CTXS = ("ctxs", "contexts", "context", "passages")
@@ -115,11 +115,11 @@ def _optional_string(rest: dict[str, Any], name: str, where: Location) -> str | 
 def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
     """The answers: a list, one string, or the text of a list, as an export by pandas or numpy has it.
 
-    `datasets` has them as an object of columns: SQuAD's under `text`, TriviaQA's under `aliases`.
+    `datasets` has them as an object of columns: SQuAD's under `text`, TriviaQA's under `aliases`; or the text of one.
     """
     name, value = named
-    if isinstance(value, dict):
-        value = next((found for key in ("text", "aliases") if isinstance(found := value.get(key), list)), value)
+    if isinstance(columns := parse_columns_text(value) if isinstance(value, str) else value, dict):
+        value = next((found for key in ("text", "aliases") if isinstance(found := columns.get(key), list)), value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and parse_list_text(value[0]):
         value = value[0]
     if isinstance(value, str):

@@ -41,7 +41,7 @@ class Imports:
 
 def try_imports(packages: tuple[str, ...] = BASE, seconds: float = SECONDS) -> Imports:
     """Import the packages in a new process; nothing that happens there is an error here."""
-    command = [sys.executable, "-c", CODE, *packages]
+    command = [sys.executable, "-P", "-c", CODE, *packages]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fidtools.data.files import PathLike
@@ -57,15 +57,17 @@ def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int |
 def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], int]]:
     """The rows without their empty cells: number from 0, cells, line. Columns without names are left out.
 
-    Raises DataError when no column is `needed`, for rows of other widths, and for rows without the needed cell.
+    Rows of empty cells alone, as spreadsheets leave them, are left out too. Raises DataError when no column is `needed`
+    or two have one name, for rows of other widths, and for a quote that is left open.
     """
     head = Head.of(path)
     delimiter = next((sign for sign in DELIMITERS if not table_columns(head, sign).isdisjoint(needed)), ",")
-    rows = read_rows(path, delimiter)
+    rows = read_rows(path, delimiter, strict=True)
     names = [_column(name) for name in next(rows, (0, []))[1]]
     if set(names).isdisjoint(needed):
         problem = f"the first row names none of the columns {', '.join(needed)}"
         raise DataError(problem, path=path, line=1, value=delimiter.join(names))
+    require_distinct(names, path)
     for number, (line, row) in enumerate(rows):
         if len(row) != len(names):
             hint = "a cell that holds the separator or a line break needs double quotes around it"
@@ -73,7 +75,15 @@ def _records(path: PathLike, needed: tuple[str, ...]) -> Iterator[tuple[int, dic
                 f"expected {len(names)} columns, found {len(row)}", "row", delimiter.join(row), hint
             )
         cells = zip(names, row, strict=True)
-        yield number, {name: cell for name, cell in cells if name and cell.strip()}, line
+        if record := {name: cell for name, cell in cells if name and cell.strip()}:
+            yield number, record, line
+
+
+def require_distinct(names: Sequence[str], path: PathLike) -> None:
+    """Raise DataError where two columns have one name: one would be lost. Columns without names do not count."""
+    spelled = [_column(name) for name in names]
+    if twice := next((name for place, name in enumerate(spelled) if name and name in spelled[:place]), None):
+        raise DataError("two columns have this name", path=path, line=1, field="name", value=twice)
 
 
 def _column(name: str) -> str:

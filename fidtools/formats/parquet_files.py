@@ -15,7 +15,7 @@ from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.embedding_files import Block, checked_block
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.named_columns import passage_of_row, question_of_row
+from fidtools.formats.named_columns import passage_of_row, question_of_row, require_distinct
 
 MAGIC = b"PAR1"
 ROWS_PER_BATCH = 1024
@@ -40,7 +40,8 @@ def read_parquet_vectors(path: PathLike) -> Iterator[Block]:
             problem = f"rows {start} to {start + len(batch) - 1}: vectors are missing, or of different lengths"
             raise DataError(problem, path=path, field=vectors, value=sorted(map(str, lengths)))
         numbers = column.flatten().to_numpy(zero_copy_only=False)
-        kept = numbers if numbers.dtype == np.float16 else numbers.astype(np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            kept = numbers if numbers.dtype == np.float16 else numbers.astype(np.float32)
         yield checked_block(ids, kept.reshape(len(batch), width), path)
         start += len(batch)
 
@@ -77,24 +78,46 @@ def _batches(file: Any, path: PathLike, names: list[str]) -> Iterator[Any]:
 
 
 def _rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows without their null and empty cells and without vectors, numbered from 0."""
+    """The rows without their null and empty cells, vectors, and bytes that are no text, numbered from 0.
+
+    Raises DataError where two columns have one name, and for values outside of Python's types.
+    """
     file = _opened(path)
     left_out = _vector_columns(file)
     names = [name for name in file.schema_arrow.names if name not in left_out]
+    require_distinct(names, path)
     start = 0
     for batch in _batches(file, path, names):
-        for number, row in enumerate(batch.to_pylist(), start):
-            yield number, {name: _as_json(value) for name, value in row.items() if value is not None and value != ""}
+        try:
+            rows = batch.to_pylist()
+        except (ValueError, OverflowError) as error:  # such as a date after the year 9999
+            problem = f"rows {start} to {start + len(batch) - 1}: a value cannot be read"
+            raise DataError(problem, path=path, value=str(error)) from error
+        for number, row in enumerate(rows, start):
+            record = {name: _as_json(value) for name, value in row.items()}
+            yield number, {name: value for name, value in record.items() if value is not None and value != ""}
         start += len(batch)
 
 
 def _as_json(value: Any) -> Any:
-    """The value as JSON can hold it: times, decimal numbers and their like as strings."""
+    """The value as JSON can hold it: times, decimal numbers and their like as strings; None for bytes that are no text.
+
+    Older writers of Parquet do not mark text as such, so it arrives as bytes.
+    """
+    if isinstance(value, bytes):
+        return _text_of(value)
     if isinstance(value, dict):
         return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):  # a map is a list of pairs
         return [_as_json(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _text_of(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _vector_columns(file: Any) -> list[str]:

@@ -22,6 +22,7 @@ from fidtools.formats.detection import is_header, split_columns
 
 MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
+QUOTES = 'a cell that begins with a double quote needs one at its end, and "" for each one inside'
 
 
 @contextlib.contextmanager
@@ -77,14 +78,19 @@ def read_columns(path: PathLike, width: int, *, or_more: bool = False) -> Iterat
         yield cells, where
 
 
-def read_rows(path: PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table with CSV quoting, with their numbers."""
+def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table with CSV quoting, with their numbers.
+
+    A quote at the start of a cell that none ends takes all that follows into the cell; `strict` makes it a DataError.
+    """
     csv.field_size_limit(MAX_FIELD_LENGTH)
     with checked_input(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            rows = csv.reader(bounded_lines(text, path), delimiter=delimiter)
+            rows = csv.reader(bounded_lines(text, path), delimiter=delimiter, strict=strict)
             yield from ((number, row) for number, row in enumerate(rows, 1) if row)
+        except csv.Error as error:
+            raise DataError(f"malformed table: {error}", path=path, line=rows.line_num, hint=QUOTES) from error
         finally:
             text.detach()
 

@@ -85,18 +85,21 @@ def read_colbert_run(path: PathLike) -> Iterator[Question]:
 def _is_colbert(head: Head) -> bool:
     """Four columns: the third counts the passages of each question, 1, 2, 3 …; the fourth holds numbers with a point.
 
-    In judgements, the second column is the same everywhere.
+    In judgements, the second column is the same everywhere. A header that names a rank and a score settles it.
     """
-    if not columns(4, lambda row: is_rank(row[2]) and is_number(row[3]) and not row[3].isdecimal())(head):
+    if not columns(4, lambda row: is_rank(row[2]) and is_number(row[3]))(head):
         return False
     rows = [split_columns(line, 4) for line in head.lines]
-    rows = rows[1:] if is_header(rows[0]) else rows
+    if is_header(rows[0]):
+        if [name.lower() for name in rows[0][2:]] == ["rank", "score"]:
+            return True
+        rows = rows[1:]
     ranks: dict[str, int] = {}
     for question, _, rank, _ in rows:
         ranks[question] = ranks.get(question, 0) + 1
         if int(rank) != ranks[question]:
             return False
-    return len({row[1] for row in rows}) > 1
+    return len({row[1] for row in rows}) > 1 and not any(row[3].isdecimal() for row in rows)
 
 
 def _is_ranked(head: Head) -> bool:

@@ -55,7 +55,8 @@ class BlockFilter:
             errors = (
                 self.questions.margin(norms.largest_of_groups(size)) + self.questions.result_rounding * maxima.abs()
             )
-            self.candidates.raise_threshold(kth_largest(maxima - errors, k))
+            bounds = (maxima - errors).masked_fill(maxima == -INFINITY, -INFINITY)  # padding's error, 0·∞, is no number
+            self.candidates.raise_threshold(kth_largest(bounds, k))
 
 
 def _at_least(scores: Tensor, lowest: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,12 +41,18 @@ def open_file(path: Path, rows: int, dim: int) -> Any:
     Both may take memory in proportion to the file's size, and no more. Raises DataError for a file that needs more or
     is damaged, MismatchError for vectors of another number or length.
     """
-    command = [sys.executable, "-P", "-m", __name__, str(path), str(rows), str(dim)]
+    command = [sys.executable, "-P", *_isolation(), "-m", __name__, str(path), str(rows), str(dim)]
     nothing = subprocess.DEVNULL
     tried = subprocess.run(command, check=False, stdin=nothing, stdout=nothing, stderr=nothing)
     if tried.returncode < 0:  # ended by a signal
         raise DataError("damaged: FAISS cannot read it", path=path, hint=HINT)
     return _open(path, rows, dim)
+
+
+def _isolation() -> list[str]:
+    """The options by which this process leaves out PYTHONPATH and the user's packages, so that another does as well."""
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site}
+    return [option for option, given in flags.items() if given]
 
 
 def _open(path: Path, rows: int, dim: int) -> Any:

@@ -16,6 +16,7 @@ passage in it; with a passage's own norms it is tight even beside a passage a th
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,7 @@ Product = Literal["bf16", "float32"]
 SUMMATION_ERROR = 2.0**-22  # relative; four times float32's rounding: accelerators add less carefully than IEEE asks
 BF16_ROUNDING = 2.0**-8  # relative; bf16 keeps 8 bits of a number
 NORM_ROUNDING = 1 + 1e-5  # norms are computed in float32 too; enlarged by this they are upper bounds
+NORM_UNDERFLOW = 2.0**-63  # absolute, of each number: the square of a smaller one may be rounded to zero
 UNDERFLOW = 1e-35  # absolute; products of tiny numbers may be rounded to zero
 MIN_QUESTIONS_ONEDNN = 16  # for fewer, oneDNN's preparations cost more than its product saves
 GROUP_SIZE = 16  # passages whose maximum is compared at once: 16 times fewer comparisons, and few groups are opened
@@ -52,7 +54,9 @@ class RoundedQuestions:
         values = questions.bfloat16() if product == "bf16" else questions
         lost = torch.linalg.vector_norm(questions - values.float(), dim=1)
         norm = torch.linalg.vector_norm(questions, dim=1)
-        return cls(values, norm * NORM_ROUNDING, lost * NORM_ROUNDING, BF16_ROUNDING if product == "bf16" else 0.0)
+        upper_bounds(norm, questions.shape[1])
+        upper_bounds(lost, questions.shape[1])
+        return cls(values, norm, lost, BF16_ROUNDING if product == "bf16" else 0.0)
 
     def margin(self, passages: PassageNorms) -> Tensor:
         """The part of the error bound that does not depend on the score, for every question and passage (m × …)."""
@@ -146,6 +150,12 @@ def group_maxima(scores: Tensor, size: int, lowest: Tensor | None = None) -> Ten
         return grouped.amax(1).float()
     integers = torch.int16 if scores.dtype is torch.bfloat16 else torch.int32
     return grouped.view(integers).amax(1).view(scores.dtype).float()
+
+
+def upper_bounds(norms: Tensor, dim: int) -> None:
+    """Enlarge norms of vectors of `dim` numbers, as computed in float32, to upper bounds on the true ones."""
+    norms *= NORM_ROUNDING
+    norms += NORM_UNDERFLOW * math.sqrt(dim)
 
 
 def check_finite(norms: Tensor, what: str, first: int = 0) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fidtools.search.products import GROUP_SIZE, NORM_ROUNDING, PassageNorms, Stretch, check_finite, multiply
+from fidtools.search.products import GROUP_SIZE, PassageNorms, Stretch, check_finite, multiply, upper_bounds
 from fidtools.search.vectors import Vectors
 
 FLOAT32_BYTES = 4
@@ -51,7 +51,7 @@ class StretchReader:
             if product is not out:
                 out.copy_(product)
         check_finite(original[:rows], "row", start)
-        norms *= NORM_ROUNDING
+        upper_bounds(norms, self._vectors.shape[1])
         if self._center is None:
             return Stretch(start, rows, scores, PassageNorms(original, lost, original))
         return Stretch(start, rows, scores, PassageNorms(rounded + lost, lost, original))  # |x̃| ≤ |x - c| + |x - c - x̃|

@@ -103,6 +103,12 @@ def test_a_package_that_is_missing_or_crashes_is_named(tmp_path, monkeypatch):
     }
 
 
+def test_a_file_of_the_working_folder_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "orjson.py").write_text("import os; os.abort()")
+    monkeypatch.chdir(tmp_path)
+    assert try_imports(("orjson",)).failures == {}
+
+
 def test_a_package_that_never_ends_loading(tmp_path, monkeypatch):
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

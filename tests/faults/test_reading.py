@@ -189,6 +189,7 @@ RUN = "q1 Q0 a 1 1.5 t\nq2 Q0 c 1 9 t\nq1 Q0 b 2 2.5 t\n"
         ("q1\tQ0\td 1\t1\t0.5\tt\nq1\tQ0\td 2\t2\t0.25\tt u\n", "trec-run", {"q1": ["d 1", "d 2"]}),
         ("0\t7\t1\t20.5\n0\t9\t2\t20.5\n3\t7\t1\t8.25\n", "colbert-run", {"0": ["7", "9"], "3": ["7"]}),
         ("qid\tpid\trank\tscore\n0\t7\t1\t20.0\n0\t9\t2\t-3e-05\n", "colbert-run", {"0": ["7", "9"]}),
+        ("qid\tpid\trank\tscore\n0\t7\t1\t20\n1\t7\t1\t9\n", "colbert-run", {"0": ["7"], "1": ["7"]}),
         (RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         (RUN.replace(" t\n", " t more columns\n"), "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),
         ("\ufeff" + RUN, "trec-run", {"q1": ["b", "a"], "q2": ["c"]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import orjson
@@ -90,6 +91,10 @@ def test_formats_of_their_own_keep_their_tables(content: str, tmp_path: Path) ->
         ("question,answers\n,me\n", "2: field 'question': missing"),
         ("id,text\n1,Soup\n2,\n", "3: field 'text': missing"),
         ("id,text\n", "contains no passages"),
+        ("question,answer,Question\nWho?,me,Why?\n", "1: field 'name': two columns have this name (got question)"),
+        ('question,answer\n"Who,me\nWhy?,so\n', "3: malformed table: unexpected end of data"),
+        ('question,answer\nWhy?,so\n"Heroes" singer?,me\n', "3: malformed table: ',' expected after '\"'"),
+        ('question\tid\n"Who?\t1\nWhy?\t2\nI\t"3"\n', "4: malformed table: '\t' expected after '\"'"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(content: str, message: str, tmp_path: Path, capsys) -> None:
@@ -119,3 +124,31 @@ def test_prose_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Text, question\nDear reader, this is, after all, no table.\n")
     assert detect_format(path).name == "text"
+
+
+def test_rows_of_empty_cells_end_a_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("question,answers\nWho?,me\n,\nWhy?,so\n,\n , \n")
+    assert [q.id for q in read_all(path, "questions")] == ["0", "2"]
+
+
+SQUAD_ANSWERS = {
+    """{'text': ['me', "I'm (here)"], 'answer_start': [3, 9]}""": ["me", "I'm (here)"],
+    """{'text': array(['a, dtype=b)', 'array(c'], dtype=object), 'answer_start': array([1, 2], dtype=int32)}""": [
+        "a, dtype=b)",
+        "array(c",
+    ],
+    """{"text": ["caf\\u00e9"], "answer_start": [0]}""": ["café"],
+    """{'text': [], 'answer_start': []}""": [],
+    "{'other': ['x']}": ["{'other': ['x']}"],
+    "{'text': 'x'} [": ["{'text': 'x'} ["],
+    "{x} is [a] set of {y}": ["{x} is [a] set of {y}"],
+}
+
+
+@pytest.mark.parametrize("cell", SQUAD_ANSWERS)
+def test_squads_answers_in_a_cell(cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([["question", "answers"], ["Who?", cell]])
+    assert [q.answers for q in read_all(path, "questions")] == [SQUAD_ANSWERS[cell]]

@@ -92,3 +92,28 @@ def test_a_damaged_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
         for name in ("parquet-embeddings", "parquet-questions"):
             assert cli.run(["convert", str(path), "--from", name, "-o", str(tmp_path / "x.npy"), "-q"]) == 1
             assert str(path) in capsys.readouterr().err
+
+
+def test_text_that_is_not_marked_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    columns = {"id": [b"a", b"b"], "text": ["é".encode(), b"x"], "image": [b"\xff\xd8", b"\x89"]}
+    parquet.write_table(arrow.table(columns), path)
+    assert [passage.to_json() for passage in read_all(path, "passages")] == [
+        {"id": "a", "title": "", "text": "é"},
+        {"id": "b", "title": "", "text": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "message"),
+    [
+        (["question", "Question"], [["Who?"], ["Why?"]], "field 'name': two columns have this name (got question)"),
+        (["question", "day"], [["Who?"], arrow.array([2**30], arrow.date32())], "rows 0 to 0: a value cannot be read"),
+        (["id", "text"], [["1"], [b"\xff"]], ":1: field 'text': missing"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(names: list[str], values: list, message: str, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "t.parquet"
+    parquet.write_table(arrow.Table.from_arrays([arrow.array(column) for column in values], names=names), path)
+    assert cli.run(["convert", str(path), "-q"]) == 1
+    assert message in capsys.readouterr().err

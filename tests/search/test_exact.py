@@ -67,6 +67,32 @@ def test_equal_to_brute_force(vectors, product, n, k):
     np.testing.assert_array_equal(found.scores, scores)
 
 
+@pytest.mark.parametrize("product", ["bf16", "float32"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("n", "k"), [(380, 100), (1000, 300), (1001, 999), (1000, 1000), (8193, 2100)])
+def test_a_large_share_of_a_corpus_of_any_size(n, k, threads, product):
+    """Where groups are single passages, the padding of the last block makes groups of its own."""
+    passages, questions = normal(n, 24), normal(100, 24, seed=9)
+    rows, scores = brute_force(questions, passages, k)
+    try:
+        torch.set_num_threads(threads)
+        found = search(questions, ArrayVectors(passages), k, product=product)
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.scores, scores)
+
+
+@pytest.mark.parametrize("tiny", ["passages", "questions"])
+def test_vectors_so_small_that_their_squares_vanish(tiny):
+    """Their norms in float32 are 0. Half of the passages are asked for, so that the last scores are near 0 too."""
+    passages, questions = normal(3000, 24), normal(100, 24, seed=9)
+    passages, questions = (passages * 1e-23, questions) if tiny == "passages" else (passages, questions * 1e-23)
+    passages, questions = passages.astype(np.float32), questions.astype(np.float32)
+    found = search(questions, ArrayVectors(passages), 1500, product="bf16")
+    np.testing.assert_array_equal(found.rows, brute_force(questions, passages, 1500)[0])
+
+
 @pytest.mark.parametrize("memory", [1 << 14, 1 << 18, 1 << 30])
 def test_the_result_does_not_depend_on_memory(memory):
     passages, questions = few_distinct(2000, 16), normal(30, 16, seed=9)

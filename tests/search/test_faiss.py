@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from fidtools.search.index_specs import IndexSpec, index_spec
 from .conftest import World
 
 pytest.importorskip("faiss", reason="needs fidtools[cpu]")
+REPOSITORY = Path(__file__).parents[2]
 ENCODER = {"weights": "same"}
 
 
@@ -173,3 +175,16 @@ def test_the_command_reports_recall(world: World, tmp_path: Path) -> None:
     done = subprocess.run(arguments, check=True, capture_output=True, text=True)
     assert done.stdout == ""
     assert "recall@10 of 40 questions against exact search: " in done.stderr
+
+
+def test_the_process_that_opens_first_leaves_out_what_this_one_does(tmp_path):
+    """python -I ignores PYTHONPATH, so a file numpy.py that lies there must not be imported in the other process."""
+    build_index(embeddings(tmp_path / "p.npy", clustered(100)), tmp_path / "index", IndexSpec("Flat"))
+    (tmp_path / "numpy.py").write_text("import os; os.abort()")
+    code = """import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])
+from fidtools.search.faiss_file import open_file
+print(open_file(Path(sys.argv[2]), 100, 32).ntotal)"""
+    command = [sys.executable, "-I", "-c", code, str(REPOSITORY), str(tmp_path / "index" / "vectors.faiss")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert (ran.stdout, ran.stderr) == ("100\n", "")
