@@ -10,10 +10,12 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
+from fidtools.errors import UsageError, show_path
 
 if TYPE_CHECKING:
     from fidtools.report.building import Report
 
+GZIP = b"\x1f\x8b"
 PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
@@ -103,6 +105,8 @@ def command(
 
     parsed = [parse_condition(text) for text in conditions]
     beside = _place_of_assets(assets, output, as_json)
+    if not as_json:
+        _refuse_other_files(Path(output))
     sources = find_sources(paths, split, baselines)
     choices = Choices(profile=profile or _profile_of_run(sources.settings), assets=assets is not None, **chosen)
     report = build_report(sources, choices, with_questions=not as_json)
@@ -117,6 +121,17 @@ def command(
             out.write(render(report.numbers, report.blocks, beside).encode("utf-8", "replace"))
     if failed:
         raise FidtoolsError("\n".join(failed))
+
+
+def _refuse_other_files(output: Path) -> None:
+    """Raise UsageError where the page would replace a file that is no page."""
+    if output.is_file() and output.stat().st_size:
+        with output.open("rb") as file:
+            start = file.read(15)
+        if not start.lower().startswith((b"<!doctype html", GZIP)):
+            raise UsageError(
+                f"-o {show_path(output)}: exists, and is no report", hint="give another name, or remove it"
+            )
 
 
 def _measured(report: Report) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,8 @@ from fidtools.compute.bundled import BUNDLED
 from fidtools.errors import FidtoolsError, UsageError, shorten
 from fidtools.logs import log
 
+WITHOUT_NETWORK = "without network access, give a folder that holds the model, or minilm or smollm (bin/setup laptop)"
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_FILES = ("config.json", "modules.json")
 """A model folder has one of them: transformers' description of a network, or sentence-transformers' of modules."""
@@ -102,7 +104,7 @@ def loading(name: str | Path) -> Iterator[None]:
         raise
     except BaseException as error:  # whatever a damaged or hostile folder makes the libraries raise; Rust panics too
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
-        hint = None if Path(name).exists() else "without network access, give a folder that holds the model"
+        hint = None if Path(name).exists() else WITHOUT_NETWORK
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
 
 

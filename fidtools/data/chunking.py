@@ -12,8 +12,10 @@ from fidtools.data.corpus_rows import text_hash
 from fidtools.data.records import Passage
 from fidtools.data.sentences import PARAGRAPH, sentence_ends
 from fidtools.data.words import TokenizerName, tokenizer
-from fidtools.errors import DataError, UsageError
+from fidtools.errors import DataError, UsageError, shorten
 from fidtools.logs import log
+
+MOST_NAMED = 5  # documents without words that are named
 
 _EMPTY_LINE = re.compile(r"\s*(?:\n\s*\n|\N{PARAGRAPH SEPARATOR})\s*")
 
@@ -70,20 +72,24 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
 
     Raises DataError for a repeated document id.
     """
-    seen, empty = set[int](), 0
+    seen, empty = set[int](), list[str]()
     for document in documents:
         if (key := text_hash(str(document.id))) in seen:
             raise DataError("two documents have this id", field="id", value=document.id)
         seen.add(key)
         cuts = list(cut(document.text))
-        empty += not cuts
+        if not cuts:
+            empty.append(str(document.id))
         for number, (start, end) in enumerate(cuts):
             text = " ".join(document.text[start:end].split())
             extra = document.extra | document.fields_at(start) if isinstance(document, Document) else document.extra
             doc_id = document.doc_id or document.id
             yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra)
     if empty:
-        log.warning("%s of %s documents contain no word", f"{empty:,}", f"{len(seen):,}")
+        named = ", ".join(shorten(identifier) for identifier in empty[:MOST_NAMED]) + (
+            ", …" if empty[MOST_NAMED:] else ""
+        )
+        log.warning("%s of %s documents contain no word: %s", f"{len(empty):,}", f"{len(seen):,}", named)
 
 
 def single_blanks(documents: Iterable[Passage], paragraphs: bool = False) -> Iterator[Passage]:

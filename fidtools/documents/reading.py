@@ -123,7 +123,7 @@ def _document_files(folder: Path) -> list[Path]:
         error = MissingExtraError(f"reading {_listed(unreadable)} of {show_path(folder)}", "documents")
         if not found:
             raise error
-        log.warning("%s", error)
+        log.warning("left out: %s", error)
     if not found:
         raise DataError(f"the folder contains no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} files", path=folder)
     return found

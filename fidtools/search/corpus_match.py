@@ -60,24 +60,30 @@ def passage_mismatches(
 ) -> Iterator[MismatchError]:
     """An error when `path` belongs to another corpus than `passages`.
 
+    Raises it where the numbers of rows differ, which nothing can overrule: a row would have no passage.
+
     `hashes` are those of the texts of consecutive rows, with their numbers of rows; None where none is on record.
     `first_other` describes the first row with another id, where that is known.
     """
     if rows != len(passages) or not same_ids:
         problem = f"its {rows} rows are not the {len(passages)} passages of {passages.path}{first_other}"
         hint = "embed these passages, or give the passages that were embedded, in their order"
-        yield MismatchError(problem, path=path, hint=hint)
-    elif start := _first_other_text(hashes, passages):
-        problem = f"made from other texts than those of {passages.path}, from line {start} on: same ids, but edited"
+        error = MismatchError(problem, path=path, hint=hint)
+        if rows != len(passages):
+            raise error
+        yield error
+    elif found := _first_other_texts(hashes, passages):
+        where = f"somewhere in lines {found.start + 1} to {found.stop}"
+        problem = f"made from other texts than those of {passages.path}, {where}: same ids, but edited"
         yield MismatchError(problem, path=path, hint="embed these passages again")
 
 
-def _first_other_text(hashes: Sequence[tuple[int, str | None]], passages: Corpus) -> int | None:
-    """The number of the first row, from 1, of a part whose texts are not on record as they are now."""
+def _first_other_texts(hashes: Sequence[tuple[int, str | None]], passages: Corpus) -> range | None:
+    """The rows, from 0, of the first part whose texts are not on record as they are now."""
     start = 0
     for rows, sha256 in hashes:
         if sha256 is not None and sha256 != passages.texts_sha256(start, start + rows):
-            return start + 1
+            return range(start, start + rows)
         start += rows
     return None
 

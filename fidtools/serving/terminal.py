@@ -64,7 +64,8 @@ def one_line(text: str) -> str:
 def _head(number: int, passage: Passage, highlighter: Highlighter) -> Text:
     title = _styled(highlighter.parts(passage.title or passage.id or ""), 0.0)
     title.stylize("bold")
-    return Text.assemble((f"{number + 1:>3} ", "dim"), title)
+    identifier = f"  {one_line(str(passage.id))}" if passage.title and passage.id is not None else ""
+    return Text.assemble((f"{number + 1:>3} ", "dim"), title, (identifier, "dim"))
 
 
 def _facts(found: Found, number: int, passage: Passage) -> Text:

@@ -113,7 +113,8 @@ class RunFolder:
     def clean_up(self) -> None:
         """Remove what a finished run no longer needs."""
         if self._main and self.folder.exists():
-            shutil.rmtree(_set_aside(self.folder), ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # a second process, which found the run finished, was faster
+                shutil.rmtree(_set_aside(self.folder), ignore_errors=True)
         for left in names_beside(self.folder, "old") if self._main else ():
             shutil.rmtree(left, ignore_errors=True)
 

@@ -152,7 +152,7 @@ def test_a_folder_is_read_without_what_is_hidden_and_says_what_it_left_out(tmp_p
     assert found == [("B-0", "B", "upper"), ("a-0", "a", "kept"), ("c-0", "Title", "markdown"), ("d-0", "d", "rest")]
     told = " ".join(capfd.readouterr().err.split())
     assert "files left out: 3 hidden, 1 .odt" in told
-    assert "1 of 5 documents contain no word" in told
+    assert "1 of 5 documents contain no word: empty" in told
 
 
 def test_two_documents_never_have_one_id(tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ def test_passages_with_other_texts_under_the_same_ids_are_refused(capsys: pytest
         assert cli.run([*command, "--force"]) == 0
 
 
+def test_another_number_of_passages_is_refused_whatever_is_forced(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (embed(), index()) == (0, 0)
+    lines("p.jsonl", *PASSAGES[:3])
+    for command in (EXACT, INDEXED):
+        assert cli.run([*command, "--force"]) == 1
+        assert "its 4 rows are not the 3 passages of p.jsonl" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("edited", [None, 0, 3])
 def test_shards_are_compared_with_their_own_passages(edited: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     for number, part in enumerate((PASSAGES[:1], PASSAGES[1:])):
@@ -72,7 +80,9 @@ def test_shards_are_compared_with_their_own_passages(edited: int | None, capsys:
         lines("p.jsonl", *[p | ({"text": "other"} if i == edited else {}) for i, p in enumerate(PASSAGES)])
     for command in (EXACT, INDEXED):
         assert cli.run(command) == (0 if edited is None else 1)
-        assert edited is None or f"from line {1 if edited == 0 else 2} on" in capsys.readouterr().err
+        assert (
+            edited is None or f"somewhere in lines {'1 to 1' if edited == 0 else '2 to 4'}" in capsys.readouterr().err
+        )
 
 
 def test_embeddings_in_fortran_order_give_the_same_ranking() -> None:

@@ -128,6 +128,16 @@ def test_bad_files_are_named(tmp_path, capsys, content, said):
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_page_does_not_replace_what_is_no_page(run_folder, tmp_path, capsys):
+    notes = tmp_path / "notes.jsonl"
+    notes.write_text('{"id": "1"}\n')
+    assert run(["report", str(run_folder), "-o", str(notes)]) == 2
+    assert "exists, and is no report" in capsys.readouterr().err
+    assert notes.read_text() == '{"id": "1"}\n'
+    page = tmp_path / "page.html"
+    assert [run(["report", str(run_folder), "-o", str(page)]) for _ in range(2)] == [0, 0]
+
+
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert run(["report", str(tmp_path / "none.jsonl")]) == 1
     assert "none.jsonl: no such file or directory" in capsys.readouterr().err

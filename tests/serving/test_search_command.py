@@ -44,7 +44,7 @@ def test_passages_in_plain_text(world, capsys, monkeypatch):
     out = searched(capsys, "what did the quagga do?", "--bm25", "-p", world.passages, "-k", "1")
     shown = "\\x1b[2J\\x1b]0;owned\\x07 \\x9b31m \\u202egnorw"
     (score,) = re.findall(r"bm25 ([\d.]+)", out)
-    assert out == f"  1 Quagga {shown}\n    bm25 {score}\n    The quagga {shown} ate hay. And slept.\n\n"
+    assert out == f"  1 Quagga {shown}  escapes\n    bm25 {score}\n    The quagga {shown} ate hay. And slept.\n\n"
 
 
 def test_nothing_found(world, capsys):
@@ -70,7 +70,7 @@ def on(found: Found, **options) -> str:
 def test_the_answer_and_the_attention_without_colour():
     assert on(FOUND) == (
         "Answer: Borvik  (probability 0.61)\n\n"
-        "  1 Ada\n    x 2 · has the answer · 100% of the attention\n    Ada came from Borvik.\n\n"
+        "  1 Ada  p1\n    x 2 · has the answer · 100% of the attention\n    Ada came from Borvik.\n\n"
     )
 
 
