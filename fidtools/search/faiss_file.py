@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from fidtools.data.memory_limit import limited_memory, memory_bound
 from fidtools.errors import DataError, FidtoolsError, MismatchError, MissingExtraError, shorten
 
 THREAD_BYTES = 16 << 20  # of address space that a thread takes for its stack
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 HINT = "build the index again"
 
 
@@ -44,7 +46,7 @@ def open_file(path: Path, rows: int, dim: int) -> Any:
     command = [sys.executable, "-P", *_isolation(), "-m", __name__, str(path), str(rows), str(dim)]
     nothing = subprocess.DEVNULL
     tried = subprocess.run(command, check=False, stdin=nothing, stdout=nothing, stderr=nothing)
-    if tried.returncode < 0:  # ended by a signal
+    if -tried.returncode in CRASHES:
         raise DataError("damaged: FAISS cannot read it", path=path, hint=HINT)
     return _open(path, rows, dim)
 
