@@ -105,8 +105,7 @@ def command(
 
     parsed = [parse_condition(text) for text in conditions]
     beside = _place_of_assets(assets, output, as_json)
-    if not as_json:
-        _refuse_other_files(Path(output))
+    _refuse_other_files(Path(output), as_json)
     sources = find_sources(paths, split, baselines)
     choices = Choices(profile=profile or _profile_of_run(sources.settings), assets=assets is not None, **chosen)
     report = build_report(sources, choices, with_questions=not as_json)
@@ -123,9 +122,9 @@ def command(
         raise FidtoolsError("\n".join(failed))
 
 
-def _refuse_other_files(output: Path) -> None:
-    """Raise UsageError where the page would replace a file that is no page."""
-    if output.is_file() and output.stat().st_size:
+def _refuse_other_files(output: Path, as_json: bool) -> None:
+    """Raise UsageError where a page would replace a file that is no page."""
+    if not as_json and output.is_file() and output.stat().st_size:
         with output.open("rb") as file:
             start = file.read(15)
         if not start.lower().startswith((b"<!doctype html", GZIP)):

@@ -333,9 +333,9 @@ def test_the_vectors_of_sentence_transformers(old: bool, lower: bool, tmp_path: 
     ],
 )
 def test_formats_take_named_fields_only(value: str, said: str, run: Run, tmp_path: Path) -> None:
-    err = run("train-retriever", tmp_path / "absent", "--question-format", value, code=2)
-    assert err.startswith(f"fidtools: --question-format: {said}")
     write_retriever(tmp_path / "model")
+    err = run("train-retriever", tmp_path / "model", "--question-format", value, code=2)
+    assert err.startswith(f"fidtools: --question-format: {said}")
     settings = tmp_path / "model" / "retriever.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"question_format": value}))
     assert f"retriever.json: field 'question_format': {said}" in run("embed", tmp_path / "model", code=1)
