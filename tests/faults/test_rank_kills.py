@@ -99,7 +99,8 @@ def test_a_launched_command_that_lost_a_rank_ends_the_same(
 ) -> None:
     for name in ("undisturbed", "killed"):
         subprocess.run(["cp", "-r", str(prepared), str(tmp_path / name)], check=True)
-    assert launched(command, tmp_path / "undisturbed", 0)[0] == 0
+    code, said = launched(command, tmp_path / "undisturbed", 0)
+    assert code == 0, said
     code, said = launched(command, tmp_path / "killed", kill_at)
     assert code != 0
     assert "Signal 9 (SIGKILL)" in said or "another rank has ended" in said
