@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fidtools.search.block_filter import BlockFilter
 from fidtools.search.candidates import bytes_of_question
 from fidtools.search.products import GROUP_SIZE, Product, RoundedQuestions
+from fidtools.search.stretch_filter import StretchFilter
 from fidtools.search.stretches import FLOAT32_BYTES, StretchReader
 from fidtools.search.vectors import Vectors
 
@@ -45,8 +45,8 @@ def candidates_of(questions: Tensor, vectors: Vectors, k: int, memory: int, prod
     starts = iter(range(0, vectors.shape[0], stretch))  # the threads take turns
     known = torch.full((len(questions),), -torch.inf, device=questions.device)
 
-    def run() -> BlockFilter:
-        part = BlockFilter(rounded, k)
+    def run() -> StretchFilter:
+        part = StretchFilter(rounded, k)
         reader = StretchReader(rounded.values, vectors, center, stretch, memory // workers)
         for start in starts:
             part.candidates.raise_threshold(known)
@@ -98,7 +98,7 @@ def _thread_pool(count: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
-def _together(filters: list[BlockFilter]) -> Candidates:
+def _together(filters: list[StretchFilter]) -> Candidates:
     """The candidates that are left of all threads'."""
     first, *others = (part.candidates for part in filters)
     for other in others:

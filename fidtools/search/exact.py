@@ -1,4 +1,4 @@
-"""Exact search: every passage is compared with every question, in blocks, with fast products that lose no true hit."""
+"""Exact search: every passage is compared with every question, by fast products that lose no true hit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approximate inner products of questions with a block of passages, with a proven bound on their error.
+"""Approximate inner products of questions with a stretch of passages, with a proven bound on their error.
 
 Let x be a passage, q a question, c any fixed vector. Ranking by q·(x - c) is ranking by q·x, and what is left of x
 after the corpus's mean c is small where embeddings have a common part. With q̃, x̃ the rounded q and x - c, and s̃ what
@@ -9,7 +9,7 @@ the matrix product returns, Cauchy-Schwarz gives
                      + 2⁻⁸·|s̃|                              rounding the result (bf16 only)
                      + 2⁻²²·|q|·|x|                         rounding x - c, and the final score to float32
 
-All but the third line, which depends on s̃, is the `margin`. With the largest norms of a block it holds for every
+All but the third line, which depends on s̃, is the `margin`. With the largest norms of a stretch it holds for every
 passage in it; with a passage's own norms it is tight even beside a passage a thousand times as long.
 """
 

@@ -1,8 +1,8 @@
-"""The selection of candidates: which passages of a block may be among the k best of which questions.
+"""The selection of candidates: which passages of a stretch may be among the k best of which questions.
 
-Almost all scores of a block are too low, so the work is to dismiss them cheaply. Three tests of increasing price are
+Almost all scores of a stretch are too low, so the work is to dismiss them cheaply. Three tests of increasing price are
 passed by fewer and fewer: the maximum of a group of 16 passages, then each passage of the groups that are left (both
-with the largest error of the whole block), then the few passages left with their own error. Each test dismisses only
+with the largest error of the whole stretch), then the few passages left with their own error. Each test dismisses only
 what cannot reach the threshold, so no passage of the true k best is ever lost.
 """
 
@@ -16,7 +16,7 @@ from fidtools.search.products import GROUP_SIZE, PassageNorms, RoundedQuestions,
 GROUPS_PER_RANK = 2  # groups for each of the k places, for a threshold that most passages are below
 
 
-class BlockFilter:
+class StretchFilter:
     """Some questions with their candidates."""
 
     def __init__(self, questions: RoundedQuestions, k: int) -> None:
@@ -24,24 +24,24 @@ class BlockFilter:
         self.candidates = CandidateBuffer(len(questions.values), k, questions.values.device)
         self._first = True
 
-    def take(self, block: Stretch) -> None:
-        """Add the candidates of a block. The scores of its padding are overwritten."""
-        scores, norms = block.scores, block.norms
+    def take(self, stretch: Stretch) -> None:
+        """Add the candidates of a stretch. The scores of its padding are overwritten."""
+        scores, norms = stretch.scores, stretch.norms
         questions, candidates = self.questions, self.candidates
-        scores[:, block.rows :] = -INFINITY
+        scores[:, stretch.rows :] = -INFINITY
         if self._first:
             self._first_threshold(scores, norms)
             self._first = False
         lowest = questions.lowest_possible(candidates.threshold, questions.margin(norms.largest())[:, 0])
         question, column, score = _at_least(scores, lowest)
         error = questions.margin_of_pairs(question, norms.of(column)) + questions.result_rounding * score.abs()
-        # One long passage makes the block's largest error, and so `lowest`, too generous for all others.
+        # One long passage makes the stretch's largest error, and so `lowest`, too generous for all others.
         kept = (score + error >= candidates.threshold[question]).nonzero()[:, 0]
-        question, row, score, error = (part[kept] for part in (question, block.start + column, score, error))
+        question, row, score, error = (part[kept] for part in (question, stretch.start + column, score, error))
         candidates.add(question, row, score - error, score + error)
 
     def _first_threshold(self, scores: Tensor, norms: PassageNorms) -> None:
-        """Set a threshold from the first block, without which all of it would be candidates.
+        """Set a threshold from the first stretch, without which all of it would be candidates.
 
         A group's maximum less its error is a lower bound on the true score of one of its passages. Groups do not
         overlap, so k groups stand for k different passages: the k-th largest of these bounds is a valid threshold. It
