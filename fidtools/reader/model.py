@@ -74,21 +74,25 @@ class Reader:
 
     def texts(self, question: Question, passages: Sequence[Passage]) -> list[str]:
         """What is read of a question with each of `passages`, before tokenization."""
-        return self.settings.texts(self._asked(question, passages, CutCounter()), passages)
+        return self.settings.texts(self._asked(question, passages, self.settings_for(question), CutCounter()), passages)
 
     def passages_of(self, question: Question, passages: Sequence[Passage]) -> list[list[int]]:
         """The token ids of a question with each of `passages`; without any, of the question alone."""
-        asked = self._asked(question, passages, self.cuts)
-        return self.settings_for(question).inputs(self.tokenizer, asked, passages, self.cuts)
+        settings = self.settings_for(question)
+        return settings.inputs(
+            self.tokenizer, self._asked(question, passages, settings, self.cuts), passages, self.cuts
+        )
 
     def question_lengths(self, question: Question, tokens: Sequence[Sequence[int]]) -> list[int]:
         """How many tokens at the beginning of each passage's `tokens` are the question's."""
-        asked = self._asked(question, read_passages_of(question, self.settings.n_context), CutCounter())
-        (alone,) = self.settings_for(question).inputs(self.tokenizer, asked, [])
+        settings, passages = self.settings_for(question), read_passages_of(question, self.settings.n_context)
+        (alone,) = settings.inputs(self.tokenizer, self._asked(question, passages, settings, CutCounter()), [])
         return [_common_length(alone, row) for row in tokens]
 
-    def _asked(self, question: Question, passages: Sequence[Passage], cuts: CutCounter) -> str:
-        return fit_question(self.tokenizer, question.question, passages, self.settings_for(question), cuts)
+    def _asked(
+        self, question: Question, passages: Sequence[Passage], settings: ReaderSettings, cuts: CutCounter
+    ) -> str:
+        return fit_question(self.tokenizer, question.question, passages, settings, cuts)
 
     def report_cuts(self, *, shared: bool = False) -> None:
         """Warn once of the texts that were cut. With `shared` every rank has counted texts of its own."""
