@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
+from importlib.resources import files
 
 import pytest
 
+from fidtools.data.words import UNSPACED
 from fidtools.evaluation.registry import MetricSettings
 from fidtools.report.blocks import pack, unpack, write_assets
 from fidtools.report.numbers import outcomes
@@ -97,3 +100,10 @@ def test_assets_do_not_replace_a_folder_of_other_files(tmp_path):
     with pytest.raises(FileExistsError):
         write_assets(tmp_path / "assets", [pack("i0", {})])
     assert (tmp_path / "assets" / "thesis.txt").read_text() == "precious"
+
+
+def test_the_page_knows_the_scripts_without_spaces_that_the_answer_match_knows():
+    page = files("fidtools.report").joinpath("template/passages.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r'const UNSPACED = "\[(.*)\]"', page)
+    ranges = re.sub(r"\\\\u(?:\{(\w+)\}|(\w{4}))", lambda code: chr(int(code[1] or code[2], 16)), listed)
+    assert ranges == UNSPACED
