@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options.questions
 @click.option(
     "--retriever",
-    type=types.name,
+    type=types.model,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
 @click.option(
