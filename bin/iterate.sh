@@ -9,8 +9,9 @@
 #   START=bert PROFILE=small bin/iterate.sh nq 4
 #
 # Everything is written to $RUN (runs/DATASET). A stage whose output exists is skipped, so a run that was interrupted
-# continues when it is started again. DRY_RUN=1 prints the commands without running them. LAUNCH="torchrun
-# --nproc-per-node 8" runs the stages that compute on eight processes. stages.jsonl in $RUN has the time of each stage.
+# continues when it is started again. DRY_RUN=1 prints the commands without running them.
+# LAUNCH="torchrun --standalone --nproc-per-node 8" runs the stages that compute on eight processes. stages.jsonl in $RUN
+# has the time of each stage.
 set -euo pipefail
 # shellcheck source=bin/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -177,6 +177,13 @@ def test_a_start_that_is_beaten_goes_unmentioned(tmp_path, caplog):
     assert "better than the start" not in caplog.text
 
 
+@pytest.mark.parametrize(("warmup", "said"), [(12, False), (13, True)])
+def test_a_warm_up_that_never_ends_is_said(tmp_path, caplog, warmup, said):
+    train(LineObjective(), replace(SETTINGS, warmup=warmup), tmp_path / "run", resume=False, record={})
+    message = "--warmup 13 is longer than --steps 12: the learning rate ends at 0.0923077, below --lr 0.1"
+    assert (message in caplog.text) == said
+
+
 def test_without_a_dev_set_the_last_model_is_the_best(tmp_path, caplog):
     class Unjudged(LineObjective):
         def evaluate(self):
@@ -243,7 +250,8 @@ train(objective, settings, Path({out!r}), resume=False, record={{}})
 
 
 def test_two_ranks_learn_the_same_weights_as_one(tmp_path):
-    for name, launcher in {"one": [], "two": ["-m", "torch.distributed.run", "--nproc-per-node", "2"]}.items():
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, launcher in {"one": [], "two": torchrun}.items():
         script = tmp_path / f"{name}.py"
         script.write_text(RANKS.format(tests=str(Path(__file__).parent), out=str(tmp_path / name)))
         done = subprocess.run([sys.executable, *launcher, script], capture_output=True, text=True, check=False)

@@ -39,8 +39,10 @@ class VectorFile:
         kind = self.kind
         if vectors.ndim != 2 or vectors.shape[1] != kind.dim:
             raise ValueError(f"expected vectors of shape (m, {kind.dim}), got {vectors.shape}")
-        if not np.isfinite(vectors).all():
-            raise DataError("the encoder returned NaN or infinite numbers", path=self.final, field="row", value=start)
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise DataError("a vector with NaN or infinite numbers", path=self.final, field="row", value=row)
         stored = kind.encode(vectors)
         if not np.isfinite(stored).all():
             raise DataError(f"numbers too large for {kind.name}", path=self.final, hint="store them as float32")

@@ -16,8 +16,8 @@ from fidtools.formats.embedding_files import Block, checked_block
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.named_columns import passage_of_row, question_of_row, require_distinct
+from fidtools.formats.signatures import PARQUET
 
-MAGIC = b"PAR1"
 ROWS_PER_BATCH = 1024
 VECTOR_NAMES = ("embedding", "embeddings", "emb", "vector", "vectors")
 """Where several columns hold vectors, the first of these names is meant."""
@@ -146,7 +146,7 @@ def _id_column(file: Any) -> str | None:
 
 def _columns(head: Head) -> tuple[set[str], bool]:
     """The names of the columns in lower case, and whether one holds vectors; none where it cannot be read."""
-    if head.data[:4] != MAGIC:
+    if head.data[:4] != PARQUET:
         return set(), False
     try:
         file = _opened(head.path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from fidtools.errors import shorten
 from fidtools.formats.head import Head
 
+PARQUET = b"PAR1"
+"""How a Parquet file begins and ends."""
 SIGNATURES = (
     (b"%PDF-", "a PDF document"),
     (b"\x93NUMPY", "a numpy array (.npy)"),
@@ -14,7 +18,7 @@ SIGNATURES = (
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
     (b"PK\x03\x04", "a zip archive (or an Office document, or a PyTorch checkpoint)"),
     (
-        b"PAR1",
+        PARQUET,
         "a Parquet table; `convert` reads columns `question`, `text` or of vectors, with the extra `export`",
     ),
     (b"ARROW1", "an Arrow table"),
@@ -47,9 +51,20 @@ def _is_even(rows: list[list[str]]) -> bool:
     return len(rows) > 1 and len({len(row) for row in rows}) == 1
 
 
+def _is_cut_off(head: Head) -> bool:
+    """Whether a Parquet file lacks its end. What is compressed or no file is not looked at."""
+    if head.path.suffix == ".gz" or not head.path.is_file():
+        return False
+    with head.path.open("rb") as file:
+        file.seek(-len(PARQUET), os.SEEK_END)
+        return file.read() != PARQUET
+
+
 def describe(head: Head) -> str | None:
     """What the first bytes say about a file that has none of our formats; None when they say nothing."""
     data = head.data.lstrip() or head.data
+    if head.data.startswith(PARQUET) and _is_cut_off(head):
+        return "a Parquet table whose end is missing"
     for signature, description in SIGNATURES:
         if head.data.startswith(signature) or data[: len(signature)].lower() == signature.lower():
             return description

@@ -56,6 +56,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def parse_queries(body: dict[str, Any], limits: Limits, default_k: int, passages: int) -> Queries:
     """The questions of a request that may look up `passages` in total. Raises RequestError."""
+    _refuse_unknown(body, ("queries", "topk", "return_scores"))
     queries = body.get("queries")
     if not isinstance(queries, list) or not queries:
         raise _wrong("queries", "a non-empty list of strings", queries)
@@ -72,10 +73,18 @@ def parse_queries(body: dict[str, Any], limits: Limits, default_k: int, passages
 
 def parse_page_question(body: dict[str, Any], limits: Limits, default_k: int) -> PageQuestion:
     """The question of the page. Raises RequestError."""
+    _refuse_unknown(body, ("question", "topk", "read"))
     question = _question(body.get("question"), "question", limits)
     if not question.strip():
         raise _wrong("question", "a question", question)
     return PageQuestion(question, _k(body, limits, default_k), _flag(body, "read", True))
+
+
+def _refuse_unknown(body: dict[str, Any], known: tuple[str, ...]) -> None:
+    """A misspelt field would otherwise leave the default in force without a word."""
+    for field in body:
+        if field not in known:
+            raise RequestError(UNACCEPTABLE, f"unknown; the fields are {', '.join(known)}", shorten(field))
 
 
 def _question(value: Any, field: str, limits: Limits) -> str:

@@ -123,6 +123,10 @@ def train(
     """
     if objective.n_examples == 0:
         raise DataError("no examples to train on")
+    if settings.warmup > settings.steps:
+        reached = learning_rate(settings, settings.steps - 1)
+        log.warning("--warmup %d is longer than --steps %d: the learning rate ends at %g, below --lr %g",
+                    settings.warmup, settings.steps, reached, settings.lr)  # fmt: skip
     run_folder = RunFolder(folder, {"settings": asdict(settings)} | record, force=force)
     return _Loop(objective, settings, run_folder).run(resume)
 

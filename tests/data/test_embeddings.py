@@ -134,9 +134,10 @@ def test_rows_never_written_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_none_are_refused(tmp_path: Path, bad: float) -> None:
-    with pytest.raises(DataError, match="NaN or infinite"):  # noqa: SIM117
-        with create_embeddings(tmp_path / "x.npy", 1, VectorType("float32", 1), META, ids=["a"]) as out:
-            out.write(0, np.array([[bad]], np.float32))
+    vectors = np.array([[0.0], [1.0], [bad], [bad]], np.float32)
+    with pytest.raises(DataError, match=r"a vector with NaN or infinite numbers \(got 2\)"):  # noqa: SIM117
+        with create_embeddings(tmp_path / "x.npy", 4, VectorType("float32", 1), META, ids=list("abcd")) as out:
+            out.write(0, vectors)
 
 
 def test_numbers_too_large_for_float16_are_refused(tmp_path: Path) -> None:

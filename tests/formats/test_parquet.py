@@ -117,3 +117,11 @@ def test_what_cannot_be_kept_is_refused(names: list[str], values: list, message:
     parquet.write_table(arrow.Table.from_arrays([arrow.array(column) for column in values], names=names), path)
     assert cli.run(["convert", str(path), "-q"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_was_cut_off_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "x.parquet", {"question": ["Who?"] * 99})
+    path.write_bytes(path.read_bytes()[:-20])
+    assert cli.run(["convert", str(path), "-o", str(tmp_path / "q.jsonl"), "-q"]) == 1
+    assert "a Parquet table whose end is missing" in capsys.readouterr().err
+    assert not (tmp_path / "q.jsonl").exists()

@@ -66,6 +66,8 @@ def test_a_bad_body(name, served, world):
         ("/search", {"question": " "}, "question"),
         ("/search", {"question": 1}, "question"),
         ("/search", {"question": "a", "read": "yes"}, "read"),
+        ("/search", {"question": "a", "k": 3}, "k"),
+        ("/retrieve", {"queries": ["a"], "return_score": True}, "return_score"),
         ("/read", {"queries": ["a", " "]}, "queries[1]"),
         ("/read", {"queries": ["a"] * 11, "topk": 100}, "queries"),
     ],
