@@ -35,7 +35,7 @@ from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever,
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.update import Loss, Student
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef
 
 PER_QUESTION = 32
 

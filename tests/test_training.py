@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,8 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training.loop import ExampleRef, Progress, examples_of_step, learning_rate, train
+from fidtools.training.loop import Progress, learning_rate, train
+from fidtools.training.order import ExampleRef, examples_of_step, shuffled
 from fidtools.training.settings import TrainingSettings
 
 TARGETS = torch.linspace(-1, 1, 10)
@@ -44,6 +46,9 @@ class LineObjective:
         self.module = Line()
         self.seen: list[list[int]] = []
         self.stop_at, self.kill_at, self.stop_by = stop_at, kill_at, stop_by
+
+    def order(self, seed, epoch):
+        return shuffled(self.n_examples, seed, epoch)
 
     def loss_denominator(self, refs):
         return len(refs)
@@ -76,14 +81,15 @@ def log_without_speed(folder: Path) -> list[dict]:
 
 
 def test_an_update_sees_consecutive_places_of_seeded_permutations():
-    draws = [draw for step in range(5) for draw in examples_of_step(10, 4, seed=1, step=step)]
+    order = partial(shuffled, 10, 1)
+    draws = [draw for step in range(5) for draw in examples_of_step(10, 4, step, order)]
     assert [draw.epoch for draw in draws] == [0] * 10 + [1] * 10
     assert sorted(d.index for d in draws[:10]) == sorted(d.index for d in draws[10:]) == list(range(10))
     assert [d.index for d in draws[:10]] != [d.index for d in draws[10:]]
 
 
 def test_a_batch_may_be_larger_than_the_data():
-    assert examples_of_step(1, 3, seed=0, step=0) == [ExampleRef(0, 0), ExampleRef(0, 1), ExampleRef(0, 2)]
+    assert examples_of_step(1, 3, 0, partial(shuffled, 1, 0)) == [ExampleRef(0, 0), ExampleRef(0, 1), ExampleRef(0, 2)]
 
 
 def test_linear_schedule_counts_updates():

@@ -27,7 +27,8 @@ from fidtools.reader.fusion import Fusion, passage_batches
 from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings
-from fidtools.training.loop import ExampleRef, train
+from fidtools.training.loop import train
+from fidtools.training.order import ExampleRef, shuffled
 from fidtools.training.settings import TrainingSettings
 
 MOST = 4  # passages of a question
@@ -104,6 +105,10 @@ class Pointing:
         if not self.questions or draw.epoch == 0:
             return self.cloze(rng, *rng.choice(self.texts))
         return self.question(rng, self.questions[draw.index], min(2 * draw.epoch, MOST))
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """A random order."""
+        return shuffled(self.n_examples, seed, epoch)
 
     def loss_denominator(self, refs: list[ExampleRef]) -> float:
         """The number of target tokens."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LM_TOKEN_BUDGET = 4096
 """Tokens in one call of a causal language model: more were slower on a CPU, whose caches they exceed."""
 
+LM_GROUP = 64, 1024
+"""Questions and passages that a causal language model scores together: a passage of several of them is read once."""
+
 
 @click.command("score-likelihood")
 @options.questions
@@ -131,7 +134,7 @@ def _score_with_language_model(
         return LikelihoodScorer(loaded, settings, n_context, per_token, token_budget or LM_TOKEN_BUDGET, model)
 
     def groups(scorer: LikelihoodScorer, stream: Iterator[Question]) -> Iterator[list[Question]]:
-        return in_groups(stream, n_context)
+        return in_groups(stream, n_context, *LM_GROUP)
 
     def score(scorer: LikelihoodScorer, group: list[Question]) -> list[Line]:
         scorer.score(group)

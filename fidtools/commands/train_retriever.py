@@ -79,6 +79,11 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 )
 @option("--n-passages", options.positive, "Passages per question, from the top.")
 @option(
+    "--group-size",
+    options.positive,
+    "Draw questions in groups of this many that share passages: an update then encodes fewer passages.",
+)
+@option(
     "--source-passage",
     click.Choice(SOURCE_PASSAGES),
     "The passage that a synthetic question was written from: keep it, cap its question-likelihood at that of the best "

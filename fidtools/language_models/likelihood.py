@@ -6,15 +6,18 @@ REPLUG; log p(question | passage) is ART's (Sachan et al., section 2.2), which n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fidtools.compute.batching import budget_batches
+from fidtools.compute.batching import budget_batches, pad_sequences
 from fidtools.compute.selected_logits import logits_only_at
 from fidtools.language_models.prompts import Encoded
+from fidtools.language_models.shared_heads import can_share, share_heads, tails
+
+Inputs = dict[str, Any]
 
 
 @torch.inference_mode()
@@ -23,27 +26,46 @@ def log_likelihoods(
 ) -> list[float]:
     """log p(target | prompt) of every prompt, summed over the target's tokens, or their mean with `per_token`.
 
-    Prompts of similar length are computed together, at most `token_budget` tokens with their padding. Rows are padded
-    on the right, which a causal model never sees: no mask is needed and the tokenizer's padding side does not matter.
+    Prompts of similar length are computed together, at most `token_budget` tokens with their padding. Where several
+    begin with the same tokens (questions about one passage), those are computed once.
     """
     values = [0.0] * len(prompts)
-    for rows in budget_batches([len(prompt.ids) for prompt in prompts], token_budget):
+    for rows, inputs, skipped in _batches(model, prompts, token_budget):
         batch = [prompts[row] for row in rows]
-        for row, value in zip(rows, _batch(model, batch, per_token), strict=True):
+        for row, value in zip(rows, _values(model, batch, inputs, skipped, per_token), strict=True):
             values[row] = value
     return values
 
 
-def _batch(model: Any, prompts: Sequence[Encoded], per_token: bool) -> list[float]:
-    longest = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt.ids)] = torch.tensor(prompt.ids)
+def _batches(
+    model: Any, prompts: Sequence[Encoded], token_budget: int
+) -> Iterator[tuple[list[int], Inputs, list[int]]]:
+    """The prompts' numbers, what the model gets, and how many of each prompt's tokens it has seen before.
+
+    Rows are padded on the right, which a causal model never sees: the tokenizer's padding side does not matter.
+    """
+    groups, alone = share_heads(prompts) if can_share(model) else ([], list(range(len(prompts))))
+    for places in budget_batches([len(prompts[row]) for row in alone], token_budget):
+        rows = [alone[place] for place in places]
+        ids, _ = pad_sequences([prompts[row].ids for row in rows], 0)
+        yield rows, {"input_ids": ids.to(model.device), "use_cache": False}, [0] * len(rows)
+    for batch in tails(model, prompts, groups, token_budget):
+        yield batch.rows, batch.inputs(model), batch.head_lengths
+
+
+def _values(
+    model: Any, prompts: Sequence[Encoded], inputs: Inputs, skipped: Sequence[int], per_token: bool
+) -> list[float]:
+    width = inputs["input_ids"].shape[1]
     # the logits at position i predict token i + 1
-    places = [row * longest + i - 1 for row, prompt in enumerate(prompts) for i in range(prompt.start, len(prompt.ids))]
+    places = [
+        row * width + i - seen - 1
+        for row, (prompt, seen) in enumerate(zip(prompts, skipped, strict=True))
+        for i in range(prompt.start, len(prompt.ids))
+    ]
     targets = torch.tensor([token for prompt in prompts for token in prompt.target], device=model.device)
     with logits_only_at(model, torch.tensor(places, device=model.device)):
-        logits: Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
+        logits: Tensor = model(**inputs).logits
     if logits.shape[:2] != (1, len(places)):
         raise RuntimeError(f"{type(model).__name__} does not compute its logits by its output embeddings")
     chosen = logits[0].float().log_softmax(-1).gather(1, targets[:, None]).squeeze(1)  # (target tokens,)

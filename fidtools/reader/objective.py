@@ -19,7 +19,7 @@ from fidtools.reader.groups import in_groups
 from fidtools.reader.model import Reader
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import read_passages_of
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef, shuffled
 
 TOKENIZED_AHEAD = 16
 """Questions that are tokenized while the model works on earlier ones."""
@@ -42,6 +42,10 @@ class ReaderObjective:
             return self.reader.target(question.target)
         choice = random.Random(f"{self.seed} {ref.epoch} {ref.index}")
         return self.reader.target(choice.choice(question.answers or [""]))
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """A random order."""
+        return shuffled(self.n_examples, seed, epoch)
 
     def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
         """The number of target tokens of all examples: the loss is a mean over tokens, however they are batched."""

@@ -10,10 +10,11 @@ from torch import nn
 
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.retriever.examples import Example, Examples
+from fidtools.retriever.question_groups import QuestionGroups
 from fidtools.retriever.run_config import Select
 from fidtools.retriever.update import Batch, Student, make_batch
-from fidtools.training.loop import ExampleRef
 from fidtools.training.monitors import monitor
+from fidtools.training.order import ExampleRef, shuffled
 
 
 class RetrieverObjective:
@@ -21,10 +22,17 @@ class RetrieverObjective:
 
     metric = "selection"
 
-    def __init__(self, student: Student, train: Examples, dev: Examples | None, select: Select = "loss") -> None:
+    def __init__(
+        self, student: Student, train: Examples, dev: Examples | None, select: Select = "loss", group_size: int = 1
+    ) -> None:
         self.student, self.train_set, self.dev, self.select = student, train, dev, select
+        self._groups = QuestionGroups([item.passages for item in train.items], group_size) if group_size > 1 else None
         self.module: nn.Module = student
         self.n_examples = len(train)
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """A random order, of groups of questions that share passages where they are wanted."""
+        return self._groups.order(seed, epoch) if self._groups else shuffled(self.n_examples, seed, epoch)
 
     def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
         """The number of questions: the loss is a mean over questions."""

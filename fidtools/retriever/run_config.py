@@ -79,6 +79,7 @@ class RetrieverRun:
     labels: Labels | None = None
     n_passages: int = 100
     source_passage: SourcePassage = "keep"
+    group_size: int = 1
     settings: TrainingSettings = SETTINGS
     select: Select = "loss"
     pooling: Pooling | None = None
@@ -141,6 +142,7 @@ class RetrieverRun:
         return {name: value for name in FORMAT_SETTINGS if (value := getattr(self, name)) is not None}
 
     def record(self) -> dict[str, Any]:
-        """What the run is, as kept in `training.json`; without `mask_by` where it means nothing, as in version 0.1."""
+        """What the run is, as kept in `training.json`, without idle settings that are newer than version 0.1."""
+        idle = {"mask_by": self.mask_above is None, "group_size": self.group_size == 1}
         entries = {"command": "train-retriever", **flat(self)}
-        return {name: value for name, value in entries.items() if name != "mask_by" or self.mask_above is not None}
+        return {name: value for name, value in entries.items() if not idle.get(name, False)}

@@ -59,7 +59,7 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
         unit = "cosine" if retriever.settings.normalize else "inner product"
         log.info("negatives whose %s exceeds the positive's by %g are left out", unit, loss.student_mask_above)
     log.info("training on %d questions, validating on %d", len(examples), len(dev or ()))
-    objective = RetrieverObjective(student, examples, dev, run.select)
+    objective = RetrieverObjective(student, examples, dev, run.select, run.group_size)
     metrics = train(objective, run.settings, output, resume=resume, record=record, force=force)
     log.info("best: %s", describe_metrics(metrics) or "the last update")
     return metrics

@@ -24,7 +24,7 @@ from fidtools.metrics.labels import Labels
 from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
 from fidtools.metrics.relevance import relevance
 from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef, shuffled
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,10 @@ class TeacherObjective:
         self.negatives, self.seed, self.budget = negatives, seed, budget
         self.module: nn.Module = _PairLoss(teacher)
         self.n_examples = len(train)
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """A random order."""
+        return shuffled(self.n_examples, seed, epoch)
 
     def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
         """The number of questions: the loss is a mean over questions."""

@@ -24,8 +24,8 @@ from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
 from fidtools.teachers.objective import JudgedQuestion, TeacherObjective, pair_length, score_pairs
 from fidtools.teachers.run_config import SoftTargets
 from fidtools.training import ranking_losses
-from fidtools.training.loop import ExampleRef
 from fidtools.training.monitors import monitor
+from fidtools.training.order import ExampleRef
 from fidtools.training.targets import check_targets, teacher_scores
 from fidtools.typing import Floats
 

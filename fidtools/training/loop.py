@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -24,17 +25,10 @@ from fidtools.compute.precision import use_eager_attention
 from fidtools.compute.ranks import ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
+from fidtools.training.order import ExampleRef, examples_of_step
 from fidtools.training.run_folder import RunFolder
 from fidtools.training.settings import TrainingSettings
 from fidtools.training.trackers import Trackers, check_trackers
-
-
-@dataclass(frozen=True)
-class ExampleRef:
-    """One example at one position of the endless stream: its index, and the epoch, which seeds random choices."""
-
-    index: int
-    epoch: int
 
 
 class Objective(Protocol):
@@ -45,6 +39,9 @@ class Objective(Protocol):
     n_examples: int
     metric: str
     """The key of `evaluate()` by which the best model is chosen; larger is better."""
+
+    def order(self, seed: int, epoch: int) -> Sequence[int]:
+        """The indices of all examples in the order in which an epoch draws them; a function of its arguments."""
 
     def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
         """What the summed loss of one update's examples, over all ranks, is divided by."""
@@ -80,19 +77,6 @@ class Progress:
         renamed = {"stale": "evals_without_improvement"}  # states that version 0.1 saved are still continued
         before: dict[str, Any] = {"peak": values.get("best")}  # those of runs that did not evaluate their start, too
         return cls(**before | {renamed.get(name, name): value for name, value in values.items()})
-
-
-def examples_of_step(n_examples: int, batch: int, seed: int, step: int) -> list[ExampleRef]:
-    """The examples of update `step` (from 0): consecutive positions in an endless chain of seeded permutations."""
-    positions = range(step * batch, (step + 1) * batch)
-    epochs = {position // n_examples for position in positions}
-    orders = {epoch: _permutation(n_examples, seed, epoch) for epoch in epochs}
-    return [ExampleRef(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in positions]
-
-
-def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % (1 << 63))
-    return torch.randperm(n, generator=generator)
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:
@@ -167,6 +151,7 @@ class _Loop:
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = _optimizer(self.parameters, settings)
         self.progress = Progress()
+        self._order = lru_cache(maxsize=2)(partial(objective.order, settings.seed))
         self.stopped_by: int | None = None  # the signal that asks to end
 
     def run(self, resume: bool) -> dict[str, float]:
@@ -194,7 +179,7 @@ class _Loop:
 
     def _update(self, step: int) -> None:
         started = time.perf_counter()
-        refs = examples_of_step(self.objective.n_examples, self.settings.batch, self.settings.seed, step)
+        refs = examples_of_step(self.objective.n_examples, self.settings.batch, step, self._order)
         loss = sum_over_ranks(self._accumulate_gradients(step, refs))
         norm, rate = self._optimizer_step(step)
         if math.isnan(loss):

@@ -20,7 +20,7 @@ from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.train import _loss, _losses_of_truncated, _on_cosines
 from fidtools.retriever.update import Student, make_batch
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef
 from tests.retriever.test_training import SMALL, different, gradients, weights
 
 Write = Callable[..., Path]

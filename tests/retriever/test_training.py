@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ from fidtools.retriever.examples import read_examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.update import Loss, Student, make_batch
-from fidtools.training.loop import ExampleRef
 from fidtools.training.monitors import monitor
+from fidtools.training.order import ExampleRef, examples_of_step
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
@@ -98,6 +99,32 @@ def test_the_same_update_has_the_same_bytes_on_two_threads(plain_model: Path, qu
     finally:
         torch.set_num_threads(1)
     assert [name for again in found[1:] for name in again if not torch.equal(again[name], found[0][name])] == []
+
+
+def test_grouped_questions_are_all_drawn_and_encode_fewer_passages(plain_model: Path, questions: Write) -> None:
+    """Eight questions about each of three lists of passages: a batch of a group has one list, others have all."""
+    retriever = load_retriever(plain_model, dropout=0.0)
+    examples = read_examples(questions(count=24), retriever, {"attention": 1.0}, 6)
+    lists = [examples.items[number].passages for number in (0, 9, 20)]
+    examples.items[:] = [replace(item, passages=lists[i % 3]) for i, item in enumerate(examples.items)]
+    student = Student(retriever, Loss(in_batch=True), token_budget=1 << 20)
+    encoded = {}
+    for size in (1, 8):
+        objective = RetrieverObjective(student, examples, None, group_size=size)
+        steps = [examples_of_step(24, 8, step, partial(objective.order, 0)) for step in range(3)]
+        assert sorted(ref.index for refs in steps for ref in refs) == list(range(24))
+        encoded[size] = [len(batch.passages) for refs in steps for batch in objective.micro_batches(refs)]
+    assert encoded[8] == [6, 6, 6]
+    assert min(encoded[1]) > 6
+
+
+def test_a_run_in_groups_is_continued_and_says_so(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    train = questions()
+    fit(train, tmp_path / "r", "--retriever", str(plain_model), "--group-size", "3")
+    assert orjson.loads((tmp_path / "r/training.json").read_bytes())["group_size"] == 3
+    fit(train, tmp_path / "plain", "--retriever", str(plain_model))
+    assert "group_size" not in orjson.loads((tmp_path / "plain/training.json").read_bytes())
+    assert different(weights(tmp_path / "r"), weights(tmp_path / "plain")) != []
 
 
 def test_the_loss_is_that_of_the_formula_over_separately_encoded_texts(plain_model: Path, questions: Write) -> None:

@@ -17,7 +17,7 @@ from fidtools.teachers.model import TeacherSettings, load_teacher
 from fidtools.teachers.objective import score_pairs
 from fidtools.teachers.run_config import SoftTargets
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef
 from fidtools.training.targets import teacher_scores
 
 Write = Callable[..., Path]

@@ -17,7 +17,7 @@ from fidtools.errors import DataError, UsageError
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.model import TeacherSettings, load_teacher
 from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
-from fidtools.training.loop import ExampleRef
+from fidtools.training.order import ExampleRef
 
 Write = Callable[..., Path]
 QUICK = ["--labels", "gold", "--batch", "8", "--precision", "float32", "--steps", "120", "--eval-every", "60"]
