@@ -73,11 +73,12 @@ laptop_settings() {
 
 # shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
 profile_laptop() {
-  : "${RETRIEVER_PASSAGES:=8}"
+  # more questions with fewer passages each: the other questions' passages are candidates, too
+  : "${RETRIEVER_PASSAGES:=4}" "${RETRIEVER_STEPS:=60}" "${RETRIEVER_EVAL_EVERY:=30}"
   given RETRIEVER_OPTIONS ||
-    RETRIEVER_OPTIONS=(--dropout 0 --in-batch --schedule linear --warmup 5 --teacher-temperature 0.4)
+    RETRIEVER_OPTIONS=(--dropout 0 --in-batch --schedule linear --warmup 6 --teacher-temperature 0.4)
   laptop_settings
-  : "${TRAIN_QUESTIONS:=600}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}"
+  : "${TRAIN_QUESTIONS:=960}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}"
   SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
   TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl
   local corpus; corpus=$(corpus_file)
