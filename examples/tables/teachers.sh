@@ -15,7 +15,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 : "${RETRIEVER_EVAL_EVERY:=$RETRIEVER_STEPS}" "${PRECISION:=auto}"
 given RETRIEVER_OPTIONS ||
   RETRIEVER_OPTIONS=(--optimizer adamw --weight-decay 0.01 --schedule linear --warmup 6 --dropout 0)
-SCORED=$(absolute "$SCORED") PASSAGES=$(absolute "${PASSAGES:-$SCORED/passages.jsonl}")
+SCORED=$(absolute "$SCORED")
+[[ -e $SCORED/passages.jsonl || ! -e $SCORED/passages.jsonl.gz ]] || : "${PASSAGES:=$SCORED/passages.jsonl.gz}"
+PASSAGES=$(absolute "${PASSAGES:-$SCORED/passages.jsonl}")
 [[ ! -e $RETRIEVER ]] || RETRIEVER=$(absolute "$RETRIEVER")
 read_options RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS
 launch

@@ -22,6 +22,11 @@ def commands(dataset: str, tmp_path: Path, **variables: str) -> str:
     return subprocess.run(script, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+def with_fidtools() -> dict[str, str]:
+    """The environment, with the `fidtools` of this Python first on the PATH."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def command_line(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
@@ -167,3 +172,42 @@ def test_table_1_has_room_for_data_sets_that_the_paper_lacks(tmp_path):
     rows = {row[0]: row[1:] for row in shown("1", tmp_path)}
     assert rows["squad, from BERT, iteration 1"] == ["", "50.0", "", "–", "", "7.0"]
     assert rows["squad, from BM25, iteration 1"] == ["", "50.0", "", "–", "", "9.0"]
+
+
+def test_every_teacher_trains_on_the_same_scores(tmp_path):
+    settings = {"SCORED": str(tmp_path / "scored"), "RUNS": str(tmp_path / "runs"), "SEEDS": "0 1", "DRY_RUN": "1"}
+    settings["TEACHERS"] = "question-likelihood=1,bm25=1 likelihood=2 labels"
+    script = str(TABLES / "teachers.sh")
+    text = subprocess.run([script], env=os.environ | settings, capture_output=True, text=True, check=True).stdout
+    found = [line.split(" -o ")[1] for line in text.splitlines() if line.startswith("fidtools train-retriever")]
+    names = ("question-likelihood+bm25", "likelihood=2", "labels")
+    assert found == [f"seed-{seed}/{name}/retriever" for name in names for seed in (0, 1)]
+    mixed = command_line(text, f"fidtools train-retriever {tmp_path}/scored/train.jsonl")
+    assert "--teacher question-likelihood=1,bm25=1 --n-passages 4 --steps 60" in mixed
+    assert "--teacher-temperature 0.4 --in-batch" in mixed
+    assert text.count("--loss infonce --labels answer") == 2
+    assert text.count("fidtools fuse bm25/test.jsonl") == 7
+
+
+def test_teachers_are_compared_with_their_start_and_bm25(tmp_path):
+    """Two questions: the first seed answers both, the second one of them, as the start and BM25 do."""
+    lists = {"one": "10", "both": "11"}
+    for name, hits in lists.items():
+        ctxs = [[{"id": "p", "text": "it is Ada" if hit == "1" else "it is Bob"}] for hit in hits]
+        questions = [{"id": str(n), "question": "who?", "answers": ["Ada"], "ctxs": c} for n, c in enumerate(ctxs)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(q) + "\n" for q in questions))
+    places = {"start/test": "one", "start/test.fused": "one", "bm25/test": "one"}
+    for seed, name in enumerate(("both", "one")):
+        places |= {f"seed-{seed}/bm25/test": name, f"seed-{seed}/bm25/test.fused": "both"}
+    for place, name in places.items():
+        path = tmp_path / f"{place}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((tmp_path / f"{name}.jsonl").read_bytes())
+    script = [sys.executable, str(TABLES / "teachers.py"), str(tmp_path), "bm25", "absent", "--k", "1"]
+    text = subprocess.run(script, capture_output=True, text=True, check=True, env=with_fidtools()).stdout
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    assert rows[0] == ["teacher", "seeds", "R@1", "fused R@1"]
+    assert [row[0] for row in rows[2:]] == ["BM25", "untouched", "bm25"]
+    assert rows[2][2] == "50.0"
+    assert rows[4][1:3] == ["2", "75.0 ± 35.4 (p 1.0000)"]
+    assert rows[4][3].startswith("100.0 ± 0.0 (p ")

