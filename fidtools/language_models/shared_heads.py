@@ -60,16 +60,20 @@ def share_heads(prompts: Sequence[Encoded]) -> tuple[list[Shared], list[int]]:
     groups: list[Shared] = []
     for row in order:
         ids, most = prompts[row].ids, prompts[row].start - 1  # the last token in front of a target predicts it
-        if groups:
-            last = groups[-1]
-            length = min(most, _equal_tokens(last.head, ids))
-            longest = max(len(ids), *(len(prompts[other]) for other in last.rows))
-            if length >= LEAST_SHARE * longest and length > 0:
-                groups[-1] = Shared(last.head[:length], [*last.rows, row])
-                continue
-        groups.append(Shared(ids[: max(0, most)], [row]))
+        length = min(most, _equal_tokens(groups[-1].head, ids)) if groups else 0
+        if groups and _gains(groups[-1], length, prompts, row):
+            groups[-1] = Shared(groups[-1].head[:length], [*groups[-1].rows, row])
+        else:
+            groups.append(Shared(ids[: max(0, most)], [row]))
     alone = sorted(group.rows[0] for group in groups if len(group.rows) == 1)
     return [group for group in groups if len(group.rows) > 1], alone
+
+
+def _gains(group: Shared, length: int, prompts: Sequence[Encoded], row: int) -> bool:
+    """Whether one more prompt, and a head that is then `length` tokens long, leave fewer tokens to compute."""
+    members = len(group.rows)
+    longest = max(len(prompts[row]), *(len(prompts[other]) for other in group.rows))
+    return length > 0 and length >= LEAST_SHARE * longest and members * length > (members - 1) * len(group.head)
 
 
 def tails(model: Any, prompts: Sequence[Encoded], groups: Sequence[Shared], token_budget: int) -> Iterator[Tails]:
