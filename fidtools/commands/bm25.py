@@ -56,8 +56,9 @@ def command(
     """Rank the passages of a corpus for QUESTIONS by BM25 over title and text.
 
     The index is built on the first run and reused as long as the passages are unchanged. Equal scores are listed in the
-    order of the passages. --within ranks the passages of one document by the document frequencies of the whole corpus.
-    Chinese, Japanese, Thai and other text without spaces is searched by characters and pairs of them.
+    order of the passages. Scores compare the passages of one question, not of two. --within ranks the passages of one
+    document by the document frequencies of the whole corpus. Chinese, Japanese, Thai and other text without spaces is
+    searched by characters and pairs of them.
 
     \b
       fidtools bm25 questions.jsonl -p passages.jsonl -k 100 -o ranked.jsonl

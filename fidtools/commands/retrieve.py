@@ -98,6 +98,9 @@ def command(
 ) -> None:
     """Rank the passages of a corpus for QUESTIONS by a retriever's vectors.
 
+    A passage's `score` is the inner product of its vector and the question's, divided by the square root of their
+    dimension d. For vectors of unit length it is √d times the cosine. Larger is better.
+
     With --embeddings the search is exact. No index is built and the corpus is not held in memory: the vectors are read
     from disk for many questions at once. Under torchrun each rank searches a part of them. With --index a FAISS
     index is searched: for few questions at a time, in one process.
