@@ -87,23 +87,8 @@ for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make t
 done
 [[ ${QUESTIONS:-} != generated ]] || settings+=(QUESTION_MODEL GENERATE_OPTIONS)
 
-# A run keeps its settings, so that outputs of other settings are not mistaken for this run's.
-check_settings() {
-  local now name
-  now=$(for name in "${settings[@]}"; do setting "$name"; done)
-  [[ $DRY_RUN == 1 ]] && return
-  mkdir -p "$RUN"
-  if [[ ! -f $RUN/settings.txt ]]; then   # whole or absent: half of it would be other settings
-    printf '%s\n' "$now" >"$RUN/settings.txt.part"
-    mv "$RUN/settings.txt.part" "$RUN/settings.txt"
-    return
-  fi
-  diff "$RUN/settings.txt" <(printf '%s\n' "$now") >&2 && return
-  say "iterate.sh: $RUN was started with other settings (< then, > now): choose another RUN=…, or remove it"
-  exit 2
-}
-
-# A run keeps the hashes of its inputs, too. Those that are gone are not compared: a run can continue without them.
+# A run keeps the hashes of its inputs beside its settings. Those that are gone are not compared: a run can continue
+# without them.
 check_contents() {
   local name found=()
   [[ $DRY_RUN != 1 ]] || return 0
@@ -218,7 +203,7 @@ report() {
 launch
 [[ $DRY_RUN == 1 ]] || need_fidtools
 [[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
-check_settings
+keep_settings "$RUN" "${settings[@]}"
 data
 check_contents
 if [[ $DRY_RUN == 1 ]]; then

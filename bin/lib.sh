@@ -54,8 +54,8 @@ import fcntl, sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
-    print(f"iterate.sh: another process works in {sys.argv[1]}: waiting until it ends", file=sys.stderr, flush=True)
-    fcntl.flock(9, fcntl.LOCK_EX)' "$1"
+    print(f"{sys.argv[2]}: another process works in {sys.argv[1]}: waiting until it ends", file=sys.stderr, flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)' "$1" "${0##*/}"
 }
 
 # compare_contents RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it.
@@ -166,6 +166,22 @@ setting() {
   else
     printf '%s=%s\n' "$1" "${!1-}"
   fi
+}
+
+# keep_settings FOLDER NAME…: a run keeps its settings, so that outputs of other settings are not mistaken for its own
+keep_settings() {
+  local folder=$1 now name; shift
+  now=$(for name in "$@"; do setting "$name"; done)
+  [[ $DRY_RUN != 1 ]] || return 0
+  mkdir -p "$folder"
+  if [[ ! -f $folder/settings.txt ]]; then   # whole or absent: half of it would be other settings
+    printf '%s\n' "$now" >"$folder/settings.txt.part"
+    mv "$folder/settings.txt.part" "$folder/settings.txt"
+    return
+  fi
+  diff "$folder/settings.txt" <(printf '%s\n' "$now") >&2 && return
+  say "${0##*/}: $folder was started with other settings (< then, > now): choose another folder, or remove it"
+  exit 2
 }
 
 # --- Stages -------------------------------------------------------------------------------------------------------

@@ -35,23 +35,25 @@ def with_p(entry: Comparison) -> str:
 @click.argument("runs", type=click.Path(path_type=Path))
 @click.argument("teachers", nargs=-1, required=True)
 @click.option("--k", default="1,5,20", show_default=True, help="Cut-offs.")
-def command(runs: Path, teachers: tuple[str, ...], k: str) -> None:
-    """Alone, with p against the untouched start; fused with BM25, with p against BM25. Means over RUNS/seed-*."""
+@click.option("--seeds", default="0", show_default=True, help="Seeds, with spaces between them.")
+def command(runs: Path, teachers: tuple[str, ...], k: str, seeds: str) -> None:
+    """Alone, with p against the untouched start; fused with BM25, with p against BM25. Means over RUNS/seed-…."""
     start, bm25 = runs / "start/test.jsonl", runs / "bm25/test.jsonl"
     untouched, both = comparisons(bm25, [start], k), comparisons(bm25, [runs / "start/test.fused.jsonl"], k)
-    alone = [name for name in untouched if "R@" in name and name != f"gold-R@{k.split(',')[-1]}"]
-    fused = [f"R@{cut}" for cut in k.split(",")[:2]]
+    few = k.split(",")[:2]
+    alone = [name for name in untouched if name.startswith("R@") or name in {f"gold-R@{cut}" for cut in few}]
+    fused = [f"R@{cut}" for cut in few]
     lines = [["teacher", "seeds", *alone, *(f"fused {name}" for name in fused)]]
     lines.append(["BM25", "", *(shown(untouched[name]["a_means"]) for name in alone), *("" for _ in fused)])
     lines.append(["untouched", "", *(shown(untouched[n]["b_means"]) for n in alone), *(with_p(both[n]) for n in fused)])
     for teacher in teachers:
-        seeds = sorted(runs.glob(f"seed-*/{teacher}/test.fused.jsonl"))
-        if not seeds:
+        files = [path for seed in seeds.split() if (path := runs / f"seed-{seed}/{teacher}/test.fused.jsonl").exists()]
+        if not files:
             continue
-        found = comparisons(start, [path.with_name("test.jsonl") for path in seeds], k)
-        with_bm25 = comparisons(bm25, seeds, k)
+        found = comparisons(start, [path.with_name("test.jsonl") for path in files], k)
+        with_bm25 = comparisons(bm25, files, k)
         cells = [*(with_p(found[name]) for name in alone), *(with_p(with_bm25[name]) for name in fused)]
-        lines.append([teacher, str(len(seeds)), *cells])
+        lines.append([teacher, str(len(files)), *cells])
     click.echo(markdown(lines))
 
 

@@ -22,6 +22,16 @@ PASSAGES=$(absolute "${PASSAGES:-$SCORED/passages.jsonl}")
 read_options RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS
 launch
 cd "$RUNS"
+: "${TEACHER_TEMPERATURE:=0.4}"
+settings=(SCORED PASSAGES RETRIEVER K RETRIEVER_PASSAGES RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY
+  TEACHER_TEMPERATURE RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS PRECISION)
+[[ $DRY_RUN == 1 ]] || one_at_a_time .
+keep_settings . "${settings[@]}"
+inputs=(PASSAGES="$PASSAGES")
+for name in train dev.scored dev test; do inputs+=("$name=$SCORED/$name.jsonl"); done
+[[ ! -e $RETRIEVER ]] || inputs+=(RETRIEVER="$RETRIEVER")
+[[ $DRY_RUN == 1 ]] || compare_contents contents.json "${inputs[@]}" ||
+  { say "teachers.sh: $RUNS was made from other contents of these: choose another RUNS=…, or remove it"; exit 2; }
 
 # dense FOLDER RETRIEVER: the rankings of dev and test by a retriever, alone and fused with BM25's
 dense() {
@@ -40,7 +50,7 @@ names=()
 for teacher in $TEACHERS; do
   name=$teacher, name=${name//=1,/,} name=${name%,} name=${name//,/+}
   names+=("$name")
-  options=(--teacher-temperature "${TEACHER_TEMPERATURE:-0.4}" --in-batch)
+  options=(--teacher-temperature "$TEACHER_TEMPERATURE" --in-batch)
   [[ $teacher != labels ]] || options=(--loss infonce --labels answer) teacher=bm25
   for seed in $SEEDS; do
     train_retriever "seed-$seed/$name/retriever" "$SCORED/train.jsonl" "$SCORED/dev.scored.jsonl" "$RETRIEVER" "$seed" \
@@ -48,4 +58,4 @@ for teacher in $TEACHERS; do
     dense "seed-$seed/$name" "seed-$seed/$name/retriever"
   done
 done
-[[ $DRY_RUN == 1 ]] || python "$tables/teachers.py" . --k "$EVAL_K" "${names[@]}"
+[[ $DRY_RUN == 1 ]] || python "$tables/teachers.py" . --k "$EVAL_K" --seeds "$SEEDS" "${names[@]}"

@@ -50,7 +50,7 @@ def _batches(
         ids, _ = pad_sequences([prompts[row].ids for row in rows], 0)
         yield rows, {"input_ids": ids.to(model.device), "use_cache": False}, [0] * len(rows)
     for batch in tails(model, prompts, groups, token_budget):
-        yield batch.rows, batch.inputs(model), batch.head_lengths
+        yield batch.rows, batch.inputs, batch.head_lengths
 
 
 def _values(
@@ -63,11 +63,12 @@ def _values(
         for row, (prompt, seen) in enumerate(zip(prompts, skipped, strict=True))
         for i in range(prompt.start, len(prompt.ids))
     ]
-    targets = torch.tensor([token for prompt in prompts for token in prompt.target], device=model.device)
-    with logits_only_at(model, torch.tensor(places, device=model.device)):
+    tokens = [token for prompt in prompts for token in prompt.target]
+    targets = torch.tensor(tokens, dtype=torch.long, device=model.device)
+    with logits_only_at(model, torch.tensor(places, dtype=torch.long, device=model.device)):
         logits: Tensor = model(**inputs).logits
     if logits.shape[:2] != (1, len(places)):
         raise RuntimeError(f"{type(model).__name__} does not compute its logits by its output embeddings")
     chosen = logits[0].float().log_softmax(-1).gather(1, targets[:, None]).squeeze(1)  # (target tokens,)
     parts = torch.split(chosen.cpu(), [len(prompt.target) for prompt in prompts])
-    return [float((part.mean() if per_token else part.sum()).item()) for part in parts]
+    return [float((part.mean() if per_token and len(part) else part.sum()).item()) for part in parts]

@@ -17,6 +17,9 @@ from fidtools.language_models.prompts import Encoded
 LEAST_SHARE = 0.5
 """The least part of a prompt that its head must be. Below, two calls cost more than they save."""
 ATTENTION = {"full_attention", "sliding_attention"}
+ROPE_BY_LENGTH = {"dynamic", "longrope"}
+MASKED_OTHERWISE = {"git"}
+"""Models whose mask is another one behind a cache."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,36 @@ class Tails:
     positions: Tensor
     cache: DynamicCache
 
-    def inputs(self, model: Any) -> dict[str, Any]:
+    @property
+    def inputs(self) -> dict[str, Any]:
         """The arguments of the model's forward call."""
-        inputs = {"input_ids": self.ids, "attention_mask": self.mask, "past_key_values": self.cache, "use_cache": True}
-        return inputs | ({"position_ids": self.positions} if _takes(model, "position_ids") else {})
+        whole = {"input_ids": self.ids, "attention_mask": self.mask, "position_ids": self.positions}
+        return whole | {"past_key_values": self.cache, "use_cache": True}
 
 
 def can_share(model: Any) -> bool:
-    """Whether the model keeps nothing but keys and values, all of them: no recurrent state, no chunks of attention."""
-    layers = getattr(model.config.get_text_config(), "layer_types", None) or ()
-    stateful = getattr(model, "_is_stateful", False)
-    return not stateful and set(layers) <= ATTENTION and _takes(model, "past_key_values")
+    """Whether a prompt's tokens see the same behind a cache: the keys and values in front of them, by given positions.
+
+    Not so with a recurrent state, attention in chunks, positions that the model counts itself (behind the cache, or
+    from a padding id as RoBERTa does) and rotary positions that depend on the length.
+    """
+    config = model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ())
+    takes = inspect.signature(model.forward).parameters
+    if getattr(model, "_is_stateful", False) or not layers <= ATTENTION or config.model_type in MASKED_OTHERWISE:
+        return False
+    return {"past_key_values", "position_ids"} <= takes.keys() and not _counts_otherwise(model, config)
+
+
+def _counts_otherwise(model: Any, config: Any) -> bool:
+    """Whether positions begin behind a padding id, or mean another angle in a longer prompt."""
+    padded = any(
+        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+        for name, module in model.named_modules()
+    )
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # one for each kind of layer
+    return padded or any(kind.get("rope_type") in ROPE_BY_LENGTH for kind in kinds)
 
 
 def share_heads(prompts: Sequence[Encoded]) -> tuple[list[Shared], list[int]]:
@@ -98,11 +120,9 @@ def _states(model: Any, heads: Sequence[list[int]]) -> tuple[list[tuple[Tensor, 
     ids = torch.tensor([[0] * (width - len(head)) + head for head in heads], device=model.device)
     begins = torch.tensor([width - len(head) for head in heads], device=model.device)[:, None]
     mask = (torch.arange(width, device=model.device) >= begins).long()
-    inputs = {"input_ids": ids, "attention_mask": mask}
-    if _takes(model, "position_ids"):
-        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache()
-    model.base_model(**inputs, past_key_values=cache, use_cache=True)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
     return [(cast(Any, layer).keys, cast(Any, layer).values) for layer in cache.layers], mask
 
 
@@ -123,7 +143,3 @@ def _equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens two sequences begin with alike."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _takes(model: Any, argument: str) -> bool:
-    return argument in inspect.signature(model.forward).parameters
