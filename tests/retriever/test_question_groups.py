@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fidtools.retriever.question_groups import QuestionGroups
+from fidtools.retriever.question_groups import QuestionGroups, _Epoch
 
 TOPICS = 6
 QUESTIONS = [
@@ -40,14 +40,41 @@ def test_groups_are_of_one_topic_and_need_fewer_passages() -> None:
 
 
 def test_the_most_alike_come_first() -> None:
-    """Question 0 shares three passages with 2, two with 1, one with 3 and none with 4, a question without passages."""
+    """Question 0 shares three passages with 2, two with 1, one with 3, and none with 4, which has no passages."""
     shared = [[1, 2, 3, 4], [1, 2, 7, 8], [1, 2, 3, 9], [4, 11, 12, 13], []]
-    groups = QuestionGroups([np.array(numbers, np.int64) for numbers in shared], 3)
-    place, waiting = np.arange(5), np.ones(5, bool)
-    assert groups._group(0, waiting, place) == [0, 2, 1]
-    waiting[2] = False
-    assert groups._group(0, waiting, place) == [0, 1, 3]
-    assert groups._group(4, waiting, place) == [4]
+    passages = [np.array(numbers, np.int64) for numbers in shared]
+    assert _Epoch(QuestionGroups(passages, 3), range(5)).group(0) == [0, 2, 1]
+    epoch = _Epoch(QuestionGroups(passages, 3), range(5))
+    epoch.waiting[2] = False
+    assert epoch.group(0) == [0, 1, 3]
+    assert epoch.group(4) == [4]
+
+
+def test_a_short_group_grows_by_what_its_members_share() -> None:
+    chain = [np.array([number, number + 1]) for number in range(6)]
+    assert _Epoch(QuestionGroups(chain, 5), range(6)).group(2) == [2, 1, 3, 0, 4]
+
+
+def test_what_full_groups_leave_is_cut_into_groups_too() -> None:
+    """Twelve topics of ten questions: of each a full group of eight, and two that are left."""
+    topics = [np.array([number // 10]) for number in range(124)]
+    order = QuestionGroups(topics, 8).order(0, 0)
+    assert sorted(order) == list(range(124))
+    blocks = [order[start : start + 8] for start in range(0, 124, 8)]
+    assert [len(block) for block in blocks] == [8] * 15 + [4]
+    assert sum(len({question // 10 for question in block}) == 1 for block in blocks[:15]) == 12
+
+
+def test_common_passages_do_not_make_an_epoch_slow() -> None:
+    """A list that was looked at is kept without what was drawn: it is read from the start only once."""
+    same = QuestionGroups([np.array([0, 1, 2 + number // 2]) for number in range(2000)], 2)
+    read = []
+    questions_of = same.questions_of
+    same.questions_of = lambda passage: (read.append(passage), questions_of(passage))[1]  # type: ignore[method-assign]
+    order = same.order(0, 0)
+    assert sorted(order) == list(range(2000))
+    assert max(read.count(passage) for passage in (0, 1)) == 1
+    assert all(order[k] // 2 == order[k + 1] // 2 for k in range(0, 2000, 2))
 
 
 def test_questions_without_passages_are_drawn_too() -> None:
