@@ -34,9 +34,10 @@ teaches() { teachers | grep -qxF -e "$1"; }
 score_passages() {
   local i=$1 split=$2 name last needed=()
   for name in $(teachers); do
-    [[ $name == bm25 && $i == 0 && $START == bm25 ]] || needed+=("$name")   # those passages have their score already
+    # BM25's passages have their score already
+    [[ $name == bm25 && $i == 0 && $START == bm25 && $READ$FUSE != 01 ]] || needed+=("$name")
   done
-  scored=$i/$split.jsonl
+  candidates "$i" "$split"
   [[ ${#needed[@]} -gt 0 ]] || return 0
   last=${needed[${#needed[@]}-1]}
   for name in "${needed[@]}"; do
@@ -48,6 +49,17 @@ score_passages() {
       scored=$i/$split.$name.jsonl
     fi
   done
+}
+
+# candidates I SPLIT: set `scored`, the file with the passages to score. It is the ranking; in a run without a reader
+# whose rankings are fused, it is BM25's and the retriever's together: the retriever learns from what either finds.
+candidates() {
+  local i=$1 split=$2 own=$1
+  scored=$i/$split.jsonl
+  [[ $READ$FUSE == 01 ]] || return 0
+  [[ $i != 0 ]] || own=start
+  scored=$i/$split.both.jsonl
+  stage "$scored" fidtools fuse "0/$split.jsonl" "$own/$split.jsonl" -k "$K"
 }
 
 # score_by TEACHER I FILE OUTPUT
@@ -85,7 +97,7 @@ evaluate_rankings() {
 untouched() {
   local split
   embed_passages start/passages.npy "$RETRIEVER"
-  for split in dev test; do
+  for split in train dev test; do
     retrieve_passages "start/$split.jsonl" "$(questions "$split")" "$RETRIEVER" start/passages.npy
   done
   evaluate_rankings start

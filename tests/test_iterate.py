@@ -122,12 +122,31 @@ def test_a_reader_and_a_language_model_teach_together(tmp_path):
 def test_fused_rankings_use_the_weights_of_the_dev_questions(tmp_path):
     commands = planned(tmp_path, 1, TEACHER="bm25", READ="0", FUSE="1")
     fused = [command[2:] for command in commands if command[1] == "fuse"]
-    for folder, (tune, dev, test) in {"start": fused[:3], "1": fused[3:]}.items():
+    weighted = [command for command in fused if "--tune" in command or "--tuned" in command]
+    for folder, (tune, dev, test) in {"start": weighted[:3], "1": weighted[3:]}.items():
         assert tune == ["0/dev.jsonl", f"{folder}/dev.jsonl", "--tune", f"{tmp_path}/data/dev.jsonl",
                         "-o", f"{folder}/fusion.json"]  # fmt: skip
         for split, words in (("dev", dev), ("test", test)):
             assert words[:2] == [f"0/{split}.jsonl", f"{folder}/{split}.jsonl"]
             assert words[-4:] == ["--tuned", f"{folder}/fusion.json", "-o", f"{folder}/{split}.fused.jsonl"]
+
+
+def test_where_rankings_are_fused_the_passages_of_both_are_scored(tmp_path):
+    commands = planned(tmp_path, 2, TEACHER="question-likelihood=1,bm25=1", READ="0", FUSE="1")
+    unweighted = [c[2:4] + c[-1:] for c in commands if c[1] == "fuse" and "--tune" not in c and "--tuned" not in c]
+    assert unweighted == [
+        [f"0/{split}.jsonl", f"{own}/{split}.jsonl", f"{i}/{split}.both.jsonl"]
+        for i, own in enumerate(("start", "1"))
+        for split in ("train", "dev")
+    ]
+    assert [stage for stage in scoring(commands) if "train" in stage[1]] == [
+        ("score-likelihood", "0/train.both.jsonl", "0/train.question-likelihood.jsonl"),
+        ("bm25", "0/train.question-likelihood.jsonl", "0/train.scored.jsonl"),
+        ("train-retriever", "0/train.scored.jsonl", "1/retriever"),
+        ("score-likelihood", "1/train.both.jsonl", "1/train.question-likelihood.jsonl"),
+        ("bm25", "1/train.question-likelihood.jsonl", "1/train.scored.jsonl"),
+        ("train-retriever", "1/train.scored.jsonl", "2/retriever"),
+    ]
 
 
 @pytest.mark.parametrize(
