@@ -207,13 +207,13 @@ keep_settings "$RUN" "${settings[@]}"
 data
 check_contents
 if [[ $DRY_RUN == 1 ]]; then
-  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$([[ $READ$FUSE != 01 ]] || echo " start")"
+  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$(! ranks_together || echo " start")"
 else
   cd "$RUN"
 fi
 start
 train_reader 0
-[[ $READ == 1 || $FUSE == 0 ]] || untouched
+if ranks_together; then untouched; fi
 retriever=$RETRIEVER
 for ((i = 0; i < iterations; i++)); do
   next=$((i + 1))

@@ -30,12 +30,17 @@ teachers() {
 # teaches NAME: whether NAME is one of the teachers
 teaches() { teachers | grep -qxF -e "$1"; }
 
+# ranks_together: whether the run has no reader and fuses its rankings with BM25's. It then compares the untouched
+# retriever, too, and scores what BM25 and the retriever find together.
+ranks_together() { [[ $READ$FUSE == 01 ]]; }
+
 # score_passages I SPLIT: let every teacher score the passages; sets `scored`, the file with all scores
 score_passages() {
   local i=$1 split=$2 name last needed=()
   for name in $(teachers); do
     # BM25's passages have their score already
-    [[ $name == bm25 && $i == 0 && $START == bm25 && $READ$FUSE != 01 ]] || needed+=("$name")
+    if [[ $name == bm25 && $i == 0 && $START == bm25 ]] && ! ranks_together; then continue; fi
+    needed+=("$name")
   done
   candidates "$i" "$split"
   [[ ${#needed[@]} -gt 0 ]] || return 0
@@ -51,12 +56,12 @@ score_passages() {
   done
 }
 
-# candidates I SPLIT: set `scored`, the file with the passages to score. It is the ranking; in a run without a reader
-# whose rankings are fused, it is BM25's and the retriever's together: the retriever learns from what either finds.
+# candidates I SPLIT: set `scored`, the file with the passages to score: the ranking, or BM25's and the retriever's
+# together, so that the retriever learns from what either finds
 candidates() {
   local i=$1 split=$2 own=$1
   scored=$i/$split.jsonl
-  [[ $READ$FUSE == 01 ]] || return 0
+  ranks_together || return 0
   [[ $i != 0 ]] || own=start
   scored=$i/$split.both.jsonl
   stage "$scored" fidtools fuse "0/$split.jsonl" "$own/$split.jsonl" -k "$K"

@@ -18,6 +18,7 @@ from fidtools.compute.batching import budget_batches
 from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
 from fidtools.language_models.model import LanguageModel
+from fidtools.language_models.shared_heads import equal_tokens
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,7 @@ def continuations(
 def _common_head(prompts: Sequence[list[int]]) -> list[int]:
     """The tokens that all prompts begin with; at least the last token of each is left out of it."""
     first, last = min(prompts), max(prompts)  # in the order of their tokens, so what these two share, all share
-    shared = next(
-        (place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
-    )
-    return list(first[: min(shared, *(len(prompt) - 1 for prompt in prompts))])
+    return list(first[: min(equal_tokens(first, last), *(len(prompt) - 1 for prompt in prompts))])
 
 
 def _encoded(model: LanguageModel, head: Sequence[int]) -> list[tuple[Tensor, Tensor]]:

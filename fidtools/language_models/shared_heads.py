@@ -82,7 +82,7 @@ def share_heads(prompts: Sequence[Encoded]) -> tuple[list[Shared], list[int]]:
     groups: list[Shared] = []
     for row in order:
         ids, most = prompts[row].ids, prompts[row].start - 1  # the last token in front of a target predicts it
-        length = min(most, _equal_tokens(groups[-1].head, ids)) if groups else 0
+        length = min(most, equal_tokens(groups[-1].head, ids)) if groups else 0
         if groups and _gains(groups[-1], length, prompts, row):
             groups[-1] = Shared(groups[-1].head[:length], [*groups[-1].rows, row])
         else:
@@ -139,7 +139,7 @@ def _behind(
     return Tails(rows, cast(list[int], lengths.tolist()), ids, torch.cat([mask[index], real], 1), positions, cache)
 
 
-def _equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+def equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens two sequences begin with alike."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -23,7 +23,7 @@ def examples_of_step(n_examples: int, batch: int, step: int, order: Callable[[in
     """
     positions = range(step * batch, (step + 1) * batch)
     orders = {epoch: order(epoch) for epoch in {position // n_examples for position in positions}}
-    return [ExampleRef(int(orders[p // n_examples][p % n_examples]), p // n_examples) for p in positions]
+    return [ExampleRef(orders[p // n_examples][p % n_examples], p // n_examples) for p in positions]
 
 
 def shuffled(n_examples: int, seed: int, epoch: int) -> list[int]:

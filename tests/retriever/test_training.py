@@ -118,7 +118,7 @@ def test_grouped_questions_are_all_drawn_and_encode_fewer_passages(plain_model: 
     assert min(encoded[1]) > 6
 
 
-def test_a_run_in_groups_is_continued_and_says_so(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+def test_a_run_in_groups_says_so_and_learns_otherwise(plain_model: Path, questions: Write, tmp_path: Path) -> None:
     train = questions()
     fit(train, tmp_path / "r", "--retriever", str(plain_model), "--group-size", "3")
     assert orjson.loads((tmp_path / "r/training.json").read_bytes())["group_size"] == 3
