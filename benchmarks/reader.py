@@ -28,9 +28,9 @@ from fidtools.reader.answering import answer_questions, answer_tokens
 from fidtools.reader.attention_scores import attention_scores, fused_scores
 from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.groups import with_tokens
-from fidtools.reader.model import cast_linear_weights, reader_from_model
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings, input_texts
+from fidtools.reader.reader_folder import cast_linear_weights, reader_from_model
 
 ANSWER = 5
 GENERATED = 50

@@ -33,8 +33,9 @@ from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever, load_retriever, load_trainable
 from fidtools.retriever.examples import Example, Examples
+from fidtools.retriever.loss import Loss
 from fidtools.retriever.objective import RetrieverObjective
-from fidtools.retriever.update import Loss, Student
+from fidtools.retriever.student import Student
 from fidtools.training.order import ExampleRef
 
 PER_QUESTION = 32

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from fidtools.reader.causal_prompt import CausalReaderSettings
-from fidtools.reader.model import Reader, reader_from_model
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import reader_from_model
 
 CAUSAL_FAMILIES = ("llama", "qwen3", "gemma2", "gpt2")
 WORDS = [f"w{i}" for i in range(60)]

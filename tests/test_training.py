@@ -17,9 +17,10 @@ from accelerate import tracking
 from safetensors.torch import load_file, save_file
 
 from fidtools.errors import FidtoolsError, UsageError
-from fidtools.training.loop import Progress, learning_rate, train
+from fidtools.training.loop import train
 from fidtools.training.order import ExampleRef, examples_of_step, shuffled
-from fidtools.training.settings import TrainingSettings
+from fidtools.training.progress import Progress
+from fidtools.training.settings import TrainingSettings, learning_rate
 
 TARGETS = torch.linspace(-1, 1, 10)
 

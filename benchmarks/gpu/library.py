@@ -15,7 +15,7 @@ class ScoringReader:
 
     def __init__(self, folder: Path, token_budget: int) -> None:
         from fidtools.compute.device import Compute
-        from fidtools.reader.model import load_inference_reader
+        from fidtools.reader.reader_folder import load_inference_reader
 
         self.compute = Compute.choose("auto")
         self.reader = load_inference_reader(folder, token_budget, self.compute)

@@ -23,8 +23,9 @@ from fidtools.data.records import Question
 from fidtools.evaluation.significance import compare
 from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
 from fidtools.retriever.encoding import Retriever, load_retriever
-from fidtools.teachers.model import Teacher, load_teacher
+from fidtools.teachers.interface import Teacher
 from fidtools.teachers.objective import score_pairs
+from fidtools.teachers.teacher_folder import load_teacher
 
 METRICS = ("MAP", "MRR@10", "nDCG@5", "nDCG@10", "P@1", "R@1", "R@5", "R@10", "R@20")
 BUDGET = 2048

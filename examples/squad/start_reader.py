@@ -24,9 +24,11 @@ from fidtools.data.records import Passage, Question
 from fidtools.logs import set_verbosity
 from fidtools.metrics.answer_match import has_answer
 from fidtools.reader.fusion import Fusion, passage_batches
-from fidtools.reader.model import Reader, reader_from_model, set_dropout
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import ReaderSettings
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import reader_from_model
+from fidtools.reader.train import set_dropout
 from fidtools.training.loop import train
 from fidtools.training.order import ExampleRef, shuffled
 from fidtools.training.settings import TrainingSettings

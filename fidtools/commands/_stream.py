@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fidtools.compute.precision import Precision
     from fidtools.data.records import Question
     from fidtools.reader.groups import Group
-    from fidtools.reader.model import Reader
+    from fidtools.reader.reader import Reader
 
 M = TypeVar("M")
 G = TypeVar("G")
@@ -66,7 +66,7 @@ def stream_through_reader(
     """
     from fidtools.compute.device import Compute
     from fidtools.reader.groups import Group, in_groups, with_tokens
-    from fidtools.reader.model import load_inference_reader
+    from fidtools.reader.reader_folder import load_inference_reader
 
     def load() -> Reader:
         model = load_inference_reader(reader, token_budget, Compute.choose(precision), **settings)

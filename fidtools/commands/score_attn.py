@@ -13,7 +13,7 @@ from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION
 
 if TYPE_CHECKING:
     from fidtools.reader.groups import Group
-    from fidtools.reader.model import Reader
+    from fidtools.reader.reader import Reader
 
 
 @click.command("score-attn")

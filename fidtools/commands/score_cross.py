@@ -15,7 +15,7 @@ from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
     from fidtools.compute.device import Compute
-    from fidtools.teachers.model import Teacher
+    from fidtools.teachers.interface import Teacher
 
 GROUP = 16
 """Questions whose pairs are sorted into batches together."""
@@ -70,7 +70,7 @@ def command(
     from fidtools.compute.device import Compute
     from fidtools.data.batched import batched
     from fidtools.data.records import Question
-    from fidtools.teachers.model import report_cuts
+    from fidtools.teachers.interface import report_cuts
     from fidtools.teachers.scoring import score_questions
 
     def score(model: Teacher, group: list[Question]) -> list[Line]:
@@ -90,7 +90,7 @@ def command(
 
 def _load(name: str, compute: Compute, words: str | None, instruction: str | None, prompt: str | None) -> Teacher:
     """A cross-encoder, or a reranker that answers with words, to which the last three options apply."""
-    from fidtools.teachers.model import load_teacher
+    from fidtools.teachers.teacher_folder import load_teacher
     from fidtools.teachers.word_reranker import RerankerPrompt, answers_with_words, load_word_reranker
 
     if answers_with_words(name):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fidtools.data.records import Question
     from fidtools.language_models.scoring import LikelihoodScorer
     from fidtools.reader.groups import Group
-    from fidtools.reader.model import Reader
+    from fidtools.reader.reader import Reader
 
 LM_TOKEN_BUDGET = 4096
 """Tokens in one call of a causal language model: more were slower on a CPU, whose caches they exceed."""

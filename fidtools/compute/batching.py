@@ -1,4 +1,4 @@
-"""Batches of token sequences of similar length, bounded by a number of tokens."""
+"""Batches of token sequences of similar length, bounded by a number of tokens, and what two sequences share."""
 
 from __future__ import annotations
 
@@ -48,3 +48,9 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int, width: int | 
 def padding_id(tokenizer: Any) -> int:
     """The id of the tokenizer's padding token, or 0 if it has none: padding is masked, so any id will do."""
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+
+
+def equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from fidtools.compute.batching import budget_batches
+from fidtools.compute.batching import budget_batches, equal_tokens
 from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
 from fidtools.language_models.model import LanguageModel
-from fidtools.language_models.shared_heads import equal_tokens
 
 
 @dataclass(frozen=True)

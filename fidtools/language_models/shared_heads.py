@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from fidtools.compute.batching import budget_batches, pad_sequences
+from fidtools.compute.batching import budget_batches, equal_tokens, pad_sequences
 from fidtools.language_models.prompts import Encoded
 
 LEAST_SHARE = 0.5
@@ -137,9 +137,3 @@ def _behind(
     lengths = mask[index].sum(1)
     positions = lengths[:, None] + torch.arange(ids.shape[1], device=mask.device)
     return Tails(rows, cast(list[int], lengths.tolist()), ids, torch.cat([mask[index], real], 1), positions, cache)
-
-
-def equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -12,8 +12,8 @@ from fidtools.data.records import Question
 from fidtools.reader.aggregations import DEFAULT_AGGREGATION
 from fidtools.reader.attention_scores import fused_scores
 from fidtools.reader.decoding import Answer, GenerationSettings, answer_fused
-from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens
+from fidtools.reader.reader import Reader
 
 
 def answer_questions(

@@ -12,9 +12,9 @@ from fidtools.data.records import Question
 from fidtools.reader.aggregations import DEFAULT_AGGREGATION, MASS, NEEDS_OUTPUT, TABLE_6, VALUE_NORM
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.decoding import output_tokens
-from fidtools.reader.model import Reader
 from fidtools.reader.network import F, ReaderNetwork
 from fidtools.reader.prompt import Tokens
+from fidtools.reader.reader import Reader
 
 Scores = dict[str, list[float]]
 """By aggregation, one score for each passage."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fidtools.data.records import Question
-from fidtools.reader.model import Reader
+from fidtools.reader.reader import Reader
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import ranks
 from fidtools.data.records import Question
-from fidtools.reader.model import Reader
 from fidtools.reader.prompt import Tokens
+from fidtools.reader.reader import Reader
 
 
 class Group(NamedTuple):

@@ -14,9 +14,9 @@ from fidtools.data.batched import batched
 from fidtools.data.prompt_templates import fill_prompt
 from fidtools.data.records import Question
 from fidtools.reader.decoding import output_tokens
-from fidtools.reader.model import Reader
 from fidtools.reader.network import IGNORE_INDEX, F, ReaderNetwork, pad_rows
 from fidtools.reader.prompt import Tokens, input_tokens, read_passages_of
+from fidtools.reader.reader import Reader
 
 LIKELIHOOD, LEAVE_ONE_OUT, QUESTION_LIKELIHOOD = "likelihood", "leave-one-out", "question-likelihood"
 MAX_TOKENS = 32768

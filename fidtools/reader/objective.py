@@ -16,9 +16,9 @@ from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.answering import answer_tokens
 from fidtools.reader.decoding import GenerationSettings, gold_answers
 from fidtools.reader.groups import in_groups
-from fidtools.reader.model import Reader
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import read_passages_of
+from fidtools.reader.reader import Reader
 from fidtools.training.order import ExampleRef, shuffled
 
 TOKENIZED_AHEAD = 16

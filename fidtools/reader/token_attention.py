@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fidtools.data.records import Question
-from fidtools.reader.model import Reader
 from fidtools.reader.network import F, ReaderNetwork
 from fidtools.reader.prompt import read_passages_of, token_spans
+from fidtools.reader.reader import Reader
 
 Span = tuple[int, int]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import nn
+from transformers import GenerationConfig
+
 from fidtools.compute.loading import is_causal
 from fidtools.logs import log
 from fidtools.reader.decoding import gold_answers
-from fidtools.reader.model import Reader, load_reader, set_dropout, set_plain_generation
 from fidtools.reader.objective import ReaderObjective, labelled_questions
 from fidtools.reader.presets import PRESETS
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import load_reader
 from fidtools.reader.run_config import ReaderRun
 from fidtools.training.loop import check_run, describe_metrics, train
 
@@ -58,3 +62,25 @@ def _initial_reader(run: ReaderRun) -> Reader:
     if run.lora is not None:
         reader.fusion.add_lora(run.lora, run.settings.seed, run.reader if run.keep_adapter else None)
     return reader
+
+
+def set_plain_generation(reader: Reader) -> None:
+    """Reset the generation configuration of a model that is going to be trained.
+
+    A checkpoint may come with that of summarization or translation: a forced first token, a minimum length, no repeated
+    n-grams. The answers it learns here have none of these.
+    """
+    model = reader.fusion.model
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        decoder_start_token_id=reader.fusion.start, eos_token_id=reader.eos, pad_token_id=reader.fusion.pad
+    )
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout rate of a model: that of its layers, and the one that attention modules store."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name in ("dropout", "attention_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)

@@ -11,8 +11,9 @@ from fidtools.compute.model_files import READER
 from fidtools.data.files import atomic_folder
 from fidtools.data.outputs import refuse_foreign
 from fidtools.errors import DataError
-from fidtools.reader.model import Reader, reader_from_model
 from fidtools.reader.prompt import ReaderSettings
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import reader_from_model
 from fidtools.released.checkpoint_files import load_tokenizer, read_config, read_tensors
 
 CROSS_BIAS = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"

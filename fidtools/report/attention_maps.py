@@ -17,7 +17,7 @@ from fidtools.report.blocks import Block, pack
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fidtools.reader.model import Reader
+    from fidtools.reader.reader import Reader
 
 TOKEN_BUDGET = 16384
 LEAST = 1e-4
@@ -31,7 +31,7 @@ def attention_blocks(path: Path, rows: dict[str, int], prefix: str, reader: str,
     UsageError as loading a reader does, FidtoolsError when its cross-attention cannot be told apart.
     """
     from fidtools.compute.device import Compute
-    from fidtools.reader.model import load_inference_reader
+    from fidtools.reader.reader_folder import load_inference_reader
 
     model = load_inference_reader(reader, TOKEN_BUDGET, Compute.choose("auto"))
     model.fusion.recorder.check()

@@ -9,10 +9,11 @@ import numpy as np
 from torch import nn
 
 from fidtools.compute.ranks import gather, interleaved, ranks
+from fidtools.retriever.batch import Batch, make_batch
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.question_groups import QuestionGroups
 from fidtools.retriever.run_config import Select
-from fidtools.retriever.update import Batch, Student, make_batch
+from fidtools.retriever.student import Student
 from fidtools.training.monitors import monitor
 from fidtools.training.order import ExampleRef, shuffled
 

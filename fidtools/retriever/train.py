@@ -12,14 +12,17 @@ import torch
 from fidtools.compute.device import Compute, choose_device
 from fidtools.errors import UsageError
 from fidtools.logs import log
+from fidtools.retriever.batch import make_batch
 from fidtools.retriever.calibration import best_constant
+from fidtools.retriever.contrastive import false_negatives
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.examples import Examples, read_examples
-from fidtools.retriever.losses import LOSSES, false_negatives
+from fidtools.retriever.loss import Loss
+from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.setup import add_adapters, load_start, new_word_student
-from fidtools.retriever.update import Loss, Student, make_batch
+from fidtools.retriever.student import Student
 from fidtools.training.loop import check_run, describe_metrics, train
 from fidtools.training.targets import check_targets, parse_teacher
 

@@ -106,7 +106,7 @@ def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
 def open_reader(name: str, precision: Precision, token_budget: int, n_context: int | None) -> QuestionReader:
     """A reader that answers and shows its attention; `n_context` replaces its own number of passages."""
     from fidtools.compute.device import Compute
-    from fidtools.reader.model import load_inference_reader
+    from fidtools.reader.reader_folder import load_inference_reader
     from fidtools.serving.question_reader import QuestionReader
 
     _refuse_ranks()

@@ -10,7 +10,7 @@ import torch
 from fidtools.data.records import Question
 from fidtools.reader.decoding import GenerationSettings, answer_fused
 from fidtools.reader.groups import in_groups
-from fidtools.reader.model import Reader
+from fidtools.reader.reader import Reader
 from fidtools.reader.token_attention import first_step_attention, text_spans
 from fidtools.serving.readings import Attention, Reading, TokenShare
 

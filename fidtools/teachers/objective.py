@@ -23,7 +23,7 @@ from fidtools.logs import log
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.ranked_relevance import average_precision, reciprocal_rank
 from fidtools.metrics.relevance import relevance
-from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
+from fidtools.teachers.interface import Teacher, TeacherSettings, TokenPair
 from fidtools.training.order import ExampleRef, shuffled
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fidtools.data.records import Passage, Question
-from fidtools.teachers.model import Teacher
+from fidtools.teachers.interface import Teacher
 from fidtools.teachers.objective import score_pairs
 
 

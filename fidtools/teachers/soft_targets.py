@@ -20,7 +20,7 @@ from fidtools.data.files import PathLike
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, several
 from fidtools.logs import log
-from fidtools.teachers.model import Teacher, TeacherSettings, TokenPair
+from fidtools.teachers.interface import Teacher, TeacherSettings, TokenPair
 from fidtools.teachers.objective import JudgedQuestion, TeacherObjective, pair_length, score_pairs
 from fidtools.teachers.run_config import SoftTargets
 from fidtools.training import ranking_losses

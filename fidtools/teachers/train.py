@@ -13,10 +13,12 @@ from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import NEW_PARTS, CoattentionTeacher, Teacher, TeacherSettings, load_teacher, report_cuts
+from fidtools.teachers.coattention_teacher import CoattentionTeacher
+from fidtools.teachers.interface import Teacher, TeacherSettings, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
 from fidtools.teachers.run_config import TeacherRun
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
+from fidtools.teachers.teacher_folder import NEW_PARTS, load_teacher
 from fidtools.training.loop import check_run, describe_metrics, train
 from fidtools.training.lora import add_lora
 from fidtools.training.targets import parse_teacher

@@ -26,7 +26,7 @@ from fidtools.data.prompt_templates import (
     check_fields,
 )
 from fidtools.errors import UsageError, shorten
-from fidtools.teachers.model import TeacherSettings, TokenPair
+from fidtools.teachers.interface import TeacherSettings, TokenPair
 
 MAXLENGTH = 8192
 """Tokens of a prompt, as in Qwen3-Reranker's model card."""

@@ -11,12 +11,12 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -25,67 +25,12 @@ from fidtools.compute.precision import use_eager_attention
 from fidtools.compute.ranks import ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
+from fidtools.training.objective import Objective
 from fidtools.training.order import ExampleRef, examples_of_step
+from fidtools.training.progress import Progress
 from fidtools.training.run_folder import RunFolder
-from fidtools.training.settings import TrainingSettings
+from fidtools.training.settings import TrainingSettings, learning_rate
 from fidtools.training.trackers import Trackers, check_trackers
-
-
-class Objective(Protocol):
-    """What is trained, on what, and how well it does."""
-
-    module: torch.nn.Module
-    """Its forward takes a micro-batch and returns the SUM of the examples' losses, a scalar."""
-    n_examples: int
-    metric: str
-    """The key of `evaluate()` by which the best model is chosen; larger is better."""
-
-    def order(self, seed: int, epoch: int) -> Sequence[int]:
-        """The indices of all examples in the order in which an epoch draws them; a function of its arguments."""
-
-    def loss_denominator(self, refs: Sequence[ExampleRef]) -> float:
-        """What the summed loss of one update's examples, over all ranks, is divided by."""
-
-    def micro_batches(self, refs: Sequence[ExampleRef]) -> Iterator[Any]:
-        """The examples as inputs of `module`, in micro-batches that fit into memory."""
-
-    def evaluate(self) -> dict[str, float]:
-        """The metrics on the whole dev set, equal on every rank; empty without a dev set."""
-
-    def save(self, folder: Path) -> None:
-        """Write the model in its public format into an existing folder."""
-
-
-@dataclass
-class Progress:
-    """How far a run is: updates done, the best model so far and its dev metrics.
-
-    The start counts as a model, of step 0. Early stopping does not look at it: `peak` is the best value after an
-    update, and `evals_without_improvement` are the evaluations since that one.
-    """
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    peak: float | None = None
-    evals_without_improvement: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Progress:
-        """The progress of a saved state."""
-        renamed = {"stale": "evals_without_improvement"}  # states that version 0.1 saved are still continued
-        before: dict[str, Any] = {"peak": values.get("best")}  # those of runs that did not evaluate their start, too
-        return cls(**before | {renamed.get(name, name): value for name, value in values.items()})
-
-
-def learning_rate(settings: TrainingSettings, step: int) -> float:
-    """The learning rate of update `step` (from 0): linear warm-up, then constant or linear decay to zero at the end."""
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    if settings.schedule == "constant":
-        return settings.lr
-    return settings.lr * (settings.steps - step) / max(1, settings.steps - settings.warmup)
 
 
 def train(
@@ -232,23 +177,12 @@ class _Loop:
         step, value = self.progress.step, metrics.get(self.objective.metric)
         if step == 0 and value is None:
             return  # without a dev set the last model is the best
-        if self._note(value):
+        if self.progress.note(value):
             self.progress.best_step, self.progress.metrics = step, metrics
             self.folder.save_best(self.objective.save, step, metrics)
         if metrics:
             self._log(step=step, **metrics)
             log.info("%s: %s", f"update {step}" if step else "start", describe_metrics(metrics))
-
-    def _note(self, value: float | None) -> bool:
-        """Count an evaluation; returns whether its model is the best so far. Without a value, each one is."""
-        progress = self.progress
-        if progress.step > 0:
-            improved = value is None or progress.peak is None or value > progress.peak
-            progress.evals_without_improvement = 0 if improved else progress.evals_without_improvement + 1
-            progress.peak = value if improved else progress.peak
-        is_best = value is None or progress.best is None or value > progress.best
-        progress.best = value if is_best else progress.best
-        return is_best
 
     def _log(self, **values: float) -> None:
         self.folder.log(**values)

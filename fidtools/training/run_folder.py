@@ -22,7 +22,6 @@ from typing import Any
 import orjson
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from fidtools.compute.model_files import TRAINED, UNFINISHED
 from fidtools.compute.ranks import barrier, ranks
@@ -34,6 +33,7 @@ from fidtools.data.partial_names import name_beside, names_beside
 from fidtools.errors import DataError, UsageError, kept_when_full
 from fidtools.training.model_card import data_fingerprints, model_card
 from fidtools.training.run_record import Record, differences, with_hashes
+from fidtools.training.saved_state import restore_tensors, save_tensors
 
 Saver = Callable[[Path], None]
 PROGRESS = "progress.json"
@@ -198,8 +198,7 @@ class RunFolder:
         if self._main:
             before = self._newest_state()
             with atomic_folder(self.folder / state_name(progress)) as state:
-                save_file(_saved_tensors(module), state / "weights.safetensors")
-                save_file(_optimizer_tensors(optimizer), state / "optimizer.safetensors")
+                save_tensors(state, module, optimizer)
                 write_json(state / PROGRESS, progress)
             if before is not None and before.name != state_name(progress):
                 shutil.rmtree(_set_aside(before))
@@ -209,11 +208,7 @@ class RunFolder:
         state = self._newest_state()
         assert state is not None, "open() has found a state"
         try:
-            tensors = load_file(state / "weights.safetensors")
-            with torch.no_grad():
-                for name, value in _named_tensors(module).items():
-                    value.copy_(tensors[name])
-            _restore_optimizer(optimizer, load_file(state / "optimizer.safetensors"))
+            restore_tensors(state, module, optimizer)
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise self._damaged(state) from error
 
@@ -262,25 +257,3 @@ def _set_aside(folder: Path) -> Path:
     aside = name_beside(folder, "old")
     folder.rename(aside)
     return aside
-
-
-def _named_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by name, tied ones once."""
-    return dict(module.named_parameters()) | dict(module.named_buffers())
-
-
-def _saved_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in _named_tensors(module).items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": value.cpu().contiguous() for i, values in state.items() for key, value in values.items()}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

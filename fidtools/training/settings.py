@@ -44,6 +44,15 @@ class TrainingSettings:
     trackers: tuple[str, ...] = ()
 
 
+def learning_rate(settings: TrainingSettings, step: int) -> float:
+    """The learning rate of update `step` (from 0): linear warm-up, then constant or linear decay to zero at the end."""
+    if step < settings.warmup:
+        return settings.lr * (step + 1) / settings.warmup
+    if settings.schedule == "constant":
+        return settings.lr
+    return settings.lr * (settings.steps - step) / max(1, settings.steps - settings.warmup)
+
+
 def check_adapter(lora: int | None, keep_adapter: bool) -> None:
     """Raise UsageError when an adapter is to be kept that is not trained."""
     if keep_adapter and lora is None:

@@ -11,7 +11,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.commands import SUMMARIES
-from fidtools.teachers.model import load_teacher
+from fidtools.teachers.teacher_folder import load_teacher
 from tests.toy_models import READER, RETRIEVER
 
 GOOD = {

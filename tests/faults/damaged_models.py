@@ -20,7 +20,9 @@ from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import CoattentionTeacher, TeacherSettings, load_teacher
+from fidtools.teachers.coattention_teacher import CoattentionTeacher
+from fidtools.teachers.interface import TeacherSettings
+from fidtools.teachers.teacher_folder import load_teacher
 from tests.models import WORDS, bert_folder, tiny_reader
 
 QUESTION = {

@@ -10,8 +10,8 @@ import pytest
 from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
-from fidtools.reader.model import load_reader
-from fidtools.teachers.model import load_teacher
+from fidtools.reader.reader_folder import load_reader
+from fidtools.teachers.teacher_folder import load_teacher
 from tests.faults.damaged_models import QUESTION, write_language_model, write_reader, write_retriever, write_teacher
 from tests.faults.test_model_folders import COMMANDS, Run, run
 from tests.models import bert_folder, tiny_causal_reader

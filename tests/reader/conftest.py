@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fidtools.data.records import Passage, Question
-from fidtools.reader.model import Reader
+from fidtools.reader.reader import Reader
 from tests.models import tiny_reader
 
 

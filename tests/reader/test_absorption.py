@@ -17,7 +17,8 @@ from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.likelihood import LEAVE_ONE_OUT, LIKELIHOOD, likelihoods
-from fidtools.reader.model import Reader, cast_linear_weights, reader_from_model
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import cast_linear_weights, reader_from_model
 from fidtools.reader.recorder import install_recorder
 from tests.models import VOCABULARY, t5_config, tiny_model, tiny_reader, word_tokenizer
 

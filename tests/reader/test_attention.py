@@ -17,7 +17,8 @@ from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.attention_scores import aggregate, attention_scores, fused_scores, score_questions
 from fidtools.reader.decoding import GenerationSettings
-from fidtools.reader.model import Reader, reader_from_model
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import reader_from_model
 from fidtools.reader.recorder import install_recorder
 from tests.models import t5_config, tiny_model, tiny_reader, word_tokenizer
 from tests.reader.slow_attention import captured

@@ -19,8 +19,9 @@ from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.causal_prompt import Blocks, CausalReaderSettings
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.likelihood import likelihoods
-from fidtools.reader.model import Reader, load_inference_reader, load_reader, reader_from_model
 from fidtools.reader.network import Batch
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import load_inference_reader, load_reader, reader_from_model
 from tests.models import CAUSAL_FAMILIES, VOCABULARY, tiny_causal_reader, word_tokenizer
 from tests.reader.slow_attention import captured
 

@@ -13,7 +13,8 @@ from fidtools.cli import run
 from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.causal_prompt import CausalReaderSettings
-from fidtools.reader.model import Reader, load_reader
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import load_reader
 from tests.models import tiny_causal_reader, tiny_reader
 from tests.reader.test_commands import killed_and_continued, lines, one_rank_and_two, train, trainable, weights
 

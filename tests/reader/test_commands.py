@@ -18,8 +18,8 @@ from fidtools.cli import run
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
-from fidtools.reader.model import load_reader
 from fidtools.reader.prompt import ReaderSettings
+from fidtools.reader.reader_folder import load_reader
 
 SCRIPT = Path(sys.executable).with_name("fidtools")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -14,8 +14,8 @@ from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.fusion import passage_batches
 from fidtools.reader.groups import in_groups
-from fidtools.reader.model import Reader
 from fidtools.reader.network import Batch
+from fidtools.reader.reader import Reader
 
 
 def log_probability(reader: Reader, question: Question, tokens: list[int]) -> float:

@@ -17,15 +17,10 @@ from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.likelihood import likelihoods
-from fidtools.reader.model import (
-    Reader,
-    cast_linear_weights,
-    load_inference_reader,
-    load_reader,
-    set_dropout,
-    set_plain_generation,
-)
 from fidtools.reader.network import Batch
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import cast_linear_weights, load_inference_reader, load_reader
+from fidtools.reader.train import set_dropout, set_plain_generation
 from tests.models import tiny_reader
 
 KINDS = ["t5", "flan-t5", "byt5", "mt5", "umt5", "bart", "mbart", "t5gemma", "t5gemma2", "encoder-decoder"]

@@ -20,10 +20,11 @@ from fidtools.reader.aggregations import DEFAULT_AGGREGATION
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention_scores import attention_scores, fused_scores
 from fidtools.reader.decoding import GenerationSettings, answer_fused
-from fidtools.reader.model import Reader, cast_linear_weights, load_reader
 from fidtools.reader.network import Batch
 from fidtools.reader.position_bias import cross_attention_bias, one_directional_buckets
 from fidtools.reader.prompt import ReaderSettings, input_texts, input_tokens, target_tokens
+from fidtools.reader.reader import Reader
+from fidtools.reader.reader_folder import cast_linear_weights, load_reader
 from fidtools.released.readers import CROSS_BIAS, convert_reader, load_released_reader, rename_tensors
 from tests import GOLDEN
 from tests.models import SPECIAL, word_tokenizer

@@ -9,7 +9,7 @@ import pytest
 
 from fidtools.data.records import Passage, Question
 from fidtools.reader.attention_scores import attention_scores
-from fidtools.reader.model import load_reader
+from fidtools.reader.reader_folder import load_reader
 from fidtools.report.attention_maps import attention_block, weight_bytes
 from fidtools.report.blocks import unpack
 from tests.toy_models import READER

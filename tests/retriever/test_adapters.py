@@ -86,15 +86,15 @@ def test_a_killed_run_continues_to_the_same_bytes(plain_model: Path, questions: 
     assert run(train(data, plain_model, tmp_path / "whole", *options)) == 0
     script = f"""
 import os, signal
-from fidtools.retriever import update
+from fidtools.retriever import student
 from fidtools.cli import main
 seen = []
-def forward(self, batch, plain=update.Student.forward):
+def forward(self, batch, plain=student.Student.forward):
     seen.append(1)
     if len(seen) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, batch)
-update.Student.forward = forward
+student.Student.forward = forward
 main({train(data, plain_model, tmp_path / "cut", *options)!r})
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=ONE_THREAD)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from fidtools.commands.train_retriever import command
-from fidtools.retriever import losses
-from fidtools.retriever.update import Loss
+from fidtools.retriever import contrastive, losses
+from fidtools.retriever.loss import Loss
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TWO = torch.ones(2, 2, dtype=torch.bool)
@@ -110,7 +110,7 @@ def test_bce_by_hand() -> None:
 def test_infonce_by_hand() -> None:
     scores = torch.tensor([[math.log(2), 0.0, 0.0], [0.0, math.log(3), 0.0]])
     excluded = torch.tensor([[False, False, True], [False, False, False]])
-    found = losses.infonce(scores, torch.tensor([0, 1]), excluded)
+    found = contrastive.infonce(scores, torch.tensor([0, 1]), excluded)
     assert found.tolist() == pytest.approx([-math.log(2 / 3), -math.log(3 / 5)])
 
 
@@ -167,7 +167,7 @@ def test_gradients_are_the_derivatives(name: str) -> None:
     labels = torch.arange(5) == torch.tensor([0, 1, 3])[:, None]
     forms: dict[str, Callable[[Tensor], Tensor]] = {
         "bce": lambda s: losses.bce(s, teacher, mask, labels, temperature=2.0),
-        "infonce": lambda s: losses.infonce(s, torch.tensor([0, 1, 3]), torch.zeros(3, 5, dtype=torch.bool)),
+        "infonce": lambda s: contrastive.infonce(s, torch.tensor([0, 1, 3]), torch.zeros(3, 5, dtype=torch.bool)),
     }
     form = forms.get(name, lambda s: getattr(losses, name)(s, teacher, mask))
     assert torch.autograd.gradcheck(form, (student,))
@@ -240,7 +240,7 @@ def test_what_lies_behind_the_mask_changes_nothing() -> None:
 def test_infonce_of_own_passages_leaves_out_other_positives_and_padding() -> None:
     student = torch.tensor([[math.log(2), 5.0, 0.0, 9.0]])
     mask, labels = torch.tensor([[True, True, True, False]]), torch.tensor([[True, True, False, False]])
-    found = losses.infonce_own_passages(student, student, mask, labels)
+    found = contrastive.infonce_own_passages(student, student, mask, labels)
     assert found.tolist() == pytest.approx([-math.log(2 / 3)])
 
 
@@ -254,16 +254,16 @@ def slow_infonce(s: list[float], g: list[float], labels: list[bool], margin: flo
 def test_negatives_above_the_positive_by_the_margin_are_left_out(margin: float) -> None:
     scores, slots, teacher, mask = batch_of_three()
     labels = torch.tensor([[False, True, False, True], [True, False, False, False], [False, False, True, False]])
-    found = losses.infonce_in_batch(scores, slots, teacher, mask, labels, mask_above=margin)
+    found = contrastive.infonce_in_batch(scores, slots, teacher, mask, labels, mask_above=margin)
     own_scores = scores.gather(1, slots)
-    alone = losses.infonce_own_passages(own_scores, teacher, mask, labels, mask_above=margin)
+    alone = contrastive.infonce_own_passages(own_scores, teacher, mask, labels, mask_above=margin)
     for row in range(3):
         n = int(mask[row].sum())
         own, s, g, y = (t[row, :n].tolist() for t in (slots, own_scores, teacher, labels))
         others = [float(scores[row, column]) for column in range(6) if column not in own]
         assert found[row].item() == pytest.approx(slow_infonce(s, g, y, margin, others), rel=1e-12)
         assert alone[row].item() == pytest.approx(slow_infonce(s, g, y, margin, []), rel=1e-12)
-    plain = losses.infonce_in_batch(scores, slots, teacher, mask, labels)
+    plain = contrastive.infonce_in_batch(scores, slots, teacher, mask, labels)
     assert torch.equal(found, plain) == (margin == 9.0)
 
 
@@ -313,7 +313,7 @@ def test_options_reach_the_function() -> None:
         "margin": losses.margin(student, teacher, TWO, gamma=0.7),
         "margin-mse": losses.margin_mse(student, teacher, TWO),
         "bce": losses.bce(student, teacher, TWO, labels, alpha=0.25, temperature=2.0),
-        "infonce": losses.infonce_own_passages(student, teacher, TWO, labels, temperature=2.0),
+        "infonce": contrastive.infonce_own_passages(student, teacher, TWO, labels, temperature=2.0),
     }
     for name in losses.LOSSES:
         assert torch.equal(Loss(name, **chosen)(student, teacher, TWO, labels), expected[name]), name  # type: ignore[arg-type]

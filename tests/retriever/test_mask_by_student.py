@@ -14,12 +14,13 @@ from torch import Tensor
 
 from fidtools.cli import run
 from fidtools.data.read import read_questions
+from fidtools.retriever.batch import make_batch
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
+from fidtools.retriever.student import Student
 from fidtools.retriever.train import _loss, _losses_of_truncated, _on_cosines
-from fidtools.retriever.update import Student, make_batch
 from fidtools.training.order import ExampleRef
 from tests.retriever.test_training import SMALL, different, gradients, weights
 

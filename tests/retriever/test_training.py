@@ -24,11 +24,13 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Passage
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
 from fidtools.retriever import losses
+from fidtools.retriever.batch import make_batch
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.examples import read_examples
+from fidtools.retriever.loss import Loss
 from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
-from fidtools.retriever.update import Loss, Student, make_batch
+from fidtools.retriever.student import Student
 from fidtools.training.monitors import monitor
 from fidtools.training.order import ExampleRef, examples_of_step
 
@@ -282,15 +284,15 @@ def test_a_stopped_run_continues_to_the_same_weights(plain_model: Path, question
     fit(train, tmp_path / "whole", *options)
     script = f"""
 import os, signal
-from fidtools.retriever import update
+from fidtools.retriever import student
 from fidtools.cli import main
 seen = []
-def forward(self, batch, plain=update.Student.forward):
+def forward(self, batch, plain=student.Student.forward):
     seen.append(1)
     if len(seen) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, batch)
-update.Student.forward = forward
+student.Student.forward = forward
 main({["train-retriever", str(train), "-o", str(tmp_path / "cut"), *SMALL, *EXACT, *options]!r})
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=ONE_THREAD)

@@ -13,10 +13,11 @@ import pytest
 from fidtools.cli import run
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, FidtoolsError
-from fidtools.teachers.model import TeacherSettings, load_teacher
+from fidtools.teachers.interface import TeacherSettings
 from fidtools.teachers.objective import score_pairs
 from fidtools.teachers.run_config import SoftTargets
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
+from fidtools.teachers.teacher_folder import load_teacher
 from fidtools.training.order import ExampleRef
 from fidtools.training.targets import teacher_scores
 

@@ -15,8 +15,9 @@ from fidtools.compute.device import Compute
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, UsageError
 from fidtools.teachers.coattention import Coattention
-from fidtools.teachers.model import TeacherSettings, load_teacher
+from fidtools.teachers.interface import TeacherSettings
 from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
+from fidtools.teachers.teacher_folder import load_teacher
 from fidtools.training.order import ExampleRef
 
 Write = Callable[..., Path]

@@ -15,8 +15,8 @@ from fidtools.cli import run
 from fidtools.compute.device import Compute
 from fidtools.data.read import read_questions
 from fidtools.errors import UsageError
-from fidtools.teachers.model import load_teacher
 from fidtools.teachers.objective import score_pairs
+from fidtools.teachers.teacher_folder import load_teacher
 from fidtools.teachers.word_reranker import RerankerPrompt, answers_with_words, load_word_reranker
 from tests.models import CAUSAL_FAMILIES, WORDS, tiny_causal_model
 

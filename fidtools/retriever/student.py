@@ -1,14 +1,11 @@
-"""What one update computes: a batch of questions with their passages, the student's scores and the loss."""
+"""The student of a training run: its scores of a batch, and the loss."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -18,112 +15,16 @@ from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.encoders.static_encoder import StaticEncoder
 from fidtools.encoders.word_encoders import WordEncoder
 from fidtools.retriever import losses
+from fidtools.retriever.batch import Batch
 from fidtools.retriever.calibration import Calibration
+from fidtools.retriever.contrastive import more_similar_than_positive
 from fidtools.retriever.encoding import Retriever, normalized
-from fidtools.retriever.examples import Example, Examples
-from fidtools.retriever.losses import LOSSES, LossSpec
+from fidtools.retriever.loss import Loss
 
 FROM_SCRATCH = (WordEncoder, StaticEncoder)
 """Encoders whose scores are calibrated whatever the loss."""
 MICRO_BATCHES = 4
 """Into about how many pieces of texts of similar length a batch at the token budget is divided."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One of `losses.LOSSES` by name, with values for the options of all of them.
-
-    `student_mask_above` is the margin of `losses.more_similar_than_positive`: in training such passages are left out.
-    """
-
-    name: str = "kl"
-    temperature: float = 1.0
-    teacher_temperature: float = 1.0
-    gamma: float = 0.2
-    alpha: float = 0.5
-    per_passage: bool = False
-    in_batch: bool = False
-    mask_above: float | None = None
-    student_mask_above: float | None = None
-
-    @property
-    def spec(self) -> LossSpec:
-        """The registry's entry."""
-        return LOSSES[self.name]
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether the loss uses the teacher's scores; with `alpha` 1 only hard labels remain."""
-        if self.mask_above is not None and "mask_above" in self.spec.defaults:
-            return True
-        return self.spec.needs_teacher and not ("alpha" in self.spec.defaults and self.alpha == 1)
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether the loss uses hard labels; with `alpha` 0 only the teacher's remain."""
-        return self.spec.needs_labels and not ("alpha" in self.spec.defaults and self.alpha == 0)
-
-    @property
-    def over_whole_batch(self) -> bool:
-        """Whether an update compares a question with the passages of the whole batch."""
-        return self.in_batch or self.spec.always_in_batch
-
-    def __call__(self, student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        """One value per question, (questions,), from (questions, passages)."""
-        return self.spec.function(student, teacher, mask, *self._labels(labels), **self._options)
-
-    def of_batch(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One value per question, (questions,), from S of all passages of the batch, (questions, passages)."""
-        assert self.spec.in_batch is not None, "RetrieverRun refuses other losses"
-        given = (scores, batch.slots, batch.teacher, batch.mask, *self._labels(batch.labels))
-        return self.spec.in_batch(*given, **self._options)
-
-    def _labels(self, labels: Tensor) -> tuple[Tensor, ...]:
-        return (labels,) if self.spec.needs_labels else ()
-
-    @property
-    def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.spec.defaults}
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Questions with their passages, as token ids; a passage that several questions share is in it once.
-
-    `slots` (q, n) holds indices into `passages`. `mask` (q, n) is true where a question has an n-th passage; `teacher`
-    and `labels` have the same shape.
-    """
-
-    questions: list[list[int]]
-    passages: list[list[int]]
-    slots: Tensor
-    mask: Tensor
-    teacher: Tensor
-    labels: Tensor
-
-
-def make_batch(examples: Examples, items: Sequence[Example]) -> Batch:
-    """The batch of these examples, in order, on the device of this process."""
-    numbers, slots = np.unique(np.concatenate([item.passages for item in items]), return_inverse=True)
-    width = max(len(item.passages) for item in items)
-    mask = np.zeros((len(items), width), dtype=bool)
-    for row, item in enumerate(items):
-        mask[row, : len(item.passages)] = True
-
-    def table(values: list[NDArray[Any]], dtype: Any) -> Tensor:
-        filled = np.zeros(mask.shape, dtype=dtype)
-        filled[mask] = np.concatenate(values)
-        return torch.from_numpy(filled).to(choose_device())
-
-    none = [np.zeros(len(item.passages), dtype=bool) for item in items]
-    return Batch(
-        questions=[examples.questions[item.question] for item in items],
-        passages=[examples.passages[int(number)] for number in numbers],
-        slots=table([slots], np.int64),
-        mask=torch.from_numpy(mask).to(choose_device()),
-        teacher=table([item.teacher for item in items], np.float32),
-        labels=table([none[i] if item.labels is None else item.labels for i, item in enumerate(items)], bool),
-    )
 
 
 class Student(nn.Module):
@@ -214,7 +115,7 @@ class Student(nn.Module):
         loss = self.loss_of_dim[dim]
         if (margin := loss.student_mask_above) is not None:
             products = (cut[0] @ cut[1].T).detach()  # (q, p)
-            left_out = losses.more_similar_than_positive(products, batch.slots, batch.labels, margin)
+            left_out = more_similar_than_positive(products, batch.slots, batch.labels, margin)
             scores = scores.masked_fill(left_out, -torch.inf)
         return loss.of_batch(scores, batch)
 
