@@ -161,7 +161,7 @@ train_reader() {
     --eval-every "$READER_EVAL_EVERY" --seed "$SEED" --precision "$PRECISION" --resume \
     ${READER_OPTIONS[@]+"${READER_OPTIONS[@]}"}
   for split in dev test; do
-    stage "$i/$split.answered.jsonl" "${compute[@]}" read "$i/$split.jsonl" --reader "$i/reader" \
+    stage "$i/$split.answered.jsonl" "${compute[@]}" read "$i/$split.jsonl" --reader "$i/reader" --resume \
       --precision "$PRECISION" ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"}
     evaluate "$i/$split.json" "$i/$split.answered.jsonl"
   done

@@ -73,13 +73,13 @@ score_by() {
   case $name in
     attention)
       stage "$to" "${compute[@]}" score-attn "$from" --reader "$i/reader" --n-context "$RETRIEVER_PASSAGES" \
-        --precision "$PRECISION" ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"} ;;
+        --precision "$PRECISION" --resume ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"} ;;
     bm25)
       stage "$to" fidtools bm25 "$from" -p "$PASSAGES" --index bm25 --rescore ${BM25_OPTIONS[@]+"${BM25_OPTIONS[@]}"} ;;
     *)
       [[ $name == likelihood ]] || of=question
       stage "$to" "${compute[@]}" score-likelihood "$from" --reader "$TEACHER_MODEL" --of "$of" \
-        --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" \
+        --n-context "$RETRIEVER_PASSAGES" --precision "$PRECISION" --resume \
         ${LIKELIHOOD_OPTIONS[@]+"${LIKELIHOOD_OPTIONS[@]}"} ;;
   esac
 }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from fidtools.commands._kept_lines import Line, Lines, open_lines
 
 if TYPE_CHECKING:
     from fidtools.compute.precision import Precision
@@ -13,36 +16,49 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 G = TypeVar("G")
-Line = dict[str, Any]
 
 
 def stream_groups(
     questions: str,
     output: str,
     load: Callable[[], M],
-    groups: Callable[[M, Iterator[Question]], Iterable[G]],
+    cut: Callable[[M, Iterator[Question]], Iterable[list[Question]]],
     work: Callable[[M, G], Iterable[Line]],
     progress: str,
     report: Callable[[M], None],
+    *,
+    resume: bool,
+    prepare: Callable[[M, Iterator[list[Question]]], Iterable[G]] | None = None,
 ) -> None:
     """Write the lines that a model makes of each group of questions, in order, as soon as they are ready.
 
-    `load` makes the model once standard input is known not to be shared. Under `torchrun` each rank works on its share
-    of the groups, and rank 0 writes. `progress` labels the progress bar. At the end every rank calls `report`, which
-    says how many texts were cut.
+    `load` makes the model once standard input is known not to be shared. `cut` divides the questions into groups;
+    `prepare` makes of them what `work` takes, where that is more than the questions. Under `torchrun` each rank works
+    on its share of the groups, and rank 0 writes. `progress` labels the progress bar. At the end every rank calls
+    `report`, which says how many texts were cut. `resume` is that of `open_lines`.
     """
-    from fidtools.compute.ranks import distribute, output_on_main_rank, refuse_shared_stdin
-    from fidtools.data.files import open_output
+    from fidtools.compute.ranks import distribute, refuse_shared_stdin
     from fidtools.data.read import read_questions
     from fidtools.logs import track
 
     refuse_shared_stdin(questions)
-    model = load()
-    with open_output(output_on_main_rank(output)) as out:
-        done = distribute(groups(model, read_questions(questions)), lambda group: list(work(model, group)))
-        for line in track((line for lines in done for line in lines), progress):
-            out.line(line)
+    with open_lines(questions, output, resume=resume) as lines:
+        if lines is None:
+            return
+        model = load()
+        groups: Any = islice(cut(model, read_questions(questions)), lines.done, None)
+        ready: Iterable[G] = groups if prepare is None else prepare(model, groups)
+        done = distribute(ready, lambda group: list(work(model, group)))
+        for _ in track(_written(done, lines), progress):
+            pass
     report(model)
+
+
+def _written(groups: Iterable[list[Line]], lines: Lines) -> Iterator[Line]:
+    """The lines of all groups, each group's as soon as it has been written."""
+    for group in groups:
+        lines.write(group)
+        yield from group
 
 
 def stream_through_reader(
@@ -54,6 +70,7 @@ def stream_through_reader(
     reader: str,
     precision: Precision,
     token_budget: int,
+    resume: bool,
     needs_attention: bool = False,
     tokenize: bool = True,
     **settings: Any,
@@ -74,8 +91,13 @@ def stream_through_reader(
             model.fusion.recorder.check()
         return model
 
-    def groups(model: Reader, stream: Iterator[Question]) -> Iterator[Group]:
-        together = in_groups(stream, model.settings.n_context)
-        return with_tokens(model, together) if tokenize else (Group(questions, []) for questions in together)
+    def cut(model: Reader, stream: Iterator[Question]) -> Iterator[list[Question]]:
+        return in_groups(stream, model.settings.n_context)
 
-    stream_groups(questions, output, load, groups, work, progress, lambda model: model.report_cuts(shared=True))
+    def prepare(model: Reader, groups: Iterator[list[Question]]) -> Iterator[Group]:
+        return with_tokens(model, groups) if tokenize else (Group(questions, []) for questions in groups)
+
+    def report(model: Reader) -> None:
+        model.report_cuts(shared=True)
+
+    stream_groups(questions, output, load, cut, work, progress, report, resume=resume, prepare=prepare)

@@ -122,7 +122,7 @@ def command(
     to = output_on_main_rank(output)
     run = FinishedRun(to, settings | {"split": folder and str(folder), "shares": shares, "dropped": given["dropped"]})
     with open_journal(to, settings, resume=given["resume"] and ranks().is_main) as journal:
-        if gather(given["resume"] and not journal.values and run.is_finished())[0]:
+        if gather(given["resume"] and not len(journal) and run.is_finished())[0]:
             return
         run.forget()
         written = _write(corpus, model, given, journal)
@@ -163,7 +163,7 @@ def _write(corpus: Corpus, model: str, given: dict[str, Any], journal: Journal) 
     writer, round_trip = _writer(loaded, given), _round_trip(loaded, corpus, model, given)
     rows = spread_rows(corpus, given["seed"], given["sample"])
     total = -(-len(rows) * given["per_passage"] // GROUP)
-    done = gather(len(journal.values))[0]
+    done = gather(len(journal))[0]
     if done:
         log.info("continuing after %d of %d groups of attempts", done, total)
     attempts = ((row, number) for number in range(given["per_passage"]) for row in rows)
@@ -175,7 +175,7 @@ def _write(corpus: Corpus, model: str, given: dict[str, Any], journal: Journal) 
     for written in track(distribute(groups, work), "groups of attempts", total - done):
         journal.add([asdict(each) for each in written])
     writer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
-    return [Written(**each) for group in journal.values for each in group]
+    return [Written(**each) for group in journal for each in group]
 
 
 def _load(model: str, given: dict[str, Any]) -> LanguageModel:

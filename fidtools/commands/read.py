@@ -8,7 +8,8 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
-from fidtools.commands._stream import Line, stream_through_reader
+from fidtools.commands._kept_lines import Line
+from fidtools.commands._stream import stream_through_reader
 from fidtools.compute.precision import Precision
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--answer-maxlength", type=types.tokens, help="Tokens per answer at most.  [default: the reader's]")
 @options.precision
 @options.token_budget
+@options.resume
 @options.verbosity
 def command(
     questions: str,
@@ -43,6 +45,7 @@ def command(
     answer_maxlength: int | None,
     precision: Precision,
     token_budget: int,
+    resume: bool,
 ) -> None:
     """Answer questions from their passages.
 
@@ -72,6 +75,7 @@ def command(
         reader=reader,
         precision=precision,
         token_budget=token_budget,
+        resume=resume,
         n_context=n_context,
         answer_maxlength=answer_maxlength,
         needs_attention=keep_passages is not None,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands._stream import Line, stream_through_reader
+from fidtools.commands._kept_lines import Line
+from fidtools.commands._stream import stream_through_reader
 from fidtools.compute.precision import Precision
 from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 )
 @options.precision
 @options.token_budget
+@options.resume
 @options.verbosity
 def command(
     questions: str,
@@ -49,6 +51,7 @@ def command(
     target: str,
     precision: Precision,
     token_budget: int,
+    resume: bool,
 ) -> None:
     """Score passages by the reader's attention.
 
@@ -79,6 +82,7 @@ def command(
         reader=reader,
         precision=precision,
         token_budget=token_budget,
+        resume=resume,
         n_context=n_context,
         needs_attention=True,
     )

@@ -8,7 +8,8 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
-from fidtools.commands._stream import Line, stream_groups
+from fidtools.commands._kept_lines import Line
+from fidtools.commands._stream import stream_groups
 from fidtools.compute.precision import Precision
 from fidtools.data.prompt_templates import RERANKER_INSTRUCTION, RERANKER_PROMPT, RERANKER_WORDS
 from fidtools.errors import UsageError
@@ -41,6 +42,7 @@ GROUP = 16
 )
 @options.precision
 @options.token_budget
+@options.resume
 @options.verbosity
 def command(
     questions: str,
@@ -53,6 +55,7 @@ def command(
     prompt: str | None,
     precision: Precision,
     token_budget: int,
+    resume: bool,
 ) -> None:
     """Score passages with a cross-encoder.
 
@@ -81,10 +84,11 @@ def command(
         questions,
         output,
         load=lambda: _load(teacher, Compute.choose(precision), words, instruction, prompt),
-        groups=lambda _, stream: batched(stream, GROUP),
+        cut=lambda _, stream: batched(stream, GROUP),
         work=score,
         progress="questions scored",
         report=lambda model: report_cuts(model, shared=True),
+        resume=resume,
     )
 
 

@@ -9,7 +9,8 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
-from fidtools.commands._stream import Line, stream_groups, stream_through_reader
+from fidtools.commands._kept_lines import Line
+from fidtools.commands._stream import stream_groups, stream_through_reader
 from fidtools.compute.precision import Precision
 from fidtools.data.prompt_templates import DEFAULT_PROMPTS, ENCODER_QUESTION_PROMPT, Target, check_template
 from fidtools.errors import UsageError
@@ -68,6 +69,7 @@ LM_GROUP = 64, 1024
     type=types.positive,
     help="Tokens in one call; bounds memory, changes no result.  [default: 16384; 4096 for causal language models]",
 )
+@options.resume
 @options.verbosity
 def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> None:
     """Score passages by the answer's or question's likelihood.
@@ -119,6 +121,7 @@ def _score_with_language_model(
     text_maxlength: int,
     precision: Precision,
     token_budget: int | None,
+    resume: bool,
 ) -> None:
     if leave_one_out or target == "generated":
         raise UsageError("--leave-one-out and --target generated need a Fusion-in-Decoder reader")
@@ -133,7 +136,7 @@ def _score_with_language_model(
         loaded = load_language_model(model, Compute.choose(precision))
         return LikelihoodScorer(loaded, settings, n_context, per_token, token_budget or LM_TOKEN_BUDGET, model)
 
-    def groups(scorer: LikelihoodScorer, stream: Iterator[Question]) -> Iterator[list[Question]]:
+    def cut(scorer: LikelihoodScorer, stream: Iterator[Question]) -> Iterator[list[Question]]:
         return in_groups(stream, n_context, *LM_GROUP)
 
     def score(scorer: LikelihoodScorer, group: list[Question]) -> list[Line]:
@@ -143,7 +146,7 @@ def _score_with_language_model(
     def report(scorer: LikelihoodScorer) -> None:
         scorer.tokenizer.cuts.report("language model", "--text-maxlength, --tokens of chunk", shared=True)
 
-    stream_groups(questions, output, load, groups, score, "questions scored", report)
+    stream_groups(questions, output, load, cut, score, "questions scored", report, resume=resume)
 
 
 def _score_questions_with_reader(
@@ -156,6 +159,7 @@ def _score_questions_with_reader(
     per_token: bool,
     precision: Precision,
     token_budget: int | None,
+    resume: bool,
     **_: Any,
 ) -> None:
     def score(model: Reader, group: Group) -> list[Line]:
@@ -172,6 +176,7 @@ def _score_questions_with_reader(
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
+        resume=resume,
         n_context=n_context,
         tokenize=False,
     )
@@ -188,6 +193,7 @@ def _score_answers_with_reader(
     target: str,
     precision: Precision,
     token_budget: int | None,
+    resume: bool,
     **_: Any,
 ) -> None:
     def score(model: Reader, group: Group) -> list[Line]:
@@ -206,5 +212,6 @@ def _score_answers_with_reader(
         reader=reader,
         precision=precision,
         token_budget=token_budget or options.TOKEN_BUDGET,
+        resume=resume,
         n_context=n_context,
     )

@@ -74,7 +74,12 @@ class Output:
 
     def line(self, value: Any) -> None:
         """Write one object as one line of JSON (numpy numbers and arrays included)."""
-        self.write(orjson.dumps(value, option=JSON_OPTIONS))
+        self.write(as_line(value))
+
+
+def as_line(value: Any) -> bytes:
+    """One object as one line of JSON (numpy numbers and arrays included)."""
+    return orjson.dumps(value, option=JSON_OPTIONS)
 
 
 @contextlib.contextmanager

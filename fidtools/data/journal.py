@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +19,54 @@ from fidtools.errors import UsageError, describe_difference
 
 
 class Journal:
-    """Values in the order in which they were computed, one a line; the first line has the settings of the run."""
+    """Values in the order in which they were computed, one a line; the first line has the settings of the run.
+
+    Its length is their number. They are read from the file; those of a journal without one are in memory.
+    """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
         self._path, self._settings = path, settings
-        self.values: list[Any] = []
+        self._in_memory: list[Any] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._in_memory) if self._path is None else islice(_whole_values(self._path), 1, None)
 
     def resume(self) -> None:
         """Take over what an unfinished run has kept. Raises UsageError when it used other settings."""
         if self._path is None or not self._path.exists():
             return
-        lines = [_parsed(line) for line in self._path.read_bytes().splitlines(keepends=True)]
-        whole = lines[: lines.index(None)] if None in lines else lines  # a killed run may end in the middle of a line
-        if not whole:
+        values = _whole_values(self._path)
+        before = next(values, None)
+        if before is None:
             return
-        if whole[0] != [self._settings]:
-            difference = describe_difference(whole[0][0], self._settings)
+        if before != self._settings:
+            difference = describe_difference(before, self._settings)
             hint = "use the same options and the same input, or leave out --resume to start over"
             raise UsageError(f"the unfinished run used other settings: {difference}", hint=hint)
-        self.values = [value for (value,) in whole[1:]]
+        self._length = sum(1 for _ in values)
 
     def start(self) -> None:
-        """Write the settings, and the values taken over: what is kept on the disk already stays until all are there."""
-        if self._path is not None:
+        """Write the settings, unless there are values taken over; what follows the last whole one is removed."""
+        if self._path is None:
+            return
+        if self._length == 0:
             with atomic_path(self._path) as partial:
-                partial.write_bytes(b"".join(map(_line, [self._settings, *self.values])))
+                partial.write_bytes(_line(self._settings))
+        else:
+            os.truncate(self._path, sum(len(line) for line, _ in _whole_lines(self._path)))
 
     def add(self, value: Any) -> None:
         """Keep one more value."""
-        self.values.append(value)
-        if self._path is not None:
+        if self._path is None:
+            self._in_memory.append(value)
+        else:
             with open(self._path, "ab") as out:
                 out.write(_line(value))
+        self._length += 1
 
     def remove(self) -> None:
         """Delete the file: the output is complete."""
@@ -61,9 +79,25 @@ def _line(value: Any) -> bytes:
 
 
 def _parsed(line: bytes) -> Any:
+    """A line's value, in a list as it is written; None for what is not whole."""
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(line) if line.endswith(b"\n") else None
     return None
+
+
+def _whole_values(path: Path) -> Iterator[Any]:
+    """The settings and the values that a journal's file holds."""
+    return (value for _, value in _whole_lines(path))
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, Any]]:
+    """The lines and their values, up to the first that is not whole: a killed run may end in the middle of one."""
+    with open(path, "rb") as lines:
+        for line in lines:
+            found = _parsed(line)
+            if found is None:
+                return
+            yield line, found[0]
 
 
 @contextlib.contextmanager
@@ -87,7 +121,7 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
         try:
             yield journal
         except BaseException:
-            if not journal.values:
+            if not len(journal):
                 journal.remove()
             raise
         journal.remove()

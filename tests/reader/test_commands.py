@@ -15,6 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from fidtools.cli import run
+from fidtools.commands._kept_lines import Kept, Line
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
@@ -200,10 +201,26 @@ def test_resumed_training_is_exact(reader_folder: Path, question_file: Path, tmp
     assert all((ours[name] == theirs[name]).all() for name in ours)
 
 
+def interrupted_after_one_group(command: list[str]) -> None:
+    kept = Kept.write
+
+    def write(self: Kept, group: list[Line]) -> None:
+        if len(self.journal):
+            raise KeyboardInterrupt
+        kept(self, group)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kept, "write", write)
+        assert run(command) == 130
+
+
 def one_rank_and_two(
     reader_folder: Path, examples: Path, questions: list[Question], tmp_path: Path, *, read: list[str], more: list[str]
 ) -> tuple[Path, Path]:
-    """Two trained folders, by one rank and by two, after `read` and `score-attn` of 45 questions gave equal bytes."""
+    """Two trained folders, by one rank and by two, after `read` and `score-attn` of 45 questions gave equal bytes.
+
+    The two ranks continue the `score-attn` of one rank that was interrupted after the first of three groups.
+    """
     data = tmp_path / "data.jsonl"
     data.write_text(
         "".join(json.dumps(q.to_json() | {"id": f"{i} {q.id}"}) + "\n" for i in range(9) for q in questions)
@@ -218,7 +235,9 @@ def one_rank_and_two(
         ]
 
     assert [run(command) for command in commands("one")] == [0, 0, 0]
-    on_two_ranks(*commands("two"))
+    answering, scoring, training = commands("two")
+    interrupted_after_one_group([*scoring, "--resume"])
+    on_two_ranks(answering, [*scoring, "--resume"], training)
     assert len(lines(tmp_path / "two.read")) == 45
     for kind in ("read", "scored"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
