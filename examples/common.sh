@@ -74,11 +74,13 @@ laptop_settings() {
 # shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
 profile_laptop() {
   # more questions with fewer passages each: the other questions' passages are candidates, too
-  : "${RETRIEVER_PASSAGES:=4}" "${RETRIEVER_STEPS:=60}" "${RETRIEVER_EVAL_EVERY:=30}"
+  : "${TRAIN_QUESTIONS:=960}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}" "${RETRIEVER_BATCH:=16}"
+  counts one TRAIN_QUESTIONS DEV_QUESTIONS TEST_QUESTIONS RETRIEVER_BATCH
+  : "${RETRIEVER_STEPS:=$(((TRAIN_QUESTIONS + RETRIEVER_BATCH - 1) / RETRIEVER_BATCH))}"   # each question once
+  : "${RETRIEVER_PASSAGES:=4}" "${RETRIEVER_EVAL_EVERY:=30}"
   given RETRIEVER_OPTIONS ||
     RETRIEVER_OPTIONS=(--dropout 0 --in-batch --schedule linear --warmup 6 --teacher-temperature 0.4)
   laptop_settings
-  : "${TRAIN_QUESTIONS:=960}" "${DEV_QUESTIONS:=200}" "${TEST_QUESTIONS:=500}"
   SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
   TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl
   local corpus; corpus=$(corpus_file)

@@ -87,6 +87,25 @@ def test_the_laptop_profile_needs_no_reader_and_no_hub(tmp_path, dataset, passag
     assert "--tuned 1/fusion.json" in text
 
 
+@pytest.mark.parametrize(("questions", "batch", "steps"), [("3000", "16", 188), ("100", "50", 2)])
+def test_the_laptop_profile_trains_on_each_question_once(tmp_path, questions, batch, steps):
+    text = commands("squad", tmp_path, PROFILE="laptop", TRAIN_QUESTIONS=questions, RETRIEVER_BATCH=batch)
+    assert f"--steps {steps} --batch {batch} " in command_line(text, "fidtools train-retriever")
+
+
+def test_the_number_of_questions_is_never_run_as_code(tmp_path):
+    settings = {"DRY_RUN": "1", "RUN": f"{tmp_path}/run", "PROFILE": "laptop"}
+    questions = f"a[$(touch {tmp_path}/mark)]"
+    script = [str(ROOT / "bin" / "iterate.sh"), "squad", "1"]
+    done = subprocess.run(
+        script, env=os.environ | settings | {"TRAIN_QUESTIONS": questions}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "setting TRAIN_QUESTIONS: " in done.stderr
+    assert "must be an integer from one" in done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
 def test_documents_alone_are_enough(tmp_path):
     settings = {"PROFILE": "laptop", "QUESTIONS": "generated"}
     text = commands("mydocs", tmp_path, **settings)
