@@ -128,8 +128,12 @@ def nonempty(items: Iterable[T], what: str, path: str | Path) -> Iterator[T]:
 
 
 def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
-    """The first setting that differs between two runs, inside of nested ones: `encoder.dim was 8, is now 16`."""
-    name = next(name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name))
+    """The first setting that differs between two runs, inside of nested ones: `encoder.dim was 8, is now 16`.
+
+    Another `command` is named before all others: its settings differ, too.
+    """
+    names = sorted(before.keys() | now.keys(), key=lambda name: (name != "command", name))
+    name = next(name for name in names if before.get(name) != now.get(name))
     old, new = before.get(name), now.get(name)
     if isinstance(old, dict) and isinstance(new, dict):
         return describe_difference(old, new, f"{prefix}{name}.")

@@ -137,6 +137,8 @@ def test_other_questions_or_another_model_are_not_continued(
     questions.write_text(questions.read_text() + '{"id": "more", "question": "who?", "ctxs": []}\n')
     assert run([*command, "--resume", "-o", str(output)]) == 2
     assert "the unfinished run used other settings: questions was" in capsys.readouterr().err
+    assert run(["score-attn", str(questions), "--reader", READER, "--resume", "-o", str(output)]) == 2
+    assert "other settings: command was score-likelihood, is now score-attn" in capsys.readouterr().err
     assert run([*command, "-o", str(output)]) == 0
 
 
