@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from fidtools.errors import UsageError, kept_when_full
+from fidtools.errors import FidtoolsError, UsageError, kept_when_full
 
 if TYPE_CHECKING:
     from fidtools.data.files import Output
     from fidtools.data.journal import Journal
 
 Line = dict[str, Any]
-NOT_IN_RESULT = ("questions", "output", "resume", "token_budget")
+NOT_IN_RESULT = ("questions", "output", "resume")
 """Options that do not change the result, or whose contents count instead."""
+ROUNDED_BY_BATCH = ("score-cross",)
+"""Commands whose scores are rounded differently in other batches, so that --token-budget counts."""
 MODELS = ("reader", "teacher")
 
 
@@ -73,6 +75,7 @@ def open_lines(questions: str, output: str, *, resume: bool) -> Iterator[Lines |
     if not resume:
         with open_output(to) as out:
             yield Direct(out)
+        _discard_earlier(to)
         return
     from fidtools.data.finished import FinishedRun
     from fidtools.data.journal import open_journal
@@ -95,6 +98,27 @@ def open_lines(questions: str, output: str, *, resume: bool) -> Iterator[Lines |
         run.keep([])
 
 
+def _discard_earlier(output: str) -> None:
+    """Remove what a run with `--resume` left beside an output that a run without it has replaced."""
+    from fidtools.data.files import STANDARD
+    from fidtools.data.finished import FinishedRun
+    from fidtools.data.journal import is_journal, journal_path
+    from fidtools.data.locks import exclusive
+    from fidtools.data.outputs import final_path, is_special
+
+    if output == STANDARD or is_special(output):
+        return
+    target = final_path(output)
+    journal = journal_path(target)
+    with contextlib.suppress(FidtoolsError):  # another process works on it, or a file there is somebody else's
+        run = FinishedRun(output, {})
+        if journal.is_file() or run.exists():
+            with exclusive(target, "writing it", wait=False):
+                run.forget()
+                if journal.is_file() and is_journal(journal):
+                    journal.unlink()
+
+
 def _settings(questions: str, output: str) -> dict[str, Any]:
     """What determines the lines: the options, and the model and the questions by content."""
     from fidtools.data.files import STANDARD
@@ -107,6 +131,7 @@ def _settings(questions: str, output: str) -> dict[str, Any]:
     if questions == STANDARD:
         raise UsageError("--resume reads the questions again", hint="give them as a file")
     context = click.get_current_context()
-    given = {name: value for name, value in context.params.items() if name not in NOT_IN_RESULT}
+    left_out = NOT_IN_RESULT if context.command.name in ROUNDED_BY_BATCH else (*NOT_IN_RESULT, "token_budget")
+    given = {name: value for name, value in context.params.items() if name not in left_out}
     versions = {f"{name}_version": model_version(given[name]) for name in MODELS if name in given}
     return {"command": context.command.name, **given, **versions, "questions": file_sha256(seekable(questions))}

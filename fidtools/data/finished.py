@@ -45,11 +45,16 @@ class FinishedRun:
             difference = describe_difference(record["settings"], self._settings)
             raise UsageError(f"{self._shown}: the finished run used other settings: {difference}", hint=hint)
         for name, digest in record["files"].items():
-            file = self._output if name == encodable(str(self._output.absolute())) else Path(name)
+            own = name in (encodable(self._output.name), encodable(str(self._output.absolute())))
+            file = self._output if own else Path(name)
             if not file.is_file() or file_sha256(file) != digest:
-                raise UsageError(f"{name} is not as the finished run left it", hint=hint)
+                raise UsageError(f"{self._shown if own else name} is not as the finished run left it", hint=hint)
         log.info("%s is finished; nothing to do", self._shown)
         return True
+
+    def exists(self) -> bool:
+        """Whether there is a record."""
+        return self._path is not None and self._path.exists()
 
     def forget(self) -> None:
         """Remove the record: the output is about to be written again."""
@@ -60,7 +65,8 @@ class FinishedRun:
         """Write the record of the output and of the `others` that the run wrote."""
         if self._path is not None and self._output is not None:
             written = [self._output, *(path for path in others if str(path) != STANDARD and not is_special(path))]
-            files = {str(Path(path).absolute()): file_sha256(path) for path in written}
+            files = {str(Path(path).absolute()): file_sha256(path) for path in written[1:]}
+            files[self._output.name] = file_sha256(self._output)  # without its folder, which may be moved or copied
             write_json(self._path, {"settings": self._settings, "files": files})
 
     def _record(self) -> dict[str, Any]:
@@ -69,4 +75,11 @@ class FinishedRun:
             found = orjson.loads(self._path.read_bytes()) if self._path is not None else {}
         except (FileNotFoundError, orjson.JSONDecodeError):
             return {}
-        return found if isinstance(found, dict) and found.keys() == KEYS else {}
+        return found if _is_record(found) else {}
+
+
+def _is_record(found: Any) -> bool:
+    if not isinstance(found, dict) or found.keys() != KEYS:
+        return False
+    settings, files = found["settings"], found["files"]
+    return isinstance(settings, dict) and isinstance(files, dict) and all(isinstance(h, str) for h in files.values())

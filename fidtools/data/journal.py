@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -15,7 +14,7 @@ from fidtools.data.files import STANDARD, PathLike, atomic_path
 from fidtools.data.jsonl import as_read_back
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path, is_special
-from fidtools.errors import UsageError, describe_difference
+from fidtools.errors import FidtoolsError, UsageError, describe_difference
 
 
 class Journal:
@@ -26,6 +25,7 @@ class Journal:
 
     def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
         self._path, self._settings = path, settings
+        self._file: BinaryIO | None = None
         self._in_memory: list[Any] = []
         self._length = 0
 
@@ -33,21 +33,39 @@ class Journal:
         return self._length
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._in_memory) if self._path is None else islice(_whole_values(self._path), 1, None)
+        """The values. Raises FidtoolsError when the file does not hold what this run and the earlier one wrote."""
+        if self._file is None:
+            yield from self._in_memory
+            return
+        self._file.seek(0)
+        values = (value for _, value in _whole_lines(self._file))
+        number = 0
+        if next(values, None) == self._settings:
+            for value in values:
+                number += 1
+                yield value
+        if number != self._length:
+            problem = f"{self._path}: another program has changed it; {number} of {self._length} results are left"
+            raise FidtoolsError(problem, hint="start again")
+
+    def check(self) -> None:
+        """Raise UsageError when the file is somebody else's."""
+        if self._path is not None and self._path.exists() and not is_journal(self._path):
+            raise UsageError(f"{self._path} already exists and is no unfinished run", hint="move it away")
 
     def resume(self) -> None:
         """Take over what an unfinished run has kept. Raises UsageError when it used other settings."""
         if self._path is None or not self._path.exists():
             return
-        values = _whole_values(self._path)
-        before = next(values, None)
-        if before is None:
-            return
-        if before != self._settings:
+        with open(self._path, "rb") as file:
+            values = (value for _, value in _whole_lines(file))
+            before: dict[str, Any] = next(values, {})
+            length = sum(1 for _ in values)
+        if length and before != self._settings:
             difference = describe_difference(before, self._settings)
             hint = "use the same options and the same input, or leave out --resume to start over"
             raise UsageError(f"the unfinished run used other settings: {difference}", hint=hint)
-        self._length = sum(1 for _ in values)
+        self._length = length
 
     def start(self) -> None:
         """Write the settings, unless there are values taken over; what follows the last whole one is removed."""
@@ -56,17 +74,23 @@ class Journal:
         if self._length == 0:
             with atomic_path(self._path) as partial:
                 partial.write_bytes(_line(self._settings))
-        else:
-            os.truncate(self._path, sum(len(line) for line, _ in _whole_lines(self._path)))
+        self._file = open(self._path, "r+b")  # noqa: SIM115 (closed by `close`)
+        self._file.truncate(sum(len(line) for line, _ in _whole_lines(self._file)))
 
     def add(self, value: Any) -> None:
         """Keep one more value."""
-        if self._path is None:
+        if self._file is None:
             self._in_memory.append(value)
         else:
-            with open(self._path, "ab") as out:
-                out.write(_line(value))
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(_line(value))
+            self._file.flush()
         self._length += 1
+
+    def close(self) -> None:
+        """Close the file, which stays for a run that resumes this one."""
+        if self._file is not None:
+            self._file.close()
 
     def remove(self) -> None:
         """Delete the file: the output is complete."""
@@ -74,38 +98,39 @@ class Journal:
             self._path.unlink(missing_ok=True)
 
 
+def journal_path(target: Path) -> Path:
+    """Where the journal of an output is: `.NAME.unfinished` beside it."""
+    return target.with_name(f".{target.name}.unfinished")
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file is a journal, or empty."""
+    with open(path, "rb") as file:
+        first = next(_whole_lines(file), None)
+        return isinstance(first[1], dict) if first else file.seek(0, os.SEEK_END) == 0
+
+
 def _line(value: Any) -> bytes:
     return orjson.dumps([value]) + b"\n"
 
 
-def _parsed(line: bytes) -> Any:
-    """A line's value, in a list as it is written; None for what is not whole."""
-    with contextlib.suppress(orjson.JSONDecodeError):
-        return orjson.loads(line) if line.endswith(b"\n") else None
-    return None
-
-
-def _whole_values(path: Path) -> Iterator[Any]:
-    """The settings and the values that a journal's file holds."""
-    return (value for _, value in _whole_lines(path))
-
-
-def _whole_lines(path: Path) -> Iterator[tuple[bytes, Any]]:
+def _whole_lines(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Any]]:
     """The lines and their values, up to the first that is not whole: a killed run may end in the middle of one."""
-    with open(path, "rb") as lines:
-        for line in lines:
-            found = _parsed(line)
-            if found is None:
-                return
-            yield line, found[0]
+    for line in lines:
+        found = None
+        with contextlib.suppress(orjson.JSONDecodeError):
+            found = orjson.loads(line) if line.endswith(b"\n") else None
+        if not isinstance(found, list) or len(found) != 1:
+            return
+        yield line, found[0]
 
 
 @contextlib.contextmanager
 def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) -> Iterator[Journal]:
     """The journal of an output, `.NAME.unfinished` beside it, removed when the block ends well or nothing was kept.
 
-    Standard output and devices have none. Raises UsageError for `resume` there and for an unfinished run of other
-    settings, FidtoolsError while another process writes the same output.
+    Standard output and devices have none. Raises UsageError for `resume` there, for an unfinished run of other
+    settings and for a file of that name that is no journal, FidtoolsError while another process writes the same output.
     """
     if str(output) == STANDARD or is_special(output):
         if resume:
@@ -114,7 +139,8 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
         return
     target = final_path(output)
     with exclusive(target, "writing it", wait=False):
-        journal = Journal(target.with_name(f".{target.name}.unfinished"), as_read_back(settings))
+        journal = Journal(journal_path(target), as_read_back(settings))
+        journal.check()
         if resume:
             journal.resume()
         journal.start()
@@ -124,4 +150,6 @@ def open_journal(output: PathLike, settings: dict[str, Any], *, resume: bool) ->
             if not len(journal):
                 journal.remove()
             raise
+        finally:
+            journal.close()
         journal.remove()

@@ -142,6 +142,52 @@ def test_other_questions_or_another_model_are_not_continued(
     assert run([*command, "-o", str(output)]) == 0
 
 
+def test_a_run_without_resume_leaves_nothing_to_continue(
+    command: list[str], tmp_path: Path, watch: Watch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.jsonl"
+    other = [*command, "--precision", "float32"]
+    interrupted(command, output, watch)
+    assert run([*other, "-o", str(output)]) == 0
+    assert names(tmp_path) == ["out.jsonl", "questions.jsonl"]
+    assert run([*command, "--resume", "-o", str(output)]) == 0  # a record of these settings …
+    assert run([*other, "-o", str(output)]) == 0
+    assert names(tmp_path) == ["out.jsonl", "questions.jsonl"]  # … does not outlive its output
+    assert run([*other, "--resume", "-o", str(output)]) == 0
+
+
+def test_files_of_the_user_beside_the_output_are_not_touched(questions: Path, tmp_path: Path) -> None:
+    mine = [tmp_path / ".out.jsonl.unfinished", tmp_path / "out.jsonl.run.json"]
+    for path in mine:
+        path.write_text("my notes")
+    command = ["read", str(questions), "--reader", READER, "-q", "-o", str(tmp_path / "out.jsonl")]
+    assert run([*command, "--resume"]) == 2
+    assert run(command) == 0
+    assert [path.read_text() for path in mine] == ["my notes", "my notes"]
+
+
+def test_a_finished_run_may_be_copied(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["read", str(questions), "--reader", READER, "--resume"]
+    (tmp_path / "d").mkdir()
+    assert run([*command, "-q", "-o", str(tmp_path / "d/out.jsonl")]) == 0
+    shutil.copytree(tmp_path / "d", tmp_path / "e")
+    assert run([*command, "-o", str(tmp_path / "e/out.jsonl")]) == 0
+    assert "is finished; nothing to do" in capsys.readouterr().err
+    (tmp_path / "e/out.jsonl").write_text("junk")
+    assert run([*command, "-o", str(tmp_path / "e/out.jsonl")]) == 2
+    assert "e/out.jsonl is not as the finished run left it" in capsys.readouterr().err
+
+
+def test_the_token_budget_counts_where_it_rounds_scores(
+    command: list[str], tmp_path: Path, watch: Watch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.jsonl"
+    interrupted(command, output, watch)
+    counts = command[0] == "score-cross"
+    assert run([*command, "--resume", "--token-budget", "300", "-o", str(output)]) == (2 if counts else 0)
+    assert ("token_budget was 16384, is now 300" in capsys.readouterr().err) == counts
+
+
 def test_there_must_be_files_to_continue(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command, "--resume"]) == 2
     assert "--resume continues a file\n  name it with -o" in capsys.readouterr().err
