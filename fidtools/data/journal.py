@@ -28,6 +28,7 @@ class Journal:
         self._file: BinaryIO | None = None
         self._in_memory: list[Any] = []
         self._length = 0
+        self._end = 0  # in bytes, of the last whole line that a run takes over
 
     def __len__(self) -> int:
         return self._length
@@ -57,25 +58,29 @@ class Journal:
         """Take over what an unfinished run has kept. Raises UsageError when it used other settings."""
         if self._path is None or not self._path.exists():
             return
+        before: Any = None
+        length = end = 0
         with open(self._path, "rb") as file:
-            values = (value for _, value in _whole_lines(file))
-            before: dict[str, Any] = next(values, {})
-            length = sum(1 for _ in values)
+            for length, (line, value) in enumerate(_whole_lines(file)):  # the settings, then value 1, 2 …
+                before = value if length == 0 else before
+                end += len(line)
         if length and before != self._settings:
             difference = describe_difference(before, self._settings)
             hint = "use the same options and the same input, or leave out --resume to start over"
             raise UsageError(f"the unfinished run used other settings: {difference}", hint=hint)
-        self._length = length
+        self._length, self._end = length, end
 
     def start(self) -> None:
         """Write the settings, unless there are values taken over; what follows the last whole one is removed."""
         if self._path is None:
             return
         if self._length == 0:
+            settings = _line(self._settings)
+            self._end = len(settings)
             with atomic_path(self._path) as partial:
-                partial.write_bytes(_line(self._settings))
+                partial.write_bytes(settings)
         self._file = open(self._path, "r+b")  # noqa: SIM115 (closed by `close`)
-        self._file.truncate(sum(len(line) for line, _ in _whole_lines(self._file)))
+        self._file.truncate(self._end)
 
     def add(self, value: Any) -> None:
         """Keep one more value."""
