@@ -91,7 +91,10 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def run(args: list[str] | None = None) -> int:
-    """Run the command line `args` (default: the process's), print any error message, and return the exit code."""
+    """Run the command line `args` (default: the process's), print any error message, and return the exit code.
+
+    Under several ranks, call `fidtools.compute.ranks.shutdown` after the last run, as `main` does.
+    """
     try:
         return _run(args)
     finally:

@@ -31,7 +31,7 @@ def together():
         os.kill(os.getpid(), signal.SIGKILL)
     return plain()
 ranks.together = together
-sys.exit(cli.run(sys.argv[1:]))
+cli.main(sys.argv[1:])
 """
 """A rank of a command, killed when it is about to talk to the others for the KILL_AT-th time; never with 0."""
 SHARED = [name for name, words in COMMANDS.items() if words[0] in ("embed", "retrieve", "read")]

@@ -17,9 +17,9 @@ import pytest
 
 from tests.models import tiny_reader
 from tests.scored_questions import plain_model, write_questions
+from tests.two_ranks import RUN_COMMANDS
 
 __all__ = ["plain_model"]
-COMMANDS = Path(__file__).parents[1] / "reader" / "run_commands.py"
 PRECISIONS = ("float32", "bf16")
 
 
@@ -71,7 +71,7 @@ def runs(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def start(lines: list[list[str]], environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(COMMANDS), json.dumps(lines)]
+    command = [sys.executable, str(RUN_COMMANDS), json.dumps(lines)]
     variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     return subprocess.Popen(command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

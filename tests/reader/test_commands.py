@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.reader.reader_folder import load_reader
+from tests import two_ranks
 
 SCRIPT = Path(sys.executable).with_name("fidtools")
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 TRAIN = ["--steps", "6", "--batch", "3", "--lr", "1e-2", "--eval-every", "3", "--precision", "float32", "-q"]
 
 
@@ -32,13 +31,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def fidtools(*args: object) -> list[str]:
     return [str(SCRIPT), *map(str, args)]
-
-
-def on_two_ranks(*commands: list[str]) -> None:
-    """Run commands one after the other in the same two processes, as their start takes longest."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(__file__).with_name("run_commands.py")
-    subprocess.run([*launcher, script, json.dumps(commands)], env=ALONE, check=True, capture_output=True, timeout=300)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -94,7 +86,7 @@ def test_scores_flow_before_the_input_ends(reader_folder: Path, question_file: P
     """A pipe: the first group is written while the input is still open."""
     questions = question_file.read_bytes() * 8
     command = fidtools("score-attn", "--reader", reader_folder, "-q")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ALONE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=two_ranks.ON_CPU) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(questions)
@@ -181,7 +173,7 @@ def killed_and_continued(reader_folder: Path, question_file: Path, tmp_path: Pat
     """Two trained folders: one undisturbed, the other killed by SIGKILL somewhere after the first save, continued."""
     data, whole, broken = trainable(question_file), tmp_path / "whole", tmp_path / "broken"
     assert run(train(reader_folder, data, whole, *more)) == 0
-    process = subprocess.Popen(fidtools(*train(reader_folder, data, broken, *more)), env=ALONE)
+    process = subprocess.Popen(fidtools(*train(reader_folder, data, broken, *more)), env=two_ranks.ON_CPU)
     partial = broken.with_name("broken.partial")
     while process.poll() is None and not list(partial.glob("state-*")):
         time.sleep(0.01)
@@ -237,7 +229,7 @@ def one_rank_and_two(
     assert [run(command) for command in commands("one")] == [0, 0, 0]
     answering, scoring, training = commands("two")
     interrupted_after_one_group([*scoring, "--resume"])
-    on_two_ranks(answering, [*scoring, "--resume"], training)
+    two_ranks.run_commands(answering, [*scoring, "--resume"], training)
     assert len(lines(tmp_path / "two.read")) == 45
     for kind in ("read", "scored"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()

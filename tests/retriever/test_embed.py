@@ -16,6 +16,7 @@ from fidtools.data.embeddings import read_embeddings
 from fidtools.data.records import Passage
 from fidtools.retriever import embedding
 from fidtools.retriever.encoding import load_retriever
+from tests import two_ranks
 from tests.models import WORDS
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -96,10 +97,8 @@ main(sys.argv[1:])
     assert run([*cut, "--resume", "-v"]) == 0
     assert "encoded 26 texts" in capsys.readouterr().err  # the first three blocks of eight were there
     assert (tmp_path / "cut.npy").read_bytes() == expected
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = [*launch, tmp_path / "run.py", *arguments, str(tmp_path / "two.npy")]
-    done = subprocess.run(two, check=False, env=ONE_THREAD | {"LAST": "99"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    two = [tmp_path / "run.py", *arguments, tmp_path / "two.npy"]
+    two_ranks.run_script(*two, env=ONE_THREAD | {"LAST": "99"})
     assert (tmp_path / "two.npy").read_bytes() == expected
     assert (tmp_path / "two.ids").read_bytes() == (tmp_path / "x.ids").read_bytes()
 

@@ -33,6 +33,7 @@ from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.student import Student
 from fidtools.training.monitors import monitor
 from fidtools.training.order import ExampleRef, examples_of_step
+from tests import two_ranks
 
 Write = Callable[..., Path]
 SMALL = ["--n-passages", "6", "--steps", "6", "--batch", "4", "--eval-every", "3", "--save-every", "2", "--lr", "1e-3"]
@@ -305,11 +306,8 @@ main({["train-retriever", str(train), "-o", str(tmp_path / "cut"), *SMALL, *EXAC
 
 def on_two_ranks(*arguments: str) -> None:
     """Train with batches of three questions: two on one rank, one on the other."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    fidtools = str(Path(sys.executable).with_name("fidtools"))
-    command = [*launch, fidtools, "train-retriever", *SMALL, *EXACT, "--batch", "3", *arguments]
-    done = subprocess.run(command, check=False, env=ONE_THREAD, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    fidtools = Path(sys.executable).with_name("fidtools")
+    two_ranks.run_script("--no-python", fidtools, "train-retriever", *SMALL, *EXACT, "--batch", "3", *arguments)
 
 
 @pytest.mark.parametrize("loss", ["kl", "infonce", "kl --in-batch", "margin --in-batch"])

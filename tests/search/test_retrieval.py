@@ -18,6 +18,7 @@ from fidtools.data.read import read_passages, read_questions
 from fidtools.data.records import Question
 from fidtools.retriever.encoding import load_retriever
 from fidtools.retriever.losses import similarity
+from tests import two_ranks
 from tests.models import WORDS, bert_folder
 
 from .conftest import World, embed
@@ -156,9 +157,6 @@ def test_two_ranks_write_the_same_bytes(world: World, tmp_path: Path) -> None:
     commands = {"whole.jsonl": arguments, "within.jsonl": [*arguments, "--within", "doc_id"]}
     for name, command in commands.items():
         assert cli.run([*command, "-o", str(tmp_path / f"alone-{name}")]) == 0
-    lines = [f"run({[*command, '-o', str(tmp_path / name)]!r})" for name, command in commands.items()]
-    (tmp_path / "run.py").write_text("\n".join(["from fidtools.cli import run", *lines]))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(tmp_path / "run.py")], check=True, capture_output=True, timeout=300)
+    two_ranks.run_commands(*([*command, "-o", str(tmp_path / name)] for name, command in commands.items()))
     for name in commands:
         assert (tmp_path / name).read_bytes() == (tmp_path / f"alone-{name}").read_bytes()
