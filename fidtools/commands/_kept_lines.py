@@ -120,7 +120,8 @@ def _discard_earlier(output: str) -> None:
 
 
 def _settings(questions: str, output: str) -> dict[str, Any]:
-    """What determines the lines: the options, and the model and the questions by content."""
+    """What determines the lines: the options, the precision of this machine, and models and questions by content."""
+    from fidtools.compute.device import Compute
     from fidtools.data.files import STANDARD
     from fidtools.data.hashes import file_sha256
     from fidtools.data.pipes import seekable
@@ -133,5 +134,6 @@ def _settings(questions: str, output: str) -> dict[str, Any]:
     context = click.get_current_context()
     left_out = NOT_IN_RESULT if context.command.name in ROUNDED_BY_BATCH else (*NOT_IN_RESULT, "token_budget")
     given = {name: value for name, value in context.params.items() if name not in left_out}
+    given["precision"] = str(Compute.choose(given["precision"]).dtype).removeprefix("torch.")
     versions = {f"{name}_version": model_version(given[name]) for name in MODELS if name in given}
     return {"command": context.command.name, **given, **versions, "questions": file_sha256(seekable(questions))}

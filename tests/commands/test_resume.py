@@ -12,6 +12,7 @@ import torch
 
 from fidtools.cli import run
 from fidtools.commands._kept_lines import Kept
+from fidtools.compute.device import Compute
 from tests.models import bert_folder, tiny_causal_model, word_tokenizer
 from tests.toy_models import READER
 
@@ -110,14 +111,14 @@ def test_a_finished_run_is_left_alone(
     command: list[str], tmp_path: Path, watch: Watch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.jsonl.gz"
-    again = [*command[:-1], "--resume", "-o", str(output)]
+    again = [*command[:-1], "--precision", "float32", "--resume", "-o", str(output)]
     assert run(again) == 0
     before, watch.sizes[:] = output.read_bytes(), []
     assert run(again) == 0
     assert watch.sizes == []
     assert "out.jsonl.gz is finished; nothing to do" in capsys.readouterr().err
-    assert run([*again, "--precision", "float32"]) == 2
-    assert "the finished run used other settings: precision was auto, is now float32" in capsys.readouterr().err
+    assert run([*again, "--precision", "bf16"]) == 2
+    assert "the finished run used other settings: precision was float32, is now bfloat16" in capsys.readouterr().err
     assert output.read_bytes() == before
 
 
@@ -140,6 +141,25 @@ def test_other_questions_or_another_model_are_not_continued(
     assert run(["score-attn", str(questions), "--reader", READER, "--resume", "-o", str(output)]) == 2
     assert "other settings: command was score-likelihood, is now score-attn" in capsys.readouterr().err
     assert run([*command, "-o", str(output)]) == 0
+
+
+def test_a_run_is_not_continued_in_the_precision_of_another_machine(
+    command: list[str],
+    tmp_path: Path,
+    watch: Watch,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "out.jsonl"
+    for has_units in (True, False):
+        monkeypatch.setattr("fidtools.compute.precision.bf16_units", lambda device, has=has_units: (has, "tested"))
+        Compute.choose.cache_clear()
+        if has_units:
+            interrupted(command, output, watch)
+    assert run([*command, "--resume", "-o", str(output)]) == 2
+    assert "precision was bfloat16, is now float32" in capsys.readouterr().err
+    assert run([*command, "--precision", "bf16", "--resume", "-o", str(output)]) == 0
+    Compute.choose.cache_clear()
 
 
 def test_a_run_without_resume_leaves_nothing_to_continue(
