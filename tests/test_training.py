@@ -247,11 +247,11 @@ def test_a_tracker_that_is_not_there_says_what_to_do(tmp_path, monkeypatch, name
 
 
 RANKS = """
-import sys; sys.path.insert(0, {tests!r})
+import sys; sys.path.insert(0, {root!r})
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 from fidtools.compute.ranks import shutdown
-from test_training import LineObjective, TrainingSettings, train
+from tests.test_training import LineObjective, TrainingSettings, train
 objective = LineObjective(); objective.module.dropout.p = 0.0
 settings = TrainingSettings(steps=6, batch=5, lr=0.1, precision="float32")
 train(objective, settings, Path({out!r}), resume=False, record={{}})
@@ -261,7 +261,7 @@ shutdown()
 
 def test_two_ranks_learn_the_same_weights_as_one(tmp_path):
     for name in ("one", "two"):
-        (tmp_path / f"{name}.py").write_text(RANKS.format(tests=str(Path(__file__).parent), out=str(tmp_path / name)))
+        (tmp_path / f"{name}.py").write_text(RANKS.format(root=str(Path(__file__).parents[1]), out=str(tmp_path / name)))
     subprocess.run([sys.executable, tmp_path / "one.py"], check=True)
     two_ranks.run_script(tmp_path / "two.py")
     assert weight(tmp_path / "two/last") == pytest.approx(weight(tmp_path / "one/last"), abs=1e-6)
