@@ -261,7 +261,9 @@ shutdown()
 
 def test_two_ranks_learn_the_same_weights_as_one(tmp_path):
     for name in ("one", "two"):
-        (tmp_path / f"{name}.py").write_text(RANKS.format(root=str(Path(__file__).parents[1]), out=str(tmp_path / name)))
+        (tmp_path / f"{name}.py").write_text(
+            RANKS.format(root=str(Path(__file__).parents[1]), out=str(tmp_path / name))
+        )
     subprocess.run([sys.executable, tmp_path / "one.py"], check=True)
     two_ranks.run_script(tmp_path / "two.py")
     assert weight(tmp_path / "two/last") == pytest.approx(weight(tmp_path / "one/last"), abs=1e-6)

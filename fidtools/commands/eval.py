@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fidtools.evaluation.completion import Inputs
     from fidtools.evaluation.family import MetricSettings
 
-NO_GROUP = "(none)"  # of a question without the field of --by
+NO_GROUP = "(none)"  # of a question without the field of --by, or with null there
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -55,7 +56,7 @@ METRIC_OPTIONS = (
     click.option(
         "--questions",
         type=types.input_data,
-        help="Answers and gold for FILES that lack them, by question id.",
+        help="Answers and gold by question id, used instead of those of FILES.",
     ),
     click.option("--passages", type=types.input_file, help="Corpus, for passages without text, by passage id."),
     click.option("--qrels", type=types.input_data, help="Relevance judgements, used instead of the gold field."),
@@ -67,7 +68,7 @@ METRIC_OPTIONS = (
     ),
     click.option("--prediction", metavar="FIELD", help="Field with the predictions.  [default: prediction]"),
     click.option("--rank-by", metavar="NAME", help="Sort the passages by this score: score, or a name under scores."),
-    click.option("--regex", is_flag=True, help="Match answers as regular expressions (CuratedTREC)."),
+    click.option("--regex", is_flag=True, help="Answers are regular expressions (CuratedTREC), for R@k and EM."),
     click.option(
         "--empty-matches",
         is_flag=True,
@@ -169,5 +170,12 @@ def _group(by: str | None, train: str | None, settings: MetricSettings) -> Calla
     if train:
         return overlap_with(read_all(train, "questions"), settings.profile.normalize)
     if by:
-        return lambda question: str(question.to_json().get(by, NO_GROUP))
+        return lambda question: _group_name(question.to_json().get(by))
     return lambda question: ""
+
+
+def _group_name(value: Any) -> str:
+    """A field's value as the name of a group: a string that is not empty as it is, all else as JSON."""
+    if value is None:
+        return NO_GROUP
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)

@@ -63,8 +63,8 @@ def command(
 ) -> None:
     """Combine two or more RANKINGS of the same questions, in the same order, into one.
 
-    Passages with the same id are the same passage. The sum becomes the score `fused`; the other scores are kept. One of
-    the files may be `-`.
+    Passages with the same id are the same passage. The sum becomes the score `fused`; other named scores are kept. A
+    name that stands for different scores in the files keeps the first file's. One of the files may be `-`.
 
     --tune chooses method and weights on rankings of dev questions: those with the highest mean of R@1 and R@5, by the
     questions' `gold` or `answers`. --tuned applies them to other questions, with RANKINGS in the same order.

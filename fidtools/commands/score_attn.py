@@ -60,8 +60,8 @@ def command(
     3.2). The other aggregations are those of Table 6, rows 1 to 5, and two of attention weighted by the norm of the
     values: the mean (attention-value-norm) and the sum without the question's tokens (attention-mass: Atlas, LiT5).
 
-    Passages beyond --n-context are not read. They follow after the others, in their order and without `score`; their
-    earlier scores stay under `scores`.
+    Passages beyond --n-context are not read. They follow after the others, in their order and without `score`. Their
+    earlier scores stay under `scores`, except those of the same name.
 
     \b
       fidtools retrieve … | fidtools score-attn --reader reader > scored.jsonl

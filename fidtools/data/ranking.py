@@ -8,11 +8,27 @@ from dataclasses import replace
 from fidtools.data.batched import batched
 from fidtools.data.corpus import Corpus
 from fidtools.data.records import Question
+from fidtools.logs import log
+
+ANSWER_FIELDS = ("log_probability", "predictions")  # of `read`, beside `prediction`
 
 
 def batches(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
-    """Lists of at most `size` questions, in order, without the passages of an earlier ranking."""
-    return batched((replace(question, ctxs=None) for question in questions), size)
+    """Lists of at most `size` questions, in order, without the passages of an earlier ranking and their answers."""
+    return batched(without_answers(replace(question, ctxs=None) for question in questions), size)
+
+
+def without_answers(questions: Iterable[Question]) -> Iterator[Question]:
+    """Questions that get other passages, without the predictions made from earlier ones; warns of how many had any."""
+    count = 0
+    for question in questions:
+        if question.prediction is not None:
+            count += 1
+            rest = {name: value for name, value in question.extra.items() if name not in ANSWER_FIELDS}
+            question = replace(question, prediction=None, extra=rest)
+        yield question
+    if count:
+        log.warning("the predictions of %s questions were removed: other passages are listed now", f"{count:,}")
 
 
 def document_of(question: Question, passages: Corpus) -> str:

@@ -105,8 +105,8 @@ class Question:
         """Record named scores of the first passages, in their order, and sort those by the score `main`, descending.
 
         Each passage gets `scores[name]`, and `score` is `main`. Passages beyond the scored ones follow in their order
-        without `score`, since a number of another scale must not stand beside these. A `score` that had no name of its
-        own is kept as `scores["previous"]`.
+        without `score` and without earlier scores of these names: numbers of another model or scale must not stand
+        beside these. A `score` that had no name of its own is kept as `scores["previous"]`.
         """
         passages, scored = self.ctxs or [], len(scores.get(main, ()))
         for passage in passages:
@@ -114,6 +114,8 @@ class Question:
                 passage.scores[PREVIOUS] = passage.score
             passage.score = None
         for name, values in scores.items():
+            for passage in passages:
+                passage.scores.pop(name, None)
             for passage, value in zip(passages, values, strict=False):
                 passage.scores[name] = value
         for passage in passages[:scored]:

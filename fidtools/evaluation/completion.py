@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,14 +13,21 @@ from fidtools.data.records import Question
 from fidtools.errors import DataError, MismatchError
 from fidtools.formats.lookup import input_format, read_all
 
+OTHER_LABELS = "{} questions have other answers or gold in --questions: those are used"
+UNSORTED = (
+    "the passages of {} questions are not in descending order of score; they are ranked as listed "
+    "(--rank-by score sorts them)"
+)
+REPEATED = "{} questions list a passage twice: every place counts in R@k, the first one in measures of ir_measures"
+
 
 @dataclass
 class Inputs:
     """How files are read.
 
-    `questions` adds answers and gold by question id, `passages` texts by passage id; `rank_by` names a score to sort
-    by, `prediction` the field with the predictions. `unsorted` counts the questions of the latest file whose passages
-    are not in descending order of score.
+    `questions` has answers and gold by question id, used instead of the file's own, `passages` texts by passage id;
+    `rank_by` names a score to sort by, `prediction` the field with the predictions. `counts` are the questions of the
+    latest file that deserve a note, by its text.
     """
 
     format_name: str | None = None
@@ -27,7 +35,7 @@ class Inputs:
     passages: PathLike | None = None
     rank_by: str | None = None
     prediction: str | None = None
-    unsorted: int = field(default=0, init=False)
+    counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def read(self, path: PathLike) -> tuple[str, Iterator[Question]]:
         """The format's name and the completed questions of a file, one at a time.
@@ -44,28 +52,26 @@ class Inputs:
 
     def notes(self) -> list[str]:
         """Messages about the file read last."""
-        if not self.unsorted:
-            return []
-        unsorted = f"the passages of {self.unsorted} questions are not in descending order of score"
-        return [f"{unsorted}; they are ranked as listed (--rank-by score sorts them)"]
+        return [note.format(count) for note in (OTHER_LABELS, UNSORTED, REPEATED) if (count := self.counts[note])]
 
     def _completed(self, lines: Iterable[Question], path: PathLike) -> Iterator[Question]:
         labels = _Labels(self.questions) if self.questions else None
         corpus = open_passages(self.passages) if self.passages else None
         predictions = _PredictionField(self.prediction) if self.prediction else None
-        self.unsorted = 0
+        self.counts.clear()
         empty = True
         for question in lines:
             empty = False
             if labels:
-                question = labels.join(question, path)
+                question = self._labelled(question, labels, path)
             if corpus is not None:
                 _add_texts(question, corpus, path)
             if self.rank_by:
                 question.rank_by(self.rank_by)
             if predictions:
                 predictions.move(question)
-            self.unsorted += not is_sorted(question)
+            self.counts[UNSORTED] += not is_sorted(question)
+            self.counts[REPEATED] += repeats(question)
             yield question
         if empty:
             raise DataError("contains no questions: the file is empty", path=path)
@@ -73,6 +79,19 @@ class Inputs:
             predictions.check_found(path)
         if labels:
             yield from labels.not_in_file()
+
+    def _labelled(self, question: Question, labels: _Labels, path: PathLike) -> Question:
+        own = question.gold_answers, question.extra.get("gold")
+        labelled = labels.join(question, path)
+        new = labelled.gold_answers, labelled.extra.get("gold")
+        self.counts[OTHER_LABELS] += any(a and b and a != b for a, b in zip(own, new, strict=True))
+        return labelled
+
+
+def repeats(question: Question) -> bool:
+    """Whether a passage is listed twice, by its id."""
+    ids = [passage.id for passage in question.ctxs or () if passage.id is not None]
+    return len(set(ids)) < len(ids)
 
 
 def is_sorted(question: Question) -> bool:
@@ -97,7 +116,7 @@ class _Labels:
             self._by_id[question.id] = question
 
     def join(self, question: Question, path: PathLike) -> Question:
-        """The question as labelled, with the system's passages, prediction and further fields."""
+        """The question as labelled, with the system's passages, prediction and all fields that the labels lack."""
         label = self._by_id.pop(question.id, None)
         if label is None:
             problem = f"{self._path} has no such question, or the file has it twice"
@@ -108,6 +127,9 @@ class _Labels:
             raise MismatchError(problem, path=path, line=_line(question), field="question", value=question.question)
         if question.ctxs is not None:
             label.ctxs, label.location = question.ctxs, question.location
+        if not label.gold_answers:
+            label.answers, label.target = question.answers, question.target
+        label.doc_id = question.doc_id if label.doc_id is None else label.doc_id
         label.prediction = question.prediction if question.prediction is not None else label.prediction
         label.extra = {**question.extra, **label.extra}
         return label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from fidtools.data.records import Question
 from fidtools.evaluation.family import MetricFamily, MetricSettings
 from fidtools.evaluation.measure import NO_ANSWERS, NO_PREDICTION, Summary, Unmeasured, Values
+from fidtools.metrics.answer_match import TOO_SLOW, regex_match
 from fidtools.metrics.answers import Normalizer, exact_match, f1, normalize_answer
 
 
@@ -50,7 +52,33 @@ class AnswerScores(PredictionMeasure):
         return {"EM": 100.0 * exact, "F1": 100.0 * f1(prediction, answers, self.normalize)}
 
 
-def _answer_scores(settings: MetricSettings, names: Sequence[str]) -> AnswerScores:
+@dataclass
+class RegexMatch:
+    """EM of the predictions where the answers are regular expressions (CuratedTREC); F1 is not defined for these."""
+
+    names: Sequence[str] = ("EM", "F1")
+    method: str = "regular expressions, from the beginning of the prediction (DrQA)"
+    unit: str = "%"
+
+    def measure(self, questions: Sequence[Question]) -> list[Values]:
+        """EM, per question."""
+        return [why_unjudged(question) or self._values(question) for question in questions]
+
+    def _values(self, question: Question) -> dict[str, float]:
+        try:
+            found = regex_match(question.answers or (), question.prediction or "")
+        except TimeoutError as error:
+            raise question.error(TOO_SLOW, "answers", str(error)) from error
+        return {"EM": 100.0 * found, "F1": math.nan}
+
+    def finalize(self) -> Summary:
+        """Suppresses F1."""
+        return Summary(suppressed={"F1": "answers are regular expressions, which have no tokens to share"})
+
+
+def _answer_scores(settings: MetricSettings, names: Sequence[str]) -> AnswerScores | RegexMatch:
+    if settings.match == "regex":
+        return RegexMatch(names)
     return AnswerScores(settings.profile.normalize, settings.profile.normalizer, names)
 
 
@@ -74,7 +102,7 @@ METRICS = (
         "best answer",
         needs="`prediction`, `answers`",
         unit="%",
-        options=("--profile", "--prediction"),
+        options=("--profile", "--prediction", "--regex"),
         build=_answer_scores,
     ),
     MetricFamily(

@@ -19,7 +19,7 @@ from fidtools.evaluation.measure import (
     Summary,
     Values,
 )
-from fidtools.metrics.answer_match import MOST_SECONDS, AnswerMatcher, first_rank, is_pattern, regex_hits, usable
+from fidtools.metrics.answer_match import TOO_SLOW, AnswerMatcher, first_rank, is_pattern, regex_hits, usable
 
 FLAGS = ("has_answer", "hasanswer")
 
@@ -94,8 +94,7 @@ class AnswerRecall(RankMeasure):
             try:
                 return regex_hits(answers, texts)
             except TimeoutError as error:
-                problem = f"a regular expression that takes more than {MOST_SECONDS:g} s"
-                raise question.error(problem, "answers", str(error)) from error
+                raise question.error(TOO_SLOW, "answers", str(error)) from error
         return AnswerMatcher(answers, empty_matches=self.empty_matches).hits(texts)
 
     def finalize(self) -> Summary:

@@ -31,6 +31,7 @@ def measures(settings: MetricSettings, names: Sequence[str] = (), ks: Sequence[i
     built: list[Measure] = []
     for family in FAMILIES:
         if found := [name for name in remaining if family.has(name)]:
+            _check_answers(family, settings, found)
             built.append(family.build(settings, found))
             remaining = [name for name in remaining if not family.has(name)]
     if remaining:
@@ -48,6 +49,13 @@ def expand(names: Sequence[str], ks: Sequence[int]) -> list[str]:
     """`names` with every `…@k` written out for the cut-offs, each once."""
     expanded = ([name.removesuffix("k") + str(k) for k in ks] if name.endswith(CUTOFF) else [name] for name in names)
     return list(dict.fromkeys(name for group in expanded for name in group))
+
+
+def _check_answers(family: MetricFamily, settings: MetricSettings, names: Sequence[str]) -> None:
+    """Raises UsageError for metrics that compare words with answers that are regular expressions."""
+    if settings.match == "regex" and "`answers`" in family.needs and "--regex" not in family.options:
+        problem = f"{', '.join(names)} cannot be computed where the answers are regular expressions (--regex)"
+        raise UsageError(problem, hint="R@k and EM can")
 
 
 def _check_known(names: Sequence[str]) -> None:

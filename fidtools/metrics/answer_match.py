@@ -27,6 +27,7 @@ KELVIN = "\N{KELVIN SIGN}".encode()
 RECURSION = regex.compile(r"\(\?(?:R|\d|&|P>|[+-]\d)")
 MOST_SECONDS = 10.0
 """Of one search for a regular expression in one passage."""
+TOO_SLOW = f"a regular expression that takes more than {MOST_SECONDS:g} s"
 
 
 def tokens(text: str) -> list[str]:
@@ -152,9 +153,18 @@ def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
     return [any(_finds(c, text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
 
 
-def _finds(pattern: regex.Pattern[str], text: str) -> bool:
+def regex_match(patterns: Sequence[str], prediction: str) -> bool:
+    """Whether the prediction begins with a match of one of the regular expressions: the exact match of DrQA's script.
+
+    Both are decomposed. An invalid pattern matches nothing. Raises TimeoutError as `regex_hits` does.
+    """
+    text = unicodedata.normalize("NFD", prediction)
+    return any(_finds(_compile(pattern), text, at_start=True) for pattern in patterns if is_pattern(pattern))
+
+
+def _finds(pattern: regex.Pattern[str], text: str, *, at_start: bool = False) -> bool:
     try:
-        return pattern.search(text, timeout=MOST_SECONDS) is not None
+        return (pattern.match if at_start else pattern.search)(text, timeout=MOST_SECONDS) is not None
     except TimeoutError as error:
         raise TimeoutError(pattern.pattern) from error
 

@@ -48,5 +48,6 @@ def _most_attended(reader: Reader, fused: Any, lengths: Sequence[int], keep: int
 def set_answers(question: Question, answers: Sequence[Answer], n_best: int | None) -> dict[str, Any]:
     """The question as written: with `prediction`, `log_probability`, and `predictions` when several are asked for."""
     question.prediction = answers[0].text
+    question.extra.pop("predictions", None)  # of an earlier reader
     line = question.to_json() | {"log_probability": answers[0].log_probability}
     return line if n_best is None else line | {"predictions": [asdict(answer) for answer in answers]}

@@ -128,8 +128,7 @@ def _correlation_with_rank(scores: Floats, passages: Sequence[Passage]) -> float
     before = [passage.scores.get("previous", passage.scores.get("bm25")) for passage in passages]
     if None in before:
         return None
-    ranks = np.argsort(np.argsort(-np.array(before, dtype=np.float64), kind="stable"))
-    return _correlation(scores, ranks.astype(np.float64))
+    return _correlation(scores, -np.array(before, dtype=np.float64))  # passages with equal scores share their mean rank
 
 
 def _best_temperature_of(found: Sequence[_QuestionFigures]) -> tuple[float | None, Labels | None]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
+from math import isclose
 from statistics import pstdev
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from fidtools.data.files import PathLike
+from fidtools.data.ranking import without_answers
 from fidtools.data.read import read_questions
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import MismatchError
+from fidtools.logs import log
 
 Method = Literal["rrf", "scores", "zscores"]
 METHODS: tuple[Method, ...] = get_args(Method)
 RANK_CONSTANT = 60  # from Cormack, Clarke and Büttcher (2009)
+FUSED = "fused"  # the name of the sum
 SAME_QUESTIONS = "the files must hold the same questions in the same order"
 
 
@@ -32,11 +37,45 @@ def fuse(
     list min-max normalised to 0 … 1 (1 when they are all equal). `zscores`: likewise, but divided by their standard
     deviation: z-scores above the list's lowest one (0 when they are all equal). A list adds nothing to a passage that
     it does not contain. Passages with equal sums stay in the order in which they were read. All other fields come from
-    the first file. Raises MismatchError where the files do not hold the same questions, or a list cannot be fused.
+    the first file, without predictions, which were made from its list alone. Warns of named scores that cannot be kept
+    for all passages (`drop_mixed_scores`). Raises MismatchError where the files do not hold the same questions, or a
+    list cannot be fused.
     """
+    return without_answers(_fused_groups(paths, k, method=method, weights=weights, constant=constant))
+
+
+def _fused_groups(paths: Sequence[PathLike], k: int, **how: Any) -> Iterator[Question]:
+    mixed: Counter[str] = Counter()
     for number, group in enumerate(in_step(paths), 1):
-        origins = [Location(path, number) for path in paths]
-        yield fuse_rankings(group, k, method=method, weights=weights, constant=constant, origins=origins)
+        mixed.update(drop_mixed_scores(group))
+        yield fuse_rankings(group, k, **how, origins=[Location(path, number) for path in paths])
+    for name, count in mixed.items():
+        message = "`scores.%s` is not the same score in all files: the first file's is kept (in %d questions)"
+        log.warning(message, name, count)
+
+
+def drop_mixed_scores(rankings: Sequence[Question]) -> list[str]:
+    """Remove scores whose name means different things in two lists from all lists but the first; returns the names.
+
+    A name means the same where several lists score the same passages and agree on each. Where they do not agree, or
+    have no passage in common, the scores may be of two models, and one list must not hold both.
+    """
+    names = Counter(name for q in rankings for name in {name for p in q.ctxs or () for name in p.scores})
+    mixed = [name for name, lists in names.items() if lists > 1 and name != FUSED and not _agree(name, rankings)]
+    for name in mixed:
+        first = next(q for q in rankings if any(name in p.scores for p in q.ctxs or ()))
+        for passage in (p for q in rankings if q is not first for p in q.ctxs or ()):
+            passage.scores.pop(name, None)
+    return mixed
+
+
+def _agree(name: str, rankings: Sequence[Question]) -> bool:
+    values: dict[str | None, list[float]] = {}
+    for passage in (passage for question in rankings for passage in question.ctxs or ()):
+        if name in passage.scores:
+            values.setdefault(passage.id, []).append(passage.scores[name])
+    shared = [found for found in values.values() if len(found) > 1]
+    return bool(shared) and all(isclose(v, found[0], rel_tol=1e-4, abs_tol=1e-6) for found in shared for v in found)
 
 
 def fuse_rankings(
@@ -60,7 +99,8 @@ def fuse_rankings(
 def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
     """The questions at the same position in every file.
 
-    Raises MismatchError where they are not the same, by their ids or, under the same id, by their texts.
+    Raises MismatchError where they are not the same, by their ids or, under the same id, by their texts; likewise for
+    their passages.
     """
     for group in zip_longest(*(read_questions(path) for path in paths)):
         for path, question in zip(paths, group, strict=True):
@@ -72,7 +112,22 @@ def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
             if group[0] is not None and question.question.strip() != group[0].question.strip():
                 problem = f"question {question.id} has another text in {paths[0]}"
                 raise MismatchError(problem, path=path, value=question.question, hint=SAME_QUESTIONS)
+        _check_texts(paths, group)
         yield group
+
+
+def _check_texts(paths: Sequence[PathLike], group: Sequence[Question]) -> None:
+    """Raises MismatchError for a passage id that stands for two texts; a passage without text is any."""
+    seen: dict[str, tuple[str, PathLike]] = {}
+    for path, question in zip(paths, group, strict=True):
+        for passage in question.ctxs or ():
+            if passage.id is None or not passage.text:
+                continue
+            text, where = seen.setdefault(passage.id, (passage.text, path))
+            if text.strip() != passage.text.strip():
+                problem = f"passage {passage.id} of question {question.id} has another text in {where}"
+                hint = "the rankings must be of one corpus, in which every passage has an id of its own"
+                raise MismatchError(problem, path=path, field="ctxs.text", value=passage.text, hint=hint)
 
 
 def contributions(
@@ -117,5 +172,5 @@ def _fused(
             sums[passage.id] = sums.get(passage.id, 0.0) + weight * value
     question.ctxs = sorted(passages.values(), key=lambda passage: -sums[passage.id])[:k]
     for passage in question.ctxs:
-        passage.set_score("fused", sums[passage.id])
+        passage.set_score(FUSED, sums[passage.id])
     return question

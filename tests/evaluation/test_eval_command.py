@@ -120,6 +120,54 @@ def test_groups_by_a_field_and_by_overlap_with_training(ranked, tmp_path, capsys
     }
 
 
+def test_groups_of_values_that_are_no_words(tmp_path, capsys):
+    path = tmp_path / "q.jsonl"
+    kinds = [{}, {"k": None}, {"k": ""}, {"k": True}, {"k": ["a", 1]}, {"k": "é"}, {"k": 1}]
+    write_lines(path, [question(i, [], prediction="x", extra=kind) for i, kind in enumerate(kinds)])
+    (file,) = document(path, "--by", "k", "-m", "EM", capsys=capsys)["files"]
+    counts = {name: metrics["EM"]["n"] for name, metrics in file["groups"].items()}
+    assert counts == {"(none)": 2, '""': 1, "true": 1, '["a", 1]': 1, "é": 1, "1": 1}
+
+
+def test_predictions_are_matched_by_regular_expressions(tmp_path, capsys):
+    path = tmp_path / "q.jsonl"
+    answers = [r"19(60|61)", r"Gagarin|Gagárin"]
+    predictions = ["1961", "1962", "in 1961", "yuri gagarin", "GAGARIN, Yuri"]
+    write_lines(path, [question(i, [], prediction=p, answers=answers) for i, p in enumerate(predictions)])
+    (file,) = document(path, "--regex", "--per-question", tmp_path / "v.jsonl", capsys=capsys)["files"]
+    assert set(file["metrics"]) == {"EM"}
+    assert "regular expressions, which have no tokens" in file["not_computed"]["F1"]
+    values = [json.loads(line)["EM"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert values == [100.0, 0.0, 0.0, 0.0, 100.0]  # from the beginning, in any case, as in DrQA's script
+    assert run(["eval", str(path), "--regex", "-m", "accuracy"]) == 2
+    assert "accuracy cannot be computed where the answers are regular expressions" in capsys.readouterr().err
+
+
+def test_the_labels_of_questions_are_used_and_differences_noted(tmp_path, capsys):
+    system, labels = tmp_path / "system.jsonl", tmp_path / "labels.jsonl"
+    own = {"gold": ["p0"]}
+    write_lines(system, [question(i, ["Paris", "Oslo"], prediction="Paris", extra=own) for i in range(3)])
+    given = [{"answers": ["Oslo"]}, {"answers": ["Paris"], "extra": {"gold": ["p1"]}}, {"answers": None}]
+    write_lines(labels, [question(i, [], ctxs=None, **fields) for i, fields in enumerate(given)])
+    names = ("R@1", "gold-R@1", "EM")
+    metrics = [part for name in names for part in ("-m", name)]
+    (file,) = document(system, "--questions", labels, *metrics, capsys=capsys)["files"]
+    assert {name: (m["value"], m["n"]) for name, m in file["metrics"].items()} == {
+        name: (pytest.approx(200 / 3), 3) for name in names
+    }
+    assert file["notes"] == ["2 questions have other answers or gold in --questions: those are used"]
+
+
+def test_a_passage_that_is_listed_twice_is_noted(tmp_path, capsys):
+    ctxs = [Passage("a", "Oslo"), Passage("a", "Oslo"), Passage("b", "Paris")]
+    write_lines(tmp_path / "q.jsonl", [question(0, [], ctxs=ctxs)])
+    (file,) = document(tmp_path / "q.jsonl", "-m", "R@2", capsys=capsys)["files"]
+    assert file["metrics"]["R@2"]["value"] == 0.0
+    assert file["notes"] == [
+        "1 questions list a passage twice: every place counts in R@k, the first one in measures of ir_measures"
+    ]
+
+
 def test_values_of_every_question(ranked, tmp_path, capsys):
     document(ranked, "-m", "EM", "-m", "R@1", "--per-question", tmp_path / "values.jsonl", capsys=capsys)
     first, _, last = [json.loads(line) for line in (tmp_path / "values.jsonl").read_text().splitlines()]

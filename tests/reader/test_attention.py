@@ -149,6 +149,13 @@ def test_scores_sort_the_passages_and_keep_the_old_ones() -> None:
     ]
 
 
+def test_a_passage_that_is_not_scored_loses_an_earlier_score_of_that_name() -> None:
+    passages = [Passage("a", "a", scores={"attention": 9.0}), Passage("b", "b", scores={"attention": 8.0, "bm25": 2.0})]
+    question = Question("q", "who", ctxs=passages)
+    question.set_scores({"attention": [0.5]}, "attention")
+    assert [passage.scores for passage in question.ctxs or []] == [{"attention": 0.5}, {"bm25": 2.0}]
+
+
 def test_a_model_without_the_attention_interface_reads_but_gives_no_scores(questions: list[Question]) -> None:
     import transformers as hf
 

@@ -107,6 +107,15 @@ def test_read_writes_the_answer_and_keeps_the_rest(reader_folder: Path, question
         assert after == before
 
 
+def test_answers_of_an_earlier_reader_are_replaced(reader_folder: Path, question_file: Path, tmp_path: Path) -> None:
+    earlier, out = tmp_path / "earlier.jsonl", tmp_path / "answered.jsonl"
+    stale = {"prediction": "stale", "log_probability": -9.0, "predictions": [{"text": "stale"}]}
+    earlier.write_text("".join(json.dumps(line | stale) + "\n" for line in lines(question_file)))
+    for source in (question_file, earlier):
+        assert run(["read", str(source), "--reader", str(reader_folder), "-o", f"{out}.{source.stem}"]) == 0
+    assert Path(f"{out}.earlier").read_bytes() == Path(f"{out}.{question_file.stem}").read_bytes()
+
+
 def test_more_answers_than_beams_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.jsonl").touch()
     assert run(["read", str(tmp_path / "x.jsonl"), "--reader", "r", "--n-best", "2"]) == 2

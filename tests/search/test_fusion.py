@@ -92,6 +92,43 @@ def test_files_that_do_not_belong_together(two: list[str], tmp_path: Path) -> No
         fused([two[0], tmp_path / "other.jsonl"], 5)
 
 
+def test_a_name_of_two_scores_keeps_the_first_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    a = ranking(tmp_path / "a.jsonl", "dense", [("x", 9.0), ("y", 6.0)], [("x", 1.0)])
+    b = ranking(tmp_path / "b.jsonl", "dense", [("y", 6.0), ("z", 2.0)], [("x", 0.5), ("z", 0.25)])
+    c = ranking(tmp_path / "c.jsonl", "dense", [("v", 1.0)], [("v", 2.0)])
+    agreed, other = ({p.id: p.scores.get("dense") for p in q.ctxs or []} for q in fuse([a, b], 9))
+    assert agreed == {"x": 9.0, "y": 6.0, "z": 2.0}
+    assert other == {"x": 1.0, "z": None}
+    assert "`scores.dense` is not the same score in all files: the first file's is kept (in 1 questions)" in caplog.text
+    first, _ = fuse([a, c], 9)
+    assert {p.id: p.scores.get("dense") for p in first.ctxs or []} == {"x": 9.0, "y": 6.0, "v": None}
+
+
+def test_a_passage_with_two_texts_is_of_two_corpora(two: list[str], tmp_path: Path) -> None:
+    rows = [orjson.loads(line) for line in Path(two[1]).read_bytes().splitlines()]
+    rows[0]["ctxs"][0]["text"] = "another z"
+    rows[1]["ctxs"][0]["text"] = ""
+    write_lines(tmp_path / "c.jsonl", rows)
+    with pytest.raises(MismatchError, match=r"c.jsonl: .*passage z of question q0 has another text in .*a.jsonl"):
+        fused([two[0], tmp_path / "c.jsonl"], 5)
+    rows[0]["ctxs"][0]["text"] = ""
+    write_lines(tmp_path / "c.jsonl", rows)
+    assert len(fused([two[0], tmp_path / "c.jsonl"], 5)) == 3
+
+
+def test_the_answers_to_one_list_are_not_those_to_the_fused_one(
+    two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [orjson.loads(line) for line in Path(two[0]).read_bytes().splitlines()]
+    rows[0] |= {"prediction": "me", "log_probability": -1.0, "predictions": [{"text": "me"}]}
+    rows[1] |= {"predictions": "a field of the user's"}
+    write_lines(tmp_path / "a.jsonl", rows)
+    first, second, _ = fuse([tmp_path / "a.jsonl", two[1]], 5)
+    assert (first.prediction, first.extra) == (None, {"from": "bm25"})
+    assert second.extra == {"from": "bm25", "predictions": "a field of the user's"}
+    assert "the predictions of 1 questions were removed" in caplog.text
+
+
 def test_a_score_that_is_missing_is_not_invented(two: list[str], tmp_path: Path) -> None:
     line = {"id": "q0", "question": "who?", "ctxs": [{"id": "x", "text": "x"}]}
     (tmp_path / "c.jsonl").write_bytes(orjson.dumps(line))

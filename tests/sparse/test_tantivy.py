@@ -115,6 +115,19 @@ def test_questions_that_find_nothing_are_counted(tmp_path: Path, capfd: pytest.C
     assert "no passage was found for 1 of 2 questions" in capfd.readouterr().err
 
 
+def test_a_new_ranking_has_no_answers_of_an_old_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    passages = open_passages(corpus(tmp_path, WORDS))
+    answered = {"log_probability": -1.0, "predictions": [{"text": "stale"}], "kind": "x"}
+    asked = [
+        Question("0", "red fox", ctxs=[Passage("old", "old")], prediction="stale", extra=answered),
+        Question("1", "blue fox", extra={"predictions": "a field of the user's"}),
+    ]
+    first, second = rank(asked, open_index(passages, BM25Settings()), passages, 1)
+    assert (first.prediction, first.extra) == (None, {"kind": "x"})
+    assert second.extra == {"predictions": "a field of the user's"}
+    assert "the predictions of 1 questions were removed: other passages are listed now" in caplog.text
+
+
 def test_query_syntax_has_no_meaning(tmp_path: Path) -> None:
     path = corpus(tmp_path, WORDS)
     assert search(path, '+red -fox AND "dog" title:(~*[') == search(path, "red fox dog and title")

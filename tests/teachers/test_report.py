@@ -67,6 +67,17 @@ def test_the_report_of_a_file(tmp_path: Path, capsysbinary: pytest.CaptureFixtur
     assert orjson.loads(capsysbinary.readouterr().out)["auc_answer"] == 1.0
 
 
+def test_equal_earlier_scores_say_nothing_of_their_order(tmp_path: Path) -> None:
+    def ctxs(before: list[float]) -> list[dict[str, object]]:
+        names = ({"attention": 9.0 - i, "previous": value} for i, value in enumerate(before))
+        return [{"id": str(i), "text": "t", "scores": scores} for i, scores in enumerate(names)]
+
+    lines = [{"question": "?", "answers": ["a"], "ctxs": ctxs(before)} for before in ([1, 1, 1], [2, 1, 1])]
+    (tmp_path / "t.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    found = report(tmp_path / "t.jsonl", {"attention": 1.0}, None)
+    assert found.rank == pytest.approx(-math.sqrt(3) / 2)  # of 9, 8, 7 with ranks 1, 2.5, 2.5; equal ones count not
+
+
 def test_the_table_names_every_figure(questions: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["teacher-report", str(questions(count=5)), "--teacher", "attention=1,bm25=1"]) == 0
     out = capsys.readouterr().out
