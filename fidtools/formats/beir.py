@@ -12,6 +12,7 @@ from fidtools.data.read import read_passages
 from fidtools.data.record_parsing import parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys, without_keys
+from fidtools.formats.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, omit
@@ -33,8 +34,8 @@ def read_beir_queries(path: PathLike) -> Iterator[Question]:
 
 
 def write_queries(questions: Iterable[Question], path: PathLike) -> None:
-    """BEIR's queries.jsonl: `_id`, `text`."""
-    write_lines(path, ({"_id": question.id, "text": question.question} for question in questions))
+    """BEIR's queries.jsonl: `_id`, `text`. Raises DataError for an id that occurs twice."""
+    write_lines(path, ({"_id": q.id, "text": q.question} for q in distinct_questions(questions)))
 
 
 def read_beir_folder(path: PathLike) -> Iterator[Question]:
@@ -55,8 +56,9 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
     """A BEIR folder: `queries.jsonl`, `corpus.jsonl`, and `qrels/test.tsv` with the grades of `gold`.
 
     The corpus is `corpus`, else every passage of `ctxs` once; a search in the latter is easier than in the whole one.
+    Raises DataError for a question id that occurs twice, and for a passage id with two titles or texts.
     """
-    seen: set[str] = set()
+    known = DistinctPassages(f"{PASSAGE_HINT}; if it is that already: --passages CORPUS")
     with atomic_folder(path, KIND) as folder:
         (folder / "qrels").mkdir()
         with (
@@ -65,13 +67,13 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
             open_output(folder / "qrels" / "test.tsv") as qrels,
         ):
             write_rows([BEIR_QRELS], qrels)
-            for question in questions:
+            for question in distinct_questions(questions):
                 queries.line({"_id": question.id, "text": question.question})
                 write_rows(((j.question, j.passage, j.grade) for j in judged(question)), qrels)
                 for passage in question.ctxs or () if corpus is None else ():
-                    if (identifier := required(passage, "id", question)) not in seen:
+                    required(passage, "id", question)
+                    if known.is_new(passage, question):
                         documents.line(beir_document(passage))
-                        seen.add(identifier)
             for passage in corpus or ():
                 documents.line(beir_document(passage))
 

@@ -12,6 +12,7 @@ from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError, show_path
 from fidtools.formats.beir import write_beir
+from fidtools.formats.distinct_ids import distinct_passages
 from fidtools.formats.exports import EXPORTS, export
 from fidtools.formats.format import ALL_FIELDS, Format, Kind
 from fidtools.formats.lookup import format_named, input_format, read_all
@@ -60,7 +61,7 @@ def convert_file(
     lost: Counter[str] = Counter()
     records = _counting_lost_fields(records, new, lost, source, old.kind)
     if passages is not None:
-        write_beir(records, target, corpus=read_all(passages, "passages"))
+        write_beir(records, target, corpus=distinct_passages(read_all(passages, "passages"), passages))
     elif new.write is not None:
         new.write(judgements_of(records) if old.kind != new.kind else records, target)
     log.info("%s: %s → %s", source, old.name, new.name)

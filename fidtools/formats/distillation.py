@@ -10,6 +10,7 @@ from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
+from fidtools.formats.distinct_ids import DistinctPassages, distinct_questions, require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.writer_helpers import required
 from fidtools.logs import log
@@ -88,6 +89,7 @@ def _sides(question: Question) -> tuple[list[Passage], list[Passage]]:
     if gold is None:
         passages = list(sorted_passages(question))
         return passages[:1], passages[1:]
+    require_one_text(question)
     passages = question.ctxs or []
     return [p for p in passages if p.id in gold], [p for p in passages if p.id not in gold]
 
@@ -102,24 +104,25 @@ def _flag_embedding_line(query: str, positive: list[Passage], negative: list[Pas
 def write_pylate(questions: Iterable[Question], path: PathLike) -> None:
     """A folder for PyLate's distillation: `train.jsonl` (query_id, document_ids, scores), `queries.jsonl`,
     `documents.jsonl`. Every document is written once; their ids are held in memory.
+
+    Raises DataError for a question id that occurs twice, and for a passage id with two titles or texts.
     """
-    seen: set[str] = set()
+    known = DistinctPassages()
     with (
         atomic_folder(path, KIND) as folder,
         open_output(folder / "train.jsonl") as train,
         open_output(folder / "queries.jsonl") as queries,
         open_output(folder / "documents.jsonl") as documents,
     ):
-        for question in questions:
+        for question in distinct_questions(questions):
             passages = sorted_passages(question)
             ids = [required(passage, "id", question) for passage in passages]
             scores = [passage.score for passage in passages]
             train.line({"query_id": question.id, "document_ids": ids, "scores": scores})
             queries.line({"query_id": question.id, "text": question.question})
             for name, passage in zip(ids, passages, strict=True):
-                if name not in seen:
+                if known.is_new(passage, question):
                     documents.line({"document_id": name, "text": _text(passage)})
-            seen.update(ids)
 
 
 FORMATS = (

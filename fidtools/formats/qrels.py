@@ -11,6 +11,7 @@ from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
+from fidtools.formats.distinct_ids import distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, read_records, require_integer
@@ -70,9 +71,12 @@ def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
 
 
 def judgements_of(questions: Iterable[Question]) -> Iterator[Judgement]:
-    """The judgements in the field `gold` of questions; warns when there are none. Raises DataError as `judged` does."""
+    """The judgements in the field `gold` of questions; warns when there are none.
+
+    Raises DataError as `judged` does, and for a question id that occurs twice.
+    """
     found = False
-    for question in questions:
+    for question in distinct_questions(questions):
         for judgement in judged(question):
             found = True
             yield judgement

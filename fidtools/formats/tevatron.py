@@ -11,6 +11,7 @@ from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.formats.detection import any_of, keys
 from fidtools.formats.distillation import DISTILLED_FIELDS
+from fidtools.formats.distinct_ids import require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.writer_helpers import required
@@ -69,6 +70,7 @@ def _positive_ids(question: Question) -> set[str]:
     passages = question.ctxs or []
     for passage in passages:
         required(passage, "id", question)
+    require_one_text(question)
     gold = gold_ids(question)
     if gold is not None:
         return gold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -150,11 +151,12 @@ def test_columns_for_sentence_transformers_must_be_as_many_on_every_line(tmp_pat
 
 
 def test_a_folder_for_pylate(tmp_path):
-    distillation.write_pylate([scored(1.0, 3.0), scored(2.0)], tmp_path / "pylate")
+    other = replace(scored(2.0), id="r")
+    distillation.write_pylate([scored(1.0, 3.0), other], tmp_path / "pylate")
     read = {p.name: [json.loads(line) for line in p.open()] for p in (tmp_path / "pylate").iterdir()}
     assert read["train.jsonl"][0] == {"query_id": "q", "document_ids": ["p1", "p0"], "scores": [3.0, 1.0]}
     assert [d["document_id"] for d in read["documents.jsonl"]] == ["p1", "p0"]
-    assert read["queries.jsonl"][1] == {"query_id": "q", "text": "Who?"}
+    assert read["queries.jsonl"][1] == {"query_id": "r", "text": "Who?"}
 
 
 def test_a_beir_folder_comes_back_with_its_judgements(tmp_path):
