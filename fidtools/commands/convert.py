@@ -60,7 +60,9 @@ def command() -> None:
 @click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected]")
 @click.option("--to", "to_name", metavar="FORMAT", help="Output format.  [default: JSON lines]")
 @click.option(
-    "--score", metavar="NAME", help="Rank the passages by scores.NAME, such as attention, and write it as their score."
+    "--score",
+    metavar="NAME",
+    help="Rank the passages by scores.NAME, such as attention, and write it as their score; score is the present one.",
 )
 @click.option("--top", type=types.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
 @click.option(

@@ -11,8 +11,8 @@ from fidtools.formats.detection import columns, is_number
 from fidtools.formats.format import Format
 from fidtools.formats.hits import TREC_COLUMNS, Hit, by_rank, by_score, hits_by_question
 from fidtools.formats.parsing import require_integer
+from fidtools.formats.run_lines import one_word, run_lines
 from fidtools.formats.run_signs import is_colbert, is_msmarco
-from fidtools.formats.writer_helpers import is_one_word, required
 
 RUN_FIELDS = frozenset({"id", "ctxs.id", "ctxs.score"})
 
@@ -81,38 +81,21 @@ def _scored_hit(question: str, passage: str, score: str, where: Location) -> Hit
 
 
 def write_run(questions: Iterable[Question], path: PathLike) -> None:
-    """A TREC run: `qid Q0 docid rank score tag`, by descending score; the tag is the question's `tag`, or "fidtools".
+    """A TREC run: `qid Q0 docid rank score tag`, see `run_lines`; the tag is the question's `tag`, or "fidtools".
 
-    Raises DataError for a missing id or score, and for an id or tag with white space.
+    Raises DataError as `run_lines` does, and for a tag with white space.
     """
     with open_output(path) as out:
-        for question, rank, passage in _ranked(questions):
-            tag = _one_word(str(question.extra.get("tag", "fidtools")), "tag", question)
-            out.write(f"{question.id} Q0 {passage.id} {rank} {passage.score!r} {tag}\n".encode())
+        for question, passage, rank, score in run_lines(questions):
+            tag = one_word(str(question.extra.get("tag", "fidtools")), "tag", question)
+            out.write(f"{question.id} Q0 {passage} {rank} {score!r} {tag}\n".encode())
 
 
 def write_tevatron_run(questions: Iterable[Question], path: PathLike) -> None:
-    """Tevatron's run: `qid TAB docid TAB score`. Raises DataError for a missing id or score."""
+    """Tevatron's run: `qid TAB docid TAB score`, see `run_lines`. Raises DataError as that does."""
     with open_output(path) as out:
-        for question, _, passage in _ranked(questions):
-            out.write(f"{question.id}\t{passage.id}\t{passage.score!r}\n".encode())
-
-
-def _ranked(questions: Iterable[Question]) -> Iterator[tuple[Question, int, Passage]]:
-    """Every passage of every question with its rank by score, from 1."""
-    for question in questions:
-        _one_word(question.id, "id", question)
-        for passage in question.ctxs or []:
-            required(passage, "score", question)
-            _one_word(required(passage, "id", question), "ctxs.id", question)
-        question.sort_ctxs()
-        yield from ((question, rank, passage) for rank, passage in enumerate(question.ctxs or [], 1))
-
-
-def _one_word(text: str, name: str, question: Question) -> str:
-    if not is_one_word(text):
-        raise question.error("must be one word in this format", name, text)
-    return text
+        for question, passage, _, score in run_lines(questions):
+            out.write(f"{question.id}\t{passage}\t{score!r}\n".encode())
 
 
 FORMATS = (
