@@ -73,7 +73,17 @@ def parse_passage(record: dict[str, Any], where: Location, prefix: str = "") -> 
 def split_contents(contents: str) -> tuple[str, str]:
     """Title and text of Pyserini's and FlashRAG's `contents`: the first tab or line break, if any, ends the title."""
     cut = min((at for at in (contents.find("\t"), contents.find("\n")) if at >= 0), default=None)
-    return ("", contents) if cut is None else (contents[:cut].strip('"'), contents[cut + 1 :])
+    return ("", contents) if cut is None else (without_quotes(contents[:cut]), contents[cut + 1 :])
+
+
+def without_quotes(title: str) -> str:
+    """The title without the pair of double quotes that Pyserini's and FlashRAG's corpora have around it."""
+    return title[1:-1] if is_quoted(title) else title
+
+
+def is_quoted(title: str) -> bool:
+    """Whether the title begins and ends with a double quote."""
+    return len(title) > 1 and title[0] == title[-1] == '"'
 
 
 def parse_corpus_passage(record: dict[str, Any], where: Location) -> Passage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
-from fidtools.data.record_parsing import parse_corpus_passage
+from fidtools.data.record_parsing import is_quoted, parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
@@ -20,6 +21,7 @@ from fidtools.formats.qrels import BEIR_QRELS, judged, qrels_by_question, read_b
 from fidtools.formats.writer_helpers import required, write_rows
 from fidtools.logs import log
 
+TITLE_END = re.compile(r"\r?\n|\t")
 KIND = FolderKind(
     "a BEIR folder",
     ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
@@ -100,8 +102,24 @@ def read_contents(path: PathLike) -> Iterator[Passage]:
 
 
 def write_contents(passages: Iterable[Passage], path: PathLike) -> None:
-    """Pyserini's and FlashRAG's `{"id", "contents"}`, a line break between title and text."""
-    write_lines(path, ({"id": p.id, "contents": f"{p.title}\n{p.text}"} | p.extra for p in passages))
+    """Pyserini's and FlashRAG's `{"id", "contents"}`, a line break between title and text, and all other fields.
+
+    A tab or line break in a title would end it and becomes a space, with a warning. A title in double quotes gets a
+    second pair, since readers take off one.
+    """
+    write_lines(path, _contents_lines(passages))
+
+
+def _contents_lines(passages: Iterable[Passage]) -> Iterator[Record]:
+    changed = 0
+    for passage in passages:
+        title = TITLE_END.sub(" ", passage.title)
+        changed += title != passage.title
+        title = f'"{title}"' if is_quoted(title) else title
+        document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
+        yield {"id": passage.id, "contents": f"{title}\n{passage.text}"} | document | passage.extra
+    if changed:
+        log.warning("titles with a tab or line break, which would end them, written with a space instead: %d", changed)
 
 
 def _is_beir_folder(head: Head) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from fidtools.data.files import PathLike
+from fidtools.data.record_parsing import without_quotes
 from fidtools.data.records import Location, Question
 from fidtools.formats.detection import any_of, keys
 from fidtools.formats.format import Format
@@ -62,7 +63,9 @@ def _pyserini(record: Record, name: str) -> Record:
 def _with_title(context: Record) -> Record:
     """Stored raw texts are title, line break, text; the text may have line breaks of its own."""
     title, line_break, text = context["text"].partition("\n")
-    return {**context, "title": title.strip('"'), "text": text} if line_break and "title" not in context else context
+    return (
+        {**context, "title": without_quotes(title), "text": text} if line_break and "title" not in context else context
+    )
 
 
 def _has_contexts_by_question(head: Head) -> bool:

@@ -78,10 +78,33 @@ def test_corpora_keep_ids_titles_and_texts(name, tmp_path, passages):
     assert back(name, passages, tmp_path / "corpus.x") == passages
 
 
+TITLE = st.text('ab" \r', max_size=5) | FLAT
+
+
 @MANY
-@given(st.lists(st.builds(Passage, WORD, FLAT, FLAT.map(lambda t: t.replace('"', ""))), min_size=1, max_size=3))
+@given(st.lists(st.builds(Passage, WORD, TEXT, TITLE, st.none() | WORD), min_size=1, max_size=3))
 def test_contents_part_where_they_were_joined(tmp_path, passages):
     assert back("contents", passages, tmp_path / "corpus.jsonl") == passages
+
+
+def test_titles_that_contents_cannot_hold_are_written_with_spaces_and_counted(tmp_path, caplog):
+    titles = ["a\tb", "a\nb", "a\r\nb", "a\n\tb", '"A\tb"', '"A" or "B"', "plain"]
+    given = [Passage(str(row), "x\ty\nz", title, f"d{row}", extra={"k": 1}) for row, title in enumerate(titles)]
+    found = back("contents", given, tmp_path / "corpus.jsonl")
+    assert [p.title for p in found] == ["a b", "a b", "a b", "a  b", '"A b"', '"A" or "B"', "plain"]
+    assert found == [replace(p, title=f.title) for p, f in zip(given, found, strict=True)]
+    said = "titles with a tab or line break, which would end them, written with a space instead: 5"
+    assert caplog.messages == [said]
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [('"A"', "A"), ('"A "B""', 'A "B"'), ('"A" or B', '"A" or B'), ('"', '"'), ('""', ""), ("A", "A")],
+)
+def test_titles_in_the_quotes_of_published_corpora(written, title, tmp_path):
+    write_lines(tmp_path / "corpus.jsonl", [{"id": "0", "contents": f"{written}\ntext"}])
+    (found,) = read_all(tmp_path / "corpus.jsonl", "passages")
+    assert (found.title, found.text) == (title, "text")
 
 
 def test_a_run_written_again_is_the_same_file(tmp_path):
