@@ -67,6 +67,7 @@ def formats() -> str:
 
     def row(known: Format) -> list[str]:
         kept = "all" if known.fields_kept == ALL_FIELDS else code(sorted(known.fields_kept))
+        kept += f" but {code(sorted(known.fields_lost))}" if known.fields_lost else ""
         written = kept if known.write is not None else ""
         return [code([known.name]), known.kind, ", ".join(known.access), known.description, written]
 

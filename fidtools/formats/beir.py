@@ -21,6 +21,7 @@ from fidtools.formats.qrels import BEIR_QRELS, judged, qrels_by_question, read_b
 from fidtools.formats.writer_helpers import required, write_rows
 from fidtools.logs import log
 
+BEIR_IDS = frozenset({"_id", "docid", "passage_id"})  # what is read as an id, before `_id` or as it
 TITLE_END = re.compile(r"\r?\n|\t")
 KIND = FolderKind(
     "a BEIR folder",
@@ -81,14 +82,15 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
 
 
 def write_beir_corpus(passages: Iterable[Passage], path: PathLike) -> None:
-    """BEIR's corpus.jsonl: `_id`, `title`, `text`, and all other fields."""
+    """BEIR's corpus.jsonl: `_id`, `title`, `text`, and all other fields but BEIR_IDS."""
     write_lines(path, map(beir_document, passages))
 
 
 def beir_document(passage: Passage) -> Record:
     """A passage as a line of BEIR's corpus.jsonl."""
     document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
-    return {"_id": passage.id, "title": passage.title, "text": passage.text, **document, **passage.extra}
+    rest = omit(passage.extra, *BEIR_IDS)
+    return {"_id": passage.id, "title": passage.title, "text": passage.text, **document, **rest}
 
 
 def read_contents(path: PathLike) -> Iterator[Passage]:
@@ -117,7 +119,8 @@ def _contents_lines(passages: Iterable[Passage]) -> Iterator[Record]:
         changed += title != passage.title
         title = f'"{title}"' if is_quoted(title) else title
         document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
-        yield {"id": passage.id, "contents": f"{title}\n{passage.text}"} | document | passage.extra
+        rest = omit(passage.extra, "contents")
+        yield {"id": passage.id, "contents": f"{title}\n{passage.text}"} | document | rest
     if changed:
         log.warning("titles with a tab or line break, which would end them, written with a space instead: %d", changed)
 
@@ -152,6 +155,7 @@ FORMATS = (
         detect=keys("_id", "title", "text"),
         read=read_passages,
         write=write_beir_corpus,
+        fields_lost=BEIR_IDS,
     ),
     Format(
         "contents",
@@ -160,5 +164,6 @@ FORMATS = (
         detect=keys("id", "contents"),
         read=read_contents,
         write=write_contents,
+        fields_lost=frozenset({"contents"}),
     ),
 )

@@ -96,6 +96,8 @@ def _counting_lost_fields(
         empty = False
         if kept != ALL_FIELDS:
             lost.update(field_names(record) - kept)
+        elif target.fields_lost:
+            lost.update(field_names(record) & target.fields_lost)
         yield record
     if empty:
         raise DataError(f"contains no {kind}", path=source)

@@ -18,7 +18,8 @@ class Format:
     """One file format.
 
     `kind` is what its files hold. `detect` tells from the first bytes of a file whether it has this format; without
-    it, the format must be named. `read` yields records one at a time; `write` keeps the fields in `fields_kept`.
+    it, the format must be named. `read` yields records one at a time; `write` keeps the fields in `fields_kept`
+    but for those in `fields_lost`, which a reader of the format would take for the id or the text.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Format:
     read: Callable[[PathLike], Iterator[Any]] | None = None
     write: Callable[[Iterable[Any], PathLike], None] | None = None
     fields_kept: frozenset[str] = ALL_FIELDS
+    fields_lost: frozenset[str] = frozenset()
 
     @property
     def access(self) -> list[str]:

@@ -78,6 +78,23 @@ def test_corpora_keep_ids_titles_and_texts(name, tmp_path, passages):
     assert back(name, passages, tmp_path / "corpus.x") == passages
 
 
+@pytest.mark.parametrize(
+    ("name", "lost", "kept"),
+    [
+        ("contents", "contents (1)", {"docid": "b", "_id": "c"}),
+        ("beir-corpus", "_id (1), docid (1)", {"contents": "t"}),
+    ],
+)
+def test_fields_that_would_be_read_as_id_or_text_are_left_out_and_counted(name, lost, kept, tmp_path, capsys):
+    given = Passage("a", "text", "title", extra={"docid": "b", "_id": "c", "contents": "t", "k": 1})
+    write_lines(tmp_path / "in.jsonl", [given.to_json()])
+    assert (
+        run(["convert", str(tmp_path / "in.jsonl"), "--from", "passages", "--to", name, "-o", f"{tmp_path}/out"]) == 0
+    )
+    assert f"fields that {name} does not keep, with the number of passages: {lost}\n" in capsys.readouterr().err
+    assert list(read_all(tmp_path / "out", "passages", name)) == [replace(given, extra=kept | {"k": 1})]
+
+
 TITLE = st.text('ab" \r', max_size=5) | FLAT
 
 
