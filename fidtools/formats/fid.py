@@ -36,11 +36,13 @@ def read_fid_output(path: PathLike) -> Iterator[Question]:
 
 
 def write_fid_output(questions: Iterable[Question], path: PathLike) -> None:
-    """FiD's final_output.txt. Raises DataError for a missing prediction, and for an answer with a line break."""
+    """FiD's final_output.txt. Raises DataError for a missing prediction, a line break, and an id with a tab."""
     with open_output(path) as out:
         for question in questions:
             if question.prediction is None:
                 raise question.error(f"missing in question {question.id}", "prediction", hint="fidtools read adds it")
+            if "\t" in question.id:
+                raise question.error("must not contain a tab in this format", "id", question.id)
             for name, text in (("id", question.id), ("prediction", question.prediction)):
                 if "\n" in text or "\r" in text:
                     raise question.error("must not contain a line break in this format", name, text)

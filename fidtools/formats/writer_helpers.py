@@ -12,6 +12,8 @@ import orjson
 from fidtools.data.files import Output, PathLike, open_output
 from fidtools.data.records import Passage, Question
 
+CRLF = "\r\n"
+
 
 def required(passage: Passage, name: str, question: Question) -> Any:
     """The passage's `id` or `score`. Raises DataError when it has none."""
@@ -38,8 +40,8 @@ def write_json_list(values: Iterable[Any], path: PathLike) -> None:
 
 
 def write_rows(rows: Iterable[Sequence[Any]], out: Output) -> None:
-    """Tab-separated rows with CSV quoting."""
+    """Tab-separated rows with CSV quoting, also of carriage returns, which csv quotes only as part of the line end."""
     for row in rows:
         text = io.StringIO()
-        csv.writer(text, delimiter="\t", lineterminator="\n").writerow(row)
-        out.write(text.getvalue().encode())
+        csv.writer(text, delimiter="\t", lineterminator=CRLF).writerow(row)
+        out.write(text.getvalue().removesuffix(CRLF).encode() + b"\n")

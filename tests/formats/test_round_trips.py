@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidtools.cli import run
+from fidtools.data.corpus import open_passages
 from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError
@@ -73,8 +74,6 @@ def test_corpora_keep_ids_titles_and_texts(name, tmp_path, passages):
     for passage in passages:
         passage.score, passage.scores = None, {}
         passage.doc_id = None if name == "psgs" else passage.doc_id
-        if name == "psgs":  # a table in CSV has one kind of line break
-            passage.text, passage.title = (t.replace("\r", " ") for t in (passage.text, passage.title))
     assert back(name, passages, tmp_path / "corpus.x") == passages
 
 
@@ -93,6 +92,14 @@ def test_fields_that_would_be_read_as_id_or_text_are_left_out_and_counted(name, 
     )
     assert f"fields that {name} does not keep, with the number of passages: {lost}\n" in capsys.readouterr().err
     assert list(read_all(tmp_path / "out", "passages", name)) == [replace(given, extra=kept | {"k": 1})]
+
+
+def test_carriage_returns_in_dpr_s_table_are_quoted(tmp_path):
+    given = [Passage("a", "x\r\ny", "t\ru"), Passage("b", "\r", "\n"), Passage("c", 'say "x"', "\t")]
+    assert back("psgs", given, tmp_path / "corpus.tsv") == given
+    said = b'id\ttext\ttitle\na\t"x\r\ny"\t"t\ru"\nb\t"\r"\t"\n"\nc\t"say ""x"""\t"\t"\n'
+    assert (tmp_path / "corpus.tsv").read_bytes() == said
+    assert list(open_passages(tmp_path / "corpus.tsv")) == given
 
 
 TITLE = st.text('ab" \r', max_size=5) | FLAT
@@ -142,6 +149,8 @@ def test_answers_of_fid_s_output_file(tmp_path):
     assert back("fid-output", questions, tmp_path / "final_output.txt") == questions
     with pytest.raises(DataError, match="line break"):
         fid.write_fid_output([Question("0", "", prediction="a\nb")], tmp_path / "other.txt")
+    with pytest.raises(DataError, match=r"field 'id': must not contain a tab in this format \(got .*a.*b\)"):
+        fid.write_fid_output([Question("a\tb", "", prediction="c")], tmp_path / "other.txt")
     assert not (tmp_path / "other.txt").exists()
 
 
