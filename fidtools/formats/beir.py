@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fidtools.data.files import PathLike, atomic_folder, open_output
+from fidtools.data.grades import Grades
 from fidtools.data.jsonl import read_json, write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
@@ -42,17 +43,31 @@ def write_queries(questions: Iterable[Question], path: PathLike) -> None:
 
 
 def read_beir_folder(path: PathLike) -> Iterator[Question]:
-    """The queries of a BEIR folder. With qrels/test.tsv, only the queries it judges, its grades as `gold`."""
+    """The queries of a BEIR folder. With judgements in qrels/test.tsv, only those it judges, its grades as `gold`.
+
+    The number of the others is reported, and that of judged queries without a text.
+    """
     qrels = Path(path) / "qrels" / "test.tsv"
     grades = qrels_by_question(read_beir_qrels(qrels), qrels) if qrels.is_file() else None
     if grades is None and (others := sorted(path.name for path in qrels.parent.glob("*.tsv"))):
         log.warning("%s: no qrels/test.tsv, so no gold (--qrels takes %s)", path, ", ".join(others))
-    for question in read_beir_queries(Path(path) / "queries.jsonl"):
-        if grades is None:
-            yield question
-        elif question.id in grades:
+    questions = read_beir_queries(Path(path) / "queries.jsonl")
+    yield from _judged_queries(questions, grades, path) if grades else questions
+
+
+def _judged_queries(questions: Iterable[Question], grades: dict[str, Grades], path: PathLike) -> Iterator[Question]:
+    left_out, found = 0, set()
+    for question in questions:
+        if question.id in grades:
             question.extra["gold"] = grades[question.id]
+            found.add(question.id)
             yield question
+        else:
+            left_out += 1
+    if left_out:
+        log.info("%s: queries that qrels/test.tsv does not judge, left out: %d", path, left_out)
+    if missing := len(grades) - len(found):
+        log.warning("%s: queries that qrels/test.tsv judges and queries.jsonl lacks: %d", path, missing)
 
 
 def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[Passage] | None = None) -> None:

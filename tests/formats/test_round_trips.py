@@ -206,6 +206,26 @@ def test_a_beir_folder_comes_back_with_its_judgements(tmp_path):
     assert [p.id for p in read_all(tmp_path / "beir" / "corpus.jsonl", "passages")] == ["p0", "p1"]
 
 
+def test_queries_of_a_beir_folder_without_judgement_or_text_are_counted(tmp_path, capsys):
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    for name, lines in (("queries", "abc"), ("corpus", "p")):
+        write_lines(folder / f"{name}.jsonl", ({"_id": i, "title": "", "text": i} for i in lines))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\na\tp\t1\nx\tp\t1\n")
+    assert run(["convert", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in said.out.splitlines()] == ["a"]
+    assert said.err.splitlines()[:2] == [
+        f"{folder}: queries that qrels/test.tsv does not judge, left out: 2",
+        f"{folder}: queries that qrels/test.tsv judges and queries.jsonl lacks: 1",
+    ]
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n")
+    assert run(["convert", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in said.out.splitlines()] == ["a", "b", "c"]
+    assert said.err == f"{folder}: beir → jsonl\n"
+
+
 def test_what_a_run_cannot_hold_is_said(tmp_path, capsys):
     fid.write_jsonl([scored(2.0, 1.0)], tmp_path / "in.jsonl")
     assert run(["convert", str(tmp_path / "in.jsonl"), "--to", "trec-run", "-o", str(tmp_path / "run")]) == 0
