@@ -12,6 +12,7 @@ from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
 from fidtools.formats.distinct_ids import DistinctPassages, distinct_questions, require_one_text
 from fidtools.formats.format import Format
+from fidtools.formats.training_gold import noting_lost_gold
 from fidtools.formats.writer_helpers import required
 from fidtools.logs import log
 
@@ -68,7 +69,7 @@ def write_flag_embedding(questions: Iterable[Question], path: PathLike) -> None:
     Positive are the passages in `gold`; without `gold`, the passage with the highest score. Questions that lack one of
     the two sides are skipped with a warning, since FlagEmbedding draws from both.
     """
-    write_lines(path, _with_both_sides(questions))
+    write_lines(path, _with_both_sides(noting_lost_gold(questions)))
 
 
 def _with_both_sides(questions: Iterable[Question]) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from fidtools.formats.distillation import DISTILLED_FIELDS
 from fidtools.formats.distinct_ids import require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.json_records import Record, adapted, omit
+from fidtools.formats.training_gold import noting_lost_gold
 from fidtools.formats.writer_helpers import required
 from fidtools.logs import log
 
@@ -40,7 +41,7 @@ def write_tevatron(questions: Iterable[Question], path: PathLike) -> None:
     Positive are the passages in `gold`; without `gold`, the passage with the highest score. Questions without a gold
     passage among their passages are skipped with a warning, because Tevatron's training fails on them.
     """
-    write_lines(path, _with_positive(map(_training_line, questions)))
+    write_lines(path, _with_positive(map(_training_line, noting_lost_gold(questions))))
 
 
 def _with_positive(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -395,3 +395,24 @@ def test_training_lines_for_flagembedding(judged, capsys):
     distillation.write_flag_embedding([scored(1.0, 3.0, 2.0), without_gold], judged / "scored")
     lines = [json.loads(line) for line in (judged / "scored").open()]
     assert [(line["pos_scores"], line["neg_scores"]) for line in lines] == [([1.0], [3.0, 2.0]), ([3.0], [2.0, 1.0])]
+
+
+@pytest.mark.parametrize(
+    ("name", "positive", "negative"),
+    [("tevatron", "positive_passages", "negative_passages"), ("flagembedding", "pos", "neg")],
+)
+def test_grades_choose_the_sides_and_what_is_lost_of_them_is_counted(name, positive, negative, tmp_path, caplog):
+    graded, listed, plain = scored(3.0, 2.0, 1.0), scored(3.0, 2.0), scored(3.0, 2.0)
+    graded.extra["gold"] = {"p0": 0, "p1": 2, "x": 1, "y": 0}
+    listed.extra["gold"] = ["p0", "x", "y"]
+    format_named(name).write(iter([graded, listed, plain]), tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out").open()]
+    ids = [
+        [[p["docid"][1] if name == "tevatron" else p[6] for p in line[side]] for side in (positive, negative)]
+        for line in lines
+    ]
+    assert ids == [[["1"], ["0", "2"]], [["0"], ["1"]], [["0"], ["1"]]]
+    assert caplog.messages == [
+        "gold passages that are not among the passages of their question, left out: 3",
+        "questions whose grades are written as positive (above 0) or negative: 1",
+    ]
