@@ -97,6 +97,7 @@ def data(
 
     The files contain questions, passages, relevance judgements or embeddings. Embeddings of `fidtools embed` (X.npy)
     are written with their passages for Parquet, PostgreSQL (pgvector), Qdrant, LanceDB or Elasticsearch.
+    Runs keep the order of the lists: a score that is not below the one before it is lowered, and reported.
 
     \b
       fidtools convert data results.json --to trec-run -o run.trec
