@@ -117,14 +117,14 @@ def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
 
 
 def _check_texts(paths: Sequence[PathLike], group: Sequence[Question]) -> None:
-    """Raises MismatchError for a passage id that stands for two texts; a passage without text is any."""
+    """Raises MismatchError for a passage id that stands for two texts, white space aside; a passage may have none."""
     seen: dict[str, tuple[str, PathLike]] = {}
     for path, question in zip(paths, group, strict=True):
         for passage in question.ctxs or ():
             if passage.id is None or not passage.text:
                 continue
             text, where = seen.setdefault(passage.id, (passage.text, path))
-            if text.strip() != passage.text.strip():
+            if text != passage.text and text.split() != passage.text.split():
                 problem = f"passage {passage.id} of question {question.id} has another text in {where}"
                 hint = "the rankings must be of one corpus, in which every passage has an id of its own"
                 raise MismatchError(problem, path=path, field="ctxs.text", value=passage.text, hint=hint)

@@ -111,7 +111,7 @@ def test_a_passage_with_two_texts_is_of_two_corpora(two: list[str], tmp_path: Pa
     write_lines(tmp_path / "c.jsonl", rows)
     with pytest.raises(MismatchError, match=r"c.jsonl: .*passage z of question q0 has another text in .*a.jsonl"):
         fused([two[0], tmp_path / "c.jsonl"], 5)
-    rows[0]["ctxs"][0]["text"] = ""
+    rows[0]["ctxs"][0]["text"] = " z\n"
     write_lines(tmp_path / "c.jsonl", rows)
     assert len(fused([two[0], tmp_path / "c.jsonl"], 5)) == 3
 
