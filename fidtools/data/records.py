@@ -16,6 +16,7 @@ from typing import Any
 from fidtools.data.files import PathLike
 from fidtools.errors import DataError
 
+SCORED_BY = "scored_by"  # the field that says how scores were computed, by their names
 PREVIOUS = "previous"  # the name of a score that had none when another tool ranks the passages again
 
 
@@ -79,6 +80,12 @@ class Question:
         return head | ctxs | _present(prediction=self.prediction) | self.extra
 
     @property
+    def scored_by(self) -> dict[str, Any]:
+        """How scores were computed, by their names, where a tool has recorded it."""
+        found = self.extra.get(SCORED_BY)
+        return found if isinstance(found, dict) else {}
+
+    @property
     def gold_answers(self) -> list[str]:
         """The accepted answers: `answers`, else `target`; none for an unlabelled question."""
         return self.answers or ([] if self.target is None else [self.target])
@@ -106,7 +113,8 @@ class Question:
 
         Each passage gets `scores[name]`, and `score` is `main`. Passages beyond the scored ones follow in their order
         without `score` and without earlier scores of these names: numbers of another model or scale must not stand
-        beside these. A `score` that had no name of its own is kept as `scores["previous"]`.
+        beside these. A `score` that had no name of its own is kept as `scores["previous"]`. What `scored_by` says of
+        earlier scores of these names is removed.
         """
         passages, scored = self.ctxs or [], len(scores.get(main, ()))
         for passage in passages:
@@ -121,6 +129,10 @@ class Question:
         for passage in passages[:scored]:
             passage.score = passage.scores[main]
         self.ctxs = sorted(passages[:scored], key=lambda passage: -passage.scores[main]) + passages[scored:]
+        if how := {name: record for name, record in self.scored_by.items() if name not in scores}:
+            self.extra[SCORED_BY] = how
+        elif self.scored_by:
+            del self.extra[SCORED_BY]
 
     def rank_by(self, name: str) -> None:
         """Sort the passages by the score of that name, descending; "score" is the one that files are sorted by.

@@ -50,8 +50,26 @@ def warning(systems: Sequence[System]) -> str | None:
     return f"the files are measured on different questions and cannot be compared: {shown}; {common:,} are in all"
 
 
-def check_judged(ids: Sequence[str], judged: Mapping[str, object] | None, path: str) -> None:
-    """Raise MismatchError when a file has none of the questions that relevance judgements (qrels) name."""
+def other_labels(systems: Sequence[tuple[str, Scores]]) -> str | None:
+    """What to say when files have other answers or gold for a question than the first; None when all are the same."""
+    (first_name, first), *others = systems
+    known = dict(zip(first.ids, first.labels, strict=True))
+    for name, scores in others:
+        pairs = [(known.get(i, (0, 0)), own) for i, own in zip(scores.ids, scores.labels, strict=True)]
+        if count := sum(any(a and b and a != b for a, b in zip(*pair, strict=True)) for pair in pairs):
+            problem = f"{count:,} questions have other answers or gold in {name} than in {first_name}"
+            return f"{problem}: each file is judged by its own (--questions FILE gives the same to all)"
+    return None
+
+
+def check_judged(scores: Scores, judged: Mapping[str, object] | None, path: str) -> None:
+    """Raise MismatchError when a file has none of the questions that relevance judgements (qrels) name.
+
+    Where there are judgements, the file's own gold plays no part, so its labels are the answers alone.
+    """
+    ids = scores.ids
+    if judged:
+        scores.labels = [(answers, 0) for answers, _ in scores.labels]
     if ids and judged and judged.keys().isdisjoint(ids):
         examples = f"a judged one is {shorten(next(iter(judged)), 40)}, one of the file {shorten(ids[0], 40)}"
         raise MismatchError("shares no question id with the relevance judgements of --qrels", path=path, hint=examples)

@@ -12,10 +12,11 @@ from fidtools.console import console, on_terminal
 from fidtools.data.files import STANDARD, open_output
 from fidtools.data.jsonl import write_json
 from fidtools.errors import show_path
-from fidtools.evaluation.comparable import warning
+from fidtools.evaluation.comparable import other_labels, warning
 from fidtools.evaluation.scores import Metric
 from fidtools.evaluation.significance import LEVEL, RESAMPLES
 from fidtools.evaluation.system import System
+from fidtools.evaluation.system_names import distinct_names
 from fidtools.logs import log
 
 COLUMNS = ("file", "group", "metric", "value", "low", "high", "n", "unit", "by")
@@ -72,7 +73,9 @@ def write_report(systems: Sequence[System], output: str, as_json: bool = False) 
     for system in systems:
         for note in system.scores.notes:
             log.info("%s: %s", show_path(system.name), note)
-    if problem := warning(systems):
+    names = distinct_names([system.name for system in systems])
+    labelled = list(zip(names, (system.scores for system in systems), strict=True))
+    for problem in filter(None, (warning(systems), other_labels(labelled))):
         log.warning("%s", problem)
     if as_json:
         write_json(output, json_document(systems))

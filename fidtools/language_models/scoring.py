@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fidtools.data.records import Question
+from fidtools.data.records import SCORED_BY, Question
 from fidtools.language_models.likelihood import log_likelihoods
 from fidtools.language_models.model import LanguageModel
 from fidtools.language_models.prompts import Prompt, PromptTokenizer
 
 NAMES = {"answer": "likelihood", "question": "question-likelihood"}
-RECORD = "scored_by"
 
 
 def score_name(prompt: Prompt, per_token: bool) -> str:
@@ -48,7 +47,7 @@ class LikelihoodScorer:
         values = iter(log_likelihoods(self.model.network, flat, self.token_budget, per_token=self.per_token))
         for question, prompts in zip(questions, encoded, strict=True):
             question.set_scores({self.name: [next(values) for _ in prompts]}, self.name)
-            question.extra[RECORD] = {**question.extra.get(RECORD, {}), self.name: self._record()}
+            question.extra[SCORED_BY] = {**question.scored_by, self.name: self._record()}
 
     def _record(self) -> dict[str, Any]:
         return {"model": self.model_name, **self.prompt.to_json(), "per_token": self.per_token}

@@ -8,7 +8,9 @@ from typing import Any
 
 from fidtools.data.jsonl import encodable
 from fidtools.errors import FidtoolsError, UsageError
+from fidtools.evaluation.comparable import other_labels
 from fidtools.evaluation.family import MetricSettings
+from fidtools.logs import log
 from fidtools.report.attention_maps import attention_blocks
 from fidtools.report.blocks import Block
 from fidtools.report.learning import teacher_temperatures, training_sections
@@ -84,7 +86,11 @@ def _measured(sources: Sources, choices: Choices, texts: Texts) -> list[System]:
             refuse_huge(source.path)
     wanted = sample_ids(first, choices.sample) if choices.sample else None
     settings = MetricSettings(choices.profile)
-    return [measure_system(source, texts, settings, choices.n_passages, wanted) for source in sources.systems]
+    systems = [measure_system(source, texts, settings, choices.n_passages, wanted) for source in sources.systems]
+    if problem := other_labels([(system.source.name, system.scores) for system in systems]):
+        systems[0].scores.notes.append(problem)
+        log.warning("%s", problem)
+    return systems
 
 
 def _run_sections(sources: Sources) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from fidtools.retriever.objective import RetrieverObjective
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.setup import add_adapters, load_start, new_word_student
 from fidtools.retriever.student import Student
+from fidtools.retriever.unused_options import unused_options
 from fidtools.training.loop import check_run, describe_metrics, train
 from fidtools.training.targets import check_targets, parse_teacher
 
@@ -51,6 +52,8 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
     if run.lora is not None:
         keep = run.retriever if run.keep_adapter else None
         add_adapters(retriever, run.lora, run.settings.seed, freeze_passages=run.freeze_passages, keep=keep)
+    for message in unused_options(run, loss, teachers):
+        log.warning("%s", message)
     examples = _read(run.train, retriever, loss, teachers, run)
     student = Student(
         retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages, truncated=truncated

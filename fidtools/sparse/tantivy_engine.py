@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from fidtools.sparse.tantivy_store import check_stores
 HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
 EXTRA_HITS = 16  # requested beyond k, to see whether the k-th is tied with others
+SPELLINGS = {ord("ς"): "σ", ord("İ"): "i", 0x00AD: None, 0x2060: None, 0xFEFF: None}  # the last three are not visible
 AGAIN = "remove it; it is built again then"
 SCORE_DECIMALS = 4  # the same terms summed in another order differ by less
 
@@ -46,7 +48,18 @@ def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
 def _preparation(name: AnalyzerName) -> Callable[[str], str]:
     """What is done to a text before tantivy splits it. Scripts without spaces become characters and pairs of them."""
     prepare = text_preparation(name)
-    return lambda text: spell_out(prepare(text))
+    return lambda text: spell_out(prepare(one_spelling(text)))
+
+
+def one_spelling(text: str) -> str:
+    """The text composed (NFC), without soft hyphens, and with letters that tantivy does not lowercase as words need it.
+
+    A capital sigma becomes σ, so a final ς does, too; the lower case of İ is i and a mark, which would end the word.
+
+    >>> one_spelling("cafe\u0301 co\u00adop σοφός")
+    'café coop σοφόσ'
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(SPELLINGS)
 
 
 def _schema() -> tantivy.Schema:

@@ -74,9 +74,21 @@ def source_ids(question: Question) -> set[str]:
 def _capped(question: Question, passages: Sequence[Passage], name: str, column: Floats) -> Floats:
     written_from = source_ids(question)
     own = np.array([passage.id in written_from for passage in passages])
-    if not name.startswith(QUESTION_LIKELIHOOD) or not own.any() or own.all():
+    names = {name} if name != SCORE else set.intersection(*_names_of_score(passages))
+    if not any(map(is_question_likelihood, names)) or not own.any() or own.all():
         return column
-    return np.where(own, np.minimum(column, column[~own].max()), column)
+    most = np.nextafter(column[~own].max(), -np.inf)  # not equal: two equal best scores look like a default
+    return np.where(own, np.minimum(column, most), column)
+
+
+def is_question_likelihood(name: str) -> bool:
+    """Whether a score is log p(question | passage), as a sum or per token."""
+    return name.startswith(QUESTION_LIKELIHOOD)
+
+
+def _names_of_score(passages: Sequence[Passage]) -> list[set[str]]:
+    """For every passage the names of the scores that equal its `score`."""
+    return [{name for name, value in p.scores.items() if value == p.score} for p in passages]
 
 
 def _scores_by(question: Question, passages: Sequence[Passage], name: str) -> Floats:
@@ -102,7 +114,7 @@ def _missing_hint(passages: Sequence[Passage], name: str, place: int) -> str:
 
 def _check_origin(question: Question, passages: Sequence[Passage]) -> None:
     """Raise DataError when the passages' `scores` show that their `score` values come from different tools."""
-    origins = [{name for name, value in p.scores.items() if value == p.score} for p in passages if p.scores]
+    origins = _names_of_score([p for p in passages if p.scores])
     if origins and (len(origins) < len(passages) or not set.intersection(*origins)):
         hint = "name one teacher, such as --teacher attention, and score all passages with it"
         raise question.error("scores of different tools, on different scales", "ctxs[].score", hint=hint)

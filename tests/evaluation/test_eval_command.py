@@ -294,6 +294,25 @@ def test_pooled_metrics_are_compared_as_eval_computes_them():
     assert [(change.id, change.a, change.b) for change in changes] == [("1", 1.0, 2.0), ("0", 4.0, 3.5)]
 
 
+def test_other_labels_of_the_same_questions_are_said(tmp_path, capsys):
+    ours = [question(i, ["Paris"], prediction="Paris", extra={"gold": ["p0"]}) for i in range(3)]
+    theirs = [ours[0], ours[1] | {"answers": ["Oslo"]}, ours[2] | {"gold": ["p1"]}]
+    unlabelled = [{**line, "answers": ["Paris"], "gold": None} for line in ours]
+    for name, lines in {"a": ours, "b": theirs, "c": unlabelled}.items():
+        write_lines(tmp_path / f"{name}.jsonl", lines)
+    a, b, c = (str(tmp_path / f"{name}.jsonl") for name in "abc")
+    said = "2 questions have other answers or gold in b.jsonl than in a.jsonl"
+    for command in ("eval", "compare"):
+        assert run([command, a, b, "-m", "EM"]) == 0
+        assert said in capsys.readouterr().err
+        for files in ((a, c), (a, b, "--questions", a)):
+            assert run([command, *files, "-m", "EM"]) == 0
+            assert "than in a.jsonl" not in capsys.readouterr().err
+    (tmp_path / "qrels.txt").write_text("0 0 p0 1\n1 0 p0 1\n2 0 p0 1\n")
+    assert run(["eval", a, b, "-m", "gold-R@1", "--qrels", f"{tmp_path}/qrels.txt"]) == 0
+    assert "1 questions have other answers or gold" in capsys.readouterr().err
+
+
 def test_compare_refuses_other_questions(ranked, tmp_path, capsys):
     write_lines(tmp_path / "other.jsonl", [question(i, [], prediction="x") for i in range(2)])
     assert run(["compare", str(ranked), str(tmp_path / "other.jsonl")]) == 1

@@ -156,6 +156,14 @@ def test_a_passage_that_is_not_scored_loses_an_earlier_score_of_that_name() -> N
     assert [passage.scores for passage in question.ctxs or []] == [{"attention": 0.5}, {"bm25": 2.0}]
 
 
+def test_how_a_score_was_computed_is_forgotten_with_the_score() -> None:
+    question = Question("q", "who", ctxs=[Passage("a", "a")], extra={"scored_by": {"likelihood": {"model": "x"}}})
+    question.set_scores({"attention": [0.5]}, "attention")
+    assert question.extra == {"scored_by": {"likelihood": {"model": "x"}}}
+    question.set_scores({"likelihood": [-1.0]}, "likelihood")
+    assert question.extra == {}
+
+
 def test_a_model_without_the_attention_interface_reads_but_gives_no_scores(questions: list[Question]) -> None:
     import transformers as hf
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fidtools.cli import run
+from fidtools.data.jsonl import write_lines
 from tests.report.conftest import HOSTILE
 from tests.toy_models import READER
 
@@ -57,6 +58,16 @@ def test_json_has_the_numbers_of_the_page(run_folder, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["systems"][1]["metrics"]["EM"]["value"] == pytest.approx(100 / 3)
     assert found["changes"][0]["lost"] == 3
+
+
+def test_systems_with_other_answers_are_said(run_folder, tmp_path, capsys):
+    lines = [json.loads(line) for line in (run_folder / "1" / "test.answered.jsonl").read_text().splitlines()]
+    write_lines(tmp_path / "b.jsonl", [lines[0] | {"answers": ["Oslo"]}, *lines[1:]])
+    assert run(["report", str(run_folder / "0" / "test.answered.jsonl"), f"{tmp_path}/b.jsonl", "--json"]) == 0
+    problem = "1 questions have other answers or gold in"
+    found = capsys.readouterr()
+    assert problem in found.err
+    assert problem in json.loads(found.out)["systems"][0]["notes"][-1]
 
 
 @pytest.mark.parametrize(("condition", "code"), [("EM<30", 0), ("EM<40", 1), ("R@3<40", 0), ("R@3<=70", 1)])

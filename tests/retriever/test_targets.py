@@ -163,19 +163,35 @@ def synthetic(scores: list[dict[str, float]], gold: list[str], flag: object = Tr
     return asked
 
 
+CAPPED = float(np.nextafter(-7.0, -np.inf))  # just below the best other passage
 LIKELY = [{"question-likelihood": value, "bm25": bm25} for value, bm25 in [(-9.0, 1.0), (-2.0, 5.0), (-7.0, 3.0)]]
 
 
 def test_the_likelihood_of_the_passage_a_question_was_written_from_is_capped() -> None:
     teachers = {"question-likelihood": 1.0}
     written = synthetic(LIKELY, ["1"])
-    assert teacher_scores(written, 3, teachers, "cap").tolist() == [-9.0, -7.0, -7.0]
+    assert teacher_scores(written, 3, teachers, "cap").tolist() == [-9.0, CAPPED, -7.0]
     assert teacher_scores(written, 3, teachers).tolist() == [-9.0, -2.0, -7.0]
     assert teacher_scores(written, 3, {"bm25": 1.0}, "cap").tolist() == [1.0, 5.0, 3.0]
     assert teacher_scores(synthetic(LIKELY, ["0"]), 3, teachers, "cap").tolist() == [-9.0, -2.0, -7.0]  # no raise
     assert teacher_scores(synthetic(LIKELY[:1], ["0"]), 3, teachers, "cap").tolist() == [-9.0]
     mean = [{"question-likelihood-per-token": p["question-likelihood"]} for p in LIKELY]
-    assert teacher_scores(synthetic(mean, ["1"]), 3, {"question-likelihood-per-token": 1.0}, "cap")[1] == -7.0
+    assert teacher_scores(synthetic(mean, ["1"]), 3, {"question-likelihood-per-token": 1.0}, "cap")[1] == CAPPED
+
+
+def test_the_cap_reaches_a_score_that_is_the_likelihood() -> None:
+    asked = synthetic(LIKELY, ["1"])
+    asked.rank_by("question-likelihood")
+    assert teacher_scores(asked, 3, {"score": 1.0}, "cap").tolist() == [CAPPED, -7.0, -9.0]
+    asked.rank_by("bm25")
+    assert teacher_scores(asked, 3, {"score": 1.0}, "cap").tolist() == [5.0, 3.0, 1.0]
+
+
+def test_capped_scores_are_not_taken_for_defaults() -> None:
+    values = [-2.0, -7.0, -9.0, -12.0, -15.0, -20.0, -21.0, -30.0]
+    asked = synthetic([{"question-likelihood": value} for value in values], ["0"])
+    targets = [teacher_scores(asked, 8, {"question-likelihood": 1.0}, "cap")] * 4
+    check_targets(targets, 1.0, "train.jsonl")
 
 
 @pytest.mark.parametrize("flag", [False, None, "true"])

@@ -103,6 +103,21 @@ def test_scripts_without_spaces_are_searched_by_characters_and_pairs(analyzer: A
     assert {question.id: (question.ctxs or [])[0].id for question in ranked} == asked
 
 
+@pytest.mark.parametrize("analyzer", ["english", "standard"])
+def test_spellings_of_one_word_find_each_other(analyzer: AnalyzerName, tmp_path: Path) -> None:
+    spellings = [
+        ("σοφός", "ΣΟΦΌΣ"),
+        ("İstanbul", "istanbul"),
+        ("co\u00adope\u00adrate", "cooperate"),
+        ("cafe\u0301s", "cafés"),
+    ]
+    texts = [text for pair in spellings for text in pair]
+    passages = open_passages(corpus(tmp_path, texts))
+    engine = open_index(passages, BM25Settings(analyzer=analyzer), tmp_path / analyzer)
+    found = {q.id: {p.text for p in q.ctxs or []} for q in rank([Question(t, t) for t in texts], engine, passages)}
+    assert found == {text: set(pair) for pair in spellings for text in pair}
+
+
 def test_text_with_spaces_is_indexed_as_it_is() -> None:
     for text in ["Red foxes, naïve cafés – Ωμέγα привет 한국어 हिन्दी\n", "", "x" * 300]:
         assert spell_out(text) is text

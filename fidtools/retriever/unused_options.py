@@ -1,0 +1,35 @@
+"""Options of a run that differ from their defaults and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from fidtools.retriever.loss import Loss
+from fidtools.retriever.run_config import RetrieverRun
+from fidtools.training.targets import SCORE, is_question_likelihood
+
+OF_LOSSES = ("temperature", "teacher_temperature", "gamma", "alpha", "per_passage")
+
+
+def unused_options(run: RetrieverRun, loss: Loss, teachers: Iterable[str]) -> Iterator[str]:
+    """For each reason, the options without effect, as on the command line."""
+    of_loss = [name for name in OF_LOSSES if name not in loss.spec.defaults]
+    of_loss += [] if loss.needs_teacher else ["teacher"]
+    of_loss += [] if loss.needs_labels else ["labels"]
+    yield from _named(run, of_loss, f"with --loss {run.loss}")
+    if run.source_passage == "cap" and not any(name == SCORE or is_question_likelihood(name) for name in teachers):
+        yield "--source-passage cap has no effect without a question-likelihood in --teacher"
+    if run.dev is None:
+        yield from _named(run, ["select"], "without --dev")
+        yield from _named(run.settings, ["patience", "eval_every"], "without --dev")
+    if run.student is None:
+        yield from _named(run.size, [field.name for field in fields(run.size)], "without --student")
+
+
+def _named(settings: Any, names: list[str], reason: str) -> Iterator[str]:
+    usual = {field.name: field.default for field in fields(settings)}
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(settings, name) != usual[name]]
+    if given:
+        yield f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect {reason}"
