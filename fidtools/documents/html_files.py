@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fidtools.documents.content import Block, Content, UnreadableError
+from fidtools.documents.html_encoding import MARKS, page_text
 from fidtools.errors import MissingExtraError
 
 MOST_BYTES = 1 << 26
@@ -32,13 +34,14 @@ INLINE = {
     "wbr",
 }  # fmt: skip
 """Elements that do not end a paragraph."""
+_TAG = re.compile(rb"<(?:!doctype|html|head|body|title|meta|h1|p|div)\b", re.IGNORECASE)
 
 
 def read_html(path: Path) -> Content:
     """The blocks of a page: those in its one `main` element, where it has one, else of all of it.
 
-    Navigation, footers, asides and forms are left out. The title is that of the page, else its first h1. Text that is
-    not UTF-8 is read in the encoding that the page declares.
+    Navigation, footers, asides and forms are left out. The title is that of the page, else its first h1. `page_text`
+    says in which encoding it is read.
 
     Raises UnreadableError, and MissingExtraError without lxml.
     """
@@ -49,13 +52,12 @@ def read_html(path: Path) -> Content:
     if path.stat().st_size > MOST_BYTES:
         raise UnreadableError(f"larger than {MOST_BYTES >> 20} MiB")
     data = path.read_bytes()
-    if b"\0" in data[:1000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if b"\0" in data[:1000] and not data.startswith(tuple(MARKS)) and not _TAG.search(data[:1000]):
         raise UnreadableError("not HTML but binary data")
-    parser = etree.HTMLParser(
-        encoding=_encoding(data), no_network=True, remove_comments=True, remove_pis=True, huge_tree=True
-    )
+    parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
+    text, remark = page_text(data)
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(text.encode("utf-8"), parser)
     except (etree.LxmlError, ValueError) as error:
         raise UnreadableError(f"not HTML: {error}") from error
     if root is None:
@@ -64,16 +66,7 @@ def read_html(path: Path) -> Content:
     blocks = list(_blocks(mains[0] if len(mains) == 1 else root))
     title = " ".join("".join(root.findtext(".//title") or "").split())
     first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
-    return Content(blocks, title or first, _damage(parser))
-
-
-def _encoding(data: bytes) -> str | None:
-    """UTF-8 where the bytes are; None lets the parser look for a declaration."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    return "utf-8"
+    return Content(blocks, title or first, "; ".join(filter(None, [remark, _damage(parser)])))
 
 
 def _damage(parser: Any) -> str:
