@@ -18,8 +18,8 @@ _TAG = re.compile(rb"<(?:!doctype|html|head|body|title|meta|h1|p|div)\b", re.IGN
 def read_html(path: Path) -> Content:
     """The blocks of a page: those in its one `main` element, where it has one with text, else of all of it.
 
-    Navigation, footers, asides and forms are left out. The title is that of the page, else its first heading. `page_text`
-    says in which encoding it is read.
+    Navigation, footers, asides and forms are left out. The title is that of the page, else its first heading.
+    `page_text` says in which encoding it is read.
 
     Raises UnreadableError, and MissingExtraError without lxml.
     """
@@ -40,6 +40,7 @@ def read_html(path: Path) -> Content:
         raise UnreadableError(f"not HTML: {error}") from error
     if root is None:
         raise UnreadableError("it contains no text")
+    root.extend(list(root.itersiblings()))  # what follows </html>
     mains = root.findall(".//main")
     blocks = (list(html_blocks(mains[0])) if len(mains) == 1 else []) or list(html_blocks(root))
     title = " ".join(root.xpath("string((//title[not(ancestor::svg)])[1])").split())

@@ -57,3 +57,16 @@ def test_an_empty_main_element_does_not_hide_the_page(tmp_path):
 def test_the_title_of_a_picture_is_not_that_of_the_page(tmp_path):
     assert texts(tmp_path, "<svg><title>icon</title></svg><h1>Real</h1>") == ["Real"]
     assert read_html(tmp_path / "a.html").title == "Real"
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("\n<p>two</p>three", ["two", "three"]),
+        ("two<b>s</b></html></html>\n<p>three", ["twos", "three"]),
+        ("<!DOCTYPE html><html><head><title>no</title></head><body>two</body></html>three", ["two", "three"]),
+    ],
+)
+def test_what_follows_the_end_of_a_page_belongs_to_it(after, expected, tmp_path):
+    assert texts(tmp_path, f"<html><head><title>T</title></head><body>one</body></html>{after}") == ["one", *expected]
+    assert read_html(tmp_path / "a.html").title == "T"
