@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.documents.content import Block, Content, UnreadableError
+from fidtools.documents.docx_text import EMBEDDED, PARAGRAPH, paragraph_text, remove_unshown
 from fidtools.errors import MissingExtraError
 
 MOST_FILES = 10_000
@@ -20,7 +21,7 @@ _HEADING = re.compile(r"(?:Heading \d|Title|Subtitle)\b")
 
 
 def read_docx(path: Path) -> Content:
-    """The paragraphs of the body. Headers, footers, comments and footnotes are left out, and so is deleted text.
+    """The paragraphs of the body. Headers, footers, comments, footnotes, deleted and hidden text are left out.
 
     Raises UnreadableError for a file that is encrypted, damaged or too large once decompressed, and MissingExtraError
     without python-docx.
@@ -33,13 +34,14 @@ def read_docx(path: Path) -> Content:
     try:
         file = docx.Document(str(path))
         blocks = list(_blocks(file))
+        embedded = sum(1 for _ in file.element.body.iter(EMBEDDED))
         title = " ".join((file.core_properties.title or "").split())
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise
         raise UnreadableError(f"damaged: {type(error).__name__}") from error
     first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
-    return Content(blocks, title or first)
+    return Content(blocks, title or first, f"files embedded in it that were not read: {embedded:,}" if embedded else "")
 
 
 def _check_archive(path: Path) -> None:
@@ -60,15 +62,12 @@ def _check_archive(path: Path) -> None:
 
 
 def _blocks(file: Any) -> Iterator[Block]:
-    from docx.oxml.ns import qn
     from docx.text.paragraph import Paragraph
 
-    text_tag, spaces = qn("w:t"), {qn("w:tab"), qn("w:br"), qn("w:cr")}
+    remove_unshown(file.element.body, file.styles.element)
     heading = ""
-    for element in file.element.body.iter(qn("w:p")):
-        inner = (each for each in element.iter(text_tag, *spaces) if next(each.iterancestors(qn("w:p"))) is element)
-        words = (each.text or "" if each.tag == text_tag else " " for each in inner)
-        text = " ".join("".join(words).split())
+    for element in file.element.body.iter(PARAGRAPH):
+        text = paragraph_text(element)
         if not text:
             continue
         style = Paragraph(element, file).style
