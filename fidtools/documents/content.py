@@ -12,6 +12,10 @@ MOST_CHARACTERS = 1 << 27
 """Of one document's text; more is no document but an attempt to fill the memory."""
 
 
+_LAYOUT = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+"""Soft hyphen, zero-width space, word joiner and zero-width no-break space: where a line may end, not text."""
+
+
 class UnreadableError(Exception):
     """A file that cannot be read as a document; the message says why, in a few words."""
 
@@ -33,8 +37,19 @@ class Content:
     remark: str = ""
 
 
+def plain_text(text: str) -> str:
+    """The text with single spaces for white space, and without characters that only say where a line may end.
+
+    Search takes these for the end of a word.
+
+    >>> plain_text(" soft\\u00adware  and\\nmore ")
+    'software and more'
+    """
+    return " ".join(text.translate(_LAYOUT).split())
+
+
 def document(identifier: str, title: str, blocks: Iterable[Block]) -> Document:
-    """The document of these blocks: single spaces inside of each, one paragraph separator between them.
+    """The document of these blocks: `plain_text` inside of each, one paragraph separator between them.
 
     Raises UnreadableError when there is no text, or too much of it.
     """
@@ -42,7 +57,7 @@ def document(identifier: str, title: str, blocks: Iterable[Block]) -> Document:
     marks: list[tuple[int, dict[str, str | int]]] = []
     length = 0
     for block in blocks:
-        text = " ".join(block.text.split())
+        text = plain_text(block.text)
         if text:
             marks.append((length, block.fields))
             parts.append(text)

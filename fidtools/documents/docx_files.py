@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fidtools.documents.content import Block, Content, UnreadableError
+from fidtools.documents.content import Block, Content, UnreadableError, plain_text
 from fidtools.documents.docx_text import EMBEDDED, PARAGRAPH, paragraph_text, remove_unshown
 from fidtools.errors import MissingExtraError
 
@@ -35,7 +35,7 @@ def read_docx(path: Path) -> Content:
         file = docx.Document(str(path))
         blocks = list(_blocks(file))
         embedded = sum(1 for _ in file.element.body.iter(EMBEDDED))
-        title = " ".join((file.core_properties.title or "").split())
+        title = plain_text(file.core_properties.title or "")
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise

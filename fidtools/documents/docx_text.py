@@ -5,6 +5,8 @@ from __future__ import annotations
 import string
 from typing import Any
 
+from fidtools.documents.content import plain_text
+
 _SPACES = {
     "w": "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
     "m": "http://schemas.openxmlformats.org/officeDocument/2006/math",
@@ -52,7 +54,7 @@ def paragraph_text(paragraph: Any) -> str:
             parts.append(_symbol(each))
         else:  # of several elements of a formula, the second and later ones are set apart
             parts.append(_FIXED.get(each.tag) or " " * (getattr(each.getprevious(), "tag", "") == _ELEMENT))
-    return " ".join("".join(parts).split())
+    return plain_text("".join(parts))
 
 
 def remove_unshown(body: Any, styles: Any) -> None:

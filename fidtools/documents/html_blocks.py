@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fidtools.documents.content import Block
+from fidtools.documents.content import Block, plain_text
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PARAGRAPHS = {
@@ -42,7 +42,7 @@ def html_blocks(root: Any) -> Iterator[Block]:
         elif skipped is not None and element is not skipped:
             continue
         if tag in PARAGRAPHS:
-            if text := " ".join("".join(words).split()):
+            if text := plain_text("".join(words)):
                 heading = text if tag in HEADINGS and not start else heading
                 yield Block(text, {"heading": heading} if heading else {})
             words.clear()
@@ -53,7 +53,7 @@ def html_blocks(root: Any) -> Iterator[Block]:
         elif element is not root:
             skipped = None
             words.append(element.tail or "")
-    if text := " ".join("".join(words).split()):
+    if text := plain_text("".join(words)):
         yield Block(text, {"heading": heading} if heading else {})
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fidtools.documents.content import Content, UnreadableError
+from fidtools.documents.content import Content, UnreadableError, plain_text
 from fidtools.documents.html_blocks import html_blocks
 from fidtools.documents.html_encoding import MARKS, page_text
 from fidtools.errors import MissingExtraError
@@ -43,7 +43,7 @@ def read_html(path: Path) -> Content:
     root.extend(list(root.itersiblings()))  # what follows </html>
     mains = root.findall(".//main")
     blocks = (list(html_blocks(mains[0])) if len(mains) == 1 else []) or list(html_blocks(root))
-    title = " ".join(root.xpath("string((//title[not(ancestor::svg)])[1])").split())
+    title = plain_text(root.xpath("string((//title[not(ancestor::svg)])[1])"))
     first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
     return Content(blocks, title or first, "; ".join(filter(None, [remark, _damage(parser)])))
 

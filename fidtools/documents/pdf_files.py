@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fidtools.documents.content import MOST_CHARACTERS, Block, Content, UnreadableError
+from fidtools.documents.content import MOST_CHARACTERS, Block, Content, UnreadableError, plain_text
 from fidtools.errors import MissingExtraError
 
 MOST_BYTES = 1 << 30
@@ -74,7 +74,7 @@ def _pages(reader: Any) -> Iterator[Block]:
         contents = page.get_contents()
         if contents is None or len(contents.get_data()) > MOST_PAGE_BYTES:
             continue
-        text = _HYPHEN.sub("", page.extract_text())
+        text = _HYPHEN.sub("", page.extract_text().replace("\u00ad", "-"))  # a page shows it, so it is a hyphen
         length += len(text)
         if length > MOST_CHARACTERS:
             raise UnreadableError(f"more than {MOST_CHARACTERS:,} characters")
@@ -85,5 +85,5 @@ def _pages(reader: Any) -> Iterator[Block]:
 def _title(reader: Any) -> str:
     """The title in the file's properties, unless it is a file's name, as programs write it there."""
     found = reader.metadata.title if reader.metadata else None
-    title = " ".join(str(found or "").split())
+    title = plain_text(str(found or ""))
     return "" if re.search(r"\.\w{2,4}$|^Microsoft|^untitled", title, re.IGNORECASE) else title

@@ -14,7 +14,7 @@ import pytest
 from fidtools import cli
 from fidtools.data.read import read_passages
 from fidtools.documents import content, docx_files, html_files
-from fidtools.documents.content import UnreadableError
+from fidtools.documents.content import Block, UnreadableError
 from fidtools.documents.docx_files import read_docx
 from fidtools.documents.html_files import read_html
 from fidtools.documents.pdf_files import read_pdf
@@ -34,7 +34,8 @@ HTML = """<!DOCTYPE html><html><head><title>The  handbook</title><style>p {color
 
 def pdf(*pages: str) -> bytes:
     """A PDF with these lines of text on its pages; an empty page has none, as a scanned one."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", font]
     kids = []
     for page in pages:
         lines = "".join(f"({line}) Tj 0 -14 Td " for line in page.split("\n") if line)
@@ -136,6 +137,30 @@ def test_docx(tmp_path):
         ("Keys", "Keys"),
         ("Lock them.", "Keys"),
     ]
+
+
+INVISIBLE = "\u00ad\u200b\u2060\ufeff"
+
+
+def test_characters_of_the_layout_are_dropped(tmp_path):
+    split = "".join(f"{letter}{INVISIBLE}" for letter in "word")
+    page = f"<title>{split}</title><h1>so&shy;ft</h1><p>{split} lon&#8203;ger a&#8205;b</p>{INVISIBLE}"
+    (tmp_path / "a.html").write_text(page)
+    found = read_html(tmp_path / "a.html")
+    assert found.title == "word"
+    assert found.blocks == [Block(text, {"heading": "soft"}) for text in ("soft", "word longer a\u200db")]
+    file = docx.Document()
+    file.core_properties.title = split
+    file.add_heading(split, 1)
+    file.save(str(tmp_path / "a.docx"))
+    found = read_docx(tmp_path / "a.docx")
+    assert (found.title, found.blocks) == ("word", [Block("word", {"heading": "word"})])
+    assert content.document("a", "", [Block(split)]).text == "word"
+
+
+def test_a_soft_hyphen_of_a_pdf_is_shown_and_so_a_hyphen(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf("well\\255known soft\\255\nware"))
+    assert [block.text.strip() for block in read_pdf(tmp_path / "a.pdf").blocks] == ["well-known software"]
 
 
 def test_passages_have_the_page_and_heading_where_they_begin(tmp_path):
