@@ -77,7 +77,9 @@ def page_text(data: bytes) -> tuple[str, str]:
     codec = "utf-8" if _mostly_utf8(data) else DEFAULT
     text, remark = _decoded(data, codec)
     wrong = f"declares an unknown encoding, {label[:40]!r}" if label else "declares no encoding and is not UTF-8"
-    return text, "; ".join(filter(None, [f"it {wrong}: read as {_shown(codec)}", remark]))
+    return text, "; ".join(
+        filter(None, [f"it {wrong}: read as {_shown(codec)}; if it is another, add <meta charset=NAME>", remark])
+    )
 
 
 def _decoded(data: bytes, codec: str) -> tuple[str, str]:

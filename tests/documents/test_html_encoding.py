@@ -11,6 +11,8 @@ from fidtools.documents.html_files import read_html
 
 pytest.importorskip("lxml")
 
+HINT = "; if it is another, add <meta charset=NAME>"
+
 
 def texts(path):
     found = read_html(path)
@@ -85,17 +87,17 @@ def test_a_byte_order_mark_decides(codec):
 @pytest.mark.parametrize(
     ("page", "text", "remark"),
     [
-        (b"<p>\x93caf\xe9\x94", "<p>“café”", "it declares no encoding and is not UTF-8: read as windows-1252"),
+        (b"<p>\x93caf\xe9\x94", "<p>“café”", "it declares no encoding and is not UTF-8: read as windows-1252" + HINT),
         (
             b"<meta charset=uft-8><p>caf\xe9",
             "<meta charset=uft-8><p>café",
-            "it declares an unknown encoding, 'uft-8': read as windows-1252",
+            "it declares an unknown encoding, 'uft-8': read as windows-1252" + HINT,
         ),
         (
             b"<p>caf\xc3\xa9 na\xc3\xafve caf\xe9",
             "<p>café naïve caf\N{REPLACEMENT CHARACTER}",
-            "it declares no encoding and is not UTF-8: read as UTF-8; "
-            "1 character is not valid UTF-8 and became U+FFFD; is it in another encoding?",
+            "it declares no encoding and is not UTF-8: read as UTF-8"
+            f"{HINT}; 1 character is not valid UTF-8 and became U+FFFD; is it in another encoding?",
         ),
         (
             b"<meta charset=utf-8><p>caf\xe9 \xe9",
@@ -114,7 +116,7 @@ def test_a_guess_is_reported(page, text, remark):
 def test_names_that_no_browser_knows_are_not_used(label):
     text, remark = page_text(f"<meta charset='{label}'><p>caf\xe9".encode("latin-1"))
     assert text.endswith("<p>café")
-    assert remark.endswith(": read as windows-1252")
+    assert remark.endswith(f": read as windows-1252{HINT}")
 
 
 def test_nul_characters_are_dropped(tmp_path):
