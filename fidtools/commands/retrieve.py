@@ -69,7 +69,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Memory limit of exact search, in GB.",
 )
-@click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match.")
+@click.option(
+    "--force", is_flag=True, help="Search even if embeddings, passages, questions and retriever do not match."
+)
 @click.option(
     "--pooling",
     type=click.Choice(POOLINGS),
@@ -134,19 +136,19 @@ def command(
     refuse_shared_stdin(questions)
     refuse_shared_stdin(passages)
     model = None if retriever is None else _load(retriever, pooling, precision)
-    side = stored_questions(question_embeddings) if question_embeddings is not None else _by_model(model)
+    side = stored_questions(question_embeddings, force) if question_embeddings is not None else _by_model(model)
     with main_rank_first():
         openings = _Openings(open_passages(passages), side, force, int(max_memory * 1e9))
     corpus: SearchIndex = (
         openings.exact(embeddings) if embeddings is not None else openings.faiss(index, index_parameters)
     )
-    floats = None if rescore is None else openings.floats("--rescore", rescore)
+    floats = None if rescore is None else openings.floats("--rescore", rescore, corpus)
     if floats is not None:
         corpus = RescoredIndex(corpus, floats, oversample)
     verified = None
     if verify is not None:
         if floats is None or verify != rescore:
-            floats = openings.floats("--verify", verify)
+            floats = openings.floats("--verify", verify, corpus)
         corpus = verified = VerifiedIndex(corpus, floats)
     ranked = retrieve(
         read_questions(questions), side.encode, corpus, k, within=within is not None, normalized=side.normalized
@@ -210,11 +212,15 @@ class _Openings:
             embeddings, self.passages, side.fingerprint, dim=side.dim, force=self.force, memory=self.memory
         )
 
-    def floats(self, option: str, embeddings: Path) -> ExactIndex:
-        """The embeddings of an option that needs float vectors. Raises UsageError for others."""
+    def floats(self, option: str, embeddings: Path, searched: SearchIndex) -> ExactIndex:
+        """The embeddings of an option that needs float vectors to compare with `searched`; UsageError for others."""
+        from fidtools.search.backends import measure_mismatches
+        from fidtools.search.corpus_match import raise_or_warn
+
         index = self.exact(embeddings)
         if not index.has_floats:
             raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
+        raise_or_warn(measure_mismatches(embeddings, index, searched), self.force)
         return index
 
     def faiss(self, folder: Path | None, parameters: str | None) -> SearchIndex:

@@ -70,6 +70,11 @@ class Embeddings:
         return self.kind.dim
 
     @property
+    def encoder(self) -> dict[str, Any] | None:
+        """The fingerprint of the encoder of the passages, where it is on record."""
+        return recorded_encoder(self.meta)
+
+    @property
     def normalized(self) -> bool:
         """Whether the encoder brings its vectors to norm 1."""
         return bool(encoder_setting(self.meta, "normalize"))
@@ -120,7 +125,7 @@ def _map_vectors(path: Path) -> Array:
 
 
 def read_parts(path: PathLike) -> list[Embeddings]:
-    """`X.npy` or its shards, opened. Raises MismatchError when their vectors differ in length or type."""
+    """`X.npy` or its shards, opened. Raises MismatchError when their vectors differ in length, type or encoder."""
     parts = [read_embeddings(part) for part in shards(path)]
     for part in parts:
         if part.dim != parts[0].dim:
@@ -128,13 +133,28 @@ def read_parts(path: PathLike) -> list[Embeddings]:
         if part.kind.name != parts[0].kind.name:
             problem = f"{part.kind.name} vectors, but {parts[0].path} has {parts[0].kind.name}"
             raise MismatchError(problem, path=part.path)
+        if names := different_encoders(part.encoder, parts[0].encoder):
+            problem = f"written by another encoder than {parts[0].path}: they differ in {', '.join(names)}"
+            raise MismatchError(problem, path=part.path, hint="embed all shards with one retriever")
     return parts
+
+
+def recorded_encoder(meta: dict[str, Any]) -> dict[str, Any] | None:
+    """The fingerprint of the encoder that made vectors, from their `X.json`; None where it is not on record."""
+    encoder = meta.get("encoder")
+    return encoder if isinstance(encoder, dict) else None
 
 
 def encoder_setting(meta: dict[str, Any], name: str) -> Any:
     """A setting of the encoder that made vectors, from their `X.json`; None where it is not on record."""
-    encoder = meta.get("encoder")
-    return encoder.get(name) if isinstance(encoder, dict) else None
+    return (recorded_encoder(meta) or {}).get(name)
+
+
+def different_encoders(one: dict[str, Any] | None, other: dict[str, Any] | None) -> list[str]:
+    """The names of what differs between two encoders; none where one of them is not on record."""
+    if one is None or other is None:
+        return []
+    return [name for name in dict.fromkeys([*other, *one]) if one.get(name) != other.get(name)]
 
 
 def text_hashes(parts: Sequence[Embeddings]) -> list[tuple[int, str | None]]:

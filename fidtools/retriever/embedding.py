@@ -21,6 +21,7 @@ from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfinished, create_embeddings
 from fidtools.data.files import PathLike
+from fidtools.data.question_hashes import FIELD, joined_hashes
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.data.vector_type import VectorType, truncated
@@ -93,12 +94,13 @@ class QuestionSource:
         return retriever.tokenize_questions(text for _, text in self.items[start:stop])
 
     def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The fingerprints of the question encoder and of its passage encoder, and the hash of the questions."""
+        """The fingerprints of the question encoder and of its passage encoder, and hashes of the questions."""
         return {
             "of": "questions",
             "encoder": retriever.fingerprint,
             "question_encoder": retriever.question_fingerprint,
             "text_sha256": hashlib.sha256(orjson.dumps(self.items)).hexdigest(),
+            FIELD: joined_hashes(text for _, text in self.items),
         }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.data.corpus import Corpus
-from fidtools.data.embeddings import Embeddings, text_hashes
+from fidtools.data.embeddings import Embeddings, different_encoders, text_hashes
 from fidtools.errors import MismatchError, shorten
 from fidtools.logs import log
 
@@ -19,7 +19,7 @@ def raise_or_warn(problems: Iterable[MismatchError], force: bool) -> None:
     for problem in problems:
         if not force:
             raise problem
-        log.warning("%s (ignored because of --force)", problem.problem)
+        log.warning("%s (ignored because of --force)", problem.message)
 
 
 def corpus_mismatches(path: Path, parts: Sequence[Embeddings], passages: Corpus) -> Iterator[MismatchError]:
@@ -37,7 +37,7 @@ def embedding_mismatches(
     """An error for everything that keeps these embeddings from being searched for these passages by this encoder."""
     yield from corpus_mismatches(path, parts, passages)
     for part in parts:
-        yield from encoder_mismatches(part.path, part.meta.get("encoder"), encoder)
+        yield from encoder_mismatches(part.path, part.encoder, encoder)
 
 
 def refuse_width(path: Path, stored: int, dim: int | None, meta: dict[str, Any]) -> None:
@@ -89,11 +89,10 @@ def _first_other_texts(hashes: Sequence[tuple[int, str | None]], passages: Corpu
 
 
 def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint | None) -> Iterator[MismatchError]:
-    """An error when `path` was written by another encoder. Of vectors from elsewhere none is on record (None)."""
-    if made_by is not None and encoder is not None and made_by != encoder:
-        names = [name for name in encoder if encoder[name] != made_by.get(name)]
-        problem = f"written by another encoder than --retriever: they differ in {', '.join(names)}"
-        yield MismatchError(problem, path=path, hint="embed the passages with this retriever")
+    """An error when `path` was written by another encoder than the questions' (of vectors from elsewhere: None)."""
+    if names := different_encoders(made_by, encoder):
+        problem = f"written by another encoder than that of the questions: they differ in {', '.join(names)}"
+        yield MismatchError(problem, path=path, hint="embed passages and questions with the same retriever")
 
 
 def _first_other_id(parts: Sequence[Embeddings], passages: Corpus) -> tuple[int, str, str] | None:

@@ -23,6 +23,7 @@ from fidtools.search.exact import search
 from fidtools.search.faiss_file import faiss_reason, load_faiss
 from fidtools.search.faiss_index import set_parameters
 from fidtools.search.index_specs import IndexSpec, check_factory
+from fidtools.search.question_match import refuse_passages
 from fidtools.search.vectors import ConcatenatedVectors, Vectors, float_vectors, vector_blocks
 from fidtools.search.verification import MAX_VERIFY_QUESTIONS, recall_of
 from fidtools.typing import Array
@@ -47,8 +48,8 @@ def build_index(
 
     It is trained on a random sample, and vectors are added in blocks. With `questions` (their embeddings), `recall` in
     the meta is the share of the exact `k` best that the index finds, for up to 1,000 of them. Raises UsageError for an
-    index that FAISS does not know and for a folder with other files (unless `force`), MismatchError when the questions
-    were embedded by another encoder.
+    index that FAISS does not know, for a folder with other files (unless `force`) and for vectors of passages as
+    `questions`, MismatchError when the questions were embedded by another encoder.
     """
     refuse_foreign(folder, KIND, force=force)
     faiss, parts = load_faiss(), read_parts(path)
@@ -140,6 +141,7 @@ def _copy_ids(parts: Sequence[Embeddings], path: Path) -> None:
 
 def _sample_questions(path: PathLike, passages: Embeddings, seed: int, limit: int = MAX_VERIFY_QUESTIONS) -> Array:
     questions = read_embeddings(path)
+    refuse_passages([questions])
     their_encoder, our_encoder = questions.meta.get("encoder"), passages.meta.get("encoder")
     lengths = passages.dim, passages.meta.get("full_dim")
     if questions.dim not in lengths or their_encoder != our_encoder:

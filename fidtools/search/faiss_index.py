@@ -10,7 +10,7 @@ import numpy as np
 
 from fidtools.compute.ranks import ranks
 from fidtools.data.corpus import Corpus
-from fidtools.data.embeddings import encoder_setting
+from fidtools.data.embeddings import encoder_setting, recorded_encoder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.top_k import TopK
@@ -75,7 +75,7 @@ class FaissIndex:
         _check_file(folder / "vectors.faiss", meta)
         self._index = open_file(folder / "vectors.faiss", meta["rows"], meta["dim"])
         set_parameters(faiss, self._index, meta["parameters"] if parameters is None else parameters)
-        self.passages, self.dim = passages, int(meta["dim"])
+        self.passages, self.dim, self.encoder = passages, int(meta["dim"]), recorded_encoder(meta)
         self._path = folder / "vectors.faiss"
         self._full_dim = meta.get("full_dim")
         self._normalize = bool(encoder.get("normalize") if encoder is not None else encoder_setting(meta, "normalize"))
@@ -123,4 +123,4 @@ def _mismatches(
     same_ids = meta["ids_sha256"] == passages.ids_sha256
     hashes = meta.get("texts") or [(meta["rows"], meta.get("text_sha256"))]
     yield from passage_mismatches(folder, meta["rows"], same_ids, hashes, passages)
-    yield from encoder_mismatches(folder, meta.get("encoder"), encoder)
+    yield from encoder_mismatches(folder, recorded_encoder(meta), encoder)

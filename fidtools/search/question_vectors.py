@@ -12,6 +12,7 @@ from fidtools.data.embeddings import read_parts
 from fidtools.data.records import Question
 from fidtools.errors import DataError
 from fidtools.search.corpus_match import Fingerprint
+from fidtools.search.question_match import QuestionTexts, refuse_passages
 from fidtools.search.retrieval import QuestionEncode
 from fidtools.search.vectors import ConcatenatedVectors, float_vectors
 from fidtools.typing import Array
@@ -20,7 +21,7 @@ from fidtools.typing import Array
 @dataclass(frozen=True)
 class QuestionSide:
     """`encode` gives vectors of length `dim`, of norm 1 when `normalized`; `fingerprint` is that of the encoder of the
-    passages that they are compared with, where it is known."""
+    passages that they may be compared with, where it is known."""
 
     encode: QuestionEncode
     dim: int
@@ -28,13 +29,16 @@ class QuestionSide:
     fingerprint: Fingerprint | None = None
 
 
-def stored_questions(path: Path) -> QuestionSide:
+def stored_questions(path: Path, force: bool = False) -> QuestionSide:
     """Embeddings of questions (one file or shards), found by the questions' ids.
 
-    They are `normalized` where the encoder on record is; vectors from elsewhere have none on record. Raises DataError
-    for two vectors of one id; `encode` raises it for a question without a vector.
+    They are `normalized` where the encoder on record is; vectors from elsewhere have none on record. Raises UsageError
+    for vectors of passages and DataError for two vectors of one id. `encode` raises DataError for a question without a
+    vector and, unless `force` is set, for one whose vector was made from another text.
     """
     parts = read_parts(path)
+    refuse_passages(parts)
+    texts = QuestionTexts(path, parts, force)
     vectors = ConcatenatedVectors([float_vectors(part) for part in parts])
     ids = [identifier for part in parts for identifier in part.ids]
     rows = {identifier: row for row, identifier in enumerate(ids)}
@@ -51,6 +55,7 @@ def stored_questions(path: Path) -> QuestionSide:
         if row is None:
             hint = "vectors are found by the ids of the questions: X.ids lists those of X.npy"
             raise question.error(f"{path} has no vector of this question", "id", question.id, hint=hint)
+        texts.check(row, question)
         return row
 
-    return QuestionSide(encode, parts[0].dim, parts[0].normalized)
+    return QuestionSide(encode, parts[0].dim, parts[0].normalized, parts[0].encoder)

@@ -23,7 +23,7 @@ class RescoredIndex:
     """
 
     def __init__(self, candidates: SearchIndex, exact: ExactIndex, oversample: float) -> None:
-        self.passages, self.dim = exact.passages, exact.dim
+        self.passages, self.dim, self.encoder = exact.passages, exact.dim, exact.encoder
         self._candidates, self._exact, self._oversample = candidates, exact, oversample
 
     def search(self, asked: Array, k: int) -> TopK:

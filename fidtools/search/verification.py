@@ -23,7 +23,7 @@ class VerifiedIndex:
     """An index whose results for the first 1,000 questions are compared with those of `exact`."""
 
     def __init__(self, index: SearchIndex, exact: SearchIndex) -> None:
-        self.passages, self.dim = index.passages, index.dim
+        self.passages, self.dim, self.encoder = index.passages, index.dim, index.encoder
         self._index, self._exact = index, exact
         self._shares: list[float] = []
         self._same_first: list[bool] = []

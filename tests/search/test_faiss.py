@@ -160,7 +160,7 @@ def test_an_index_of_other_passages_or_encoder(
     meta["encoder"]["weights"] = "other"
     (tmp_path / "i" / "meta.json").write_text(json.dumps(meta))
     assert cli.run(world.arguments("--index", tmp_path / "i")) == 1
-    assert "written by another encoder than --retriever: they differ in weights" in capsys.readouterr().err
+    assert "written by another encoder than that of the questions: they differ in weights" in capsys.readouterr().err
 
 
 def test_within_is_exact_only(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ def test_another_encoder_unless_forced(world: World, tmp_path: Path, capsys: pyt
     arguments = world.arguments("--embeddings", world.embeddings, "-o", tmp_path / "out.jsonl")
     arguments[arguments.index("--retriever") + 1] = str(other)
     said = message(capsys, arguments)
-    assert f"{world.embeddings}: written by another encoder than --retriever: they differ in weights" in said
+    assert f"{world.embeddings}: written by another encoder than that of the questions: they differ in weights" in said
     assert not (tmp_path / "out.jsonl").exists()
     assert cli.run([*arguments, "--force"]) == 0
     assert "written by another encoder" in capsys.readouterr().err
