@@ -173,7 +173,7 @@ distil() {
   score_passages "$i" train; train=$scored
   score_passages "$i" dev
   stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER" \
-    --n-passages "$RETRIEVER_PASSAGES"   # warns of what teaches nothing
+    --n-passages "$RETRIEVER_PASSAGES" ${temperature[@]+"${temperature[@]}"}   # warns of what teaches nothing
   train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 
@@ -184,6 +184,7 @@ table() {
     while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
   else
     for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  teacher_temperature
   fi
   command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
   if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi

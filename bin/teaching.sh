@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # bin/iterate.sh sources this file, and sets what it uses
+# shellcheck shell=bash disable=SC2034,SC2154  # bin/iterate.sh sources this file: it sets what this uses, and the reverse
 # What teaches the retriever in bin/iterate.sh, and its rankings without a reader and fused with those of BM25.
 
 # check_teaching: refuse a TEACHER, READ or FUSE that cannot be
@@ -33,6 +33,17 @@ teaches() { teachers | grep -qxF -e "$1"; }
 # ranks_together: whether the run has no reader and fuses its rankings with BM25's. It then compares the untouched
 # retriever, too, and scores what BM25 and the retriever find together.
 ranks_together() { [[ $READ$FUSE == 01 ]]; }
+
+# teacher_temperature: set `temperature`, the option of RETRIEVER_OPTIONS that the teacher's report must share
+teacher_temperature() {
+  local word before=
+  temperature=()
+  for word in ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"}; do
+    [[ $before != --teacher-temperature ]] || temperature=("$before" "$word")
+    [[ $word != --teacher-temperature=* ]] || temperature=("$word")
+    before=$word
+  done
+}
 
 # score_passages I SPLIT: let every teacher score the passages; sets `scored`, the file with all scores
 score_passages() {
