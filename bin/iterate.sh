@@ -190,6 +190,15 @@ table() {
   if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
   "${command[@]}" --json -o "table.$split.json"
   echo
+# all_iterations: count those that an earlier start with a larger N has finished: the report has them, and so do the tables
+all_iterations() {
+  local last=test.json asked=$iterations
+  if ranks_together; then last=test.fused.json; fi
+  [[ $DRY_RUN != 1 ]] || return 0
+  while [[ -e $((iterations + 1))/$last ]]; do iterations=$((iterations + 1)); done
+  [[ $iterations == "$asked" ]] || say "iterate.sh: $RUN has iterations up to $iterations, not only to $asked: the tables show all of them"
+}
+
   echo "$dataset, $split questions, per iteration:"
   "${command[@]}"
 }
@@ -226,3 +235,4 @@ done
 table dev
 table test
 report
+all_iterations

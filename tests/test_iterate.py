@@ -277,6 +277,26 @@ def test_fewer_passages_may_teach_than_are_retrieved(tmp_path):
     again = iterate(data, run, 1, **HARDLY_ANY)
     assert again.returncode == 0, again.stderr[-3000:]
     assert again.stdout == done.stdout
+    fewer = iterate(data, run, 0, **HARDLY_ANY)
+    assert f"iterate.sh: {run} has iterations up to 1, not only to 0: the tables show all of them\n" in fewer.stderr
+    assert (fewer.returncode, fewer.stdout) == (0, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (None, ["--teacher-temperature", "3"]),  # as examples/toy/settings.sh has it
+        ("--dropout 0 --teacher-temperature=0.5", ["--teacher-temperature=0.5"]),
+        ("--dropout 0", []),
+    ],
+)
+def test_the_teachers_report_has_the_temperature_of_the_training(tmp_path, options, words):
+    commands = planned(tmp_path, 1, **({} if options is None else {"RETRIEVER_OPTIONS": options}))
+    (report,) = (command for command in commands if command[1] == "teacher-report")
+    assert report == [
+        "fidtools", "teacher-report", "0/dev.scored.jsonl", "--teacher", "attention", "--n-passages", "20", *words,
+        "-o", "0/teacher-report.txt",
+    ]  # fmt: skip
 
 
 def test_an_absolute_path_keeps_the_name_of_a_link(tmp_path):
