@@ -33,8 +33,12 @@ options=(BM25_OPTIONS READER_OPTIONS RETRIEVER_OPTIONS READ_OPTIONS EMBED_OPTION
   SCORE_OPTIONS LIKELIHOOD_OPTIONS)
 read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 
+# Paths are relative to the caller's folder, but the stages run inside $RUN.
+for name in RUN DATA DATA_ROOT; do [[ -z ${!name:-} ]] || printf -v "$name" '%s' "$(absolute "${!name}")"; done
+
 # shellcheck disable=SC2034  # for settings.sh
 DATASET_FOLDER=$here/examples/$dataset
+settings=()   # those that only this dataset or profile has
 # shellcheck source=/dev/null
 source "$DATASET_FOLDER/settings.sh"
 read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
@@ -64,20 +68,20 @@ positive READER_LR RETRIEVER_LR
 [[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
 [[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
 
-# Paths are relative to the caller's folder, but the stages run inside $RUN.
-for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER; do
+for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER TEACHER_MODEL; do
   [[ $name == START && $START =~ ^(bm25|bert)$ ]] && continue   # the word, even where a folder has that name
   [[ -e ${!name} || $name =~ ^(RUN|TRAIN|DEV|TEST|PASSAGES)$ ]] && printf -v "$name" '%s' "$(absolute "${!name}")"
 done
 
 settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH
   READER_LR READER_EVAL_EVERY RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY SEED PRECISION EVAL_K
-  "${options[@]}")
+  "${options[@]}" ${settings[@]+"${settings[@]}"})
 check_teaching
 [[ $TEACHER/$READ/$FUSE == attention/1/0 ]] || settings+=(TEACHER TEACHER_MODEL READ FUSE)
 
 # Files and folders that a run is made from, by the names of their settings: what is in them must not change.
 inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
+if teaches likelihood || teaches question-likelihood; then inputs+=(TEACHER_MODEL); fi
 for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make their data from them
   [[ -n ${!name:-} ]] || continue
   settings+=("$name")
@@ -85,7 +89,12 @@ for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make t
   inputs+=("$name")
   printf -v "$name" '%s' "$(absolute "${!name}")"
 done
-[[ ${QUESTIONS:-} != generated ]] || settings+=(QUESTION_MODEL GENERATE_OPTIONS)
+if [[ ${QUESTIONS:-} == generated ]]; then
+  : "${QUESTION_MODEL:=smollm}"
+  [[ ! -e $QUESTION_MODEL ]] || QUESTION_MODEL=$(absolute "$QUESTION_MODEL")
+  settings+=(QUESTION_MODEL GENERATE_OPTIONS) inputs+=(QUESTION_MODEL)
+fi
+name_unknown "${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 
 # A run keeps the hashes of its inputs beside its settings. Those that are gone are not compared: a run can continue
 # without them.
@@ -95,6 +104,9 @@ check_contents() {
   for name in "${inputs[@]}"; do [[ ! -e ${!name} ]] || found+=("$name=${!name}"); done
   if [[ ! $START =~ ^(bm25|bert)$ ]]; then
     for name in "$START"/{train,dev,test}.json{l,}{,.gz}; do [[ ! -f $name ]] || found+=("${name##*/}=$name"); done
+  fi
+  if declare -F sampled >/dev/null; then   # the files that TRAIN, DEV and TEST are samples of
+    while IFS= read -r name; do [[ ! -f ${name#*=} ]] || found+=("$name"); done < <(sampled)
   fi
   compare_contents "$RUN/contents.json" "${found[@]}" && return
   say "iterate.sh: $RUN was made from other contents of these: choose another RUN=…, or remove it"
@@ -169,27 +181,15 @@ train_reader() {
 
 # distil I NEXT RETRIEVER: train the next retriever on TEACHER's scores of iteration I's passages
 distil() {
-  local i=$1 next=$2 retriever=$3 scored train
+  local i=$1 next=$2 retriever=$3 scored train temperature
   score_passages "$i" train; train=$scored
   score_passages "$i" dev
+  teacher_temperature
   stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER" \
     --n-passages "$RETRIEVER_PASSAGES" ${temperature[@]+"${temperature[@]}"}   # warns of what teaches nothing
   train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 
-# table SPLIT: one row per iteration, printed and kept as JSON
-table() {
-  local split=$1 i command=(fidtools eval)
-  if [[ $READ == 0 ]]; then
-    while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
-  else
-    for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
-  teacher_temperature
-  fi
-  command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
-  if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
-  "${command[@]}" --json -o "table.$split.json"
-  echo
 # all_iterations: count those that an earlier start with a larger N has finished: the report has them, and so do the tables
 all_iterations() {
   local last=test.json asked=$iterations
@@ -199,6 +199,18 @@ all_iterations() {
   [[ $iterations == "$asked" ]] || say "iterate.sh: $RUN has iterations up to $iterations, not only to $asked: the tables show all of them"
 }
 
+# table SPLIT: one row per iteration, printed and kept as JSON
+table() {
+  local split=$1 i command=(fidtools eval)
+  if [[ $READ == 0 ]]; then
+    while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
+  else
+    for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
+  fi
+  command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
+  if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
+  "${command[@]}" --json -o "table.$split.json"
+  echo
   echo "$dataset, $split questions, per iteration:"
   "${command[@]}"
 }
@@ -232,7 +244,7 @@ for ((i = 0; i < iterations; i++)); do
   dense "$next" "$retriever"
   train_reader "$next"
 done
+all_iterations
 table dev
 table test
 report
-all_iterations

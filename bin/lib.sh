@@ -184,6 +184,15 @@ keep_settings() {
   exit 2
 }
 
+# name_unknown NAME…: warn of variables of the environment that are called like settings and are none of these
+name_unknown() {
+  local name
+  while IFS= read -r name; do
+    [[ " $* " == *" $name "* ]] ||
+      say "warning: $name is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
+  done < <(compgen -e | grep -E '^((READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_|(TRAIN|DEV|TEST)_QUESTIONS)')
+}
+
 # --- Stages -------------------------------------------------------------------------------------------------------
 
 stage_log=stages.jsonl   # where `stage` keeps the time of each stage, relative to the folder it works in

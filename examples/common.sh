@@ -14,6 +14,14 @@ fetch_dataset() {
 }
 fetch() { fetch_dataset; }
 
+# take_sample SETTING…: the run is made from a sample of the dataset, drawn by these settings. It keeps them.
+take_sample() {
+  SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
+  settings+=(DATA FETCH FETCH_OPTIONS "$@")
+  # shellcheck disable=SC2329  # bin/iterate.sh calls `sampled`
+  sampled() { local split; for split in train dev test; do echo "DATA/$split=$(data_file "$split")"; done; }
+}
+
 # data_file NAME: the file of that name in $DATA, compressed or not
 data_file() { if [[ ! -e $DATA/$1.jsonl && -e $DATA/$1.jsonl.gz ]]; then echo "$DATA/$1.jsonl.gz"; else echo "$DATA/$1.jsonl"; fi; }
 
@@ -25,7 +33,7 @@ corpus_file() {
 
 # shellcheck disable=SC2329  # bin/iterate.sh calls `fetch`
 profile_smoke() {
-  SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
+  take_sample SMOKE_OPTIONS
   fetch() {
     fetch_dataset
     python "$here/examples/smoke.py" "$(corpus_file)" "$DATA" -o "$SAMPLE" ${SMOKE_OPTIONS[@]+"${SMOKE_OPTIONS[@]}"}
@@ -81,7 +89,7 @@ profile_laptop() {
   given RETRIEVER_OPTIONS ||
     RETRIEVER_OPTIONS=(--dropout 0 --in-batch --schedule linear --warmup 6 --teacher-temperature 0.4)
   laptop_settings
-  SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
+  take_sample TRAIN_QUESTIONS DEV_QUESTIONS TEST_QUESTIONS
   TRAIN=$SAMPLE/train.jsonl DEV=$SAMPLE/dev.jsonl TEST=$SAMPLE/test.jsonl
   local corpus; corpus=$(corpus_file)
   PASSAGES=$SAMPLE/${corpus##*/}

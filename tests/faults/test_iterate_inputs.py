@@ -135,3 +135,67 @@ def test_the_second_of_two_scripts_in_one_run_waits(data: Path) -> None:
         assert "another process works in" in process.stderr.readline()
         assert not (data.parent / "run" / "settings.txt").exists()
     assert "0/reader failed" in process.communicate()[1]
+
+
+@pytest.mark.parametrize(
+    ("profile", "names"),
+    [
+        ("smoke", ["FETCH", "FETCH_OPTIONS", "SMOKE_OPTIONS", "DATA"]),
+        ("laptop", ["FETCH", "FETCH_OPTIONS", "TRAIN_QUESTIONS", "DEV_QUESTIONS", "TEST_QUESTIONS", "DATA"]),
+    ],
+)
+def test_the_settings_of_a_sample_are_kept(tmp_path: Path, profile: str, names: list[str]) -> None:
+    """The data lacks its files, so that the loop ends before its first stage."""
+    data, other = tmp_path / "data", tmp_path / "other"
+    for folder in (data, other):
+        folder.mkdir()
+        (folder / "dataset.json").write_text("{}")
+    given = {"PROFILE": profile, "RETRIEVER_STEPS": "2", "RUN": str(tmp_path / "run")}
+    assert iterate(data, dataset="squad", **given).returncode == 2
+    for name in names:
+        changed = {"DATA": str(other)}.get(name, "7")
+        again = iterate(data, dataset="squad", **given | {name: changed})
+        assert again.returncode == 2
+        assert f"> {name}={changed}\n" in again.stderr
+        assert "was started with other settings" in again.stderr
+
+
+def test_a_dataset_edited_after_its_sample_was_drawn_is_noticed(data: Path) -> None:
+    given = {"PROFILE": "laptop", "RETRIEVER": "/nowhere", "EVAL_OPTIONS": "", "TRAIN_QUESTIONS": "1"}
+    assert "start/passages.npy failed" in iterate(data, dataset="squad", **given).stderr
+    (data / "dev.jsonl").write_bytes((data / "dev.jsonl").read_bytes() + b"\n")
+    again = iterate(data, dataset="squad", **given)
+    assert again.returncode == 2
+    assert f"DATA/dev: {data}/dev.jsonl has changed" in again.stderr
+
+
+def test_another_teacher_in_the_same_folder_is_noticed(data: Path) -> None:
+    model = data / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    given = NOTHING | {"TEACHER": "attention=1,likelihood=1", "TEACHER_MODEL": str(model)}
+    assert "0/reader failed" in iterate(data, **given).stderr
+    (model / "config.json").write_text("{ }")
+    again = iterate(data, **given)
+    assert again.returncode == 2
+    assert f"TEACHER_MODEL: {model}/config.json has changed" in again.stderr
+
+
+def test_paths_are_relative_to_the_callers_folder(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = {"TEACHER": "likelihood", "READ": "0", "TEACHER_MODEL": "model", "RUN": "run"}
+    printed = iterate(data, "1", DRY_RUN="1", **given | {"DATA": "data"}).stdout
+    assert f"score-likelihood 0/train.jsonl --reader {tmp_path}/model " in printed
+    assert f"fidtools bm25 {data}/train.jsonl -p {data}/passages.jsonl " in printed
+    documents = iterate(data, dataset="mydocs", DRY_RUN="1", DATA="new", RUN="run").stdout
+    assert f"--reader {tmp_path}/new/models/reader " in documents
+
+
+def test_a_misspelt_setting_is_named(data: Path) -> None:
+    done = iterate(data, DRY_RUN="1", RETRIEVER_STEP="7", TRAIN_QUESTIONS="5", RETRIEVER_STEPS="7", TEACHER_MODEL="m")
+    assert done.returncode == 0
+    ending = "is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
+    assert sorted(done.stderr.splitlines()) == [
+        f"warning: {name} {ending}" for name in ("RETRIEVER_STEP", "TRAIN_QUESTIONS")
+    ]
