@@ -51,7 +51,8 @@ def command(
     The folder then contains passages.jsonl (or psgs_w100.tsv), train.jsonl, dev.jsonl, test.jsonl, and dataset.json
     with the counts and the origin of every file. Interrupted downloads are resumed; each file is checked against its
     published size and SHA-256, or against those of the first download. On a machine without network access, put the
-    files listed by --dry-run into the downloads folder.
+    files listed by --dry-run into the downloads folder. A folder that is complete is compared with its dataset.json and
+    left as it is.
 
     `narrativeqa` takes the stories from one archive, `narrativeqa-web` from their own addresses;
     `narrativeqa-summaries` uses Wikipedia's summaries instead. `toy` is generated from --seed, offline.
@@ -67,7 +68,7 @@ def command(
     from fidtools.logs import log
 
     folder = output or Path("data") / dataset
-    if catalogue.is_complete(folder) and not (force or dry_run):
+    if not (force or dry_run) and catalogue.is_complete(folder, dataset, seed):
         log.info("%s already exists (--force writes it again)", folder)
         return
     if dataset == "toy":

@@ -11,8 +11,9 @@ from fidtools.datasets.dataset import Dataset
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.names import MODULES
 from fidtools.datasets.receipts import human_size
+from fidtools.datasets.recorded import INFO_FILE, refuse_damage, refuse_other_dataset
 from fidtools.datasets.urls import LICENCES, Download
-from fidtools.datasets.writer import INFO_FILE, DatasetInfo, clear_moved, refuse_own_files, staged_folder, write_info
+from fidtools.datasets.writer import DatasetInfo, clear_moved, is_moving, refuse_own_files, staged_folder, write_info
 from fidtools.logs import log
 
 
@@ -45,10 +46,15 @@ def fetch(
     return info
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether the folder holds a complete data set."""
-    if not (folder / INFO_FILE).exists():
+def is_complete(folder: Path, name: str, seed: int) -> bool:
+    """Whether the folder holds the complete data set; `seed` is that of one that is generated.
+
+    Raises UsageError where it is another one, DataError where a file is missing or not as it was written.
+    """
+    if not (folder / INFO_FILE).exists() or is_moving(folder):
         return False
+    refuse_other_dataset(folder, name, seed if name == "toy" else None)
+    refuse_damage(folder)
     clear_moved(folder)
     clear_lock(final_path(folder))
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,10 +19,10 @@ from fidtools.data.outputs import final_path
 from fidtools.data.records import Passage, Question
 from fidtools.data.spread import SPLITS
 from fidtools.datasets.downloads import Downloads
+from fidtools.datasets.recorded import INFO_FILE, described_files, recorded
 from fidtools.errors import UsageError
 from fidtools.logs import log, track
 
-INFO_FILE = "dataset.json"
 DRAFT, MOVING = ".draft", ".moving"
 
 
@@ -109,6 +108,11 @@ def _move(hidden: Path, folder: Path) -> None:
     clear_moved(folder)
 
 
+def is_moving(folder: Path) -> bool:
+    """Whether a fetch was killed while it moved its files into the folder."""
+    return (folder / MOVING / INFO_FILE).exists()
+
+
 def clear_moved(folder: Path) -> None:
     """Remove what a fetch that was killed has left beside its files."""
     shutil.rmtree(folder / MOVING, ignore_errors=True)
@@ -125,7 +129,7 @@ def refuse_own_files(folder: Path) -> None:
     """
     if (folder / MOVING).exists():
         return
-    hashes = _recorded_hashes(folder)
+    hashes = recorded(folder, "sha256")
     own = [
         name
         for name in (*(f"{split}.jsonl" for split in SPLITS), "passages.jsonl", "psgs_w100.tsv")
@@ -136,22 +140,13 @@ def refuse_own_files(folder: Path) -> None:
         raise UsageError(problem, hint="choose another folder with -o, or --force to replace it")
 
 
-def _recorded_hashes(folder: Path) -> dict[str, str] | None:
-    try:
-        found = json.loads((folder / INFO_FILE).read_bytes())
-        return dict(found["sha256"])
-    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-
-
-def _is_fetched(file: Path, hashes: dict[str, str] | None) -> bool:
-    return hashes is not None and (file.name not in hashes or file_sha256(file) == hashes[file.name])
+def _is_fetched(file: Path, hashes: dict[str, str]) -> bool:
+    return bool(hashes) and (file.name not in hashes or file_sha256(file) == hashes[file.name])
 
 
 def write_info(folder: Path, info: DatasetInfo, sources: Iterable[str], downloads: Downloads | None) -> None:
-    """Write `dataset.json`: the counts, the hashes of the questions, and the origin of the files."""
+    """Write `dataset.json`: the counts, the hashes and sizes, and the origin of the files."""
     receipts = {} if downloads is None else downloads.receipts.files
-    files = {split: f"{split}.jsonl" for split in info.questions}
     write_json(
         folder / INFO_FILE,
         {
@@ -161,7 +156,7 @@ def write_info(folder: Path, info: DatasetInfo, sources: Iterable[str], download
             "published": info.published,
             "passages": info.passages,
             "notes": info.notes,
-            "sha256": {name: file_sha256(folder / name) for name in files.values()},
+            **described_files(folder, info.questions),
             "sources": {
                 name: {"url": r.url, "size": r.size, "sha256": r.sha256}
                 for name in sources

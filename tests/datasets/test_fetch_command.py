@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from fidtools.cli import cli
+from fidtools.errors import DataError, UsageError
 from tests.datasets import published
 
 
-def run(*arguments):
-    return CliRunner().invoke(cli, ["fetch", *map(str, arguments)])
+def run(*arguments, catch=True):
+    return CliRunner().invoke(cli, ["fetch", *map(str, arguments)], catch_exceptions=catch)
 
 
 @pytest.fixture
@@ -79,6 +81,69 @@ def test_toy_is_generated_and_the_seed_decides(tmp_path):
     card = json.loads((tmp_path / "a" / "dataset.json").read_text())
     assert card["questions"]["train"] == len((tmp_path / "a" / "train.jsonl").read_text().splitlines())
     assert card["notes"] == {"seed": 3}
+
+
+def test_another_seed_or_data_set_in_the_folder_is_refused(tmp_path):
+    folder = tmp_path / "toy"
+    assert run("toy", "-o", folder, "--seed", 3).exit_code == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for arguments, problem in (
+        (("toy", "--seed", 4), "was made with --seed 3, not 4"),
+        (("toy",), "was made with --seed 3, not 0"),
+        (("squad",), "holds the data set toy, not squad"),
+    ):
+        with pytest.raises(UsageError) as error:
+            run(*arguments, "-o", folder, catch=False)
+        assert error.value.message == f"{folder} {problem}"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert run("toy", "-o", folder, "--seed", 3).exit_code == 0
+    assert run("toy", "-o", folder, "--seed", 4, "--force").exit_code == 0
+    assert json.loads((folder / "dataset.json").read_text())["notes"] == {"seed": 4}
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def edited(path):
+    path.write_bytes(path.read_bytes().replace(b"e", b"a", 1))
+
+
+@pytest.mark.parametrize("name", ["passages", "train", "dev", "test"])
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (cut, "{less} bytes instead of {size}"),
+        (edited, "not the file that dataset.json describes: its SHA-256 differs"),
+        (Path.unlink, "missing, although dataset.json describes it"),
+    ],
+)
+def test_a_damaged_file_of_a_data_set_is_named(name, damage, problem, tmp_path):
+    run("toy", "-o", tmp_path / "toy")
+    path = tmp_path / "toy" / f"{name}.jsonl"
+    size = path.stat().st_size
+    damage(path)
+    with pytest.raises(DataError) as error:
+        run("toy", "-o", tmp_path / "toy", catch=False)
+    assert error.value.message == f"{path}: {problem.format(less=size - 1, size=size)}"
+    assert run("toy", "-o", tmp_path / "toy", "--force").exit_code == 0
+    assert path.stat().st_size == size
+
+
+def test_a_large_file_is_compared_by_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("fidtools.datasets.recorded.HASHED_BYTES", 10)
+    run("toy", "-o", tmp_path / "toy")
+    card = json.loads((tmp_path / "toy" / "dataset.json").read_text())
+    files = {"passages.jsonl", "train.jsonl", "dev.jsonl", "test.jsonl"}
+    assert (set(card["bytes"]), set(card["sha256"])) == (files, files - {"passages.jsonl"})
+    edited(tmp_path / "toy" / "passages.jsonl")
+    assert run("toy", "-o", tmp_path / "toy").exit_code == 0
+
+
+def test_a_compressed_file_of_a_data_set_is_no_damage(tmp_path):
+    run("toy", "-o", tmp_path / "toy")
+    (tmp_path / "toy" / "train.jsonl").rename(tmp_path / "toy" / "train.jsonl.gz")
+    assert run("toy", "-o", tmp_path / "toy").exit_code == 0
 
 
 def test_an_unknown_data_set_names_those_there_are():
