@@ -249,7 +249,7 @@ def test_the_cursor_is_shown_again_after_an_error(at):
 
 
 def test_lines_on_the_terminal_are_not_torn_by_a_bar(at):
-    lines(at / "many.jsonl", *[QUESTION | {"id": str(number)} for number in range(50)])
+    lines(at / "many.jsonl", *[QUESTION | {"id": str(number), "prediction": None} for number in range(50)])
     code, sent = on_terminal(["fuse", "many.jsonl", "many.jsonl"], at, width=4000)
     assert code == 0
     assert [orjson.loads(line)["id"] for line in sent.strip().split("\n")] == [str(number) for number in range(50)]
