@@ -54,6 +54,7 @@ _OTHERS = re.compile(
 )
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 _SEVEN_BIT = "iso2022_jp"  # every text in it is valid UTF-8 too
+_SEVEN_BIT_NUMBER = b"2022"  # in each of its names
 _XML = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([^"'>]*)""")
 _META = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';]+)""", re.IGNORECASE)
 
@@ -68,10 +69,13 @@ def page_text(data: bytes) -> tuple[str, str]:
     for mark, codec in MARKS.items():
         if data.startswith(mark):
             return _decoded(data[len(mark) :], codec)
-    label = _declared(data[:HEAD_BYTES])
+    valid, head = _valid_utf8(data), data[:HEAD_BYTES]
+    if valid is not None and _SEVEN_BIT_NUMBER not in head:  # the usual page, without a look for its declaration
+        return valid, ""
+    label = _declared(head)
     codec = _codec(label)
-    if codec != _SEVEN_BIT and _valid(data):
-        return _decoded(data, "utf-8")
+    if valid is not None and codec != _SEVEN_BIT:
+        return valid, ""
     if codec:
         return _decoded(data, codec)
     codec = "utf-8" if _mostly_utf8(data) else DEFAULT
@@ -96,12 +100,11 @@ def _shown(codec: str) -> str:
     return codec.replace("cp125", "windows-125").replace("utf-", "UTF-")
 
 
-def _valid(data: bytes) -> bool:
+def _valid_utf8(data: bytes) -> str | None:
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8").replace("\0", "")
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def _mostly_utf8(data: bytes) -> bool:
