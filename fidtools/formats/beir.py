@@ -17,7 +17,7 @@ from fidtools.formats.detection import keys, without_keys
 from fidtools.formats.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.json_records import Record, adapted, omit
+from fidtools.formats.json_records import Record, adapted, document_field, omit
 from fidtools.formats.qrels import BEIR_QRELS, judged, qrels_by_question, read_beir_qrels
 from fidtools.formats.writer_helpers import required, write_rows
 from fidtools.logs import log
@@ -103,9 +103,8 @@ def write_beir_corpus(passages: Iterable[Passage], path: PathLike) -> None:
 
 def beir_document(passage: Passage) -> Record:
     """A passage as a line of BEIR's corpus.jsonl."""
-    document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
     rest = omit(passage.extra, *BEIR_IDS)
-    return {"_id": passage.id, "title": passage.title, "text": passage.text, **document, **rest}
+    return {"_id": passage.id, "title": passage.title, "text": passage.text, **document_field(passage), **rest}
 
 
 def read_contents(path: PathLike) -> Iterator[Passage]:
@@ -133,9 +132,8 @@ def _contents_lines(passages: Iterable[Passage]) -> Iterator[Record]:
         title = TITLE_END.sub(" ", passage.title)
         changed += title != passage.title
         title = f'"{title}"' if is_quoted(title) else title
-        document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
         rest = omit(passage.extra, "contents")
-        yield {"id": passage.id, "contents": f"{title}\n{passage.text}"} | document | rest
+        yield {"id": passage.id, "contents": f"{title}\n{passage.text}"} | document_field(passage) | rest
     if changed:
         log.warning("titles with a tab or line break, which would end them, written with a space instead: %d", changed)
 

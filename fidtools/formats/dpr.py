@@ -15,7 +15,7 @@ from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import any_of, columns, header, keys
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.json_records import Record, adapted, omit
+from fidtools.formats.json_records import Record, adapted, document_field, omit
 from fidtools.formats.parsing import read_rows, require_text
 from fidtools.formats.writer_helpers import write_json_list, write_rows
 from fidtools.metrics.answer_match import AnswerMatcher
@@ -37,9 +37,8 @@ def _dpr_passage(passage: Passage, hit: bool) -> Record:
     rest = omit(passage.extra, "hasanswer", "has_answer")
     score = {} if passage.score is None else {"score": repr(passage.score)}
     scores = {"scores": passage.scores} if passage.scores else {}
-    document = {} if passage.doc_id is None else {"doc_id": passage.doc_id}
     head = {"id": passage.id, "title": passage.title, "text": passage.text}
-    return {**head, **document, **score, **scores, "has_answer": hit, **rest}
+    return {**head, **document_field(passage), **score, **scores, "has_answer": hit, **rest}
 
 
 def dpr_train(record: Record) -> Record:

@@ -8,7 +8,7 @@ from typing import Any
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.record_parsing import parse_question
-from fidtools.data.records import Location, Question
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 
 Record = dict[str, Any]
@@ -39,6 +39,11 @@ def parse_adapted(adapt: Adapter, record: Record, where: Location) -> Question:
 def omit(record: Record, *names: str) -> Record:
     """The record without these fields."""
     return {name: value for name, value in record.items() if name not in names}
+
+
+def document_field(passage: Passage) -> Record:
+    """The field `doc_id` of a passage that has one, else nothing."""
+    return {} if passage.doc_id is None else {"doc_id": passage.doc_id}
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -44,7 +44,7 @@ def run_lines(questions: Iterable[Question]) -> Iterator[RunLine]:
         one_word(question.id, "id", question)
         passages = _first_of_each_id(question)
         scores = [float(passage.score or 0) for passage in passages]
-        written = _strictly_descending(scores, question)
+        written = _written_scores(scores, question)
         counts["empty"] += not passages
         counts["repeated"] += len(question.ctxs or ()) - len(passages)
         is_unsorted = any(before < score for before, score in pairwise(scores))
@@ -103,7 +103,7 @@ def _next_below(value: float) -> float:
     return below
 
 
-def _strictly_descending(scores: Sequence[float], question: Question) -> list[float]:
+def _written_scores(scores: Sequence[float], question: Question) -> list[float]:
     """`strictly_descending`. Raises DataError where no number is left below a score."""
     written = strictly_descending(scores)
     if not np.isfinite(written).all():
