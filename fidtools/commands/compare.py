@@ -14,7 +14,7 @@ from fidtools.commands.eval import chosen_settings, metric_options
 if TYPE_CHECKING:
     from fidtools.evaluation.completion import Inputs
     from fidtools.evaluation.family import MetricSettings
-    from fidtools.evaluation.paired import Result, SystemRuns
+    from fidtools.evaluation.paired import Result
     from fidtools.evaluation.scores import Scores
 
 COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bootstrap", "p_randomisation")
@@ -59,7 +59,9 @@ def command(
     from dataclasses import asdict
 
     from fidtools.data.jsonl import write_json, write_lines
+    from fidtools.evaluation.comparable import other_labels
     from fidtools.evaluation.paired import SystemRuns, compare_runs
+    from fidtools.logs import log
 
     if len(systems) < 2:
         raise click.UsageError("at least two systems are needed: fidtools compare A B")
@@ -68,7 +70,8 @@ def command(
     for system in systems:
         files = [system] if Path(system).exists() else system.split(",")
         measured.append(SystemRuns(system, [_scores(file, settings, inputs, names, ks) for file in files]))
-    _warn_of_labels(measured)
+    if problem := other_labels([(system.name, scores) for system in measured for scores in system.runs]):
+        log.warning("%s", problem)
     results, changed = compare_runs(measured, resamples)
     if changes:
         write_lines(changes, (asdict(change) for change in changed))
@@ -76,17 +79,6 @@ def command(
         write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
     else:
         _show(results, resamples, output)
-
-
-def _warn_of_labels(systems: list[SystemRuns]) -> None:
-    from fidtools.evaluation.comparable import other_labels
-    from fidtools.evaluation.system_names import distinct_names
-    from fidtools.logs import log
-
-    names = distinct_names([system.name for system in systems])
-    runs = [(name, scores) for name, system in zip(names, systems, strict=True) for scores in system.runs]
-    if problem := other_labels(runs):
-        log.warning("%s", problem)
 
 
 def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
@@ -97,9 +89,9 @@ def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[st
     from fidtools.evaluation.system import explain
     from fidtools.logs import log, track
 
-    scores = collect(track(inputs.read(file)[1], "questions"), measures(settings, names, ks))
+    scores = collect(track(inputs.read(file)[1], "questions"), measures(settings, names, ks), gold=settings.gold)
     scores.notes += inputs.notes()
-    check_judged(scores, settings.gold.qrels, file)
+    check_judged(scores.ids, settings.gold.qrels, file)
     explain(scores, file, every=bool(names))
     for note in scores.notes:
         log.info("%s: %s", file, note)

@@ -135,11 +135,11 @@ def command(
     for file in files or ("-",):
         wanted = agreements(*agreement, ks) if agreement else measures(settings, names, ks)
         format_name, lines = inputs.read(file)
-        scores = collect(track(lines, "questions"), wanted, group)
+        scores = collect(track(lines, "questions"), wanted, group, settings.gold)
         scores.notes += inputs.notes()
         if by and {*scores.groups} == {NO_GROUP}:
             scores.notes.append(f"no question has the field {by} of --by")
-        check_judged(scores, settings.gold.qrels, file)
+        check_judged(scores.ids, settings.gold.qrels, file)
         systems.append(System.of(file, format_name, scores, every=bool(names or agreement)))
     if per_question:
         write_per_question(systems, per_question)

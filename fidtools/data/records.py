@@ -86,6 +86,12 @@ class Question:
         return found if isinstance(found, dict) else {}
 
     @property
+    def repeats_passages(self) -> bool:
+        """Whether a passage is listed twice, by its id."""
+        ids = [passage.id for passage in self.ctxs or () if passage.id is not None]
+        return len(set(ids)) < len(ids)
+
+    @property
     def gold_answers(self) -> list[str]:
         """The accepted answers: `answers`, else `target`; none for an unlabelled question."""
         return self.answers or ([] if self.target is None else [self.target])

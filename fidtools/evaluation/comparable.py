@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fidtools.errors import MismatchError, shorten
+from fidtools.evaluation.gold import are_other
 from fidtools.evaluation.scores import Scores
 from fidtools.evaluation.system import System
 from fidtools.evaluation.system_names import distinct_names
@@ -52,24 +53,19 @@ def warning(systems: Sequence[System]) -> str | None:
 
 def other_labels(systems: Sequence[tuple[str, Scores]]) -> str | None:
     """What to say when files have other answers or gold for a question than the first; None when all are the same."""
-    (first_name, first), *others = systems
+    first_name, *names = distinct_names([name for name, _ in systems])
+    first, *others = (scores for _, scores in systems)
     known = dict(zip(first.ids, first.labels, strict=True))
-    for name, scores in others:
-        pairs = [(known.get(i, (0, 0)), own) for i, own in zip(scores.ids, scores.labels, strict=True)]
-        if count := sum(any(a and b and a != b for a, b in zip(*pair, strict=True)) for pair in pairs):
+    for name, scores in zip(names, others, strict=True):
+        labelled = zip(scores.ids, scores.labels, strict=True)
+        if count := sum(i in known and are_other(known[i], labels) for i, labels in labelled):
             problem = f"{count:,} questions have other answers or gold in {name} than in {first_name}"
             return f"{problem}: each file is judged by its own (--questions FILE gives the same to all)"
     return None
 
 
-def check_judged(scores: Scores, judged: Mapping[str, object] | None, path: str) -> None:
-    """Raise MismatchError when a file has none of the questions that relevance judgements (qrels) name.
-
-    Where there are judgements, the file's own gold plays no part, so its labels are the answers alone.
-    """
-    ids = scores.ids
-    if judged:
-        scores.labels = [(answers, 0) for answers, _ in scores.labels]
+def check_judged(ids: Sequence[str], judged: Mapping[str, object] | None, path: str) -> None:
+    """Raise MismatchError when a file has none of the questions that relevance judgements (qrels) name."""
     if ids and judged and judged.keys().isdisjoint(ids):
         examples = f"a judged one is {shorten(next(iter(judged)), 40)}, one of the file {shorten(ids[0], 40)}"
         raise MismatchError("shares no question id with the relevance judgements of --qrels", path=path, hint=examples)

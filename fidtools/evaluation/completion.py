@@ -11,6 +11,7 @@ from fidtools.data.corpus import Corpus, open_passages
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.records import Question
 from fidtools.errors import DataError, MismatchError
+from fidtools.evaluation.gold import Gold, are_other
 from fidtools.formats.lookup import input_format, read_all
 
 OTHER_LABELS = "{} questions have other answers or gold in --questions: those are used"
@@ -71,7 +72,7 @@ class Inputs:
             if predictions:
                 predictions.move(question)
             self.counts[UNSORTED] += not is_sorted(question)
-            self.counts[REPEATED] += repeats(question)
+            self.counts[REPEATED] += question.repeats_passages
             yield question
         if empty:
             raise DataError("contains no questions: the file is empty", path=path)
@@ -81,17 +82,10 @@ class Inputs:
             yield from labels.not_in_file()
 
     def _labelled(self, question: Question, labels: _Labels, path: PathLike) -> Question:
-        own = question.gold_answers, question.extra.get("gold")
+        own = Gold().labels_of(question)
         labelled = labels.join(question, path)
-        new = labelled.gold_answers, labelled.extra.get("gold")
-        self.counts[OTHER_LABELS] += any(a and b and a != b for a, b in zip(own, new, strict=True))
+        self.counts[OTHER_LABELS] += are_other(own, Gold().labels_of(labelled))
         return labelled
-
-
-def repeats(question: Question) -> bool:
-    """Whether a passage is listed twice, by its id."""
-    ids = [passage.id for passage in question.ctxs or () if passage.id is not None]
-    return len(set(ids)) < len(ids)
 
 
 def is_sorted(question: Question) -> bool:

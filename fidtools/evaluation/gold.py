@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Question
+from fidtools.errors import DataError
+
+Labels = tuple[int, int]
+"""What a question is judged by: hashes that are equal for the same answers, and for the same gold, in one process."""
 
 
 @dataclass
@@ -18,3 +22,17 @@ class Gold:
     def of(self, question: Question) -> Grades | None:
         """Grades by passage id; None where none are given. Raises DataError as `gold_grades` does."""
         return gold_grades(question, self.field) if self.qrels is None else self.qrels.get(question.id)
+
+    def labels_of(self, question: Question) -> Labels:
+        """Hashes of the answers and of the grades, in any order; 0 where there are none, or none that can be read."""
+        answers = frozenset(question.gold_answers)
+        try:
+            grades = frozenset((self.of(question) or {}).items())
+        except DataError:  # a metric that needs them says what is wrong
+            grades = frozenset()
+        return hash(answers) if answers else 0, hash(grades) if grades else 0
+
+
+def are_other(one: Labels, other: Labels) -> bool:
+    """Whether two questions have answers, or have gold, that differ."""
+    return any(a and b and a != b for a, b in zip(one, other, strict=True))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fidtools.data.records import Question
 from fidtools.evaluation.family import MetricFamily, MetricSettings
 from fidtools.evaluation.measure import NO_ANSWERS, NO_PREDICTION, Summary, Unmeasured, Values
-from fidtools.metrics.answer_match import TOO_SLOW, regex_match
+from fidtools.metrics.answer_match import regex_match, slow_patterns_named
 from fidtools.metrics.answers import Normalizer, exact_match, f1, normalize_answer
 
 
@@ -65,10 +65,8 @@ class RegexMatch:
         return [why_unjudged(question) or self._values(question) for question in questions]
 
     def _values(self, question: Question) -> dict[str, float]:
-        try:
+        with slow_patterns_named(question):
             found = regex_match(question.answers or (), question.prediction or "")
-        except TimeoutError as error:
-            raise question.error(TOO_SLOW, "answers", str(error)) from error
         return {"EM": 100.0 * found, "F1": math.nan}
 
     def finalize(self) -> Summary:

@@ -19,7 +19,7 @@ from fidtools.evaluation.measure import (
     Summary,
     Values,
 )
-from fidtools.metrics.answer_match import TOO_SLOW, AnswerMatcher, first_rank, is_pattern, regex_hits, usable
+from fidtools.metrics.answer_match import AnswerMatcher, first_rank, is_pattern, regex_hits, slow_patterns_named, usable
 
 FLAGS = ("has_answer", "hasanswer")
 
@@ -91,10 +91,8 @@ class AnswerRecall(RankMeasure):
             return None if None in flags else [bool(flag) for flag in flags]
         if self.match == "regex":
             self.invalid += sum(not is_pattern(answer) for answer in answers)
-            try:
+            with slow_patterns_named(question):
                 return regex_hits(answers, texts)
-            except TimeoutError as error:
-                raise question.error(TOO_SLOW, "answers", str(error)) from error
         return AnswerMatcher(answers, empty_matches=self.empty_matches).hits(texts)
 
     def finalize(self) -> Summary:

@@ -16,7 +16,6 @@ from fidtools.evaluation.comparable import other_labels, warning
 from fidtools.evaluation.scores import Metric
 from fidtools.evaluation.significance import LEVEL, RESAMPLES
 from fidtools.evaluation.system import System
-from fidtools.evaluation.system_names import distinct_names
 from fidtools.logs import log
 
 COLUMNS = ("file", "group", "metric", "value", "low", "high", "n", "unit", "by")
@@ -73,9 +72,8 @@ def write_report(systems: Sequence[System], output: str, as_json: bool = False) 
     for system in systems:
         for note in system.scores.notes:
             log.info("%s: %s", show_path(system.name), note)
-    names = distinct_names([system.name for system in systems])
-    labelled = list(zip(names, (system.scores for system in systems), strict=True))
-    for problem in filter(None, (warning(systems), other_labels(labelled))):
+    labels = other_labels([(system.name, system.scores) for system in systems])
+    for problem in filter(None, (warning(systems), labels)):
         log.warning("%s", problem)
     if as_json:
         write_json(output, json_document(systems))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fidtools.data.batched import batched
 from fidtools.data.records import Question
+from fidtools.evaluation.gold import Gold, Labels
 from fidtools.evaluation.measure import Measure, Pooled, Summary, Unmeasured, Values
 from fidtools.evaluation.significance import RESAMPLES, bootstrap_interval, interval, resampled_sums
 from fidtools.typing import Floats
@@ -35,14 +36,14 @@ class Metric:
 class Scores:
     """Values per question of one system: `values[name][i]` belongs to `ids[i]`; NaN where it was not measured.
 
-    `labels` are hashes of a question's answers and of its `gold`, 0 where it has none; equal in one process only.
+    `labels` are those of `Gold.labels_of`.
     `units_and_methods`, `pooled` and `not_computed` (the reasons) are by metric name. `suppressed` are those of
     `not_computed` that the questions have all fields for.
     """
 
     ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    labels: list[tuple[int, int]] = field(default_factory=list)
+    labels: list[Labels] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     values: dict[str, Floats] = field(default_factory=dict)
     pooled: dict[str, Pooled] = field(default_factory=dict)
@@ -74,15 +75,21 @@ class Scores:
 
 
 def collect(
-    questions: Iterable[Question], measures: Sequence[Measure], group: Callable[[Question], str] = lambda question: ""
+    questions: Iterable[Question],
+    measures: Sequence[Measure],
+    group: Callable[[Question], str] = lambda question: "",
+    gold: Gold | None = None,
 ) -> Scores:
-    """Measure all questions in one pass; only numbers, ids and the texts of the questions are kept in memory."""
-    scores = Scores()
+    """Measure all questions in one pass; only numbers, ids and the texts of the questions are kept in memory.
+
+    `gold` is where the relevant passages are given, for the labels.
+    """
+    scores, gold = Scores(), gold or Gold()
     columns = [_Columns(measure) for measure in measures]
     for batch in batched(questions, BATCH_SIZE):
         scores.ids += [q.id for q in batch]
         scores.texts += [q.question for q in batch]
-        scores.labels += [labels_of(q) for q in batch]
+        scores.labels += [gold.labels_of(q) for q in batch]
         scores.groups += [group(q) for q in batch]
         for found in columns:
             found.append(found.measure.measure(batch))
@@ -91,13 +98,6 @@ def collect(
     for found in columns:
         found.add_to(scores)
     return scores
-
-
-def labels_of(question: Question) -> tuple[int, int]:
-    """Hashes of the answers and of the field `gold`, in any order; 0 where there is none."""
-    answers, gold = question.gold_answers, question.extra.get("gold")
-    ids = gold.items() if isinstance(gold, dict) else gold if isinstance(gold, list) else [gold]
-    return hash(frozenset(answers)) if answers else 0, hash(frozenset(map(str, ids))) if gold else 0
 
 
 class _Columns:

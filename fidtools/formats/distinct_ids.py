@@ -74,11 +74,11 @@ class DistinctPassages:
 
 def require_one_text(question: Question) -> None:
     """Raise DataError where one id has two titles or texts in the list, so that `gold` would name both."""
-    passages = [passage for passage in question.ctxs or () if passage.id is not None]
-    if len({passage.id for passage in passages}) < len(passages):
+    if question.repeats_passages:
         known = DistinctPassages()
-        for passage in passages:
-            known.is_new(passage, question)
+        for passage in question.ctxs or ():
+            if passage.id is not None:
+                known.is_new(passage, question)
 
 
 def distinct_passages(passages: Iterable[Passage], path: PathLike) -> Iterator[Passage]:

@@ -9,6 +9,7 @@ character of such a script is a token of its own here.
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,6 @@ KELVIN = "\N{KELVIN SIGN}".encode()
 RECURSION = regex.compile(r"\(\?(?:R|\d|&|P>|[+-]\d)")
 MOST_SECONDS = 10.0
 """Of one search for a regular expression in one passage."""
-TOO_SLOW = f"a regular expression that takes more than {MOST_SECONDS:g} s"
 
 
 def tokens(text: str) -> list[str]:
@@ -151,6 +151,16 @@ def regex_hits(patterns: Sequence[str], texts: Sequence[str]) -> list[bool]:
     """
     compiled = [_compile(pattern) for pattern in patterns if is_pattern(pattern)]
     return [any(_finds(c, text) for c in compiled) for text in (unicodedata.normalize("NFD", t) for t in texts)]
+
+
+@contextlib.contextmanager
+def slow_patterns_named(question: Question) -> Iterator[None]:
+    """Raise DataError for the question in place of the TimeoutError of its answers' regular expressions."""
+    try:
+        yield
+    except TimeoutError as error:
+        problem = f"a regular expression that takes more than {MOST_SECONDS:g} s"
+        raise question.error(problem, "answers", str(error)) from error
 
 
 def regex_match(patterns: Sequence[str], prediction: str) -> bool:
