@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,7 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
     document can be read.
     """
     origins: dict[str, Path] = {}
-    unread = _Unread()
+    unread, others = _Unread(), False
     for path in map(Path, paths):
         if path.is_dir():
             files = _ids(_document_files(path), path)
@@ -56,6 +57,7 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
             files = _ids([path], path.parent)
         else:
             yield from read_passages(path)
+            others = True
             continue
         for identifier, file in files.items():
             if (other := origins.setdefault(identifier, file)) != file:
@@ -69,7 +71,7 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
                 if not path.is_dir():
                     raise
                 unread.note(file, f"{error.problem}; {error.hint}")
-    unread.report(len(origins))
+    unread.report(len(origins), others)
 
 
 class NotUtf8Error(DataError):
@@ -86,9 +88,9 @@ class _Unread:
         self.count += 1
         log.warning("%s: not read: %s", show_path(file), reason)
 
-    def report(self, total: int) -> None:
-        """Say how many there were. Raises FidtoolsError when they were all."""
-        if self.count and self.count == total:
+    def report(self, total: int, others: bool) -> None:
+        """Say how many there were. Raises FidtoolsError when they were all, and there were no JSON lines or tables."""
+        if self.count and self.count == total and not others:
             raise FidtoolsError(f"none of the {total:,} documents could be read" if total > 1 else "nothing was read")
         if self.count:
             log.warning("%s of %s documents could not be read", f"{self.count:,}", f"{total:,}")
@@ -106,11 +108,11 @@ def _document_files(folder: Path) -> list[Path]:
     """The documents of a folder by name. Warns of what is left out."""
     found: list[Path] = []
     left_out, unreadable = Counter[str](), Counter[str]()
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
+    for path in sorted(_entries(folder)):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             left_out["hidden"] += 1
+        elif not path.is_file():
+            left_out["as a link to a folder" if path.is_dir() else "as a link to nothing"] += 1
         elif (suffix := path.suffix.lower()) in READERS and find_spec(PACKAGES[suffix]) is None:
             unreadable[suffix] += 1
         elif suffix in SUFFIXES:
@@ -127,6 +129,17 @@ def _document_files(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"the folder contains no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} files", path=folder)
     return found
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """The files below a folder, and the links to folders, which are not followed, and to nothing. In any order."""
+
+    def unreadable(error: OSError) -> None:
+        log.warning("%s: not read: %s", show_path(error.filename), error.strerror)
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        found = (Path(place, name) for name in folders + names)
+        yield from (path for path in found if path.is_file() or path.is_symlink())
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -153,6 +154,36 @@ def test_a_folder_is_read_without_what_is_hidden_and_says_what_it_left_out(tmp_p
     told = " ".join(capfd.readouterr().err.split())
     assert "files left out: 3 hidden, 1 .odt" in told
     assert "1 of 5 documents contain no word: empty" in told
+
+
+def test_links_of_a_folder_are_read_or_said_to_be_left_out(tmp_path: Path, caplog) -> None:
+    docs, other = files(tmp_path / "docs", a_txt="kept"), files(tmp_path / "other", b_txt="linked")
+    for name, target in {"b.txt": other / "b.txt", "folder": other, "lost.txt": other / "c.txt", ".x": other}.items():
+        (docs / name).symlink_to(target)
+    assert [document.text for document in read_documents([docs])] == ["kept", "linked"]
+    assert "files left out: 1 hidden, 1 as a link to a folder, 1 as a link to nothing" in caplog.text
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch, caplog) -> None:
+    docs, scan = files(tmp_path / "docs", a_txt="kept", closed__b_txt="lost"), os.scandir
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [document.text for document in read_documents([docs])] == ["kept"]
+    assert f"{docs}/closed: not read: Permission denied" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_does_not_undo_json_lines(tmp_path: Path, capfd) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "kept"}\n')
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4 damaged")
+    paths = [str(tmp_path / name) for name in ("a.jsonl", "b.pdf")]
+    assert cli.run(["chunk", *paths, "-o", str(tmp_path / "p.jsonl")]) == 0
+    assert [passage.text for passage in read_passages(tmp_path / "p.jsonl")] == ["kept"]
+    assert "1 of 1 documents could not be read" in " ".join(capfd.readouterr().err.split())
 
 
 def test_two_documents_never_have_one_id(tmp_path: Path) -> None:
