@@ -10,7 +10,7 @@ from typing import Any
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import shorten_text
 from fidtools.compute.tokenizers import load_tokenizer
-from fidtools.data.sentences import PARAGRAPH, sentence_ends
+from fidtools.data.sentences import PARAGRAPH, cut_at_ends, sentence_ends
 from fidtools.data.words import whitespace_spans
 from fidtools.errors import UsageError
 
@@ -38,7 +38,7 @@ class TokenCutter:
         """Where each part of the text starts and ends. White space in it is single blanks or paragraph separators."""
         ends = sentence_ends(text) if self.sentences else set[int]()
         text = text.replace(PARAGRAPH, " ")
-        units = list(self._units(text))
+        units = list(self._units(text, ends))
         before = [0, *accumulate(tokens for _, _, tokens in units)]
         first = 0
         while first < len(units):
@@ -62,8 +62,8 @@ class TokenCutter:
     def _count(self, text: str) -> int:
         return len(self.tokenizer(text)["input_ids"])
 
-    def _units(self, text: str) -> Iterator[Unit]:
-        words = list(whitespace_spans(text))
+    def _units(self, text: str, ends: set[int]) -> Iterator[Unit]:
+        words = list(cut_at_ends(whitespace_spans(text), ends))
         if not words:
             return
         ids = self.tokenizer([text[start:end] for start, end in words], add_special_tokens=False)["input_ids"]

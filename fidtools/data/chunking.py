@@ -10,7 +10,7 @@ from typing import Any
 
 from fidtools.data.corpus_rows import text_hash
 from fidtools.data.records import Passage
-from fidtools.data.sentences import PARAGRAPH, sentence_ends
+from fidtools.data.sentences import PARAGRAPH, cut_at_ends, sentence_ends
 from fidtools.data.words import TokenizerName, tokenizer
 from fidtools.errors import DataError, UsageError, shorten
 from fidtools.logs import log
@@ -56,10 +56,11 @@ def chunk(
     spans = tokenizer(by)
 
     def cut(text: str) -> Iterator[tuple[int, int]]:
-        found = list(spans(text))
         if sentences:
-            yield from _by_sentences(found, words, sentence_ends(text))
+            ends = sentence_ends(text)
+            yield from _by_sentences(list(cut_at_ends(spans(text), ends)), words, ends)
             return
+        found = list(spans(text))
         for start in _starts(len(found), words, step):
             part = found[start : start + words]
             yield part[0][0], part[-1][1]

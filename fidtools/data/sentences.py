@@ -12,7 +12,7 @@ Closing quotes and brackets belong to the sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import regex
 
@@ -41,6 +41,20 @@ def sentence_ends(text: str) -> set[int]:
     [19, 26, 39]
     """
     return {*_ends(text), len(text.rstrip())} - {0}
+
+
+def cut_at_ends(words: Iterable[tuple[int, int]], ends: set[int]) -> Iterator[tuple[int, int]]:
+    """The words' spans, cut where a sentence ends inside of one, as in text without spaces before an opening quote.
+
+    >>> list(cut_at_ends([(0, 4), (5, 9)], {2, 9}))
+    [(0, 2), (2, 4), (5, 9)]
+    """
+    for start, end in words:
+        for at in range(start + 1, end):
+            if at in ends:
+                yield start, at
+                start = at
+        yield start, end
 
 
 def _ends(text: str) -> Iterator[int]:

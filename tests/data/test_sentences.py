@@ -60,6 +60,13 @@ def test_passages_end_at_the_last_sentence_that_fits():
     assert texts("北京是首都。你好吗？很好！", 9) == ["北京是首都。你好吗？", "很好！"]
 
 
+def test_a_sentence_ends_before_the_opening_quote_of_the_next():
+    text = "天气很好。“走吧。”他说。「好」（笑）"
+    assert texts(text, 6) == ["天气很好。", "“走吧。”他说。", "「好」（笑）"]
+    cut = load_cutter(RETRIEVER, 9, sentences=True)
+    assert [passage.text for passage in chunk_by([Passage("d", text)], cut)][0] == "天气很好。"
+
+
 @given(st.text("ab .!\n", max_size=80), st.integers(1, 9))
 def test_every_word_is_in_exactly_one_passage(text, words):
     found = texts(text, words)
