@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,17 @@ MOST_BYTES = 1 << 30
 MOST_PAGES = 100_000
 MOST_PAGE_BYTES = 1 << 26
 """Of the drawing instructions of one page, decompressed; the library itself bounds what it decompresses."""
-_HYPHEN = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_A-Z])")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\N{HYPHEN}]\n(?=[^\W\d_A-Z])")
 """A hyphen at the end of a line between letters, of which the second is lower case: the word goes on."""
+
+_SHAPES = re.compile("[\u2f00-\u2fd5\ufb00-\ufdff\ufe70-\ufefc]+")
+"""Kangxi radicals, ligatures such as fi, and forms of Arabic letters: the glyph that is drawn, not the letter meant."""
 
 
 def read_pdf(path: Path) -> Content:
     """The pages with text, each with its number from 1 as `page`; words that are hyphenated at line ends are joined.
+
+    Ligatures and other shapes of letters, of which a PDF may consist, become the letters that search knows.
 
     Raises UnreadableError for a file that is encrypted, damaged, or has no text (scanned pages), and MissingExtraError
     without pypdf.
@@ -74,7 +80,8 @@ def _pages(reader: Any) -> Iterator[Block]:
         contents = page.get_contents()
         if contents is None or len(contents.get_data()) > MOST_PAGE_BYTES:
             continue
-        text = _HYPHEN.sub("", page.extract_text().replace("\u00ad", "-"))  # a page shows it, so it is a hyphen
+        text = _SHAPES.sub(lambda found: unicodedata.normalize("NFKC", found[0]), page.extract_text())
+        text = _HYPHEN.sub("", text.replace("\u00ad", "-"))  # a page shows a soft hyphen, so it is a hyphen
         length += len(text)
         if length > MOST_CHARACTERS:
             raise UnreadableError(f"more than {MOST_CHARACTERS:,} characters")

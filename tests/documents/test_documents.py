@@ -32,9 +32,9 @@ HTML = """<!DOCTYPE html><html><head><title>The  handbook</title><style>p {color
 <footer>Imprint</footer></body></html>"""
 
 
-def pdf(*pages: str) -> bytes:
+def pdf(*pages: str, encoding: str = "/WinAnsiEncoding") -> bytes:
     """A PDF with these lines of text on its pages; an empty page has none, as a scanned one."""
-    font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    font = f"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding {encoding} >>"
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", font]
     kids = []
     for page in pages:
@@ -161,6 +161,15 @@ def test_characters_of_the_layout_are_dropped(tmp_path):
 def test_a_soft_hyphen_of_a_pdf_is_shown_and_so_a_hyphen(tmp_path):
     (tmp_path / "a.pdf").write_bytes(pdf("well\\255known soft\\255\nware"))
     assert [block.text.strip() for block in read_pdf(tmp_path / "a.pdf").blocks] == ["well-known software"]
+
+
+def test_shapes_of_letters_in_a_pdf_become_letters(tmp_path):
+    glyphs = "<< /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /ffi /uni2F47 /ff /uni2010 /twosuperior] >>"
+    (tmp_path / "a.pdf").write_bytes(
+        pdf("\\001sh o\\002ce \\003 o\\004 x\\006 well\\005known soft\\005\nware", encoding=glyphs)
+    )
+    found = "fish office \N{CJK UNIFIED IDEOGRAPH-65E5} off x² well‐known software"
+    assert [block.text.strip() for block in read_pdf(tmp_path / "a.pdf").blocks] == [found]
 
 
 def test_passages_have_the_page_and_heading_where_they_begin(tmp_path):
