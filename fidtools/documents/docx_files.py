@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.documents.content import Block, Content, UnreadableError, plain_text
-from fidtools.documents.docx_text import EMBEDDED, PARAGRAPH, paragraph_text, remove_unshown
+from fidtools.documents.docx_text import EMBEDDED, FORMULA, PARAGRAPH, paragraph_text, remove_unshown
 from fidtools.errors import MissingExtraError
 
 MOST_FILES = 10_000
@@ -66,11 +66,13 @@ def _blocks(file: Any) -> Iterator[Block]:
 
     remove_unshown(file.element.body, file.styles.element)
     heading = ""
-    for element in file.element.body.iter(PARAGRAPH):
-        text = paragraph_text(element)
-        if not text:
+    for element in file.element.body.iter(PARAGRAPH, FORMULA):
+        is_formula = element.tag == FORMULA  # in a paragraph, or between two
+        if is_formula and next(element.iterancestors(PARAGRAPH), None) is not None:
             continue
-        style = Paragraph(element, file).style
+        if not (text := paragraph_text(element)):
+            continue
+        style = None if is_formula else Paragraph(element, file).style
         if style is not None and _HEADING.match(style.name or ""):
             heading = text
         yield Block(text, {"heading": heading} if heading else {})

@@ -24,7 +24,7 @@ def _tag(name: str) -> str:
     return f"{{{_SPACES[space]}}}{local}"
 
 
-PARAGRAPH, EMBEDDED = _tag("w:p"), _tag("w:altChunk")
+PARAGRAPH, FORMULA, EMBEDDED = _tag("w:p"), _tag("m:oMath"), _tag("w:altChunk")
 _TEXTS = (_tag("w:t"), _tag("m:t"))
 _FIXED = {
     _tag("w:tab"): " ",
@@ -36,17 +36,20 @@ _FIXED = {
     _tag("m:mr"): " ",
 }
 _SYM, _ELEMENT, _STYLE = _tag("w:sym"), _tag("m:e"), _tag("w:style")
-_DELETED = (_tag("w:del"), _tag("w:moveFrom"))
+_UNREAD = (_tag("w:del"), _tag("w:moveFrom"), _tag("w:rt"))
 _RUNS = (_tag("w:r"), _tag("m:r"))
 _ALTERNATIVES = _tag("mc:AlternateContent")
 _VALUE = _tag("w:val")
 
 
 def paragraph_text(paragraph: Any) -> str:
-    """The text of a paragraph with single spaces, without that of the text boxes in it, which have paragraphs."""
+    """The text of a paragraph, or of a formula outside of any, with single spaces.
+
+    Without that of the text boxes in it, which have paragraphs.
+    """
     parts = []
     for each in paragraph.iter(*_TEXTS, *_FIXED, _SYM, _ELEMENT):
-        if next(each.iterancestors(PARAGRAPH)) is not paragraph:
+        if next(each.iterancestors(PARAGRAPH), paragraph) is not paragraph:
             continue
         if each.tag in _TEXTS:
             parts.append(each.text or "")
@@ -58,9 +61,9 @@ def paragraph_text(paragraph: Any) -> str:
 
 
 def remove_unshown(body: Any, styles: Any) -> None:
-    """Remove what is deleted, moved away or hidden, also by a style, and all but one of several forms of a thing."""
+    """Remove what is deleted, moved away or hidden, also by a style, readings, and all but one of several forms."""
     hidden = _hidden_styles(styles)
-    for element in list(body.iter(*_DELETED)):
+    for element in list(body.iter(*_UNREAD)):
         element.getparent().remove(element)
     for element in list(body.iter(_ALTERNATIVES)):  # the same text box for newer and older versions of Word
         shown = next((form for form in element if next(form.iter(*_TEXTS), None) is not None), None)

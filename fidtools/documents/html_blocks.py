@@ -23,8 +23,8 @@ BOXES = {
 """Parts of a line that are shown as pictures or controls, so that a word does not go on after them."""
 SKIPPED = {"aside", "footer", "form", "head", "iframe", "nav", "select", "svg"}
 """Elements without text of the page's own."""
-INVISIBLE = {"annotation", "annotation-xml", "datalist", "noscript", "script", "style", "template"}
-"""Elements that browsers do not show; a word goes on after them."""
+INVISIBLE = {"annotation", "annotation-xml", "datalist", "noscript", "rp", "rt", "rtc", "script", "style", "template"}
+"""Elements that browsers do not show in the line: a word goes on after them, such as after the reading of a ruby."""
 _PAGE = ("article", "footer", "h1", "main", "nav")
 """A form that contains one of them is around a whole page, as ASP.NET writes it."""
 

@@ -61,6 +61,10 @@ def texts(path, xml, styles=""):
             '<w:fldChar w:fldCharType="separate"/><w:t>7</w:t><w:fldChar w:fldCharType="end"/></w:r>',
             "7",
         ),
+        (
+            f"<w:r><w:ruby><w:rt>{t('とう')}</w:rt><w:rubyBase>{t('東')}</w:rubyBase></w:ruby></w:r>{t('京')}",
+            "東京",
+        ),
         (f"{t('a')}<w:r><w:footnoteReference w:id='1'/><w:commentReference w:id='1'/></w:r>{t('b')}", "ab"),
     ],
 )
@@ -79,6 +83,11 @@ def test_what_a_paragraph_shows(inside, expected, tmp_path):
 def test_formulas_are_text(formula, expected, tmp_path):
     inside = f"{t('is ')}<m:oMathPara><m:oMath>{formula}</m:oMath></m:oMathPara>"
     assert texts(tmp_path, f"<w:p>{inside}</w:p>") == [f"is {expected}"]
+
+
+def test_a_formula_between_paragraphs_is_read(tmp_path):
+    formula = f"<m:oMathPara><m:oMath>{math('a=b')}</m:oMath><m:oMath>{math('c=d')}</m:oMath></m:oMathPara>"
+    assert texts(tmp_path, f"<w:p>{t('one')}</w:p>{formula}<w:p>{t('two')}</w:p>") == ["one", "a=b", "c=d", "two"]
 
 
 @pytest.mark.parametrize(

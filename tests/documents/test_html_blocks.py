@@ -21,6 +21,7 @@ def texts(path, page):
         ("<p>10<nobr>km</nobr> of <font color=red>r</font>ed, Coca<wbr>Cola</p>", ["10km of red, CocaCola"]),
         ("<p>wo<!-- comment -->rd and <my-word>cust</my-word>om</p>", ["word and custom"]),
         ("<p>wo<script>x</script>rd, one<style>p {}</style>s</p>", ["word, ones"]),
+        ("<p><ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</ruby>です</p>", ["漢字です"]),
         ("<p>one<img src=a>two<svg><text>icon</text></svg>three</p>", ["one two three"]),
         ("<p>one<button>two</button><input value=x>three<select><option>no</select>four</p>", ["one two three four"]),
         ("<p>E <math><mi>m</mi><annotation>\\tex</annotation></math>x</p>", ["E m x"]),
