@@ -31,9 +31,9 @@ READERS: dict[str, Callable[[Path], Content]] = {
 PACKAGES = {".html": "lxml", ".htm": "lxml", ".xhtml": "lxml", ".pdf": "pypdf", ".docx": "docx"}
 """The module that each of them needs."""
 SUFFIXES = (*TEXT, *READERS)
-TO_UTF8 = "`iconv -f CP1252 -t UTF-8 old > new` converts old Windows files"
+TO_UTF8 = "`iconv -f CP1252 -t UTF-8 old > new` converts old Windows files, -f UTF-16 those with two bytes a letter"
 MARKDOWN = (".md", ".markdown")
-_HEADING = re.compile(r"\A\s*#\s+(?P<title>.+?)\s*#*\s*$", re.MULTILINE)
+_HEADING = re.compile(r"\A\s*#[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
 
 
 def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
@@ -160,6 +160,8 @@ def _text_file(path: Path, identifier: str) -> Passage:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotUtf8Error(f"not UTF-8: {error}", path=path, hint=TO_UTF8) from error
+    if 10 * text.count("\0") > len(text):  # valid UTF-8, but no text: UTF-16 without a byte-order mark
+        raise NotUtf8Error("not UTF-8 but UTF-16 or binary: it has many NUL characters", path=path, hint=TO_UTF8)
     title = _title_of_name(path)
     if path.suffix.lower() in MARKDOWN and (heading := _HEADING.match(text)):
         title, text = heading["title"], text[heading.end() :]

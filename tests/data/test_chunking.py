@@ -95,6 +95,28 @@ def test_files_that_hold_no_text_are_named(tmp_path: Path) -> None:
     assert "iconv -f CP1252 -t UTF-8" in str(refused.value.hint)
 
 
+def test_utf_16_without_a_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("hello there".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"a\.txt: not UTF-8 but UTF-16") as refused:
+        list(read_documents([tmp_path / "a.txt"]))
+    assert "-f UTF-16" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "title", "text"),
+    [
+        ("# Programming in C#\n\nText", "Programming in C#", "Text"),
+        ("# Title #  \nText", "Title", "Text"),
+        ("\n#\tTitle ##\nText", "Title", "Text"),
+        ("#\n\nText\n", "a", "# Text"),
+    ],
+)
+def test_the_title_of_markdown(markdown: str, title: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(markdown)
+    (document,) = read_documents([tmp_path / "a.md"])
+    assert (document.title, " ".join(document.text.split())) == (title, text)
+
+
 def test_one_text_file_of_another_encoding_does_not_stop_a_folder(tmp_path: Path, capsys) -> None:
     (tmp_path / "a.txt").write_text("Schließdienst", encoding="utf-8")
     (tmp_path / "b.txt").write_bytes("Schließdienst".encode("latin-1"))
