@@ -16,6 +16,7 @@ import numpy as np
 from fidtools.data.corpus_rows import KIND, RowFiles, Source, hashed_text, parse_row, split_lines, text_hash
 from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
+from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_lines
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.pipes import is_pipe, temporary_folder
@@ -47,7 +48,8 @@ class Corpus:
             self._doc_hashes = files.load("doc_hashes")
             self._doc_rows = files.load("doc_rows", len(self._doc_hashes))
         self._file = open(files.copy if files.copy.exists() else path, "rb", buffering=0)  # noqa: SIM115
-        self._bytes = os.fstat(self._file.fileno()).st_size
+        self._state, self._sha256 = self._state_now(), meta.get("source_sha256")
+        self._bytes = self._state[0]
 
     def __len__(self) -> int:
         return self._count
@@ -58,7 +60,20 @@ class Corpus:
         if not 0 <= start <= stop <= int(self._offsets[-1]) <= self._bytes:
             raise self._files.damaged("offsets.npy")
         raw = os.pread(self._file.fileno(), stop - start, start)
+        self._refuse_changed()
         return parse_row(raw, self._columns, Location(self.path, row + 1))
+
+    def _state_now(self) -> tuple[int, int]:
+        found = os.fstat(self._file.fileno())
+        return found.st_size, found.st_mtime_ns
+
+    def _refuse_changed(self) -> None:
+        """Raise DataError when the open file was edited in place; the same bytes may be written again."""
+        if (state := self._state_now()) == self._state:
+            return
+        if state[0] != self._bytes or file_sha256(Path(self.path)) != self._sha256:
+            raise DataError("was changed while it was in use", path=self.path, hint="run the command again")
+        self._state = state
 
     def __iter__(self) -> Iterator[Passage]:
         return (self[row] for row in range(self._count))

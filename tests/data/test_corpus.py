@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_a_changed_file_is_looked_through_again(tmp_path: Path) -> None:
     assert len(open_passages(path)) == 3
     path.write_text(json.dumps(PASSAGES[1:]))
     assert [p.id for p in open_passages(path)] == ["b", "c"]
+
+
+def test_a_file_that_is_edited_in_place_while_it_is_open_is_refused(tmp_path: Path) -> None:
+    path = as_lines(tmp_path / "p.jsonl")
+    corpus, before = open_passages(path), path.read_text()
+    path.write_text(before)  # the same bytes again
+    os.utime(path, ns=(1, 1))
+    assert corpus[2].text == "again"
+    path.write_text(before.replace("again", "AGAIN"))
+    with pytest.raises(DataError, match=r"p\.jsonl: was changed while it was in use"):
+        corpus[2]
+
+
+def test_a_file_that_is_replaced_while_it_is_open_stays_as_it_was(tmp_path: Path) -> None:
+    path = as_lines(tmp_path / "p.jsonl")
+    corpus = open_passages(path)
+    as_list(tmp_path / "new.jsonl").rename(path)
+    assert corpus[2].text == "again"
 
 
 def test_an_unchanged_file_is_looked_through_once(tmp_path: Path) -> None:
