@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from fidtools.data.corpus import Corpus
@@ -52,7 +53,7 @@ class PassageChecks:
         """Check one passage."""
         self._empty.of += 1
         self._ids.add(line, str(passage.id))
-        if normal := " ".join(passage.text.split()):
+        if normal := unicodedata.normalize("NFC", " ".join(passage.text.split())):
             self._texts.add(line, normal)
         else:
             self._empty.add(line, id=passage.id)
@@ -121,7 +122,7 @@ class QuestionChecks:
 
     def _compare(self, line: int, question: Question, similar: SimilarTexts) -> None:
         found = similar.most_similar(question.question)
-        same, near = found is not None and found.similarity == 1, found is not None and found.similarity < 1
+        same, near = found is not None and found.same, found is not None and not found.same
         more: dict[str, object] = {}
         if found is not None:
             other, text = self._others[found.row]

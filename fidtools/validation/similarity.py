@@ -19,16 +19,20 @@ from fidtools.metrics.answer_match import tokens
 
 LENGTH = 3
 MOST_CHARACTERS = 1000
-"""Of a text that are compared: longer ones are no questions."""
+"""Of a normal form whose trigrams are compared: longer texts are no questions."""
 _BETWEEN_UNSPACED = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 
 
 @dataclass(frozen=True)
 class Similar:
-    """The most similar text of those that were searched: its row, and the similarity; 1 for the same normal form."""
+    """The most similar text of those searched: its row, the similarity, and whether it is the same in normal form.
+
+    Other texts, too, may have a similarity of 1: those of the same trigrams.
+    """
 
     row: int
     similarity: float
+    same: bool = False
 
 
 def normal_form(text: str) -> str:
@@ -39,13 +43,13 @@ def normal_form(text: str) -> str:
     >>> normal_form("Who  wrote “Hamlet”?")
     'who wrote hamlet'
     """
-    words = tokens(unicodedata.normalize("NFKC", text[:MOST_CHARACTERS]).casefold())
+    words = tokens(unicodedata.normalize("NFKC", text).casefold())
     return _BETWEEN_UNSPACED.sub("", " ".join(word for word in words if any(map(str.isalnum, word))))
 
 
 def trigrams(normal: str) -> frozenset[str]:
     """The sequences of three characters in a normal form with a space on either side."""
-    padded = f" {normal} "
+    padded = f" {normal[:MOST_CHARACTERS]} "
     return frozenset(padded[at : at + LENGTH] for at in range(max(1, len(padded) - LENGTH + 1)))
 
 
@@ -72,7 +76,7 @@ class SimilarTexts:
         if not normal:
             return None
         if (row := self._same.get(normal)) is not None:
-            return Similar(row, 1.0)
+            return Similar(row, 1.0, same=True)
         grams = trigrams(normal)
         candidates = {row for gram in self._prefix(grams) for row in self._rows.get(gram, ())}
         least, most = self.threshold * len(grams) - 1e-9, len(grams) / self.threshold + 1e-9

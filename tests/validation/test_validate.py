@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sys
+import unicodedata
 from pathlib import Path
 
 import orjson
@@ -51,6 +52,22 @@ def found(capfd, *arguments: str, code: int = 0) -> dict[str, list[int]]:
         finding["what"]: [example["line"] for example in finding["examples"]]
         for finding in report["findings"]
         if finding["count"]
+    }
+
+
+def test_texts_in_two_spellings_of_unicode_are_one(capfd):
+    write("p.jsonl", *({"id": form, "text": unicodedata.normalize(form, "Café")} for form in ("NFC", "NFD")))
+    assert found(capfd, "p.jsonl") == {"texts that occur before": [2]}
+
+
+def test_long_questions_are_the_same_only_if_all_of_them_is(capfd):
+    texts = [f"{'A long instruction. ' * 60}Who is number {number}?" for number in (1, 2, 1)]
+    write("q.jsonl", *(question(number, text, answers=["a"]) for number, text in enumerate(texts)))
+    write("t.jsonl", question(9, texts[1], answers=["a"]))
+    assert found(capfd, "q.jsonl", "--against", "t.jsonl") == {
+        "questions that occur before, in normal form": [3],
+        "questions that occur in the other file, in normal form": [2],
+        "questions similar to one in the other file": [1, 3],
     }
 
 
