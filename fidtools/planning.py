@@ -74,15 +74,16 @@ def stages(work: Work, rates: Rates) -> list[Stage]:
     from fidtools.search.retrieval import BATCH_QUESTIONS
 
     n, m, tokens = work.passages, work.questions, work.tokens / (rates.encoder * work.ranks)
-    text, lists = n * (PASSAGE_BYTES + JSON_BYTES), m * work.k * (PASSAGE_BYTES + JSON_BYTES)
+    found = min(work.k, n)
+    text, lists = n * (PASSAGE_BYTES + JSON_BYTES), m * found * (PASSAGE_BYTES + JSON_BYTES)
     vectors = n * work.dim * work.dtype_bytes
-    read = min(work.k, work.n_context)
+    read = min(found, work.n_context)
     batches = -(-m // BATCH_QUESTIONS)
     searched = max(n * m * work.dim / rates.search, batches * vectors / rates.disk_read) / work.ranks
     return [
         Stage("passages", text / rates.disk_read, text + n * ROWS_BYTES, n * ROWS_BYTES),
         Stage("bm25 (index)", n / rates.bm25, n * BM25_BYTES, BM25_HEAP_BYTES),
-        Stage("train-reader", TRAINING_FACTOR * work.reader_examples * work.n_context * tokens, 0, 0),
+        Stage("train-reader", TRAINING_FACTOR * work.reader_examples * read * tokens, 0, 0),
         Stage("score-attn", m * read * tokens, lists, 0),
         Stage("train-retriever", TRAINING_FACTOR * work.retriever_examples * read * tokens, 0, 0),
         Stage("embed", max(n * tokens, vectors / rates.disk_write), vectors, 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -24,6 +26,14 @@ def test_stages_by_hand() -> None:
     assert found["retrieve"].disk == 2000 * 100 * 760
 
 
+def test_no_more_passages_are_read_than_there_are() -> None:
+    few = {stage.name: stage for stage in stages(replace(WORK, k=20), RATES)}
+    assert few["train-reader"].seconds == pytest.approx(3 * 100 * 20 * 200 / 1e4)
+    tiny = {stage.name: stage for stage in stages(replace(WORK, passages=10), RATES)}
+    assert tiny["retrieve"].disk == 2000 * 10 * 760
+    assert tiny["score-attn"].seconds == pytest.approx(2000 * 10 * 200 / 1e4)
+
+
 def test_the_disk_bounds_what_it_must() -> None:
     """Few questions: reading 0.4 GB at 0.2 GB/s takes longer than the products."""
     few = Work(passages=1_000_000, questions=2, dim=100)
@@ -31,8 +41,6 @@ def test_the_disk_bounds_what_it_must() -> None:
 
 
 def test_ranks_share_what_can_be_shared() -> None:
-    from dataclasses import replace
-
     one = {s.name: s.seconds for s in stages(WORK, RATES)}
     four = {s.name: s.seconds for s in stages(replace(WORK, ranks=4), RATES)}
     for name in ("embed", "retrieve", "score-attn", "train-reader", "train-retriever"):
