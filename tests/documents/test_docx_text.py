@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 
+from fidtools.documents.content import UnreadableError
 from fidtools.documents.docx_files import read_docx
 
 docx = pytest.importorskip("docx")
@@ -83,6 +86,16 @@ def test_what_a_paragraph_shows(inside, expected, tmp_path):
 def test_formulas_are_text(formula, expected, tmp_path):
     inside = f"{t('is ')}<m:oMathPara><m:oMath>{formula}</m:oMath></m:oMathPara>"
     assert texts(tmp_path, f"<w:p>{inside}</w:p>") == [f"is {expected}"]
+
+
+def test_strict_open_xml_is_named(tmp_path):
+    plain = saved(tmp_path, f"<w:p>{t('one')}</w:p>")
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(tmp_path / "strict.docx", "w") as new:
+        for name in old.namelist():
+            space = b"http://schemas.openxmlformats.org/officeDocument/2006/"
+            new.writestr(name, old.read(name).replace(space, b"http://purl.oclc.org/ooxml/officeDocument/"))
+    with pytest.raises(UnreadableError, match="in Strict Open XML: save it as a plain .docx"):
+        read_docx(tmp_path / "strict.docx")
 
 
 def test_a_formula_between_paragraphs_is_read(tmp_path):
