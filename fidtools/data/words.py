@@ -21,6 +21,8 @@ UNSPACED = (  # inside of [ ]: Thai, Lao, Burmese, Khmer, Japanese, Chinese
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
+LAYOUT = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+"""For str.translate. Soft hyphen, zero-width (no-break) space and word joiner say where a line may end: no text."""
 _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _UNSPACED_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*[^\s\w{UNSPACED}]*|[^\s{UNSPACED}]+")
 _UNSPACED_PIECE = regex.compile(rf"[{UNSPACED}]\p{{M}}*|[^{UNSPACED}]+")

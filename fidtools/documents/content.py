@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 
 from fidtools.data.chunking import Document
 from fidtools.data.sentences import PARAGRAPH
+from fidtools.data.words import LAYOUT
 
 MOST_CHARACTERS = 1 << 27
 """Of one document's text; more is no document but an attempt to fill the memory."""
-
-
-_LAYOUT = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Soft hyphen, zero-width space, word joiner and zero-width no-break space: where a line may end, not text."""
 
 
 class UnreadableError(Exception):
@@ -45,7 +42,7 @@ def plain_text(text: str) -> str:
     >>> plain_text(" soft\\u00adware  and\\nmore ")
     'software and more'
     """
-    return " ".join(text.translate(_LAYOUT).split())
+    return " ".join(text.translate(LAYOUT).split())
 
 
 def document(identifier: str, title: str, blocks: Iterable[Block]) -> Document:

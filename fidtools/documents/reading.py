@@ -12,6 +12,7 @@ from pathlib import Path
 from fidtools.data.files import PathLike
 from fidtools.data.read import read_passages
 from fidtools.data.records import Passage
+from fidtools.data.words import LAYOUT
 from fidtools.documents.content import Content, UnreadableError, document
 from fidtools.documents.docx_files import read_docx
 from fidtools.documents.html_files import read_html
@@ -157,7 +158,7 @@ def _ids(files: Iterable[Path], folder: Path) -> dict[str, Path]:
 
 def _text_file(path: Path, identifier: str) -> Passage:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig").translate(LAYOUT)
     except UnicodeDecodeError as error:
         raise NotUtf8Error(f"not UTF-8: {error}", path=path, hint=TO_UTF8) from error
     if 10 * text.count("\0") > len(text):  # valid UTF-8, but no text: UTF-16 without a byte-order mark

@@ -16,7 +16,7 @@ import tantivy
 from fidtools.console import quiet_stderr
 from fidtools.data.records import Passage
 from fidtools.data.top_k import TopK
-from fidtools.data.words import spell_out
+from fidtools.data.words import LAYOUT, spell_out
 from fidtools.errors import DataError, shorten
 from fidtools.sparse.analysis import text_preparation
 from fidtools.sparse.engine import K1, AnalyzerName, BM25Settings, indexed_text
@@ -25,7 +25,7 @@ from fidtools.sparse.tantivy_store import check_stores
 HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
 EXTRA_HITS = 16  # requested beyond k, to see whether the k-th is tied with others
-SPELLINGS = {ord("ς"): "σ", ord("İ"): "i", 0x00AD: None, 0x2060: None, 0xFEFF: None}  # the last three are not visible
+SPELLINGS = {ord("ς"): "σ", ord("İ"): "i", **LAYOUT}
 AGAIN = "remove it; it is built again then"
 SCORE_DECIMALS = 4  # the same terms summed in another order differ by less
 
@@ -52,7 +52,7 @@ def _preparation(name: AnalyzerName) -> Callable[[str], str]:
 
 
 def one_spelling(text: str) -> str:
-    """The text composed (NFC), without soft hyphens, and with letters that tantivy does not lowercase as words need it.
+    """The text composed (NFC), without soft hyphens and the like, and with letters that tantivy lowercases otherwise.
 
     A capital sigma becomes σ, so a final ς does, too; the lower case of İ is i and a mark, which would end the word.
 

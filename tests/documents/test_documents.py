@@ -18,7 +18,7 @@ from fidtools.documents.content import Block, UnreadableError
 from fidtools.documents.docx_files import read_docx
 from fidtools.documents.html_files import read_html
 from fidtools.documents.pdf_files import read_pdf
-from fidtools.documents.reading import PACKAGES, READERS
+from fidtools.documents.reading import PACKAGES, READERS, read_documents
 
 docx = pytest.importorskip("docx")
 pypdf = pytest.importorskip("pypdf")
@@ -156,6 +156,9 @@ def test_characters_of_the_layout_are_dropped(tmp_path):
     found = read_docx(tmp_path / "a.docx")
     assert (found.title, found.blocks) == ("word", [Block("word", {"heading": "word"})])
     assert content.document("a", "", [Block(split)]).text == "word"
+    (tmp_path / "a.md").write_text(f"# {split}\n\n{split}\n")
+    (document,) = read_documents([tmp_path / "a.md"])
+    assert (document.title, document.text.strip()) == ("word", "word")
 
 
 def test_a_soft_hyphen_of_a_pdf_is_shown_and_so_a_hyphen(tmp_path):

@@ -109,6 +109,7 @@ def test_spellings_of_one_word_find_each_other(analyzer: AnalyzerName, tmp_path:
         ("σοφός", "ΣΟΦΌΣ"),
         ("İstanbul", "istanbul"),
         ("co\u00adope\u00adrate", "cooperate"),
+        ("zero\u200bwid\u2060th", "zerowidth"),
         ("cafe\u0301s", "cafés"),
     ]
     texts = [text for pair in spellings for text in pair]
