@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import unicodedata
@@ -61,7 +62,20 @@ def _content(reader: Any) -> Content:
     if not blocks:
         raise UnreadableError(f"no text in its {total} pages: scanned? OCR can add it" if total else "it has no pages")
     without = total - len(blocks)
-    return Content(blocks, _title(reader), f"{without} of {total} pages have no text" if without else "")
+    remarks = [f"{without} of {total} pages have no text"] if without else []
+    return Content(blocks, _title(reader), "; ".join(remarks + _not_read(reader)))
+
+
+def _not_read(reader: Any) -> list[str]:
+    """Remarks on text that is on no page: what somebody wrote into a form, and attached files."""
+    fields, files = 0, 0
+    with contextlib.suppress(Exception):  # whatever a damaged file makes the library raise: its pages were read
+        found = (reader.get_fields() or {}).values()
+        fields = sum(bool(field.get("/V")) for field in found if field.get("/FT") in ("/Tx", "/Ch"))
+    with contextlib.suppress(Exception):
+        files = len(reader.attachments)
+    counts = {"filled form fields": fields, "attached files": files}
+    return [f"{what} that were not read: {count:,}" for what, count in counts.items() if count]
 
 
 def _opens_without_password(reader: Any) -> bool:

@@ -166,6 +166,27 @@ def test_a_soft_hyphen_of_a_pdf_is_shown_and_so_a_hyphen(tmp_path):
     assert [block.text.strip() for block in read_pdf(tmp_path / "a.pdf").blocks] == ["well-known software"]
 
 
+def test_forms_and_attached_files_of_a_pdf_are_reported(tmp_path):
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(_stream(pdf("text"))))
+    writer.add_attachment("a.txt", b"attached")
+    name = pypdf.generic.NameObject
+    fields = [
+        pypdf.generic.DictionaryObject(
+            {
+                name("/FT"): name("/Tx"),
+                name("/T"): pypdf.generic.TextStringObject(f"field {value}"),
+                name("/V"): pypdf.generic.TextStringObject(value),
+            }
+        )
+        for value in ("written", "")
+    ]
+    form = {name("/Fields"): pypdf.generic.ArrayObject([writer._add_object(field) for field in fields])}
+    writer.root_object[name("/AcroForm")] = pypdf.generic.DictionaryObject(form)
+    writer.write(str(tmp_path / "a.pdf"))
+    found = read_pdf(tmp_path / "a.pdf")
+    assert found.remark == "filled form fields that were not read: 1; attached files that were not read: 1"
+
+
 def test_shapes_of_letters_in_a_pdf_become_letters(tmp_path):
     glyphs = "<< /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /ffi /uni2F47 /ff /uni2010 /twosuperior] >>"
     (tmp_path / "a.pdf").write_bytes(
