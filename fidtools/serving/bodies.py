@@ -97,16 +97,19 @@ def _question(value: Any, field: str, limits: Limits) -> str:
 
 
 def _k(body: dict[str, Any], limits: Limits, default: int) -> int:
-    value = body.get("topk") or default  # null and 0 mean the default, as in Search-R1
+    value = body.get("topk")
+    value = 0 if value is None else value
     if type(value) is not int or value < 0:
         raise _wrong("topk", "a positive integer", value)
+    value = value or min(default, limits.k)  # null and 0 mean the default, as in Search-R1
     if value > limits.k:
         raise RequestError(UNACCEPTABLE, f"at most {limits.k} passages per question (got {value})", "topk")
     return value
 
 
 def _flag(body: dict[str, Any], field: str, default: bool) -> bool:
-    value = body.get(field, default)
+    value = body.get(field)
+    value = default if value is None else value
     if not isinstance(value, bool):
         raise _wrong(field, "true or false", value)
     return value

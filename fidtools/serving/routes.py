@@ -79,7 +79,7 @@ class Handlers:
     async def read(self, request: Request) -> Response:
         """Answers to questions, with the passages that they were read from."""
         body = await _json_body(request, self._limits)
-        default = min((self._worker.reader and self._worker.reader.n_context) or PAGE_K, self._limits.k)
+        default = (self._worker.reader and self._worker.reader.n_context) or PAGE_K
         asked = parse_queries(body, self._limits, default, self._limits.read_passages)
         if self._worker.reader is None:
             raise RequestError(404, "this server has no reader: start it with --reader")
@@ -116,7 +116,7 @@ class Handlers:
 
     async def openapi(self, request: Request) -> Response:
         """The description of this interface."""
-        return _json(describe(self._limits, RETRIEVE_K, PAGE_K))
+        return _json(describe(self._limits, *(min(k, self._limits.k) for k in (RETRIEVE_K, PAGE_K))))
 
     async def _answer(self, request: Request, queries: Sequence[str], k: int, read: bool = False) -> list[Found]:
         """The worker's answer. A client that goes away takes its request back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from fidtools import cli
 from fidtools.serving.opening import open_searcher
 from fidtools.serving.searchers import Lookup
-from tests.serving.conftest import READER
+from fidtools.serving.worker import Worker
+from tests.serving.conftest import READER, Served
 
 
 def ranked(questions) -> list[bytes]:
@@ -85,6 +87,16 @@ def test_topk_is_3_unless_given_and_blank_questions_find_nothing(world, served):
     for nothing in ({}, {"topk": None}, {"topk": 0}):
         answer = served.post("/retrieve", queries=["", world.questions[0], " \n"], **nothing)
         assert [len(found) for found in answer.json["result"]] == [0, 3, 0]
+
+
+def test_the_usual_topk_is_within_max_k(world, served):
+    limits = replace(served.policy.limits, k=2)
+    with Served(Worker(served.worker.searcher, None, limits), replace(served.policy, limits=limits)) as limited:
+        assert [len(found) for found in limited.post("/retrieve", queries=world.questions[:1]).json["result"]] == [2]
+        assert len(limited.post("/search", question=world.questions[0], read=False, topk=None).json["passages"]) == 2
+        schemas = limited.send("GET", "/openapi.json").json["paths"]
+    body = schemas["/retrieve"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["topk"]["default"] == 2
 
 
 def test_read_answers_as_the_command_does(world, served, commands):

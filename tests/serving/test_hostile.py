@@ -36,6 +36,8 @@ BAD_BODIES = {
     "topk -1": (b'{"queries": ["a"], "topk": -1}', 422, "must be a positive integer (got -1)"),
     "topk 1.5": (b'{"queries": ["a"], "topk": 1.5}', 422, "must be a positive integer"),
     "topk true": (b'{"queries": ["a"], "topk": true}', 422, "must be a positive integer"),
+    "topk false": (b'{"queries": ["a"], "topk": false}', 422, "must be a positive integer (got False)"),
+    "topk a list": (b'{"queries": ["a"], "topk": []}', 422, "must be a positive integer"),
     "topk a string": (b'{"queries": ["a"], "topk": "3"}', 422, "must be a positive integer"),
     "return_scores 1": (b'{"queries": ["a"], "return_scores": 1}', 422, "must be true or false (got 1)"),
     "long": (orjson.dumps({"queries": ["a" * 4097]}), 413, "at most 4096 characters per question"),
