@@ -52,7 +52,7 @@ class RetrieverObjective:
             yield make_batch(self.train_set, together)
 
     def evaluate(self) -> dict[str, float]:
-        """Means of loss and monitors over the whole dev set; empty without a dev set."""
+        """Means over the whole dev set: the loss, and where it has a teacher, the monitors. Empty without a dev set."""
         if self.dev is None:
             return {}
         mine = ranks().shard(self.dev.items)
@@ -67,6 +67,8 @@ class RetrieverObjective:
                 for value, item, row in zip(values, items, rows, strict=True)
             ]
         metrics = monitor(found, self.student.loss.temperature, self.student.loss.teacher_temperature)
+        if not self.student.loss.needs_teacher:
+            metrics = {"loss": metrics["loss"]}
         return metrics | {"selection": self._selection(metrics)}
 
     def _selection(self, metrics: dict[str, float]) -> float:

@@ -33,6 +33,15 @@ FORMAT_SETTINGS = (
 
 The last two name prompts of the start, which make the formats.
 """
+ONLY_OF_A_START = (
+    "question_prompt",
+    "passage_prompt",
+    "projection",
+    "gradient_checkpointing",
+    "freeze_passages",
+    "lora",
+)
+"""Fields that a new student cannot have: it has no prompts, is no transformer, and has no passage vectors to keep."""
 PRESETS: dict[str, dict[str, Any]] = {
     "atlas": {"temperature": 0.01, "teacher_temperature": 0.01},
     "replug": {
@@ -124,8 +133,8 @@ class RetrieverRun:
             self._check_new_student()
 
     def _check_new_student(self) -> None:
-        for name in ("question_prompt", "passage_prompt", "lora"):
-            if getattr(self, name) is not None:
+        for name in ONLY_OF_A_START:
+            if getattr(self, name) not in (None, False):
                 raise UsageError(f"`{name}` only applies to an initial model (`retriever`), not to `student`")
 
     def dims(self) -> list[int]:

@@ -88,6 +88,9 @@ def _loss(run: RetrieverRun) -> Loss:
         raise UsageError(f"`in_batch` does not apply to `loss` {loss.name}", hint=f"it applies to {known}")
     if loss.needs_labels and not run.labels:
         raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
+    if run.dev and run.select != "loss" and not loss.needs_teacher:
+        problem = f"`select` {run.select} compares with a teacher's scores, of which `loss` {loss.name} reads none here"
+        raise UsageError(problem, hint="leave `select` out: the dev loss then selects the best model")
     return loss
 
 

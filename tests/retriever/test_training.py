@@ -279,6 +279,14 @@ def test_every_loss_is_learned(plain_model: Path, questions: Write, tmp_path: Pa
     assert best < share * first
 
 
+def test_a_loss_without_teacher_is_not_compared_with_one(plain_model: Path, questions: Write, tmp_path: Path) -> None:
+    train = str(questions())
+    options = ["--retriever", str(plain_model), "--dev", train, "--loss", "infonce", "--labels", "gold"]
+    fit(Path(train), tmp_path / "r", *options)
+    metrics = orjson.loads((tmp_path / "r/training.json").read_bytes())["result"]["metrics"]
+    assert metrics.keys() == {"loss", "selection"}
+
+
 def test_a_stopped_run_continues_to_the_same_weights(plain_model: Path, questions: Write, tmp_path: Path) -> None:
     train, dev = questions(), questions("dev.jsonl", count=5, seed=1)
     options = ["--retriever", str(plain_model), "--dev", str(dev), "--dropout", "0.1"]
@@ -407,6 +415,13 @@ def test_options_reach_the_model(plain_model: Path, questions: Write, tmp_path: 
         (["--retriever", "START", "--word-vectors", "glove.txt"], "--word-vectors only applies to a new --student"),
         (["--retriever", "START", "--freeze-words"], "--freeze-words only applies to a new --student"),
         (["--student", "cnn", "--freeze-words"], "--freeze-words needs the word vectors to keep"),
+        (["--student", "lstm", "--freeze-passages"], "--freeze-passages only applies to an initial model"),
+        (["--student", "cnn", "--projection", "4"], "--projection only applies to an initial model"),
+        (["--student", "static", "--gradient-checkpointing"], "--gradient-checkpointing only applies to an initial"),
+        (
+            ["--retriever", "START", "--dev", "DEV", "--loss", "infonce", "--labels", "gold", "--select", "overlap"],
+            "--select overlap compares with a teacher's scores, of which --loss infonce reads none here",
+        ),
     ],
 )
 def test_impossible_combinations_are_refused(
@@ -418,7 +433,7 @@ def test_impossible_combinations_are_refused(
     message: str,
 ) -> None:
     (tmp_path / "glove.txt").touch()
-    places = {"START": str(plain_model), "glove.txt": str(tmp_path / "glove.txt")}
+    places = {"START": str(plain_model), "DEV": str(questions()), "glove.txt": str(tmp_path / "glove.txt")}
     chosen = [places.get(option, option) for option in options]
     assert run(["train-retriever", str(questions()), "-o", str(tmp_path / "r"), *chosen]) == 2
     assert message in capsys.readouterr().err

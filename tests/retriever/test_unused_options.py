@@ -41,6 +41,10 @@ def said(**given: Any) -> list[str]:
         ({"size": StudentSize(hidden=5)}, ["--hidden has no effect without --student"]),
         ({"retriever": None, "student": "lstm", "size": StudentSize(hidden=5)}, []),
         (
+            {"retriever": None, "student": "static", "size": StudentSize(hidden=5)},
+            ["--hidden has no effect with --student static"],
+        ),
+        (
             {"source_passage": "cap"},
             ["--source-passage cap has no effect without a question-likelihood in --teacher"],
         ),
