@@ -20,8 +20,8 @@ from fidtools.logs import log, track
 from fidtools.sparse.engine import BM25Settings, Builder, Engine
 
 FORMAT = 4
-"""1 had no hashes of the files, and took a sentence of a script without spaces for one word; 2 told spellings apart,
-3 split words at zero-width spaces."""
+"""1 had no hashes of the files, and took a sentence of a script without spaces for one word; 2 told spellings apart;
+3 split words at marks and zero-width spaces."""
 KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex
 import tantivy
 
 from fidtools.console import quiet_stderr
@@ -25,9 +26,11 @@ from fidtools.sparse.tantivy_store import check_stores
 HEAP_BYTES = 256 << 20  # that the build holds in memory before it writes a segment
 THREADS = min(os.cpu_count() or 1, 8)
 EXTRA_HITS = 16  # requested beyond k, to see whether the k-th is tied with others
-SPELLINGS = {ord("ς"): "σ", ord("İ"): "i", **LAYOUT}
+SPELLINGS = {ord("ς"): "σ", ord("İ"): "i", 0x200D: None, **LAYOUT}  # U+200D joins letters and is not visible
+_MARKS_BETWEEN_WORDS = regex.compile(r"(?V1)[\p{M}--\p{Alphabetic}]+")  # for tantivy, which splits at them
 AGAIN = "remove it; it is built again then"
 SCORE_DECIMALS = 4  # the same terms summed in another order differ by less
+TIE = (K1 + 1) * 10**-SCORE_DECIMALS  # of tantivy's own scores: ours may be equal up to here
 
 
 def tantivy_analyzer(name: AnalyzerName) -> tantivy.TextAnalyzer:
@@ -54,12 +57,15 @@ def _preparation(name: AnalyzerName) -> Callable[[str], str]:
 def one_spelling(text: str) -> str:
     """The text composed (NFC), without soft hyphens and the like, and with letters that tantivy lowercases otherwise.
 
-    A capital sigma becomes σ, so a final ς does, too; the lower case of İ is i and a mark, which would end the word.
+    A capital sigma becomes σ, so a final ς does, too; the lower case of İ is i and a mark, which would end the word. So
+    would marks that no letter is composed with: stress in Russian, the virama of Hindi. They are left out.
 
-    >>> one_spelling("cafe\u0301 co\u00adop σοφός")
-    'café coop σοφόσ'
+    >>> one_spelling("cafe\u0301 co\u00adop σοφός замо\u0301к")
+    'café coop σοφόσ замок'
     """
-    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(SPELLINGS)
+    if text.isascii():
+        return text
+    return _MARKS_BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", text).translate(SPELLINGS))
 
 
 def _schema() -> tantivy.Schema:
@@ -150,6 +156,6 @@ class TantivyEngine:
         limit = min(k + EXTRA_HITS, rows)  # tantivy allocates memory for as many
         while True:
             found: list[Any] = self._searcher.search(query, limit=limit, count=False).hits
-            if len(found) < limit or limit == rows or found[k - 1][0] - found[-1][0] > 10**-SCORE_DECIMALS:
+            if len(found) < limit or limit == rows or found[k - 1][0] - found[-1][0] > TIE:
                 return found
             limit = min(4 * limit, rows)

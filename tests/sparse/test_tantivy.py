@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError
 from fidtools.sparse.engine import AnalyzerName, BM25Settings
 from fidtools.sparse.ranking import rank, rescore
 from fidtools.sparse.store import open_index
+from fidtools.sparse.tantivy_engine import TantivyEngine
 
 WORDS = ["red fox", "red red fox jumps over it", "blue fox", "a red dog and a red cat and a red bird", "nothing here"]
 
@@ -111,12 +114,27 @@ def test_spellings_of_one_word_find_each_other(analyzer: AnalyzerName, tmp_path:
         ("co\u00adope\u00adrate", "cooperate"),
         ("zero\u200bwid\u2060th", "zerowidth"),
         ("cafe\u0301s", "cafés"),
+        ("за\u0301мок", "замок"),
+        ("हिन्दी", "हिन्\u200dदी"),
+        ("दी", "दी"),  # a part of the word before, which is another word
     ]
     texts = [text for pair in spellings for text in pair]
     passages = open_passages(corpus(tmp_path, texts))
     engine = open_index(passages, BM25Settings(analyzer=analyzer), tmp_path / analyzer)
     found = {q.id: {p.text for p in q.ctxs or []} for q in rank([Question(t, t) for t in texts], engine, passages)}
     assert found == {text: set(pair) for pair in spellings for text in pair}
+
+
+def test_all_passages_that_round_to_the_score_of_the_last_one_are_looked_at() -> None:
+    class Searcher:
+        num_docs = 40
+
+        def search(self, query: Any, limit: int, count: bool) -> Any:
+            return SimpleNamespace(hits=[(2.2 * score, None) for score in [1.00004] + 39 * [0.99996]][:limit])
+
+    engine = object.__new__(TantivyEngine)
+    engine._searcher = Searcher()  # type: ignore[assignment]
+    assert len(engine._found(None, 1)) == 40
 
 
 def test_text_with_spaces_is_indexed_as_it_is() -> None:
