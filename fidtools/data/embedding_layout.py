@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from fidtools.data.files import PathLike, replace_file, sync
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import final_path, keep_attributes
 from fidtools.data.vector_type import VectorType
 from fidtools.errors import DataError, UsageError
+from fidtools.typing import Array
+
+SAMPLE = "sample_sha256"
+"""In `X.json`: the hash of some rows of `X.npy`, known only when all are written. Another array is noticed by it."""
+SAMPLE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class EmbeddingFiles:
         Until then the unfinished record says to whom the renamed files belong, if this process is killed.
         """
         partial = self.partial()
+        if meta["rows"]:
+            meta = meta | {SAMPLE: sample_sha256(np.load(partial.vectors, mmap_mode="r", allow_pickle=False))}
         write_json(partial.meta, meta)
         sync(partial.vectors)
         keep_attributes(self.vectors, partial.vectors)
@@ -100,6 +109,12 @@ class EmbeddingFiles:
         """The `ranges` of int8 that an unfinished run has recorded, or else a finished one; None without."""
         records = map(_embeddings_record, (self.partial().meta, self.meta))
         return next((record["ranges"] for record in records if "ranges" in record), None)
+
+
+def sample_sha256(vectors: Array) -> str:
+    """The hash of at most SAMPLE_ROWS rows at equal distances, the first and the last among them."""
+    rows = np.unique(np.linspace(0, len(vectors) - 1, SAMPLE_ROWS).astype(np.int64))
+    return hashlib.sha256(vectors[rows].tobytes()).hexdigest()
 
 
 def embeddings_record(meta: dict[str, Any], rows: int, kind: VectorType, ids_sha256: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from fidtools.data.embedding_layout import EmbeddingFiles, IdsFile, embeddings_record
+from fidtools.data.embedding_layout import SAMPLE, EmbeddingFiles, IdsFile, embeddings_record
 from fidtools.data.embedding_marks import DoneMarks
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import write_json
@@ -98,6 +98,7 @@ def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, An
     digest = hashlib.sha256()
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
+    before.pop(SAMPLE, None)
     now = json.loads(json.dumps(embeddings_record(meta, rows, kind, digest.hexdigest())))
     if before != now and not files.partial().meta.exists():
         hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
@@ -150,6 +151,7 @@ def _can_resume(files: EmbeddingFiles, state: dict[str, Any]) -> bool:
     if not all(path.exists() for path in (partial.meta, partial.vectors, files.done)):
         return False
     before, now = json.loads(partial.meta.read_bytes()), json.loads(json.dumps(state))
+    before.pop(SAMPLE, None)  # of a run that was killed when all was written
     if before != now:
         hint = "use the same options and the same input, or leave out --resume to start over"
         difference = describe_difference(before, now)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fidtools.data.embedding_layout import EmbeddingFiles
+from fidtools.data.embedding_layout import SAMPLE, EmbeddingFiles, sample_sha256
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json_object
 from fidtools.data.vector_type import VectorType, recorded_type
@@ -98,6 +98,9 @@ def read_embeddings(path: PathLike) -> Embeddings:
     if len(ids) != vectors.shape[0] or ids.sha256 != meta.get("ids_sha256"):
         hint = "embed again"
         raise MismatchError(f"its {len(ids)} ids do not match the hash in {files.meta}", path=files.ids, hint=hint)
+    if meta.get(SAMPLE) not in (None, sample_sha256(vectors)):
+        hint = f"embed again; where they were changed on purpose, remove {SAMPLE} from {files.meta}"
+        raise MismatchError(f"not the vectors that {files.meta} describes", path=files.vectors, hint=hint)
     return Embeddings(files.vectors, vectors, ids, meta, kind)
 
 

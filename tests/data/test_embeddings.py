@@ -49,6 +49,19 @@ def test_a_stream_gives_the_same_bytes_as_a_file_of_known_size(tmp_path: Path) -
         assert (tmp_path / f"known{suffix}").read_bytes() == (tmp_path / f"stream{suffix}").read_bytes()
 
 
+def test_another_array_of_the_same_shape_is_refused(tmp_path: Path) -> None:
+    path, record = tmp_path / "x.npy", tmp_path / "x.json"
+    write(path)
+    write(path, resume=True)
+    np.save(path, np.asfortranarray(VECTORS))  # the same vectors in another order of memory
+    read_embeddings(path)
+    np.save(path, VECTORS + 1)
+    with pytest.raises(MismatchError, match="not the vectors that .*x.json describes"):
+        read_embeddings(path)
+    record.write_text(json.dumps({k: v for k, v in json.loads(record.read_text()).items() if k != "sample_sha256"}))
+    read_embeddings(path)
+
+
 KILLED = """
 import os, sys, numpy as np
 from fidtools.data.embedding_writer import create_embeddings
