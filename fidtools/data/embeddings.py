@@ -5,6 +5,7 @@ A set of shards (`X.00000.npy`, `X.00001.npy`, …, each with its own .ids and .
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ def shards(path: PathLike) -> list[Path]:
     whole = EmbeddingFiles.at(path).vectors
     if whole.exists():
         return [whole]
-    found = sorted(whole.parent.glob(f"{whole.stem}.[0-9][0-9][0-9][0-9][0-9].npy"))
+    found = sorted(whole.parent.glob(f"{glob.escape(whole.stem)}.[0-9][0-9][0-9][0-9][0-9].npy"))
     if not found:
         raise FileNotFoundError(2, "No such file or directory", str(whole))
     for number, part in enumerate(found):

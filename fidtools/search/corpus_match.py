@@ -89,8 +89,11 @@ def _first_other_texts(hashes: Sequence[tuple[int, str | None]], passages: Corpu
 
 
 def encoder_mismatches(path: Path, made_by: Fingerprint | None, encoder: Fingerprint | None) -> Iterator[MismatchError]:
-    """An error when `path` was written by another encoder than the questions' (of vectors from elsewhere: None)."""
-    if names := different_encoders(made_by, encoder):
+    """An error when `path` was written by another encoder than the questions' (of vectors from elsewhere: None).
+
+    How much of a passage is read does not concern questions: `embed --passage-maxlength` may have said it.
+    """
+    if names := [name for name in different_encoders(made_by, encoder) if name != "passage_maxlength"]:
         problem = f"written by another encoder than that of the questions: they differ in {', '.join(names)}"
         yield MismatchError(problem, path=path, hint="embed passages and questions with the same retriever")
 

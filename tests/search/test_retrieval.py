@@ -82,8 +82,8 @@ def test_shards_are_one_corpus(world: World, tmp_path: Path) -> None:
     lines = world.passages.read_bytes().splitlines(keepends=True)
     for number, part in enumerate((lines[:70], lines[70:])):
         (tmp_path / "part.jsonl").write_bytes(b"".join(part))
-        embed(world, tmp_path / "part.jsonl", tmp_path / f"p.{number:05d}.npy")
-    shards = retrieved(world, "-k", 7, "--embeddings", tmp_path / "p.npy")
+        embed(world, tmp_path / "part.jsonl", tmp_path / f"p[1].{number:05d}.npy")
+    shards = retrieved(world, "-k", 7, "--embeddings", tmp_path / "p[1].npy")
     assert [[p.id for p in q.ctxs or []] for q in shards] == [[i for i, _ in line] for line in expected(world, 7)]
 
 
@@ -117,6 +117,12 @@ def test_another_encoder_unless_forced(world: World, tmp_path: Path, capsys: pyt
     assert cli.run([*arguments, "--force"]) == 0
     assert "written by another encoder" in capsys.readouterr().err
     assert len(list(read_questions(tmp_path / "out.jsonl"))) == 40
+
+
+def test_passages_may_be_cut_at_another_length(world: World, tmp_path: Path) -> None:
+    embed(world, world.passages, tmp_path / "short.npy", "--passage-maxlength", "5")
+    found = world.arguments("--embeddings", tmp_path / "short.npy", "-o", tmp_path / "r.jsonl")
+    assert cli.run(found) == 0
 
 
 def test_truncated_vectors(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
