@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from fidtools.commands import _types as types
 from fidtools.compute.precision import PRECISIONS
-from fidtools.logs import set_verbosity
+from fidtools.logs import log, set_verbosity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,3 +111,12 @@ _quiet: Option = click.option(
 def verbosity(function: F) -> F:
     """Add -v and -q, which every command has."""
     return _verbose(_quiet(function))
+
+
+def warn_unused(reason: str, *names: str) -> None:
+    """Warn of options that the command line gives, by the names of their parameters, and that have no effect."""
+    context = click.get_current_context()
+    given = [name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    flags = [parameter.opts[-1] for parameter in context.command.params if parameter.name in given]
+    if flags:
+        log.warning("%s %s no effect %s", ", ".join(flags), "has" if len(flags) == 1 else "have", reason)

@@ -65,6 +65,8 @@ def command(
       fidtools bm25 dev.jsonl -p stories.jsonl --within doc_id | fidtools eval
       fidtools bm25 dense.jsonl -p passages.jsonl --rescore -o both.jsonl
     """
+    if rescore:
+        options.warn_unused("with --rescore", "k")
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions

@@ -77,8 +77,12 @@ def command(
     """
     _check(rankings, weights, questions, tuned, method)
     if questions is not None:
+        options.warn_unused("with --tune", "k")
         _tune(rankings, questions, labels, method, constant, output)
         return
+    options.warn_unused("without --tune", "labels")
+    if tuned or (method or "rrf") != "rrf":
+        options.warn_unused("with --tuned" if tuned else f"with --method {method}", "constant")
     from fidtools.data.jsonl import write_lines
     from fidtools.logs import track
     from fidtools.search.fusion_tuning import Fusion, read_fusion

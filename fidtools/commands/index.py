@@ -58,6 +58,8 @@ def command(
       fidtools index passages.npy --type ivfpq --verify dev.npy -o small.index
       fidtools index passages.npy --factory OPQ64,IVF4096,PQ64 -o mine.index
     """
+    if verify is None:
+        options.warn_unused("without --verify", "k")
     from dataclasses import replace
 
     from fidtools.data.embeddings import read_parts

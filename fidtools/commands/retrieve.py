@@ -123,6 +123,12 @@ def command(
       fidtools retrieve … --within doc_id -k 20 | fidtools eval
     """
     _check_combination(retriever, question_embeddings, pooling, embeddings, index, within)
+    if index is None:
+        options.warn_unused("without --index", "index_parameters")
+    elif rescore is None and verify is None:
+        options.warn_unused("with --index", "max_memory")
+    if rescore is None:
+        options.warn_unused("without --rescore", "oversample")
     from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines

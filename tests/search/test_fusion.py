@@ -274,3 +274,22 @@ def test_a_passage_listed_twice_counts_where_it_stands_first(method: str, value:
     found = dict(fused([twice, other], 10, method=method, weights=[1.0, 0.0])[0])
     assert found["b"] == value
     assert found["c"] == (1 / 64 if method == "rrf" else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--constant", "5"], ""),
+        (["--method", "scores", "--constant", "5"], "--constant has no effect with --method scores\n"),
+        (["--tuned", "TUNED", "--constant", "5"], "--constant has no effect with --tuned\n"),
+        (["--labels", "gold"], "--labels has no effect without --tune\n"),
+    ],
+)
+def test_options_without_effect_are_named(
+    two: list[str], options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = tmp_path / "tuned.json"
+    tuned.write_text('{"method": "rrf", "weights": [0.5, 0.5], "constant": 60}')
+    given = [str(tuned) if option == "TUNED" else option for option in options]
+    assert cli.run(["fuse", *two, *given, "-o", str(tmp_path / "r.jsonl"), "-q"]) == 0
+    assert capsys.readouterr().err == said

@@ -148,6 +148,13 @@ def test_exactly_one_of_embeddings_and_index(world: World, capsys: pytest.Captur
         assert "exactly one of --embeddings (exact search) or --index" in message(capsys, world.arguments(*given), 2)
 
 
+def test_options_without_effect_are_named(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unused = ["--index-parameters", "nprobe=3", "--oversample", "2", "--max-memory", "2"]
+    assert cli.run(world.arguments("--embeddings", world.embeddings, *unused, "-o", tmp_path / "r.jsonl")) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["--index-parameters has no effect without --index", "--oversample has no effect without --rescore"]
+
+
 def test_the_first_line_is_enough(world: World) -> None:
     arguments = [*PROGRAM, *world.arguments("--embeddings", world.embeddings)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
