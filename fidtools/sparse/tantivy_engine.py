@@ -65,7 +65,8 @@ def one_spelling(text: str) -> str:
     """
     if text.isascii():
         return text
-    return _MARKS_BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", text).translate(SPELLINGS))
+    whole: str = _MARKS_BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", text).translate(SPELLINGS))
+    return whole
 
 
 def _schema() -> tantivy.Schema:
