@@ -121,7 +121,15 @@ def write_end(modules: ModuleWriter, settings: RetrieverSettings, prompts: Promp
     if settings.normalize:
         modules.add("Normalize")
     modules.write()
-    own = {"query": settings.question_text(""), "document": settings.passage_text(Passage("", "", ""))}
     similarity = "cosine" if settings.normalize else "dot"
-    about = {"prompts": dict(prompts) | own, "default_prompt_name": None, "similarity_fn_name": similarity}
+    about = {"prompts": _prompts(settings, prompts), "default_prompt_name": None, "similarity_fn_name": similarity}
     write_json(modules.folder / "config_sentence_transformers.json", about)
+
+
+def _prompts(settings: RetrieverSettings, others: Prompts) -> dict[str, str]:
+    """The prompts by name. None is `query` where text follows the question: the library only puts text before it."""
+    found = dict(others) | {"document": settings.passage_text(Passage("", "", ""))}
+    found.pop("query", None)
+    if settings.question_format.endswith("{question}"):
+        found["query"] = settings.question_text("")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,12 @@ def test_sentence_transformers_gives_the_same_vectors(
     np.testing.assert_allclose(questions, retriever.encode_questions(QUESTIONS), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(passages, retriever.encode_passages(PASSAGES), rtol=1e-5, atol=1e-5)
     assert questions.shape == (3, 10 if projection else 16)
+
+
+def test_no_prompt_stands_for_a_format_with_text_after_the_question(plain_model: Path, tmp_path: Path) -> None:
+    retriever = load_retriever(plain_model, question_format="find {question} in the corpus")
+    folder = saved(retriever, tmp_path / "r")
+    assert "query" not in json.loads((folder / "config_sentence_transformers.json").read_text())["prompts"]
 
 
 @pytest.mark.parametrize("kind", ["lstm", "cnn"])
