@@ -84,13 +84,23 @@ def base_model(record: Record) -> str | None:
 
     The hub refuses a `base_model` that is a path.
     """
-    start = _start(record)
-    if start is None:
-        return None
-    if Path(start).is_dir():
-        earlier = Path(start) / "training.json"
-        return base_model(orjson.loads(earlier.read_bytes())) if earlier.is_file() else None
-    return HUB_IDS.get(start, start if HUB_ID.fullmatch(start) else None)
+    passed: set[Path] = set()
+    while (start := _start(record)) is not None and Path(start).is_dir():
+        folder = Path(start).resolve()
+        if folder in passed:  # a trained model took the place of the one it began with
+            return None
+        passed.add(folder)
+        record = _record_in(folder)
+    return None if start is None else HUB_IDS.get(start, start if HUB_ID.fullmatch(start) else None)
+
+
+def _record_in(folder: Path) -> Record:
+    """The record of the run that wrote a model's folder; empty where there is none, or a damaged one."""
+    try:
+        found = orjson.loads((folder / "training.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _start(record: Record) -> str | None:

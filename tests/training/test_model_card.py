@@ -176,6 +176,19 @@ def test_the_base_model_is_found_through_earlier_runs(tmp_path: Path) -> None:
     assert base_model({"command": "train-retriever", "retriever": "/no/such/folder"}) is None
 
 
+def test_a_model_that_took_the_place_of_its_own_start_has_no_base(tmp_path: Path) -> None:
+    """`train-reader --reader model -o new`, then `mv new model`, then again."""
+    record = {"command": "train-reader", "reader": str(tmp_path)}
+    (tmp_path / "training.json").write_bytes(orjson.dumps(record))
+    assert base_model(record) is None
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b'"text"'])
+def test_a_damaged_record_of_an_earlier_run_ends_no_training(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "training.json").write_bytes(damaged)
+    assert base_model({"command": "train-reader", "reader": str(tmp_path)}) is None
+
+
 def test_data_fingerprints_are_those_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes(b"{}\n")
     expected = {"train": hashlib.sha256(b"{}\n").hexdigest()}
