@@ -4,6 +4,9 @@
 # check_teaching: refuse a TEACHER, READ or FUSE that cannot be
 check_teaching() {
   local name part parts
+  TEACHER=${TEACHER// /}
+  [[ ,$TEACHER, != *,,* && ,$TEACHER, != *=,* ]] ||
+    { say "setting TEACHER: $TEACHER: expected NAME or NAME=WEIGHT, with commas between them"; exit 2; }
   for name in $(teachers); do
     [[ $name =~ ^(attention|likelihood|question-likelihood|bm25)$ ]] && continue
     say "setting TEACHER: $name is none of attention, likelihood, question-likelihood, bm25 (or a mix: likelihood=1,bm25=1)"
@@ -11,7 +14,7 @@ check_teaching() {
   done
   IFS=, read -r -a parts <<<"$TEACHER"
   for part in "${parts[@]}"; do
-    [[ $part != *=?* ]] || within "${part#*=}" 1e-6 1e6 ||
+    [[ $part != *=* ]] || within "${part#*=}" 1e-6 1e6 ||
       { say "setting TEACHER: $part: a weight must be a number from 1e-6 to 1e6"; exit 2; }
   done
   [[ -z $(teachers | sort | uniq -d) ]] || { say "setting TEACHER: $TEACHER names a teacher twice"; exit 2; }
