@@ -94,7 +94,9 @@ if [[ ${QUESTIONS:-} == generated ]]; then
   [[ ! -e $QUESTION_MODEL ]] || QUESTION_MODEL=$(absolute "$QUESTION_MODEL")
   settings+=(QUESTION_MODEL GENERATE_OPTIONS) inputs+=(QUESTION_MODEL)
 fi
-name_unknown "${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
+known=("${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS)
+if declare -F use_profile >/dev/null; then known+=(PROFILE FETCH); fi   # the dataset takes its settings from examples/common.sh
+name_unknown "${known[@]}"
 
 # A run keeps the hashes of its inputs beside its settings. Those that are gone are not compared: a run can continue
 # without them.

@@ -190,7 +190,7 @@ name_unknown() {
   while IFS= read -r name; do
     [[ " $* " == *" $name "* ]] ||
       say "warning: $name is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
-  done < <(compgen -e | grep -E '^((READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_|(TRAIN|DEV|TEST)_QUESTIONS)')
+  done < <(compgen -e | grep -E '^((READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_|(TRAIN|DEV|TEST)_QUESTIONS|(PROFILE|FETCH)$)')
 }
 
 # --- Stages -------------------------------------------------------------------------------------------------------

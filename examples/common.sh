@@ -16,6 +16,10 @@ fetch() { fetch_dataset; }
 
 # take_sample SETTING…: the run is made from a sample of the dataset, drawn by these settings. It keeps them.
 take_sample() {
+  local name
+  for name in TRAIN DEV TEST PASSAGES; do
+    [[ -z ${!name:-} ]] || { say "setting $name: PROFILE=$PROFILE draws its files from DATA: name a folder there"; exit 2; }
+  done
   SAMPLE=$(absolute "${RUN:-$here/runs/$dataset}")/sample
   settings+=(DATA FETCH FETCH_OPTIONS "$@")
   # shellcheck disable=SC2329  # bin/iterate.sh calls `sampled`

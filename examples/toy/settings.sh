@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # bin/iterate.sh sources this file: it sets $here and uses the settings
 # The toy world: generated locally, with tiny models that ship with the project. Five minutes on two free CPU cores.
 : "${DATA:=$here/data/toy}"
-fetch() { fidtools fetch toy -o "$DATA"; }
+fetch() { fidtools fetch toy -o "$DATA" ${FETCH_OPTIONS[@]+"${FETCH_OPTIONS[@]}"}; }
 
 : "${READER:=$DATASET_FOLDER/models/reader}" "${RETRIEVER:=$DATASET_FOLDER/models/retriever}"
 : "${K:=20}" "${N_CONTEXT:=10}" "${RETRIEVER_PASSAGES:=20}" "${EVAL_K:=1,5,20}"

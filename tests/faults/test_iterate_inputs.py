@@ -208,6 +208,32 @@ def test_paths_are_relative_to_the_callers_folder(data: Path, tmp_path: Path, mo
     assert f"--reader {tmp_path}/new/models/reader " in documents
 
 
+@pytest.mark.parametrize("name", ["TRAIN", "DEV", "TEST", "PASSAGES"])
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+def test_a_file_that_a_sample_would_replace_is_refused(data: Path, profile: str, name: str) -> None:
+    given = {name: str(data / "train.jsonl"), "PROFILE": profile}
+    done = iterate(data, dataset="squad", DRY_RUN="1", **given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"setting {name}: PROFILE={profile} draws its files from DATA: name a folder there\n"
+
+
+def test_the_toy_world_is_fetched_with_its_options(tmp_path: Path) -> None:
+    given = {"FETCH_OPTIONS": "--seed 5"} | NOTHING
+    assert "0/reader failed" in iterate(tmp_path / "world", **given).stderr
+    toy.write(tmp_path / "expected", seed=5)
+    for name in ("passages", "train", "dev", "test"):
+        found, expected = (tmp_path / folder / f"{name}.jsonl" for folder in ("world", "expected"))
+        assert found.read_bytes() == expected.read_bytes()
+
+
+@pytest.mark.parametrize("dataset", ["toy", "mydocs"])
+def test_a_profile_that_a_dataset_does_not_have_is_named(data: Path, dataset: str) -> None:
+    done = iterate(data, dataset=dataset, DRY_RUN="1", PROFILE="small", **NOTHING)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: PROFILE is not used: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_misspelt_setting_is_named(data: Path) -> None:
     done = iterate(data, DRY_RUN="1", RETRIEVER_STEP="7", TRAIN_QUESTIONS="5", RETRIEVER_STEPS="7", TEACHER_MODEL="m")
     assert done.returncode == 0
