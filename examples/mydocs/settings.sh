@@ -37,14 +37,12 @@ generate_questions() {
 }
 
 split_questions() {
-  local lines=$QUESTIONS
-  if [[ $(head -c 1 "$QUESTIONS" | tr -d '\0') != "{" ]]; then   # a table or a JSON list
-    lines=$DATA/questions.jsonl
-    fidtools convert "$QUESTIONS" -o "$lines"
-  fi
+  local lines=$DATA/split.jsonl   # QUESTIONS may be in DATA, too
+  fidtools convert "$QUESTIONS" -o "$lines"
   awk 'NR % 5 == 4' "$lines" >"$DATA/dev.jsonl"
   awk 'NR % 5 == 0' "$lines" >"$DATA/test.jsonl"
   awk 'NR % 5 && NR % 5 < 4' "$lines" >"$DATA/train.jsonl"
+  [[ -s $DATA/test.jsonl ]] || { say "iterate.sh: $QUESTIONS: five questions are needed at least"; exit 1; }
 }
 
 fetch() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -224,6 +225,34 @@ def test_the_toy_world_is_fetched_with_its_options(tmp_path: Path) -> None:
     for name in ("passages", "train", "dev", "test"):
         found, expected = (tmp_path / folder / f"{name}.jsonl" for folder in ("world", "expected"))
         assert found.read_bytes() == expected.read_bytes()
+
+
+QUESTIONS = [{"id": f"q{i}", "question": f"Which is {i}?", "answers": [str(i)]} for i in range(1, 6)]
+NESTED = [{"question": q["question"], "id": q["id"], "answers": [{"text": q["answers"][0]}]} for q in QUESTIONS]
+SQUAD = {"data": [{"title": "t", "paragraphs": [{"context": "1 2 3 4 5", "qas": NESTED}]}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["".join(json.dumps(question) + "\n" for question in QUESTIONS), json.dumps(SQUAD), json.dumps(SQUAD, indent=1)],
+)
+def test_questions_in_any_format_are_split(tmp_path: Path, content: str) -> None:
+    (tmp_path / "questions.json").write_text(content)
+    (tmp_path / "text.txt").write_text("1 2 3 4 5")
+    given = {"QUESTIONS": str(tmp_path / "questions.json"), "DOCUMENTS": str(tmp_path / "text.txt")} | NOTHING
+    assert "0/reader failed" in iterate(tmp_path / "data", dataset="mydocs", **given).stderr
+    for split, ids in {"train": ["q1", "q2", "q3"], "dev": ["q4"], "test": ["q5"]}.items():
+        lines = (tmp_path / "data" / f"{split}.jsonl").read_text().splitlines()
+        assert [json.loads(line)["id"] for line in lines] == ids
+
+
+def test_too_few_questions_are_named(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS[:4]))
+    (tmp_path / "text.txt").write_text("1 2 3 4 5")
+    given = {"QUESTIONS": str(tmp_path / "questions.jsonl"), "DOCUMENTS": str(tmp_path / "text.txt")}
+    done = iterate(tmp_path / "data", dataset="mydocs", **given)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"iterate.sh: {tmp_path}/questions.jsonl: five questions are needed at least\n")
 
 
 @pytest.mark.parametrize("dataset", ["toy", "mydocs"])
