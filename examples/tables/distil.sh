@@ -15,8 +15,10 @@ begin() {
   folder=$RUNS/seed-$1/$DATASET-$table
   scored=$base/0 suffix=.scored
   if [[ -n $SCORED ]]; then
-    scored=$(absolute "$SCORED") suffix=
     : "${PASSAGES:?}" "${DEV:?}" "${RETRIEVER:?}"
+    SCORED=$(absolute "$SCORED") PASSAGES=$(absolute "$PASSAGES") DEV=$(absolute "$DEV")
+    [[ ! -e $RETRIEVER ]] || RETRIEVER=$(absolute "$RETRIEVER")
+    scored=$SCORED suffix=
   else
     SEEDS=$1 run "$DATASET-scored" "$DATASET" 1 START=bm25 SCORE_OPTIONS="--aggregate all"
     while IFS='=' read -r name value; do printf -v "$name" %s "$value"; done <"$base/settings.txt"
@@ -28,6 +30,21 @@ begin() {
   : "${RETRIEVER_EVAL_EVERY:=500}" "${PRECISION:=auto}" "${EVAL_K:=1,5,20,100}"
   read_options RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS EVAL_OPTIONS
   launch
+  keep_settings "$folder" SCORED PASSAGES DEV RETRIEVER TEACHER VALUE_NORM_TEMPERATURE K RETRIEVER_PASSAGES \
+    RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY PRECISION EVAL_K RETRIEVER_OPTIONS EMBED_OPTIONS \
+    RETRIEVE_OPTIONS EVAL_OPTIONS
+  check_scores
+}
+
+# check_scores: refuse retrievers that were made from other contents
+check_scores() {
+  local split inputs=(PASSAGES="$PASSAGES" DEV="$DEV")
+  [[ $DRY_RUN != 1 ]] || return 0
+  for split in train dev; do inputs+=("$split=$scored/$split$suffix.jsonl"); done
+  [[ ! -e $RETRIEVER ]] || inputs+=(RETRIEVER="$RETRIEVER")
+  compare_contents "$folder/contents.json" "${inputs[@]}" && return
+  say "$table.sh: $folder was made from other contents of these: choose another RUNS=…, or remove it"
+  exit 2
 }
 
 # distil SEED NAME TEACHER [OPTION…]: train a retriever with these options, retrieve for dev, evaluate

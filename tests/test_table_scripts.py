@@ -1,0 +1,61 @@
+"""The scripts of examples/tables: what they refuse, and that they reach their table."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_iterate import HARDLY_ANY, world
+from tests.toy_models import READER
+
+TABLES = Path(__file__).resolve().parents[1] / "examples" / "tables"
+
+
+def run(script: str, tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    given = os.environ | {"PATH": path, "RUNS": str(tmp_path / "runs"), "CUDA_VISIBLE_DEVICES": ""} | settings
+    return subprocess.run([str(TABLES / script)], env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("script", ["table5.sh", "table6.sh"])
+def test_retrievers_of_other_settings_or_scores_are_not_shown(tmp_path: Path, script: str) -> None:
+    for name in ("train", "dev", "passages"):
+        (tmp_path / f"{name}.jsonl").write_text("{}\n")
+    given = {
+        "SCORED": str(tmp_path),
+        "PASSAGES": str(tmp_path / "passages.jsonl"),
+        "DEV": str(tmp_path / "dev.jsonl"),
+        "RETRIEVER": "/nowhere",
+    }
+    assert "/retriever failed after" in run(script, tmp_path, **given).stderr
+    other = run(script, tmp_path, **given, RETRIEVER_STEPS="7")
+    assert other.returncode == 2
+    assert "> RETRIEVER_STEPS=7\n" in other.stderr
+    (tmp_path / "train.jsonl").write_text("{ }\n")
+    edited = run(script, tmp_path, **given)
+    assert edited.returncode == 2
+    assert f"train: {tmp_path}/train.jsonl has changed" in edited.stderr
+    assert f"{script}: {tmp_path}/runs/seed-0/nq-{script[:-3]} was made from other contents" in edited.stderr
+
+
+@pytest.mark.slow
+def test_a_reader_that_continues_training_reaches_its_table(tmp_path: Path) -> None:
+    """Table 8: twice, and the second time nothing is done again."""
+    data = world(tmp_path / "data", 12, 4, 4)
+    (tmp_path / "dpr" / "toy").mkdir(parents=True)
+    passages = [json.loads(line) for line in (data / "passages.jsonl").read_text().splitlines()[:10]]
+    for split in ("train", "dev", "test"):
+        questions = [json.loads(line) for line in (data / f"{split}.jsonl").read_text().splitlines()]
+        lines = (json.dumps(question | {"ctxs": passages}) + "\n" for question in questions)
+        (tmp_path / "dpr" / "toy" / f"{split}.jsonl").write_text("".join(lines))
+    given = HARDLY_ANY | {"DATA": str(data), "DPR": str(tmp_path / "dpr"), "READER": READER}
+    done = run("table8.sh", tmp_path, DATASETS="toy", ITERATIONS="1", **given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = run("table8.sh", tmp_path, DATASETS="toy", ITERATIONS="1", **given)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert "have 1/reader" in again.stderr
