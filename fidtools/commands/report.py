@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from fidtools.report.building import Report
 
 GZIP = b"\x1f\x8b"
+NOT_APPLIED = (
+    "--regex",
+    "--empty-matches",
+    "--gold",
+    "--qrels",
+    "--questions",
+    "--passages",
+    "--prediction",
+    "--rank-by",
+)
+"""Options of `eval` that change numbers and that `report` does not have."""
 PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
@@ -107,7 +118,7 @@ def command(
     beside = _place_of_assets(assets, output, as_json)
     _refuse_other_files(Path(output), as_json)
     sources = find_sources(paths, split, baselines)
-    choices = Choices(profile=profile or _profile_of_run(sources.settings), assets=assets is not None, **chosen)
+    choices = Choices(profile=_profile(profile, sources.settings), assets=assets is not None, **chosen)
     report = build_report(sources, choices, with_questions=not as_json)
     values = {name: metric["value"] for name, metric in _measured(report).items()}
     failed = failures(parsed, values, report.last["name"])
@@ -140,10 +151,16 @@ def _measured(report: Report) -> dict[str, dict[str, Any]]:
     return {**report.last["metrics"], **at_every_k}
 
 
-def _profile_of_run(settings: dict[str, str]) -> str:
-    """The profile that a run was evaluated with."""
-    given = re.search(r"--profile[ =](\w+)", settings.get("EVAL_OPTIONS", ""))
-    return given[1] if given and given[1] in PROFILES else "nq"
+def _profile(wanted: str | None, settings: dict[str, str]) -> str:
+    """The profile: `wanted`, else that of the run's `eval`. Warns of options of it that a report does not apply."""
+    from fidtools.logs import log
+
+    options = settings.get("EVAL_OPTIONS", "")
+    given = {word.partition("=")[0] for word in options.split()}
+    if unused := [name for name in NOT_APPLIED if name in given]:
+        log.warning("EVAL_OPTIONS of the run: report does not apply %s: its numbers may differ", ", ".join(unused))
+    found = re.search(r"--profile[ =](\w+)", options)
+    return wanted or (found[1] if found and found[1] in PROFILES else "nq")
 
 
 def _place_of_assets(assets: Path | None, output: str, as_json: bool) -> str | None:

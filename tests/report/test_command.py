@@ -37,6 +37,16 @@ def test_the_page_forbids_every_connection_and_all_scripts_but_its_own(run_folde
     assert not re.search(r'(?:src|href)="(?!#|data:,)', page.partition("<script>")[0])
 
 
+def test_options_of_the_runs_eval_that_a_report_does_not_apply_are_named(run_folder, tmp_path, capsys):
+    settings = run_folder / "settings.txt"
+    page_of(run_folder, at=tmp_path / "1.html")
+    assert "does not apply" not in capsys.readouterr().err
+    settings.write_text("EVAL_OPTIONS=--profile triviaqa --regex --gold=evidence -m EM\n")
+    page_of(run_folder, at=tmp_path / "2.html")
+    named = "EVAL_OPTIONS of the run: report does not apply --regex, --gold: its numbers may differ\n"
+    assert named in capsys.readouterr().err
+
+
 def test_the_same_input_gives_the_same_page(run_folder, tmp_path):
     first = page_of(run_folder, at=tmp_path / "1.html")
     assert first == page_of(run_folder, at=tmp_path / "2.html")
