@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fidtools.data.records import Passage, Question
+from fidtools.data.records import Question
 from fidtools.teachers.interface import Teacher
 from fidtools.teachers.objective import score_pairs
 
@@ -16,16 +16,9 @@ def score_questions(
 
     Raises DataError for a question without passages (`ctxs`).
     """
-    chosen = [_passages(question)[:n_passages] for question in questions]
+    chosen = [question.require_ctxs()[:n_passages] for question in questions]
     repeated = [q.question for q, passages in zip(questions, chosen, strict=True) for _ in passages]
     texts = [teacher.settings.passage_text(p.title, p.text) for passages in chosen for p in passages]
     scores = iter(score_pairs(teacher, repeated, texts, token_budget).tolist())
     for question, passages in zip(questions, chosen, strict=True):
         question.set_scores({name: [next(scores) for _ in passages]}, name)
-
-
-def _passages(question: Question) -> list[Passage]:
-    if question.ctxs is None:
-        hint = "rank passages first: fidtools bm25, or fidtools retrieve"
-        raise question.error("question without passages", "ctxs", question.id, hint)
-    return question.ctxs
