@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fidtools.compute.batching import pad_sequences, padding_id
+from fidtools.compute.batching import pad_sequences
 from fidtools.compute.device import Compute
 from fidtools.compute.lengths import CutCounter, dropped_tokens, shorten_text
 from fidtools.compute.tokenizers import save_tokenizer
@@ -34,6 +34,7 @@ class CrossEncoder:
             if isinstance(part, nn.Linear) and part.out_features == model.config.num_labels:
                 part.register_forward_hook(_in_float32)
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.pad = _model_padding_id(model, tokenizer)
         self.cuts = CutCounter()
 
     def tokenize(self, questions: Sequence[str], passages: Sequence[str]) -> list[TokenPair]:
@@ -66,7 +67,7 @@ class CrossEncoder:
     def logits(self, pairs: Sequence[TokenPair]) -> Tensor:
         """One score per pair, (n,)."""
         device = self.compute.device
-        ids, mask = (t.to(device) for t in pad_sequences([pair[0] for pair in pairs], padding_id(self.tokenizer)))
+        ids, mask = (t.to(device) for t in pad_sequences([pair[0] for pair in pairs], self.pad))
         inputs = {"input_ids": ids, "attention_mask": mask}
         if pairs[0][1]:
             inputs["token_type_ids"] = pad_sequences([pair[1] for pair in pairs], 0)[0].to(device)
@@ -79,6 +80,17 @@ class CrossEncoder:
         save_merged(self.model, folder)
         save_tokenizer(self.tokenizer, folder)
         write_json(folder / "teacher.json", asdict(self.settings))
+
+
+def _model_padding_id(model: Any, tokenizer: Any) -> int:
+    """The id that the model takes for padding, whatever the tokenizer's: a causal one scores the last token before it.
+
+    A model without one gets the tokenizer's, else its end of sequence.
+    """
+    config, rows = model.config.get_text_config(), model.get_input_embeddings().num_embeddings
+    candidates = (config.pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    config.pad_token_id = next((token for token in candidates if token is not None and 0 <= token < rows), 0)
+    return int(config.pad_token_id)
 
 
 def _in_float32(head: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

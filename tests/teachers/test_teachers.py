@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from fidtools.cli import run
 from fidtools.compute.device import Compute
@@ -19,6 +20,7 @@ from fidtools.teachers.interface import TeacherSettings
 from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
 from fidtools.teachers.teacher_folder import load_teacher
 from fidtools.training.order import ExampleRef
+from tests.models import VOCABULARY, word_tokenizer
 
 Write = Callable[..., Path]
 QUICK = ["--labels", "gold", "--batch", "8", "--precision", "float32", "--steps", "120", "--eval-every", "60"]
@@ -55,6 +57,22 @@ def test_scores_do_not_depend_on_the_batch(plain_model: Path, questions: Write) 
     together = score_pairs(teacher, *map(list, zip(*pairs, strict=True)), 1 << 20)
     alone = [score_pairs(teacher, [q], [p], 1)[0] for q, p in pairs]
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("own", "given"), [(0, "</s>"), (None, "<pad>"), (None, None)])
+def test_a_causal_classifier_is_padded_by_its_own_token(tmp_path: Path, own: int | None, given: str | None) -> None:
+    config = GPT2Config(vocab_size=len(VOCABULARY), n_embd=16, n_layer=1, n_head=2, initializer_range=0.3, num_labels=1)
+    config.pad_token_id, config.eos_token_id = own, 1
+    torch.manual_seed(0)
+    model, tokenizer = GPT2ForSequenceClassification(config).eval(), word_tokenizer()
+    tokenizer.pad_token = given
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    passages = ["w3", "w1 w2 w3 w4", "w5 w6"]
+    with torch.inference_mode():
+        alone = [model(**tokenizer("w9", passage, return_tensors="pt")).logits.item() for passage in passages]
+    scores = score_pairs(load_teacher(tmp_path), ["w9"] * 3, passages, 1 << 20)
+    np.testing.assert_allclose(scores, alone, rtol=1e-4)
 
 
 def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path: Path) -> None:
