@@ -60,8 +60,10 @@ class CutCounter:
         return total
 
 
-def dropped_tokens(tokenizer: Any, encoded: Any, texts: Sequence[str], maxlength: int, **options: Any) -> list[int]:
-    """The tokens that each cut text lost when `texts` were truncated to `maxlength`; nothing for the others.
+def dropped_tokens(
+    tokenizer: Any, encoded: Any, texts: Sequence[str | tuple[str, str]], maxlength: int, **options: Any
+) -> list[int]:
+    """The tokens that each cut text lost when `texts`, or pairs, were truncated to `maxlength`; nothing for the others.
 
     `encoded` is what the tokenizer returned for them, given `options`.
     """
@@ -69,7 +71,8 @@ def dropped_tokens(tokenizer: Any, encoded: Any, texts: Sequence[str], maxlength
     if encodings := getattr(encoded, "encodings", None):
         lost = [_overflow(encodings[row]) for row in full]
     else:
-        lost = [len(tokenizer(texts[row], **options)["input_ids"]) - maxlength for row in full]
+        whole = [(text,) if isinstance(text, str) else text for text in (texts[row] for row in full)]
+        lost = [len(tokenizer(*parts, **options)["input_ids"]) - maxlength for parts in whole]
     return [tokens for tokens in lost if tokens > 0]
 
 

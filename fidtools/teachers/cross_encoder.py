@@ -45,7 +45,8 @@ class CrossEncoder:
         asked = self._fitting(questions, passages)
         options = {"truncation": "only_second", "max_length": limit, "padding": False}
         encoded = self.tokenizer(asked, list(passages), **options, return_attention_mask=False)
-        self.cuts.add("passages", len(passages), dropped_tokens(self.tokenizer, encoded, [], limit))
+        pairs = list(zip(asked, passages, strict=True))
+        self.cuts.add("passages", len(passages), dropped_tokens(self.tokenizer, encoded, pairs, limit))
         segments = encoded.get("token_type_ids") or [[] for _ in questions]  # only models that know segments have them
         return list(zip(encoded["input_ids"], segments, strict=True))
 

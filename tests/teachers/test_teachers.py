@@ -9,13 +9,16 @@ import numpy as np
 import orjson
 import pytest
 import torch
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
+from transformers.models.bert_japanese.tokenization_bert_japanese import BertJapaneseTokenizer
 
 from fidtools.cli import run
 from fidtools.compute.device import Compute
+from fidtools.compute.lengths import Cut
 from fidtools.data.read import read_questions
 from fidtools.errors import DataError, UsageError
 from fidtools.teachers.coattention import Coattention
+from fidtools.teachers.cross_encoder import CrossEncoder
 from fidtools.teachers.interface import TeacherSettings
 from fidtools.teachers.objective import TeacherObjective, read_judged, score_pairs
 from fidtools.teachers.teacher_folder import load_teacher
@@ -73,6 +76,17 @@ def test_a_causal_classifier_is_padded_by_its_own_token(tmp_path: Path, own: int
         alone = [model(**tokenizer("w9", passage, return_tensors="pt")).logits.item() for passage in passages]
     scores = score_pairs(load_teacher(tmp_path), ["w9"] * 3, passages, 1 << 20)
     np.testing.assert_allclose(scores, alone, rtol=1e-4)
+
+
+def test_a_tokenizer_in_python_counts_what_it_cuts(tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "w1", "w2"]))
+    tokenizer = BertJapaneseTokenizer(str(tmp_path / "words"), word_tokenizer_type="basic")
+    config = BertConfig(vocab_size=7, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config.num_labels = 1
+    teacher = CrossEncoder(BertForSequenceClassification(config), tokenizer, TeacherSettings(maxlength=10))
+    found = teacher.tokenize(["w1", "w1"], ["w2 " * 16, "w2"])
+    assert [len(ids) for ids, _ in found] == [10, 5]
+    assert teacher.cuts.kinds["passages"] == Cut(texts=2, cut=1, tokens=10, most=10)
 
 
 def test_sentence_transformers_loads_a_cross_encoder(plain_model: Path, tmp_path: Path) -> None:
