@@ -38,7 +38,8 @@ for name in RUN DATA DATA_ROOT; do [[ -z ${!name:-} ]] || printf -v "$name" '%s'
 
 # shellcheck disable=SC2034  # for settings.sh
 DATASET_FOLDER=$here/examples/$dataset
-settings=()   # those that only this dataset or profile has
+settings=()    # those that only this dataset or profile has
+made_from=()   # those of them that name what the dataset is made from
 # shellcheck source=/dev/null
 source "$DATASET_FOLDER/settings.sh"
 read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
@@ -82,18 +83,10 @@ check_teaching
 # Files and folders that a run is made from, by the names of their settings: what is in them must not change.
 inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
 if teaches likelihood || teaches question-likelihood; then inputs+=(TEACHER_MODEL); fi
-for name in DOCUMENTS QUESTIONS; do   # settings of some data sets, which make their data from them
-  [[ -n ${!name:-} ]] || continue
-  settings+=("$name")
-  [[ $name == QUESTIONS && $QUESTIONS == generated ]] && continue   # the word, even where a file has that name
-  inputs+=("$name")
-  printf -v "$name" '%s' "$(absolute "${!name}")"
+for name in ${made_from[@]+"${made_from[@]}"}; do
+  settings+=("$name") inputs+=("$name")
+  [[ $name == *_MODEL && ! -e ${!name} ]] || printf -v "$name" '%s' "$(absolute "${!name}")"
 done
-if [[ ${QUESTIONS:-} == generated ]]; then
-  : "${QUESTION_MODEL:=smollm}"
-  [[ ! -e $QUESTION_MODEL ]] || QUESTION_MODEL=$(absolute "$QUESTION_MODEL")
-  settings+=(QUESTION_MODEL GENERATE_OPTIONS) inputs+=(QUESTION_MODEL)
-fi
 known=("${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS)
 if declare -F use_profile >/dev/null; then known+=(PROFILE FETCH); fi   # the dataset takes its settings from examples/common.sh
 name_unknown "${known[@]}"
@@ -117,12 +110,14 @@ check_contents() {
 
 # Fetch the data when it is absent and settings.sh defines a function `fetch`.
 data() {
-  local file
+  local file fetched=0
   for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
     [[ ! -e $file && $DRY_RUN != 1 ]] || continue
     if declare -F fetch >/dev/null; then fetch; fi
+    fetched=1
     break
   done
+  [[ $fetched == 1 || $DRY_RUN == 1 || -z ${FETCH_OPTIONS[*]-} ]] || say "FETCH_OPTIONS is not used: $DATA is there already"
   for file in "$PASSAGES" "$TRAIN" "$DEV" "$TEST"; do
     [[ -e $file || $DRY_RUN == 1 ]] || { say "iterate.sh: $file is missing; see examples/$dataset/README.md"; exit 1; }
   done

@@ -186,11 +186,12 @@ keep_settings() {
 
 # name_unknown NAME…: warn of variables of the environment that are called like settings and are none of these
 name_unknown() {
-  local name
+  local name prefix='(READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_'
+  local whole='(PROFILE|FETCH|DOCUMENTS|QUESTIONS|QUESTION_MODEL)$'
   while IFS= read -r name; do
     [[ " $* " == *" $name "* ]] ||
       say "warning: $name is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
-  done < <(compgen -e | grep -E '^((READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_|(TRAIN|DEV|TEST)_QUESTIONS|(PROFILE|FETCH)$)')
+  done < <(compgen -e | grep -E "^($prefix|(TRAIN|DEV|TEST)_QUESTIONS|$whole)")
 }
 
 # --- Stages -------------------------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ fi
 # the attention of an untrained reader is nearly uniform: a low temperature sharpens it
 if [[ $READER == "$DATA/models/reader" ]]; then given RETRIEVER_OPTIONS || RETRIEVER_OPTIONS=(--teacher-temperature 0.01); fi
 
+made_from=(DOCUMENTS QUESTIONS)
 if [[ $QUESTIONS == generated ]]; then
   : "${QUESTION_MODEL:=smollm}"
+  made_from=(DOCUMENTS QUESTION_MODEL) settings+=(QUESTIONS GENERATE_OPTIONS)
   given GENERATE_OPTIONS || GENERATE_OPTIONS=(--per-passage 12 --temperature 0.7)
   # the model that wrote a question finds it likely from the passage it read: that says little about the others
   RETRIEVER_OPTIONS=(--source-passage cap ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"})

@@ -11,8 +11,9 @@ for seed in $SEEDS; do
   cp 0/dev.json section32/100.json
   for chosen in retriever attention; do
     option=$([[ $chosen == attention ]] && echo --keep-passages || echo --n-context)
-    [[ -e section32/10-$chosen.jsonl ]] || fidtools read 0/dev.jsonl --reader 0/reader "$option" "$FEW" -o "section32/10-$chosen.jsonl"
-    fidtools eval "section32/10-$chosen.jsonl" -m EM --json -o "section32/10-$chosen.json"
+    read=section32/$FEW-$chosen.jsonl
+    [[ -e $read ]] || fidtools read 0/dev.jsonl --reader 0/reader "$option" "$FEW" -o "$read"
+    fidtools eval "$read" -m EM --json -o "section32/few-$chosen.json"
   done
 done
 show 3.2

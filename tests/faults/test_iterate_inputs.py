@@ -264,9 +264,13 @@ def test_a_profile_that_a_dataset_does_not_have_is_named(data: Path, dataset: st
 
 
 def test_a_misspelt_setting_is_named(data: Path) -> None:
-    done = iterate(data, DRY_RUN="1", RETRIEVER_STEP="7", TRAIN_QUESTIONS="5", RETRIEVER_STEPS="7", TEACHER_MODEL="m")
+    others = {"RETRIEVER_STEP": "7", "TRAIN_QUESTIONS": "5", "QUESTIONS": "generated", "DOCUMENTS": "/no/such/folder"}
+    done = iterate(data, DRY_RUN="1", RETRIEVER_STEPS="7", TEACHER_MODEL="m", **others)
     assert done.returncode == 0
     ending = "is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
-    assert sorted(done.stderr.splitlines()) == [
-        f"warning: {name} {ending}" for name in ("RETRIEVER_STEP", "TRAIN_QUESTIONS")
-    ]
+    assert sorted(done.stderr.splitlines()) == [f"warning: {name} {ending}" for name in sorted(others)]
+
+
+def test_options_of_a_fetch_that_is_not_made_are_named(data: Path) -> None:
+    done = iterate(data, FETCH_OPTIONS="--seed 3", **NOTHING)
+    assert f"FETCH_OPTIONS is not used: {data} is there already\n" in done.stderr
