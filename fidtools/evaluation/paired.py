@@ -15,6 +15,8 @@ from fidtools.evaluation.scores import Scores
 from fidtools.evaluation.significance import Comparison, compare, compare_pooled
 from fidtools.typing import Floats
 
+DECIMALS = 10
+
 
 @dataclass(frozen=True)
 class Aligned:
@@ -119,7 +121,7 @@ def compare_runs(systems: Sequence[SystemRuns], resamples: int = 10_000) -> tupl
             a_means, b_means, tested = _tested(metric, (base, other), measured, resamples)
             n = int(measured.sum())
             results.append(Result(metric, unit, n, first.name, system.name, a_means, b_means, tested))
-            a, b = (side.values[metric][:, measured].mean(axis=0) for side in (base, other))
+            a, b = (_over_runs(side.values[metric][:, measured]) for side in (base, other))
             changes += _changes(metric, np.flatnonzero(measured), (a, b), (ids, texts))
     if not results:
         raise DataError("the systems share no metric that at least two questions have", path=first.name)
@@ -132,13 +134,18 @@ def _tested(
     """Every run's own number, for A and for B, and the tests."""
     a, b = (side.values[metric][:, rows] for side in sides)
     if not all(metric in side.pooled for side in sides):
-        tested = compare(a.mean(axis=0), b.mean(axis=0), resamples)
+        tested = compare(_over_runs(a), _over_runs(b), resamples)
         return a.mean(axis=1).tolist(), b.mean(axis=1).tolist(), tested
     value = sides[0].pooled[metric].value
     of_a, of_b = (side.pooled[metric].statistics[:, rows] for side in sides)
-    change = b.mean(axis=0) - a.mean(axis=0)
+    change = _over_runs(b) - _over_runs(a)
     tested = compare_pooled(of_a.mean(axis=0), of_b.mean(axis=0), value, change, resamples)
     return value(of_a.sum(axis=1)).tolist(), value(of_b.sum(axis=1)).tolist(), tested
+
+
+def _over_runs(values: Floats) -> Floats:
+    """The mean of each question over the runs, (questions,): the same in whatever order the runs are added."""
+    return values.mean(axis=0).round(DECIMALS)
 
 
 def _changes(

@@ -294,6 +294,15 @@ def test_pooled_metrics_are_compared_as_eval_computes_them():
     assert [(change.id, change.a, change.b) for change in changes] == [("1", 1.0, 2.0), ("0", 4.0, 3.5)]
 
 
+def test_the_order_of_runs_makes_no_difference():
+    runs = [
+        Scores(["0", "1"], ["", ""], values={"F1": np.array([f1, 1.0])}, units_and_methods={"F1": ("", "")})
+        for f1 in (0.8, 0.4, 1 / 3)
+    ]
+    ((result,), changes) = compare_runs([SystemRuns("A", runs), SystemRuns("B", [runs[i] for i in (0, 2, 1)])])
+    assert (result.comparison.wins, result.comparison.losses, result.comparison.ties, changes) == (0, 0, 2, [])
+
+
 def test_other_labels_of_the_same_questions_are_said(tmp_path, capsys):
     ours = [question(i, ["Paris"], prediction="Paris", extra={"gold": ["p0"]}) for i in range(3)]
     theirs = [ours[0], ours[1] | {"answers": ["Oslo"]}, ours[2] | {"gold": ["p1"]}]
