@@ -58,6 +58,9 @@ class Number(click.FloatRange):
             self.fail(f"{value} is too large: at most {self.most:g}.", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 class Named(click.ParamType[Any]):
     """The name of a file, folder or model, which is not empty; a Path with `path_type`."""

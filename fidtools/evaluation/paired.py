@@ -145,7 +145,8 @@ def _tested(
 
 def _over_runs(values: Floats) -> Floats:
     """The mean of each question over the runs, (questions,): the same in whatever order the runs are added."""
-    return values.mean(axis=0).round(DECIMALS)
+    means: Floats = values.mean(axis=0)
+    return means.round(DECIMALS)
 
 
 def _changes(
