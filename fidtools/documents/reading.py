@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from fidtools.data.words import LAYOUT
 from fidtools.documents.content import Content, UnreadableError, document
 from fidtools.documents.docx_files import read_docx
 from fidtools.documents.html_files import read_html
+from fidtools.documents.markdown import split_title
 from fidtools.documents.pdf_files import read_pdf
 from fidtools.errors import DataError, FidtoolsError, MissingExtraError, show_path
 from fidtools.logs import log
@@ -34,7 +34,6 @@ PACKAGES = {".html": "lxml", ".htm": "lxml", ".xhtml": "lxml", ".pdf": "pypdf", 
 SUFFIXES = (*TEXT, *READERS)
 TO_UTF8 = "`iconv -f CP1252 -t UTF-8 old > new` converts old Windows files, -f UTF-16 those with two bytes a letter"
 MARKDOWN = (".md", ".markdown")
-_HEADING = re.compile(r"\A\s*#[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
 
 
 def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
@@ -164,8 +163,9 @@ def _text_file(path: Path, identifier: str) -> Passage:
     if 10 * text.count("\0") > len(text):  # valid UTF-8, but no text: UTF-16 without a byte-order mark
         raise NotUtf8Error("not UTF-8 but UTF-16 or binary: it has many NUL characters", path=path, hint=TO_UTF8)
     title = _title_of_name(path)
-    if path.suffix.lower() in MARKDOWN and (heading := _HEADING.match(text)):
-        title, text = heading["title"], text[heading.end() :]
+    if path.suffix.lower() in MARKDOWN:
+        found, text = split_title(text)
+        title = found or title
     return Passage(id=identifier, title=title, text=text)
 
 

@@ -109,6 +109,14 @@ def test_utf_16_without_a_mark_is_no_text(tmp_path: Path) -> None:
         ("# Title #  \nText", "Title", "Text"),
         ("\n#\tTitle ##\nText", "Title", "Text"),
         ("#\n\nText\n", "a", "# Text"),
+        ("Title of it\n===\nText", "Title of it", "Text"),
+        ("Text\nText\n===", "a", "Text Text ==="),
+        ('---\ntags: [x]\ntitle: "Mills: a history"\n---\n\nText', "Mills: a history", "Text"),
+        ("+++\ntitle = 'Mills'\n+++\nText", "Mills", "Text"),
+        ("---\ntitle: Mills\n---\n# Water mills\nText", "Water mills", "Text"),
+        ("---\ndate: 2020\n---\nText", "a", "Text"),
+        ("---\nText: more\n\nText", "a", "--- Text: more Text"),
+        ("---\nText\n---\nText", "a", "--- Text --- Text"),
     ],
 )
 def test_the_title_of_markdown(markdown: str, title: str, text: str, tmp_path: Path) -> None:
