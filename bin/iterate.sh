@@ -86,6 +86,7 @@ if teaches likelihood || teaches question-likelihood; then inputs+=(TEACHER_MODE
 for name in ${made_from[@]+"${made_from[@]}"}; do
   settings+=("$name") inputs+=("$name")
   [[ $name == *_MODEL && ! -e ${!name} ]] || printf -v "$name" '%s' "$(absolute "${!name}")"
+  [[ $name == *_MODEL || -e ${!name} || -e $PASSAGES ]] || { say "setting $name: ${!name}: no such file or folder"; exit 2; }
 done
 known=("${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS)
 if declare -F use_profile >/dev/null; then known+=(PROFILE FETCH); fi   # the dataset takes its settings from examples/common.sh

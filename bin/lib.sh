@@ -187,7 +187,7 @@ keep_settings() {
 # name_unknown NAME…: warn of variables of the environment that are called like settings and are none of these
 name_unknown() {
   local name prefix='(READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_'
-  local whole='(PROFILE|FETCH|DOCUMENTS|QUESTIONS|QUESTION_MODEL)$'
+  local whole='(PROFILE|FETCH|DO[CK]UMENT[A-Z]*|QUESTION[A-Z]*|QUESTION_MODEL)$'
   while IFS= read -r name; do
     [[ " $* " == *" $name "* ]] ||
       say "warning: $name is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
@@ -232,7 +232,8 @@ line = {"stage": stage, "command": command, "seconds": round(seconds, 1), "start
 with open(log, "a", encoding="utf-8") as lines:
     lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 took = f"{seconds:.1f} s" if seconds < 60 else f"{timedelta(seconds=round(seconds))} h"
-print(f"  {stage} took {took}" if status == "0" else f"  {stage} failed after {took}", file=sys.stderr)' "$stage_log" "$@"
+ends = {"0": f"took {took}", "130": f"stopped after {took}; the same command goes on from here"}
+print(f"  {stage}", ends.get(status, f"failed after {took}"), file=sys.stderr)' "$stage_log" "$@"
 }
 
 # --- Stages that several scripts run, with the settings of bin/iterate.sh --------------------------------------------

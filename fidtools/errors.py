@@ -106,7 +106,9 @@ def show_path(path: str | Path) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean …?` with the known names that are similar; empty where none is."""
-    similar = difflib.get_close_matches(name, list(known), cutoff=0.7)
+    known = list(known)
+    begun = [other for other in known if len(other) > 2 and (name.startswith(other) or other.startswith(name))]
+    similar = begun or difflib.get_close_matches(name, known, cutoff=0.7)
     return f" Did you mean {' or '.join(similar)}?" if similar else ""
 
 

@@ -10,6 +10,7 @@
 # QUESTIONS=generated needs no questions: QUESTION_MODEL, a language model, writes them about the documents.
 : "${DOCUMENTS:=$DATASET_FOLDER/documents}" "${QUESTIONS:=$DATASET_FOLDER/questions.jsonl}"
 : "${DATA:=$(absolute "${RUN:-$here/runs/mydocs}")/data}"
+[[ ${PROFILE:-smoke} =~ ^(laptop|smoke)$ ]] || { say "setting PROFILE: $PROFILE is none of laptop, smoke"; exit 2; }
 if [[ ${PROFILE:-} == laptop ]]; then
   source "$here/examples/common.sh"
   : "${K:=10}" "${EVAL_K:=1,3,5}"

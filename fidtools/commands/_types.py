@@ -28,6 +28,8 @@ LARGEST_SEED = 2**32 - 1
 class Count(click.IntRange):
     """An integer of at least `min`; help shows no upper bound, which is far beyond what makes sense."""
 
+    name = "integer"
+
     def __init__(self, min: int = 1, most: int = MOST) -> None:
         super().__init__(min=min)
         self.most = most
@@ -42,6 +44,8 @@ class Count(click.IntRange):
 
 class Number(click.FloatRange):
     """A finite number between `min` and `max`; `most` is an upper bound that help does not show."""
+
+    name = "number"
 
     def __init__(
         self, min: float | None = None, max: float | None = None, *, open_ends: str = "", most: float = 1e9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
 from typing import IO, Any, AnyStr
@@ -15,6 +16,7 @@ from fidtools.data.json_structure import BYTE_ORDER_MARK, MAX_DEPTH, MAX_RECORD_
 from fidtools.errors import DataError
 
 DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
+_PLACE = re.compile(r": line \d+ column \d+ \(char (\d+)\)$")  # within the line of a file, whose number is another
 LONG_INTEGER = b"0" * 19  # 2 ** 63 has 19 digits
 
 
@@ -87,7 +89,8 @@ def _parse_object(text: bytes, path: PathLike, line: int | None) -> dict[str, An
         value = parse_json(text)
     except ValueError as error:
         shown = text[:1000].decode("utf-8", "replace").strip()
-        raise DataError(f"malformed JSON: {error}", path=path, line=line, value=shown) from error
+        reason = str(error) if line is None else _PLACE.sub(r" at character \1", str(error))
+        raise DataError(f"malformed JSON: {reason}", path=path, line=line, value=shown) from error
     return _checked_object(value, path, line)
 
 

@@ -35,7 +35,7 @@ def read_docx(path: Path) -> Content:
         file = docx.Document(str(path))
         blocks = list(_blocks(file))
         embedded = sum(1 for _ in file.element.body.iter(EMBEDDED))
-        title = plain_text(file.core_properties.title or "")
+        title = _title(file)
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise
@@ -44,6 +44,14 @@ def read_docx(path: Path) -> Content:
         raise UnreadableError(problem) from error
     first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
     return Content(blocks, title or first, f"files embedded in it that were not read: {embedded:,}" if embedded else "")
+
+
+def _title(file: Any) -> str:
+    """The title among a document's properties; a file without these would get a default one from the library."""
+    from docx.opc.constants import RELATIONSHIP_TYPE
+
+    kinds = {relation.reltype for relation in file.part.package.rels.values()}
+    return plain_text(file.core_properties.title or "") if RELATIONSHIP_TYPE.CORE_PROPERTIES in kinds else ""
 
 
 def _check_archive(path: Path) -> None:

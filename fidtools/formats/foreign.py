@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 from fidtools.data.files import PathLike
+from fidtools.documents.reading import SUFFIXES
 from fidtools.errors import DataError, show_path
 from fidtools.formats.head import Head
 from fidtools.formats.lookup import matching_format
@@ -34,10 +36,12 @@ def explained(error: DataError) -> DataError:
 
 
 def conversion_of_folder(path: PathLike) -> str:
-    """A second line for the message about a folder in the place of a file; empty for a folder of no known format."""
+    """A second line for the message about a folder in the place of a file; empty for one of no known content."""
     found = matching_format(Head.of(path)) if Path(path).is_dir() else None
     if found is None:
-        return ""
+        shown = shlex.quote(show_path(path))
+        documents = any(Path(name).suffix.lower() in SUFFIXES for name in os.listdir(path))
+        return f"\n  documents? fidtools chunk {shown} -o passages.jsonl makes passages of them" if documents else ""
     output = "embeddings.npy" if found.kind == "embeddings" else f"{found.kind}.jsonl"
     return f"\n  it looks like {found.name} ({found.description}); {_conversion(path, output)}"
 

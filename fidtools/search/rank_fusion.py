@@ -13,7 +13,7 @@ from fidtools.data.files import PathLike
 from fidtools.data.ranking import without_answers
 from fidtools.data.read import read_questions
 from fidtools.data.records import Location, Passage, Question
-from fidtools.errors import MismatchError
+from fidtools.errors import MismatchError, show_path
 from fidtools.logs import log
 
 Method = Literal["rrf", "scores", "zscores"]
@@ -46,12 +46,17 @@ def fuse(
 
 def _fused_groups(paths: Sequence[PathLike], k: int, **how: Any) -> Iterator[Question]:
     mixed: Counter[str] = Counter()
+    passages = [0] * len(paths)
     for number, group in enumerate(in_step(paths), 1):
+        passages = [total + len(question.ctxs or ()) for total, question in zip(passages, group, strict=True)]
         mixed.update(drop_mixed_scores(group))
         yield fuse_rankings(group, k, **how, origins=[Location(path, number) for path in paths])
     for name, count in mixed.items():
         message = "`scores.%s` is not the same score in all files: the first file's is kept (in %d questions)"
         log.warning(message, name, count)
+    for path, total in zip(paths, passages, strict=True):
+        if not total:
+            log.warning("%s: its questions have no passages, so it adds nothing", show_path(path))
 
 
 def drop_mixed_scores(rankings: Sequence[Question]) -> list[str]:

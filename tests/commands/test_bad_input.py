@@ -145,6 +145,13 @@ def test_a_folder_in_place_of_a_file(command, complaint, tmp_path):
     assert "folder.jsonl: is a directory" in complaint(command, tmp_path / "folder.jsonl")
 
 
+def test_a_folder_of_documents_in_place_of_passages(complaint, tmp_path):
+    (tmp_path / "my docs").mkdir()
+    (tmp_path / "my docs" / "a.md").write_text("text")
+    said = complaint("convert", tmp_path / "my docs")
+    assert f"documents? fidtools chunk '{tmp_path}/my docs' -o passages.jsonl makes passages of them" in said
+
+
 @pytest.mark.parametrize("command", EVERY)
 def test_malformed_json_on_line_7(command, complaint, tmp_path):
     good = GOOD if command in READS_QUESTIONS else PASSAGE

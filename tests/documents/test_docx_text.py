@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 
 import pytest
@@ -42,6 +43,17 @@ def saved(path, xml, styles=""):
 
 def texts(path, xml, styles=""):
     return [block.text for block in read_docx(saved(path, xml, styles)).blocks]
+
+
+def test_a_file_without_properties_has_no_title(tmp_path):
+    with (
+        zipfile.ZipFile(saved(tmp_path, f"<w:p>{t('text')}</w:p>")) as whole,
+        zipfile.ZipFile(tmp_path / "b.docx", "w") as bare,
+    ):
+        for name in set(whole.namelist()) - {"docProps/core.xml"}:
+            relation = rb"<Relationship [^>]*core-properties[^>]*/>" if name == "_rels/.rels" else rb"(?!)"
+            bare.writestr(name, re.sub(relation, b"", whole.read(name)))
+    assert read_docx(tmp_path / "b.docx").title == ""
 
 
 @pytest.mark.parametrize(

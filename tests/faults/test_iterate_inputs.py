@@ -255,16 +255,25 @@ def test_too_few_questions_are_named(tmp_path: Path) -> None:
     assert done.stderr.endswith(f"iterate.sh: {tmp_path}/questions.jsonl: five questions are needed at least\n")
 
 
-@pytest.mark.parametrize("dataset", ["toy", "mydocs"])
-def test_a_profile_that_a_dataset_does_not_have_is_named(data: Path, dataset: str) -> None:
-    done = iterate(data, dataset=dataset, DRY_RUN="1", PROFILE="small", **NOTHING)
+def test_a_profile_that_a_dataset_does_not_have_is_named(data: Path) -> None:
+    done = iterate(data, DRY_RUN="1", PROFILE="small", **NOTHING)
     assert done.returncode == 0
     assert done.stderr.startswith("warning: PROFILE is not used: ")
     assert done.stderr.count("\n") == 1
+    refused = iterate(data, dataset="mydocs", DRY_RUN="1", PROFILE="labtop")
+    assert (refused.returncode, refused.stderr) == (2, "setting PROFILE: labtop is none of laptop, smoke\n")
+
+
+@pytest.mark.parametrize("name", ["DOCUMENTS", "QUESTIONS"])
+@pytest.mark.parametrize("dry", ["0", "1"])
+def test_missing_documents_or_questions_leave_no_run(tmp_path: Path, name: str, dry: str) -> None:
+    done = iterate(tmp_path / "data", dataset="mydocs", DRY_RUN=dry, **{name: str(tmp_path / "no")})
+    assert (done.returncode, done.stderr) == (2, f"setting {name}: {tmp_path}/no: no such file or folder\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_misspelt_setting_is_named(data: Path) -> None:
-    others = {"RETRIEVER_STEP": "7", "TRAIN_QUESTIONS": "5", "QUESTIONS": "generated", "DOCUMENTS": "/no/such/folder"}
+    others = {"RETRIEVER_STEP": "7", "TRAIN_QUESTIONS": "5", "QUESTIONS": "generated", "DOCUMENT": "docs"}
     done = iterate(data, DRY_RUN="1", RETRIEVER_STEPS="7", TEACHER_MODEL="m", **others)
     assert done.returncode == 0
     ending = "is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"

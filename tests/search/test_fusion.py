@@ -44,6 +44,12 @@ def fused(*arguments: object, **options: object) -> list[list[tuple[str | None, 
     return [[(p.id, p.scores["fused"]) for p in q.ctxs or []] for q in fuse(*arguments, **options)]  # type: ignore[arg-type]
 
 
+def test_a_file_without_passages_is_named(two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_lines(tmp_path / "plain.jsonl", ({"id": f"q{i}", "question": "who?"} for i in range(3)))
+    assert len(fused([two[0], tmp_path / "plain.jsonl"], 100)) == 3
+    assert caplog.messages == [f"{tmp_path}/plain.jsonl: its questions have no passages, so it adds nothing"]
+
+
 def test_reciprocal_ranks(two: list[str]) -> None:
     x, z, y, w = 1 / 61 + 1 / 63, 1 / 63 + 1 / 61, 1 / 62, 1 / 62
     first, second, third = fused(two, 100)
