@@ -96,17 +96,19 @@ def lower_case(tokenizer: Any) -> None:
 
 
 def remember_state(tokenizer: Any) -> None:
-    """Keep the truncation and padding that a tokenizer was loaded with, for `save_tokenizer`."""
-    if tokenizer.is_fast:
-        backend = tokenizer.backend_tokenizer
-        setattr(tokenizer, _LOADED, (backend.truncation, backend.padding))
+    """Keep the side, truncation and padding that a tokenizer was loaded with, for `save_tokenizer`."""
+    fast = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+    state = (None, None) if fast is None else (fast.truncation, fast.padding)
+    setattr(tokenizer, _LOADED, (tokenizer.truncation_side, *state))
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write a tokenizer as it was loaded. A call leaves its truncation and padding behind, which would be saved too."""
+    used = tokenizer.truncation_side
+    tokenizer.truncation_side, truncation, padding = getattr(tokenizer, _LOADED, (used, None, None))
     if tokenizer.is_fast:
         backend = tokenizer.backend_tokenizer
-        truncation, padding = getattr(tokenizer, _LOADED, (None, None))
         backend.no_truncation() if truncation is None else backend.enable_truncation(**truncation)
         backend.no_padding() if padding is None else backend.enable_padding(**padding)
     tokenizer.save_pretrained(folder)
+    tokenizer.truncation_side = used

@@ -120,8 +120,9 @@ def reader_from_model(
 ) -> Reader:
     """A reader from a model in memory. The default settings are the paper's, adapted to the type of model.
 
-    Lengths are clamped to what the model has positions for.
+    Lengths are clamped to what the model has positions for. Texts are cut at their end: the question is in front.
     """
+    tokenizer.truncation_side = "right"
     if not model.config.is_encoder_decoder:
         return _causal_reader(model, tokenizer, settings, compute)
     if settings is None:
@@ -137,7 +138,6 @@ def _causal_reader(model: Any, tokenizer: Any, settings: ReaderSettings | None, 
     settings = settings or CausalReaderSettings()
     if not isinstance(settings, CausalReaderSettings):
         raise TypeError("a causal language model needs CausalReaderSettings")
-    tokenizer.truncation_side = "right"
     fusion = CausalFusion(model, leading_special_tokens(tokenizer), settings.positions, compute=compute)
     return _clamped(Reader(fusion, tokenizer, settings))
 

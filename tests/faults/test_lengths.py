@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -10,11 +11,13 @@ import pytest
 from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
+from fidtools.data.records import Passage, Question
+from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import load_reader
 from fidtools.teachers.teacher_folder import load_teacher
 from tests.faults.damaged_models import QUESTION, write_language_model, write_reader, write_retriever, write_teacher
 from tests.faults.test_model_folders import COMMANDS, Run, run
-from tests.models import bert_folder, tiny_causal_reader
+from tests.models import bert_folder, tiny_causal_reader, tiny_reader
 
 __all__ = ["run"]
 
@@ -76,6 +79,23 @@ def test_a_long_question_leaves_room_for_its_passages(run: Run, tmp_path: Path) 
     reader = load_reader(tmp_path / "model")
     assert [len(tokens) for tokens in reader.passages(next(read_questions(file)))] == [1 + 220 + 2 + 1 + 3] * 3
     assert reader.cuts.kinds["questions"].cut == 0
+
+
+@pytest.mark.parametrize("make", [tiny_reader, tiny_causal_reader])
+def test_a_reader_cuts_the_end_of_a_text_whatever_its_folder_says(make: Callable[[], Reader], tmp_path: Path) -> None:
+    for name in ("right", "left", "saved"):
+        (tmp_path / name).mkdir()
+    make().save(tmp_path / "right")
+    reader = make()
+    reader.tokenizer.truncation_side = reader.tokenizer.init_kwargs["truncation_side"] = "left"
+    reader.save(tmp_path / "left")
+    passages = [Passage(id="p", text="w2 " * 300)]
+    cut = [load_reader(tmp_path / name, text_maxlength=8) for name in ("right", "left")]
+    (expected,), (found,) = (reader.passages_of(Question("q", "w1"), passages) for reader in cut)
+    assert found == expected
+    cut[1].save(tmp_path / "saved")
+    assert orjson.loads((tmp_path / "saved/tokenizer_config.json").read_bytes())["truncation_side"] == "left"
+    assert cut[1].passages_of(Question("q", "w1"), passages) == [expected]
 
 
 def test_pairs_of_a_teacher(run: Run, tmp_path: Path) -> None:
