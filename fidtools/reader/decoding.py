@@ -80,12 +80,4 @@ def output_tokens(reader: Reader, questions: Sequence[Question], fused: Sequence
     if not gold:
         settings = GenerationSettings(max_tokens=reader.settings.answer_maxlength)
         return [reader.target(best.text) for best, *_ in answer_fused(reader, fused, settings)]
-    for question in questions:
-        if not gold_answers(question):
-            raise question.error("question without answer", "answers", question.id)
-    return [reader.target(question.target or gold_answers(question)[0]) for question in questions]
-
-
-def gold_answers(question: Question) -> list[str]:
-    """The accepted answers of a question: `answers`, else its `target`; none when it is unlabelled."""
-    return question.answers or ([] if question.target is None else [question.target])
+    return [reader.target(question.gold_answer()) for question in questions]

@@ -14,7 +14,7 @@ from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.metrics.answers import exact_match, f1
 from fidtools.reader.answering import answer_tokens
-from fidtools.reader.decoding import GenerationSettings, gold_answers
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.groups import in_groups
 from fidtools.reader.network import Batch
 from fidtools.reader.prompt import read_passages_of
@@ -36,12 +36,9 @@ class ReaderObjective:
         self.n_examples = len(train)
 
     def target(self, ref: ExampleRef) -> list[int]:
-        """The token ids to generate: `target`, else one of `answers`, drawn at random in each epoch."""
-        question = self.train[ref.index]
-        if question.target is not None:
-            return self.reader.target(question.target)
+        """The token ids to generate: one of `targets`, drawn at random in each epoch."""
         choice = random.Random(f"{self.seed} {ref.epoch} {ref.index}")
-        return self.reader.target(choice.choice(question.answers or [""]))
+        return self.reader.target(choice.choice(targets(self.train[ref.index])))
 
     def order(self, seed: int, epoch: int) -> list[int]:
         """A random order."""
@@ -82,8 +79,8 @@ class ReaderObjective:
         hits, overlap = 0.0, 0.0
         for group, tokens in zip(mine, prefetch(mine, self.reader.tokens, depth=1), strict=True):
             for question, (answer, *_) in zip(group, answer_tokens(self.reader, tokens, search), strict=True):
-                hits += exact_match(answer.text, gold_answers(question))
-                overlap += f1(answer.text, gold_answers(question))
+                hits += exact_match(answer.text, question.gold_answers)
+                overlap += f1(answer.text, question.gold_answers)
         totals = gather((hits, overlap))
         return {
             "dev_em": 100 * sum(hits for hits, _ in totals) / len(self.dev),
@@ -95,11 +92,16 @@ class ReaderObjective:
         self.reader.save(folder)
 
 
+def targets(question: Question) -> list[str]:
+    """The texts to learn: `target`, else `answers`. An empty `target` beside `answers` counts as none, as in scoring."""
+    return [question.target] if question.target else question.gold_answers
+
+
 def labelled_questions(path: str) -> list[Question]:
     """The questions of a file, each with passages and an answer. Raises DataError with file and line."""
     questions = list(read_questions(path))
     for question in questions:
-        if not gold_answers(question):
+        if not question.gold_answers:
             hint = "a reader learns from `target`, or from one of `answers`"
             raise question.error("question without answer", "answers", question.id, hint)
         read_passages_of(question, None)

@@ -10,8 +10,7 @@ from transformers import GenerationConfig
 
 from fidtools.compute.loading import is_causal
 from fidtools.logs import log
-from fidtools.reader.decoding import gold_answers
-from fidtools.reader.objective import ReaderObjective, labelled_questions
+from fidtools.reader.objective import ReaderObjective, labelled_questions, targets
 from fidtools.reader.presets import PRESETS
 from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import load_reader
@@ -39,7 +38,7 @@ def train_reader(run: ReaderRun, output: Path, *, resume: bool, force: bool = Fa
     log.info("training on %d questions, validating on %d", len(examples), len(dev))
     for question in examples[:MEASURED]:
         reader.passages(question)
-        for answer in gold_answers(question):
+        for answer in targets(question):
             reader.target(answer)
     reader.report_cuts()
     objective = ReaderObjective(reader, examples, dev, run.settings.seed)

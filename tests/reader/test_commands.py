@@ -18,8 +18,12 @@ from fidtools.commands._kept_lines import Kept, Line
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
 from fidtools.reader.attention_scores import attention_scores
+from fidtools.reader.decoding import output_tokens
+from fidtools.reader.objective import ReaderObjective
 from fidtools.reader.prompt import ReaderSettings
+from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import load_reader
+from fidtools.training.order import ExampleRef
 from tests import two_ranks
 
 SCRIPT = Path(sys.executable).with_name("fidtools")
@@ -140,6 +144,17 @@ def test_a_question_without_answer_cannot_be_trained_on(
     assert run(["train-reader", str(data), "--reader", str(reader_folder), "-o", str(tmp_path / "out")]) == 1
     assert "data.jsonl:1: field 'answers': question without answer (got a)" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "learned"),
+    [({"target": "", "answers": ["w1"]}, "w1"), ({"target": "w2", "answers": ["w1"]}, "w2"), ({"target": ""}, "")],
+)
+def test_the_answer_to_learn_is_the_one_that_is_scored(reader: Reader, given: dict[str, Any], learned: str) -> None:
+    question = Question("q", "who", ctxs=[], **given)
+    objective = ReaderObjective(reader, [question], [], seed=0)
+    assert objective.target(ExampleRef(0, 0)) == reader.target(learned)
+    assert output_tokens(reader, [question], [], gold=True) == [reader.target(learned)]
 
 
 def train(start: Path, data: Path, out: Path, *more: str) -> list[str]:
