@@ -73,7 +73,7 @@ def score_questions_by_question_likelihood(
 def set_likelihoods(question: Question, name: str, scores: list[float], tokens: int, *, per_token: bool) -> None:
     """Write summed log-likelihoods of `tokens` tokens, or their means under the name with `-per-token`."""
     if per_token:
-        name, scores = f"{name}-per-token", [score / tokens for score in scores]
+        name, scores = f"{name}-per-token", [score / max(tokens, 1) for score in scores]
     question.set_scores({name: scores}, name)
 
 
@@ -107,7 +107,9 @@ def _each_left_out(reader: Reader, question: Question, fused: Any, lengths: Sequ
 
 
 def _log_likelihoods(fusion: ReaderNetwork[F], fused: Sequence[F], target: Sequence[int]) -> Tensor:
-    """log p(target | each fused input), summed over the target's tokens: (inputs,)."""
+    """log p(target | each fused input), summed over the target's tokens: (inputs,). It is 0 for a target without any."""
+    if not target:
+        return torch.zeros(len(fused))
     size = max(1, MAX_TOKENS // max(len(f) for f in fused))  # together, with their padding
     return torch.cat([_log_likelihoods_together(fusion, part, target) for part in batched(fused, size)])
 

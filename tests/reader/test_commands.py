@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tokenizers import normalizers
 
 from fidtools.cli import run
 from fidtools.commands._kept_lines import Kept, Line
+from fidtools.data.prompt_templates import ENCODER_QUESTION_PROMPT
 from fidtools.data.read import read_questions
-from fidtools.data.records import Question
+from fidtools.data.records import Passage, Question
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import output_tokens
+from fidtools.reader.likelihood import score_questions_by_question_likelihood
 from fidtools.reader.objective import ReaderObjective
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.reader.reader import Reader
@@ -155,6 +158,14 @@ def test_the_answer_to_learn_is_the_one_that_is_scored(reader: Reader, given: di
     objective = ReaderObjective(reader, [question], [], seed=0)
     assert objective.target(ExampleRef(0, 0)) == reader.target(learned)
     assert output_tokens(reader, [question], [], gold=True) == [reader.target(learned)]
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_a_question_without_tokens_has_likelihood_1(reader: Reader, per_token: bool) -> None:
+    question = Question("q", "\u200b", ctxs=[Passage("a", "w1"), Passage("b", "w2")])
+    reader.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    score_questions_by_question_likelihood(reader, [question], ENCODER_QUESTION_PROMPT, per_token=per_token)
+    assert [(passage.id, passage.score) for passage in question.ctxs or []] == [("a", 0), ("b", 0)]
 
 
 def train(start: Path, data: Path, out: Path, *more: str) -> list[str]:
