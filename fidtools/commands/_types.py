@@ -95,6 +95,17 @@ class Named(click.ParamType[Any]):
         return click.Path().shell_complete(ctx, param, incomplete)
 
 
+class ScoreName(click.types.StringParamType):
+    """The name of a score, by which `--teacher` can name it later."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name. Fails for one that `--teacher` would read as something else."""
+        text = super().convert(value, param, ctx)
+        if not text or text != text.strip() or {"=", ","} & set(text):
+            self.fail(f"{text!r}: must be a name without `=`, `,` and blanks around it, for --teacher.", param, ctx)
+        return text
+
+
 class InputFile(Named):
     """A file to read that exists, or `-` for standard input; with `folders`, also a folder (of BEIR's files)."""
 
@@ -205,6 +216,7 @@ class ModelFolder(OutputFolder):
 
 
 name = Named()
+score_name = ScoreName()
 model = Model()
 input_file = InputFile()
 input_data = InputFile(folders=True)

@@ -218,6 +218,13 @@ def test_a_text_is_utf8(command, option, run):
     assert (code, r"'caf\udce9' is not UTF-8" in said, option in said) == (USAGE, True, True)
 
 
+@pytest.mark.parametrize("name", ["", "a=b", "a,b", " a"])
+def test_a_score_is_named_as_a_teacher_can_be(name, run):
+    code, said = run("score-cross", "--name", name)
+    assert code == USAGE
+    assert "for --teacher" in said
+
+
 @pytest.mark.parametrize(("command", "option"), [each for each in options(is_path) if each[0] not in SLOW])
 def test_a_file_in_a_folder_that_does_not_exist(command, option, run):
     kind = type_of(command, option)
