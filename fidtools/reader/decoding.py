@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fidtools.compute.lengths import CutCounter
 from fidtools.data.records import Question
 from fidtools.reader.reader import Reader
 
@@ -79,5 +80,6 @@ def output_tokens(reader: Reader, questions: Sequence[Question], fused: Sequence
     """
     if not gold:
         settings = GenerationSettings(max_tokens=reader.settings.answer_maxlength)
-        return [reader.target(best.text) for best, *_ in answer_fused(reader, fused, settings)]
+        uncounted = replace(reader, cuts=CutCounter())  # an answer that did not end is no text that was cut
+        return [uncounted.target(best.text) for best, *_ in answer_fused(reader, fused, settings)]
     return [reader.target(question.gold_answer()) for question in questions]

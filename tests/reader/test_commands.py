@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tokenizers import normalizers
 
 from fidtools.cli import run
 from fidtools.commands._kept_lines import Kept, Line
+from fidtools.compute.lengths import Cut, CutCounter
 from fidtools.data.prompt_templates import ENCODER_QUESTION_PROMPT
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
@@ -166,6 +168,15 @@ def test_a_question_without_tokens_has_likelihood_1(reader: Reader, per_token: b
     reader.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
     score_questions_by_question_likelihood(reader, [question], ENCODER_QUESTION_PROMPT, per_token=per_token)
     assert [(passage.id, passage.score) for passage in question.ctxs or []] == [("a", 0), ("b", 0)]
+
+
+def test_only_given_answers_are_counted_as_cut(reader: Reader, questions: list[Question]) -> None:
+    reader.settings = replace(reader.settings, answer_maxlength=2)
+    for gold, counted in ((False, {}), (True, {"answers": Cut(texts=5, cut=5, tokens=5, most=1)})):
+        reader.cuts = CutCounter()
+        targets = output_tokens(reader, questions, reader.fusion.fuse(reader.tokens(questions)), gold=gold)
+        assert {len(target) for target in targets} == {2}
+        assert {kind: cut for kind, cut in reader.cuts.kinds.items() if kind == "answers"} == counted
 
 
 def train(start: Path, data: Path, out: Path, *more: str) -> list[str]:
