@@ -99,6 +99,36 @@ def test_linear_schedule_counts_updates():
     assert [learning_rate(settings, step) for step in range(6)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
 
 
+class Scaled(LineObjective):
+    """Its loss and its gradient are multiplied; what its dev set says is given."""
+
+    def __init__(self, factor: float = 1.0, gradient: float = 1.0, dev: float = 0.0) -> None:
+        super().__init__()
+        self.module.weight.register_hook(lambda value: value * gradient)
+        self.module.register_forward_hook(lambda module, inputs, loss: loss * factor)
+        self.dev = dev
+
+    def evaluate(self):
+        return {"-error": self.dev}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        ({"factor": 1e39}, "the loss is infinite at update 1"),
+        ({"factor": float("nan")}, "the loss is NaN at update 1"),
+        ({"gradient": float("inf")}, "the gradient is infinite at update 1"),
+        ({"dev": float("-inf")}, "the dev metric is infinite at the start"),
+        ({"dev": float("nan")}, "the dev metric is NaN at the start"),
+    ],
+)
+def test_a_number_that_is_not_finite_ends_training(tmp_path, numbers, problem):
+    settings = replace(SETTINGS, steps=1)
+    with pytest.raises(FidtoolsError, match=problem):
+        train(Scaled(**numbers), settings, tmp_path / "out", resume=False, record={})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("stopped", [{"stop_at": 5}, {"kill_at": 8}, {"kill_at": 2}])
 def test_a_stopped_run_continues_to_the_same_weights_and_log(tmp_path, stopped):
     train(LineObjective(), SETTINGS, tmp_path / "whole", resume=False, record={"data": "x"})

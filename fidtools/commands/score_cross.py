@@ -31,7 +31,9 @@ GROUP = 16
     help="Teacher folder, cross-encoder, or reranker that answers yes or no.",
 )
 @options.output
-@click.option("--name", default="cross", type=types.score_name, show_default=True, help="Name of the score under `scores`.")
+@click.option(
+    "--name", default="cross", type=types.score_name, show_default=True, help="Name of the score under `scores`."
+)
 @click.option("--n-passages", type=types.positive, help="Passages scored per question, in order.  [default: all]")
 @click.option("--words", help="Words of a reranker for relevant and not relevant.  [default: yes,no]")
 @click.option("--instruction", help="Task of a reranker that answers with words.  [default: Qwen3-Reranker's]")

@@ -107,7 +107,7 @@ def _each_left_out(reader: Reader, question: Question, fused: Any, lengths: Sequ
 
 
 def _log_likelihoods(fusion: ReaderNetwork[F], fused: Sequence[F], target: Sequence[int]) -> Tensor:
-    """log p(target | each fused input), summed over the target's tokens: (inputs,). It is 0 for a target without any."""
+    """log p(target | each fused input), summed over the target's tokens, 0 without any: (inputs,)."""
     if not target:
         return torch.zeros(len(fused))
     size = max(1, MAX_TOKENS // max(len(f) for f in fused))  # together, with their padding

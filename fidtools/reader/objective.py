@@ -93,7 +93,7 @@ class ReaderObjective:
 
 
 def targets(question: Question) -> list[str]:
-    """The texts to learn: `target`, else `answers`. An empty `target` beside `answers` counts as none, as in scoring."""
+    """Texts to learn: `target`, else `answers`. As in scoring, an empty `target` beside `answers` counts as none."""
     return [question.target] if question.target else question.gold_answers
 
 

@@ -48,7 +48,7 @@ def train(
     During training everything is in `folder.partial`; `resume` continues from there. `record` says what the run is
     (data, start, options): it is kept in `training.json`, and a run is only continued under an equal record.
     Raises UsageError when an unfinished run exists and is not continued or differs, or when `folder` holds other files
-    (unless `force`), DataError when the loss is NaN.
+    (unless `force`), DataError when loss or gradient are not finite.
     """
     if objective.n_examples == 0:
         raise DataError("no examples to train on")
@@ -127,9 +127,7 @@ class _Loop:
         refs = examples_of_step(self.objective.n_examples, self.settings.batch, step, self._order)
         loss = sum_over_ranks(self._accumulate_gradients(step, refs))
         norm, rate = self._optimizer_step(step)
-        if math.isnan(loss):
-            hint = "lower `lr`, or use `precision` float32"
-            raise DataError(f"the loss became NaN at update {step + 1}", hint=hint)
+        _check_finite(f"update {step + 1}", loss=loss, gradient=norm)
         self.progress.step = step + 1
         if (step + 1) % self.settings.log_every == 0 or step == 0:
             per_second = len(refs) / (time.perf_counter() - started)
@@ -175,8 +173,10 @@ class _Loop:
         with torch.inference_mode(), self.compute.autocast():
             metrics = self.objective.evaluate()
         step, value = self.progress.step, metrics.get(self.objective.metric)
-        if step == 0 and value is None:
-            return  # without a dev set the last model is the best
+        if step == 0:
+            if value is None:
+                return  # without a dev set the last model is the best
+            _check_finite("the start", **{"dev metric": value})
         if self.progress.note(value):
             self.progress.best_step, self.progress.metrics = step, metrics
             self.folder.save_best(self.objective.save, step, metrics)
@@ -215,6 +215,14 @@ class _Loop:
 def describe_metrics(metrics: dict[str, float]) -> str:
     """Metrics for people: `name value, name value`."""
     return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+def _check_finite(when: str, **values: float) -> None:
+    """Raise DataError for a number that is not finite: no step follows from it, and no model can be chosen by it."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            hint = "lower `lr`, use `precision` float32, or look for scores of absurd size in the data"
+            raise DataError(f"the {name} is {'NaN' if math.isnan(value) else 'infinite'} at {when}", hint=hint)
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
