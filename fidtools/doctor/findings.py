@@ -10,6 +10,7 @@ from typing import Literal
 from fidtools.doctor.imports import Imports
 from fidtools.doctor.machine import Machine
 from fidtools.doctor.packages import version
+from fidtools.typing import MOST_DIGITS
 
 Level = Literal["broken", "slow", "note"]
 OLDEST_PYTHON = (3, 11)
@@ -70,7 +71,7 @@ def slow_threads(machine: Machine) -> Iterator[Finding]:
     if usable is None:
         return
     whole = max(1, int(usable))
-    if not text.isdigit():
+    if not (text.isdecimal() and len(text) <= MOST_DIGITS):
         if machine.processor.cores and not text and usable < machine.processor.cores / 2:
             what = f"this process may use {usable:g} of {machine.processor.cores} processors"
             yield Finding("note", what, f"if commands are slow, set OMP_NUM_THREADS={whole}")

@@ -11,6 +11,7 @@ from typing import Literal
 from fidtools.evaluation.gold import Gold
 from fidtools.evaluation.measure import Measure
 from fidtools.evaluation.profiles import DEFAULT, PROFILES, Profile
+from fidtools.typing import MOST_DIGITS
 
 CUTOFF = "@k"
 
@@ -54,7 +55,8 @@ class MetricFamily:
 
 def _is_cutoff_of(name: str, known: str) -> bool:
     prefix, at, k = name.rpartition("@")
-    return known == prefix + CUTOFF and bool(at) and k.isdecimal() and k.isascii() and not k.startswith("0")
+    is_number = k.isdecimal() and k.isascii() and not k.startswith("0") and len(k) <= MOST_DIGITS
+    return known == prefix + CUTOFF and bool(at) and is_number
 
 
 def cutoffs(names: Sequence[str]) -> list[int]:

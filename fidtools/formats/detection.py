@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fidtools.formats.head import Head
+from fidtools.typing import MOST_DIGITS
 
 Detector = Callable[[Head], bool]
 COLUMN_NAMES = frozenset(
@@ -88,4 +89,4 @@ def is_number(cell: str) -> bool:
 
 def is_rank(cell: str) -> bool:
     """Whether the cell is a positive integer."""
-    return cell.isdecimal() and int(cell) > 0
+    return cell.isdecimal() and len(cell) <= MOST_DIGITS and int(cell) > 0

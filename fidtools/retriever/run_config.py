@@ -12,6 +12,7 @@ from fidtools.errors import UsageError, shorten
 from fidtools.metrics.labels import Labels
 from fidtools.training.settings import TrainingSettings, check_adapter, flat
 from fidtools.training.source_passage import SourcePassage
+from fidtools.typing import MOST_DIGITS
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 MaskBy = Literal["teacher", "student"]
@@ -140,7 +141,7 @@ class RetrieverRun:
     def dims(self) -> list[int]:
         """The dimensions in `matryoshka`, ascending. Raises UsageError for what is not a list of them."""
         parts = self.matryoshka.split(",") if self.matryoshka is not None else []
-        numbers = [int(part) if part.strip().isdecimal() else 0 for part in parts]
+        numbers = [int(part) if part.strip().isdecimal() and len(part) <= MOST_DIGITS else 0 for part in parts]
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
             hint = "give different dimensions with commas between them: 64,128,256"
             raise UsageError(f"`matryoshka` {shorten(self.matryoshka)}: not a list of dimensions", hint=hint)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fidtools.errors import UsageError, shorten
+from fidtools.typing import MOST_DIGITS
 
 IndexType = Literal["flat", "fp16", "sq8", "hnsw", "ivf", "ivfpq"]
 MIN_VECTORS_PER_LIST = 39  # FAISS warns when a centroid is trained on fewer
 MIN_TRAINING_ROWS = 1 << 16
 MAX_LISTS, MAX_NEIGHBOURS = 1 << 21, 512
+DIGITS = rf"\d{{1,{MOST_DIGITS}}}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def index_spec(kind: IndexType, rows: int, dim: int) -> IndexSpec:
 
 def check_factory(factory: str) -> None:
     """Refuse a FAISS factory string with numbers for which memory would be allocated and never used."""
-    neighbours = re.search(r"HNSW(\d+)", factory)
-    largest = max(map(int, re.findall(r"\d+", factory)), default=0)
+    neighbours = re.search(f"HNSW({DIGITS})", factory)
+    largest = max(map(int, re.findall(DIGITS, factory)), default=0)
     if not factory.strip() or largest > MAX_LISTS or (neighbours and int(neighbours[1]) > MAX_NEIGHBOURS):
         hint = f"at most {MAX_LISTS:,} lists and {MAX_NEIGHBOURS} neighbours, as in HNSW32 or IVF4096,Flat"
         raise UsageError(f"no index of this kind: {shorten(factory)!r}", hint=hint)

@@ -39,6 +39,7 @@ sys.exit(cli.run([]))
         ("2", "fidtools: WORLD_SIZE is 2, but RANK, MASTER_ADDR, MASTER_PORT not set: no launcher"),
         ("many", "fidtools: WORLD_SIZE must be a positive integer (got many)"),
         ("0", "fidtools: WORLD_SIZE must be a positive integer (got 0)"),
+        ("9" * 5000, f"fidtools: WORLD_SIZE must be a positive integer (got {'9' * 79}…)"),
     ],
 )
 def test_a_world_without_a_launcher_is_a_usage_error(size: str, said: str, tmp_path: Path) -> None:

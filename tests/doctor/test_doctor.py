@@ -179,6 +179,8 @@ def test_kernels_of_an_old_processor(kernel, without):
         ("8", None),
         ("4", None),
         ("4,2", None),
+        ("²", None),
+        ("9" * 5000, None),
     ],
 )
 def test_threads(threads, what):

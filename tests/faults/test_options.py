@@ -257,7 +257,9 @@ def test_search_parameters_of_an_index(parameters, run):
     assert not Path("ix").exists()
 
 
-@pytest.mark.parametrize("factory", ["IVF9,Flat", "IDMap,Flat", "LSH", "HNSW100000000", "PQ4x8", "nothing", " ", ""])
+@pytest.mark.parametrize(
+    "factory", ["IVF9,Flat", "IDMap,Flat", "LSH", "HNSW100000000", "HNSW" + "9" * 5000, "PQ4x8", "nothing", " ", ""]
+)
 def test_an_index_that_does_not_suit_the_vectors(factory, run):
     code, said = run("index", "--factory", factory)
     assert code == USAGE
@@ -267,7 +269,11 @@ def test_an_index_that_does_not_suit_the_vectors(factory, run):
 
 
 @pytest.mark.parametrize(
-    "metric", ["R", "R@1e3", "P@0", "R@5.5", "nDCG@0", "AP(rel=0)", "Judged@0", "RBP(p=2)", "@", "P(rel=10**30)@5", "é"]
+    "metric",
+    [
+        *("R", "R@1e3", "P@0", "R@5.5", "nDCG@0", "AP(rel=0)", "Judged@0", "RBP(p=2)", "@", "P(rel=10**30)@5", "é"),
+        *("R@" + "9" * 5000, "gold-R@" + "9" * 5000),
+    ],
 )
 def test_a_metric_that_makes_no_sense(metric, run):
     code, said = run("eval", "-m", metric)

@@ -212,6 +212,14 @@ def test_judgements_are_no_ranking_of_colbert(content, tmp_path):
     assert detect_format(tmp_path / "qrels").name == "trec-qrels"
 
 
+@pytest.mark.parametrize("line", ["q1 p1 {}", "q1 p1 {} 1.5"])
+def test_a_rank_of_thousands_of_digits_is_one_message(line, tmp_path, capsys):
+    path = tmp_path / "run.tsv"
+    path.write_text(line.format("9" * 5000) + "\n")
+    assert cli.run(["eval", str(path)]) == 1
+    assert capsys.readouterr().err.startswith(f"fidtools: {path}")
+
+
 def test_ranks_that_are_not_are_refused_where_the_format_is_named(tmp_path, capsys):
     (tmp_path / "run").write_text("q1 d1 3\nq1 d2 3\n")
     assert cli.run(["convert", f"{tmp_path}/run", "--from", "msmarco-run"]) == 1

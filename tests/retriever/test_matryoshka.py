@@ -130,6 +130,7 @@ def test_truncated_vectors_rank_better_for_it(plain_model: Path, questions: Writ
         ("", "--matryoshka : not a list of dimensions"),
         ("4,4", "--matryoshka 4,4: not a list of dimensions"),
         ("-4", "--matryoshka -4: not a list of dimensions"),
+        ("9" * 5000, f"--matryoshka {'9' * 79}…: not a list of dimensions"),
         ("4,17", "--matryoshka 17: the retriever's vectors have 16 dimensions"),
     ],
 )
