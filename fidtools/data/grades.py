@@ -16,11 +16,11 @@ def gold_grades(question: Question, name: str = "gold") -> Grades | None:
     """Grades by passage id from the field `name`; None where it is absent or null. Grade 0 is judged not relevant.
 
     The field holds a list of ids or one id, each then of grade 1, or an object of grades, where null is none; or the
-    text of such a list or object. A whole grade is an int. Raises DataError for anything else.
+    text of such a list or object; a blank text is none. A whole grade is an int. Raises DataError for anything else.
     """
     value = question.extra.get(name)
     if isinstance(value, str):
-        value = parse_list_text(value, numbers=True) or parse_object_text(value) or value
+        value = _of_text(value)
     if value is None:
         return None
     if isinstance(value, dict):
@@ -31,6 +31,13 @@ def gold_grades(question: Question, name: str = "gold") -> Grades | None:
         if isinstance(identifier, bool) or not isinstance(identifier, str | int):
             raise question.error(f"must be {SHAPES}", name, value)
     return {str(identifier): 1 for identifier in ids}
+
+
+def _of_text(text: str) -> Any:
+    """The list or object that a text stands for, else the text; None for a blank one, as tables have it for nothing."""
+    found: Any = parse_list_text(text, numbers=True)
+    found = parse_object_text(text) if found is None else found
+    return found if found is not None else text if text.strip() else None
 
 
 def gold_ids(question: Question, name: str = "gold") -> set[str] | None:

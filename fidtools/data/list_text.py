@@ -12,7 +12,7 @@ _NUMBER = r"-?\d{1,20}"
 _ITEM = re.compile(rf"\s*({_STRING})\s*", re.DOTALL)
 _ITEM_OR_NUMBER = re.compile(rf"\s*({_STRING}|{_NUMBER}(?![^\s,]))\s*", re.DOTALL)
 _PAIR = rf"\s*(?:{_STRING}|{_NUMBER})\s*:\s*(?:{_STRING}|-?[\w.]+)\s*"
-_OBJECT = re.compile(rf"\{{(?:{_PAIR}(?:,|(?=\}}$)))+\s*\}}", re.DOTALL)
+_OBJECT = re.compile(rf"\{{(?:{_PAIR}(?:,|(?=\}}$)))*\s*\}}", re.DOTALL)
 _BEGIN = re.compile(r"\s*(?:\[|array\(\[|[({]\s*[uU]?['\"])")
 _AROUND_LISTS = re.compile(rf"({_STRING})|array\(|(?:,\s*dtype=[^),]*)?\)", re.DOTALL)
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)

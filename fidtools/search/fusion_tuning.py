@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.files import PathLike
+from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import read_json
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
@@ -72,7 +73,7 @@ def tune(
     none. The result depends on nothing but the files. Raises DataError where no question can be judged.
     """
     groups = list(in_step([questions, *paths]))
-    kind = labels or ("gold" if any(group[0].extra.get("gold") for group in groups) else "answer")
+    kind = labels or ("gold" if any(gold_ids(group[0]) for group in groups) else "answer")
     best: tuple[tuple[float, float], Fusion, list[_Judged]] | None = None
     for method in methods:
         if method != "rrf" and len(methods) > 1 and not _all_scored(groups):
@@ -99,7 +100,7 @@ def _judged(
     groups: Sequence[Sequence[Question]], paths: Sequence[PathLike], labels: Labels, method: Method, constant: int
 ) -> Iterator[_Judged]:
     for number, (question, *lists) in enumerate(groups, 1):
-        if not (question.extra.get("gold") if labels == "gold" else question.answers):
+        if not (gold_ids(question) if labels == "gold" else question.answers):
             continue
         passages: dict[str | None, tuple[int, Passage]] = {}
         added: list[tuple[int, int, float]] = []

@@ -196,6 +196,10 @@ def test_columns_as_datasets_has_them(answers):
         ("[12, 3]", {"12": 1, "3": 1}),
         ("{'p12': 2, 3: 0.0}", {"p12": 2, "3": 0}),
         ("{p12}", {"{p12}": 1}),
+        ("", None),
+        (" ", None),
+        ("[]", {}),
+        ("{}", {}),
     ],
 )
 def test_gold_in_all_its_shapes(value, grades):

@@ -200,6 +200,15 @@ def test_weights_are_those_of_the_best_recall(mixed: list[str], tmp_path: Path, 
     assert (found.labels, found.questions) == ("answer" if answers else "gold", 4)
 
 
+def test_a_question_whose_grades_are_all_0_is_left_out(mixed: list[str], tmp_path: Path) -> None:
+    gold = [["y"], {"y": 0}, "[]", ["x"]]
+    write_lines(
+        dev := tmp_path / "dev.jsonl", ({"id": f"q{i}", "question": "who?", "gold": g} for i, g in enumerate(gold))
+    )
+    found = tune(mixed, dev, methods=["scores"])
+    assert (found.labels, found.questions, found.recall["R@1"]) == ("gold", 2, 100.0)
+
+
 def test_equal_weights_stay_where_nothing_is_better(mixed: list[str], tmp_path: Path) -> None:
     dev = judged(tmp_path / "dev.jsonl", "y", "y", "y", "x")
     assert tune(mixed, dev, methods=["scores"]).fusion.weights == (0.5, 0.5)
