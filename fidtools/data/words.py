@@ -1,7 +1,7 @@
 """The words of a text as spans of characters: by white space, or by spaCy's English rules (the paper's for BM25).
 
 Some scripts have no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese. There a character stands for a
-word, since telling words apart would need a dictionary of the language.
+word, since telling words apart would need a dictionary of the language. In Tibetan a syllable stands for a word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fidtools.errors import MissingExtraError
 
 Spans = Iterator[tuple[int, int]]
 TokenizerName = Literal["whitespace", "spacy"]
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[^\s\u0f0b]+\u0f0b*|\u0f0b+")  # a tsheg, U+0F0B, ends a syllable of Tibetan, which has no spaces
 UNSPACED = (  # inside of [ ]: Thai, Lao, Burmese, Khmer, Japanese, Chinese
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
@@ -34,8 +34,9 @@ MAX_CHARACTERS = 1 << 30  # spaCy's default, a million, protects its parser, whi
 def whitespace_spans(text: str) -> Spans:
     """Start and end of every maximal run of characters without white space.
 
-    In a text of a script without spaces, every character is one, with the marks and punctuation after it. A foreign
-    name in a text of another script changes nothing: a tenth of the characters must be of such a script.
+    In Tibetan every syllable is one. In a text of a script without spaces every character is, with the marks and
+    punctuation after it. A foreign name in a text of another script changes nothing: a tenth of the characters must be
+    of such a script.
     """
     if has_unspaced(text) and 10 * sum(len(run) for run in _UNSPACED_RUN.findall(text)) > len(text):
         return (match.span() for match in _UNSPACED_WORD.finditer(text))

@@ -238,3 +238,9 @@ def test_text_without_spaces_is_cut_by_characters(tmp_path: Path) -> None:
     assert "".join(p.text for p in passages) == chinese.text
     foreign = Passage(id="e", text="an English text about the city of 北京市 and others")
     assert [p.text for p in chunk([foreign], 8)] == ["an English text about the city of 北京市", "and others"]
+
+
+def test_tibetan_is_cut_by_syllables() -> None:
+    tibetan = Passage(id="d", text="ལྷ་ས་ནི་བོད་ཀྱི་རྒྱལ་ས་ཡིན།" * 2)  # 8 syllables, the eighth up to the next tsheg
+    passages = [p.text for p in chunk([tibetan], 5)]
+    assert passages == ["ལྷ་ས་ནི་བོད་ཀྱི་", "རྒྱལ་ས་ཡིན།ལྷ་ས་ནི་", "བོད་ཀྱི་རྒྱལ་ས་ཡིན།"]
