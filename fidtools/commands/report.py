@@ -135,7 +135,9 @@ def command(
 
 def _refuse_other_files(output: Path, as_json: bool) -> None:
     """Raise UsageError where a page would replace a file that is no page."""
-    if not as_json and output.is_file() and output.stat().st_size:
+    from fidtools.data.outputs import is_special
+
+    if not as_json and not is_special(output) and output.is_file() and output.stat().st_size:
         with output.open("rb") as file:
             start = file.read(15)
         if not start.lower().startswith((b"<!doctype html", GZIP)):

@@ -246,6 +246,15 @@ def test_standard_output_by_any_name_goes_where_it_goes(name: str, mode: str, be
     assert name != "link" or os.readlink(data / "link") == "/proc/self/fd/1"
 
 
+def test_a_report_on_standard_output_follows_what_is_there(data: Path) -> None:
+    (data / "link").symlink_to("/proc/self/fd/1")
+    command = [sys.executable, "-m", "fidtools", "report", "q.jsonl", "-q", "-o", "link"]
+    (data / "out").write_bytes(b"keep\n")
+    with open("out", "ab") as stream:
+        assert subprocess.run(command, stdout=stream, check=False).returncode == 0
+    assert (data / "out").read_bytes().lower().startswith(b"keep\n<!doctype html")
+
+
 TRAIN_SHORT = [*SHORT, "-o", "out"]
 LIMITED: dict[str, list[str]] = {
     "convert data": ["convert", "q.jsonl", "-o", "out"],
