@@ -9,6 +9,7 @@ from typing import IO, cast
 
 from fidtools.data.files import PathLike, open_data
 from fidtools.data.jsonl import bounded_lines
+from fidtools.data.list_text import parse_list_text
 from fidtools.data.records import Passage
 from fidtools.errors import DataError, nonempty
 
@@ -74,10 +75,11 @@ def _passages(records: Iterator[tuple[int, list[str]]], path: PathLike) -> Itera
 
 
 def _check_first(record: list[str], path: PathLike, line: int) -> None:
-    """Raise DataError for the first record of another table: of runs, of triples, of judgements, under other names."""
+    """Raise DataError for the first record of another table: runs, triples, judgements, questions, other names."""
     identifier = record[0]
     is_ranked = len(record) == len(HEADER) and len(record[1].split()) == 1 and record[2].strip().isdecimal()
-    if len(identifier.split()) > 1 or is_ranked or identifier.lower() in OTHER_NAMES:
+    has_answers = any(parse_list_text(cell) for cell in record)
+    if len(identifier.split()) > 1 or is_ranked or has_answers or identifier.lower() in OTHER_NAMES:
         hint = "where it is one, name the columns in a first row: id, text, title, separated by tabs"
         raise DataError("not a passage of DPR's table", path=path, line=line, value="\t".join(record), hint=hint)
 

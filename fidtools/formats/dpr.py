@@ -108,8 +108,8 @@ def write_psgs(passages: Iterable[Passage], path: PathLike) -> None:
 
 
 def _is_passage_row(row: list[str]) -> bool:
-    """A row of psgs_w100.tsv without its header: a number and a text of several words."""
-    return row[0].isdigit() and " " in row[1]
+    """A row of psgs_w100.tsv without its header: a number and a text of several words; no list is a title."""
+    return row[0].isdigit() and " " in row[1] and not parse_list_text(row[2])
 
 
 FORMATS = (

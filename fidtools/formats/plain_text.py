@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_bounded
-from fidtools.data.list_text import begins_a_list
+from fidtools.data.list_text import begins_a_list, parse_list_text
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, is_header
@@ -72,7 +72,7 @@ FORMATS = (
         "triples",
         "questions",
         "ColBERT's text triples",
-        detect=columns(3, lambda row: not begins_a_list(row[1]), "\t"),
+        detect=columns(3, lambda row: not begins_a_list(row[1]) and not parse_list_text(row[2]), "\t"),
         read=read_triples,
     ),
     Format(

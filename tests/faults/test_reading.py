@@ -293,11 +293,15 @@ def test_an_empty_cell_of_answers_is_no_answer(nothing, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("row", ["who?\t['a']\tmore", "who?\t['a']\tmore\tand more"])
+@pytest.mark.parametrize(
+    "row", ["who?\t['a']\tmore", "who?\t['a']\tmore\tand more", "1\tfor whom?\t['a']", "q1\twho?\t['a', 'b']"]
+)
 def test_a_list_in_a_table_of_another_width_is_no_text(row, tmp_path, capsys):
     (tmp_path / "q.tsv").write_text(f"{row}\n")
     assert cli.run(["convert", f"{tmp_path}/q.tsv"]) == 1
     assert "q.tsv: format not recognized" in capsys.readouterr().err
+    assert cli.run(["chunk", f"{tmp_path}/q.tsv"]) == 1
+    assert f"fidtools: {tmp_path}/q.tsv" in capsys.readouterr().err
 
 
 def test_a_header_above_queries(tmp_path):
