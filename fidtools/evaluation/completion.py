@@ -125,7 +125,7 @@ class _Labels:
             label.answers, label.target = question.answers, question.target
         label.doc_id = question.doc_id if label.doc_id is None else label.doc_id
         label.prediction = question.prediction if question.prediction is not None else label.prediction
-        label.extra = {**question.extra, **label.extra}
+        label.extra |= {name: value for name, value in question.extra.items() if label.extra.get(name) is None}
         return label
 
     def not_in_file(self) -> Iterator[Question]:

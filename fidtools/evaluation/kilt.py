@@ -40,7 +40,7 @@ class KiltScores:
             return Unmeasured("have no provenance")
         if question.ctxs is None:
             return NO_PASSAGES
-        pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id", p.id)) for p in question.ctxs))
+        pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id") or p.id) for p in question.ctxs))
         precision = r_precision(sets, pages)
         answers, prediction = question.answers or [], question.prediction
         em = f1_score = float("nan")  # of a system that only retrieves
@@ -64,7 +64,9 @@ def kilt_sets(question: Question) -> PageSets:
 
 def _wikipedia_ids(output: Any) -> Iterable[Any]:
     provenance = output.get("provenance") if isinstance(output, dict) else None
-    return [place["wikipedia_id"] for place in provenance or () if "wikipedia_id" in place]
+    places = provenance if isinstance(provenance, list) else []
+    found = (place.get("wikipedia_id") for place in places if isinstance(place, dict))
+    return [page for page in found if page is not None]
 
 
 def r_precision(sets: PageSets, pages: Sequence[str]) -> float:

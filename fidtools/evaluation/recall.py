@@ -86,7 +86,7 @@ class AnswerRecall(RankMeasure):
     def _hits(self, question: Question, answers: Sequence[str], passages: Sequence[Passage]) -> Sequence[bool] | None:
         texts = [passage.text for passage in passages]
         if passages and not any(texts):
-            flags = [next((p.extra[name] for name in FLAGS if name in p.extra), None) for p in passages]
+            flags = [next((flag for name in FLAGS if (flag := p.extra.get(name)) is not None), None) for p in passages]
             self.flagged += None not in flags
             return None if None in flags else [bool(flag) for flag in flags]
         if self.match == "regex":

@@ -104,7 +104,8 @@ def _name(identifier: Any, path: PathLike) -> str:
 def read_jsonl_vectors(path: PathLike) -> Iterator[Block]:
     """Pyserini's embeddings.jsonl: `id`, `contents`, `vector`; the contents are dropped."""
     for batch in batched(read_json(path), ROWS_PER_BLOCK):
-        yield [str(record.get("id")) for _, record in batch], _stack(batch, path)
+        vectors = _stack(batch, path)
+        yield checked_block([record["id"] for _, record in batch], vectors, path)
 
 
 def _stack(batch: Sequence[tuple[int, dict[str, Any]]], path: PathLike) -> Vectors:
@@ -112,7 +113,7 @@ def _stack(batch: Sequence[tuple[int, dict[str, Any]]], path: PathLike) -> Vecto
     width = len(first) if isinstance(first, list) else 0
     for number, record in batch:
         vector = record.get("vector")
-        if "id" not in record or not (isinstance(vector, list) and len(vector) == width and width):
+        if record.get("id") is None or not (isinstance(vector, list) and len(vector) == width and width):
             raise Location(path, number).error(
                 "must be a list of numbers, as many as on the first line, beside an id", "vector", vector
             )

@@ -26,14 +26,24 @@ def adapted(adapt: Adapter) -> Callable[[PathLike], Iterator[Question]]:
 
 
 def parse_adapted(adapt: Adapter, record: Record, where: Location) -> Question:
-    """One record as a Question. Raises DataError for a record that does not have the format's fields."""
+    """One record as a Question. Raises DataError for a record that does not have the format's fields.
+
+    A null field counts as absent, also in the objects of the record.
+    """
     try:
-        ours = adapt({name: value for name, value in record.items() if value is not None})
+        ours = adapt(_without_null(record))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         problem = f"does not have the fields of this format: {type(error).__name__} {error}"
         hint = "name the file's format with --from"
         raise DataError(problem, path=where.path, line=where.line, value=record, hint=hint) from error
     return parse_question(ours, where)
+
+
+def _without_null(value: Any) -> Any:
+    """The value without null fields of its objects; null items of lists stay."""
+    if isinstance(value, dict):
+        return {name: _without_null(item) for name, item in value.items() if item is not None}
+    return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
 def omit(record: Record, *names: str) -> Record:

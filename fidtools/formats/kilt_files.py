@@ -19,7 +19,7 @@ def kilt(record: Record) -> Record:
     """A KILT task: answers and gold pages (`gold`, Wikipedia ids) of all outputs, which stay under `output`."""
     outputs = record.get("output") or []
     answers = distinct(answer.strip() for o in outputs if (answer := o.get("answer")) and answer.strip())
-    pages = distinct(str(p["wikipedia_id"]) for o in outputs for p in o.get("provenance") or [])
+    pages = distinct(str(p["wikipedia_id"]) for o in outputs for p in o.get("provenance") or [] if "wikipedia_id" in p)
     labels = ({"answers": answers} if answers else {}) | ({"gold": pages} if pages else {})
     return {**omit(record, "input"), "question": record.get("input", NO_QUESTION), **labels}
 
@@ -36,14 +36,22 @@ def read_kilt_guess(path: PathLike) -> Iterator[Question]:
     for number, record in read_json(path):
         where = Location(path, number)
         output = _only_output(record, where)
-        answer = output.get("answer")
+        answer = _word(output, "answer", where)
         yield Question(
-            id=str(record.get("id", number - 1)),
-            question=str(record.get("input", "")),
-            prediction=None if answer is None else str(answer).strip(),
-            ctxs=list(_pages(output.get("provenance") or [])),
+            id=_word(record, "id", where) or str(number - 1),
+            question=_word(record, "input", where) or "",
+            prediction=None if answer is None else answer.strip(),
+            ctxs=list(_pages(output.get("provenance") or [], where)),
             location=where,
         )
+
+
+def _word(record: Record, name: str, where: Location) -> str | None:
+    """The field as a string, None where it is absent or null. Raises DataError where it is a list or an object."""
+    value = record.get(name)
+    if isinstance(value, list | dict):
+        raise where.error("must be a string", name, value)
+    return None if value is None else str(value)
 
 
 def _only_output(record: Record, where: Location) -> Record:
@@ -53,10 +61,10 @@ def _only_output(record: Record, where: Location) -> Record:
     raise where.error("a guess must have exactly one output", "output", outputs)
 
 
-def _pages(provenance: Any) -> Iterator[Passage]:
+def _pages(provenance: Any, where: Location) -> Iterator[Passage]:
     for page in provenance:
-        if isinstance(page, dict) and (name := str(page.get("wikipedia_id", ""))):
-            yield Passage(id=name, text="", title=str(page.get("title", "")))
+        if isinstance(page, dict) and (name := _word(page, "wikipedia_id", where)):
+            yield Passage(id=name, text="", title=_word(page, "title", where) or "")
 
 
 FORMATS = (

@@ -85,7 +85,7 @@ def _squad_paragraphs(path: PathLike) -> Iterator[tuple[Location, str, str, Reco
         if not isinstance(paragraphs, list) or not all(isinstance(p, dict) for p in paragraphs):
             raise where.error("must be a list of objects", "paragraphs", paragraphs)
         for position, paragraph in enumerate(paragraphs):
-            yield where, f"{number - 1}-{position}", str(article.get("title", "")), paragraph
+            yield where, f"{number - 1}-{position}", str(article.get("title") or ""), paragraph
 
 
 def qed(record: Record) -> Record:

@@ -87,7 +87,7 @@ def write_run(questions: Iterable[Question], path: PathLike) -> None:
     """
     with open_output(path) as out:
         for question, passage, rank, score in run_lines(questions):
-            tag = one_word(str(question.extra.get("tag", "fidtools")), "tag", question)
+            tag = one_word(str(question.extra.get("tag") or "fidtools"), "tag", question)
             out.write(f"{question.id} Q0 {passage} {rank} {score!r} {tag}\n".encode())
 
 
