@@ -38,8 +38,12 @@ def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int 
     """The question of a row; other columns than ours are kept as fields. The default of its id is its number, from 0.
 
     The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
+    `nan` in the place of answers or `gold`, as pandas writes a missing value, is none.
     """
     record = {_column(name): value for name, value in row.items()}
+    for name in {*ANSWERS, "gold"} & record.keys():
+        if str(record[name]).strip().lower() in ("nan", "<na>"):
+            del record[name]
     for name in CTXS:
         if isinstance(text := record.get(name), str) and not text.lstrip().startswith("["):
             record[name] = [{"text": text}]

@@ -141,7 +141,8 @@ def _vector_column(file: Any, path: PathLike) -> str:
 
 
 def _id_column(file: Any) -> str | None:
-    return next((name for name in (*PASSAGE_ID, *QUESTION_ID) if name in file.schema_arrow.names), None)
+    spelled = {name.strip().lower(): name for name in reversed(file.schema_arrow.names)}
+    return next((spelled[name] for name in (*PASSAGE_ID, *QUESTION_ID) if name in spelled), None)
 
 
 def _columns(head: Head) -> tuple[set[str], bool]:

@@ -26,6 +26,11 @@ TABLES = {
         "\ufeff;ID;Question;Answer;Quelle\r\n0;f7;Wo, bitte?;hier;Buch; 3\r\n".replace("Buch; 3", '"Buch; 3"'),
         [{"id": "f7", "question": "Wo, bitte?", "answers": ["hier"], "Quelle": "Buch; 3"}],
     ),
+    "what pandas writes of missing values": (
+        "question-table",
+        "question,answers,gold\nWho?,nan,NaN\nWhat?,Nancy,<NA>\n",
+        [{"id": "0", "question": "Who?"}, {"id": "1", "question": "What?", "answers": ["Nancy"]}],
+    ),
     "tabs, where the first of two columns is the question": (
         "question-table",
         "question\tanswers\nWhere is it?\there\n",

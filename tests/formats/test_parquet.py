@@ -51,6 +51,12 @@ def test_without_ids_rows_are_counted(tmp_path: Path) -> None:
     assert (ids, vectors.tolist()) == (["0", "1"], [[1.0, 2.0], [3.0, 4.0]])
 
 
+def test_the_column_of_ids_in_any_case(tmp_path: Path) -> None:
+    file = written(tmp_path / "v.parquet", {"ID": ["a", "b"], "embedding": [[1.0], [2.0]]})
+    ((ids, _),) = read_all(file, "embeddings")
+    assert ids == ["a", "b"]
+
+
 def test_questions_and_passages(tmp_path: Path) -> None:
     day = datetime.date(2026, 11, 1)
     columns = {"Question": ["Who?", "Why?"], "answers": [["me", "I"], None], "asked": [day, None], "n": [1, 2]}
