@@ -42,8 +42,8 @@ class MeasureValue:
 
 def read_qrels(path: PathLike) -> Iterator[Judgement]:
     """`qid iteration docid grade`, separated by tabs or spaces; further columns are ignored."""
-    for cells, where in read_columns(path, 4, or_more=True):
-        yield Judgement(cells[0], cells[2], require_integer(cells[3], "grade", where))
+    lines = read_columns(path, 4, or_more=True)
+    yield from _of_one_grade((cells[0], cells[2], cells[3], "grade", where) for cells, where in lines)
 
 
 def write_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
@@ -58,9 +58,21 @@ def write_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
 
 def read_beir_qrels(path: PathLike) -> Iterator[Judgement]:
     """BEIR's qrels: `query-id corpus-id score`, tab-separated under a header."""
-    for number, row in read_records(path, "\t", BEIR_QRELS):
-        question, passage, grade = (row[name] for name in BEIR_QRELS)
-        yield Judgement(question, passage, require_integer(grade, "score", Location(path, number)))
+    question, passage, grade = BEIR_QRELS
+    rows = read_records(path, "\t", BEIR_QRELS)
+    yield from _of_one_grade((row[question], row[passage], row[grade], grade, Location(path, n)) for n, row in rows)
+
+
+def _of_one_grade(rows: Iterable[tuple[str, str, str, str, Location]]) -> Iterator[Judgement]:
+    """Judgements from question, passage, grade, the name of its column, and place. Raises DataError for two grades."""
+    grades: dict[tuple[str, str], int] = {}
+    for question, passage, cell, name, where in rows:
+        grade = require_integer(cell, name, where)
+        before = grades.setdefault((question, passage), grade)
+        if before != grade:
+            problem = f"passage {passage} has two grades for question {question}"
+            raise where.error(problem, name, f"{before} and {grade}")
+        yield Judgement(question, passage, grade)
 
 
 def write_beir_qrels(judgements: Iterable[Judgement], path: PathLike) -> None:
@@ -98,10 +110,7 @@ def qrels_by_question(judgements: Iterable[object], path: PathLike) -> dict[str,
     for judgement in judgements:
         if not isinstance(judgement, Judgement):
             raise DataError("contains no relevance judgements", path=path, hint="fidtools convert --sniff FILE")
-        before = grades.setdefault(judgement.question, {}).setdefault(judgement.passage, judgement.grade)
-        if before != judgement.grade:
-            problem = f"passage {judgement.passage} has two grades for question {judgement.question}"
-            raise DataError(problem, path=path, value=f"{before} and {judgement.grade}")
+        grades.setdefault(judgement.question, {})[judgement.passage] = judgement.grade
     return grades
 
 

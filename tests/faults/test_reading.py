@@ -248,7 +248,7 @@ def test_judgements_as_others_write_them(start, lines, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("q1 0 p3 1\nq1 0 p3 2\n", "qrels: passage p3 has two grades for question q1 (got 1 and 2)"),
+        ("q1 0 p3 1\nq1 0 p3 2\n", "qrels:2: field 'grade': passage p3 has two grades for question q1 (got 1 and 2)"),
         ("q1 Q0 d1 1 0,5 t\nq1 Q0 d2 2 0,4 t\n", "qrels: format not recognized"),
         ("q1 0 d1 1\rq1 0 d2 0\r", "qrels: format not recognized: it is text whose lines end in carriage returns"),
         ("q1 0 d1 1\nq1 0 d2 1.5\n", "qrels:2: field 'grade': must be an integer (got 1.5)"),
@@ -302,6 +302,12 @@ def test_a_list_in_a_table_of_another_width_is_no_text(row, tmp_path, capsys):
     assert "q.tsv: format not recognized" in capsys.readouterr().err
     assert cli.run(["chunk", f"{tmp_path}/q.tsv"]) == 1
     assert f"fidtools: {tmp_path}/q.tsv" in capsys.readouterr().err
+
+
+def test_two_grades_of_a_passage_are_not_converted(tmp_path, capsys):
+    (tmp_path / "qrels").write_text("q1 0 p3 1\nq1 0 p3 1.0\nq1 0 p3 0\n")
+    assert cli.run(["convert", f"{tmp_path}/qrels", "--to", "beir-qrels"]) == 1
+    assert "qrels:3: field 'grade': passage p3 has two grades for question q1 (got 1 and 0)" in capsys.readouterr().err
 
 
 def test_a_header_above_queries(tmp_path):
