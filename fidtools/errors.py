@@ -94,7 +94,12 @@ class MissingExtraError(FidtoolsError):
     """An optional dependency is needed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional package", hint=f"pip install 'fidtools[{extra}]'")
+        super().__init__(f"{what} needs an optional package", hint=install_hint(extra))
+
+
+def install_hint(extra: str) -> str:
+    """What installs an extra: the script of the repository, which knows the versions, or pip."""
+    return f"bin/setup {extra} (in the repository), or: pip install 'fidtools[{extra}]'"
 
 
 def show_path(path: str | Path) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.Choice(["tantivy", "lucene"]),
     default="tantivy",
     show_default=True,
-    help="lucene is the paper's; it needs `pip install 'fidtools[lucene]'`.",
+    help="lucene is the paper's; it needs `bin/setup lucene`.",
 )
 @click.option(
     "--analyzer",

@@ -15,7 +15,7 @@ import numpy as np
 
 from fidtools.data.corpus_rows import KIND, RowFiles, Source, hashed_text, parse_row, split_lines, text_hash
 from fidtools.data.corpus_scan import scan_corpus
-from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
+from fidtools.data.files import STANDARD, PathLike, atomic_folder, is_gzip, open_input
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_lines
 from fidtools.data.locks import clear_lock, exclusive
@@ -164,7 +164,7 @@ def _build(files: RowFiles, path: PathLike, source: Source) -> None:
 
 
 def _cannot_seek(path: PathLike) -> bool:
-    if str(path) == STANDARD or str(path).endswith(".gz") or is_pipe(path):
+    if str(path) == STANDARD or is_gzip(path) or is_pipe(path):
         return True
     with open_input(path) as stream:
         return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["

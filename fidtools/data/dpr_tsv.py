@@ -20,7 +20,7 @@ OTHER_NAMES = ("id", "_id", "pid", "qid", "docid", "passage_id", "query-id", "qu
 
 def is_table(path: PathLike) -> bool:
     """Whether the name of a file says that it is such a table, compressed or not."""
-    return str(path).removesuffix(".gz").endswith(".tsv")
+    return str(path).lower().removesuffix(".gz").endswith(".tsv")
 
 
 def read_passage_table(path: PathLike) -> Iterator[Passage]:

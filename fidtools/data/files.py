@@ -32,6 +32,11 @@ STANDARD = "-"
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
+def is_gzip(path: PathLike) -> bool:
+    """Whether a file is compressed, by its name, in upper or lower case."""
+    return str(path).lower().endswith(".gz")
+
+
 @contextlib.contextmanager
 def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
@@ -43,7 +48,7 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
         yield cast(BufferedReader, stdin_bytes())
         return
     with open(seekable(path), "rb") as raw:
-        if str(path).endswith(".gz"):
+        if is_gzip(path):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)
         else:
@@ -94,7 +99,7 @@ def open_output(path: PathLike) -> Iterator[Output]:
             yield Output(standard_output(), flush=True)
         return
     with _raw_output(path) as raw:
-        if str(path).endswith(".gz"):
+        if is_gzip(path):
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="", compresslevel=6) as zipped:
                 yield Output(cast(IO[bytes], zipped), flush=False)
         else:

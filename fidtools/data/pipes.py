@@ -70,7 +70,7 @@ def temporary_folder() -> Path:
 
 @cache
 def _copy(path: str) -> Path:
-    suffix = ".gz" if path.endswith(".gz") else ""
+    suffix = ".gz" if path.lower().endswith(".gz") else ""
     copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
     with open(copy, "wb") as out:
         if path == STANDARD:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from fidtools.errors import install_hint
+
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
@@ -85,7 +87,7 @@ def extras() -> list[Extra]:
         missing = [each.name for each in ours if version(each.name) is None]
         if (also := WITHOUT_METADATA.get(name)) and version(also) is None:
             missing.append(also)
-        install = INSTALL.get(name, f"pip install '{NAME}[{name}]'")
+        install = INSTALL.get(name, install_hint(name))
         found.append(Extra(name, PURPOSES.get(name, ""), missing, install))
     return found
 

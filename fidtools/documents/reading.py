@@ -60,8 +60,8 @@ def read_documents(paths: Iterable[PathLike]) -> Iterator[Passage]:
             others = True
             continue
         for identifier, file in files.items():
-            if (other := origins.setdefault(identifier, file)) != file:
-                problem = f"has the id of {show_path(other)}"
+            if (other := origins.setdefault(identifier, file)) is not file:
+                problem = f"has the id of {show_path(other)}" if other != file else "is given twice"
                 raise DataError(problem, path=file, field="id", value=identifier, hint="give one folder for both")
             try:
                 yield _text_file(file, identifier) if file.suffix.lower() in TEXT else _other_file(file, identifier)

@@ -55,4 +55,4 @@ def _best(numbers: dict[str, Any]) -> int:
 
 def _name(numbers: dict[str, Any], at: int) -> str:
     name: str = numbers["systems"][at]["name"]
-    return name[0].upper() + name[1:]
+    return name.replace("iteration", "Iteration", 1) if name.startswith("iteration ") else name

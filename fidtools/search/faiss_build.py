@@ -116,9 +116,8 @@ def _fill(index: Any, spec: IndexSpec, vectors: Vectors, seed: int) -> None:
 
 def _on_gpu(faiss: Any, index: Any) -> Any:
     if not getattr(faiss, "get_num_gpus", int)():
-        raise FidtoolsError(
-            "FAISS finds no GPU", hint="pip install 'fidtools[gpu]' (after uninstalling faiss-cpu), or leave out --gpu"
-        )
+        hint = "bin/setup gpu (in the repository) puts FAISS for GPUs in the place of the CPU's; or leave out --gpu"
+        raise FidtoolsError("FAISS finds no GPU", hint=hint)
     try:
         return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
     except RuntimeError as error:

@@ -32,7 +32,7 @@ class BM25Settings:
 
     def __post_init__(self) -> None:
         if self.engine == "tantivy" and (self.k1, self.b) != (K1, B):
-            hint = "--engine lucene supports other values (pip install 'fidtools[lucene]')"
+            hint = "--engine lucene supports other values"
             raise UsageError(f"tantivy's k1 = {K1} and b = {B} are fixed", hint=hint)
 
     def index_part(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fidtools.errors import FidtoolsError, MissingExtraError
+from fidtools.errors import FidtoolsError, MissingExtraError, install_hint
 
 MIN_JAVA_VERSION = 21  # that the jar's classes are compiled for
 HEAP = "1g"  # the index is memory-mapped and needs no heap
@@ -76,7 +76,7 @@ def java_home() -> Path:
             return home
         seen.append(f"{home} (Java {version})" if version else f"{home} (no Java)")
     problem = f"Lucene needs Java {MIN_JAVA_VERSION} or newer; found {', '.join(seen) or 'none'}"
-    raise FidtoolsError(problem, hint="pip install 'fidtools[lucene]' installs one")
+    raise FidtoolsError(problem, hint=install_hint("lucene"))
 
 
 def _java_homes() -> Iterator[Path]:

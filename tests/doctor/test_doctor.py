@@ -151,7 +151,7 @@ def test_extras_list_what_they_lack(monkeypatch):
         ("lora", ["not-there"]),
         ("smollm", ["also-not-there"]),
     ]
-    assert found[1].install == "pip install 'fidtools[lora]'"
+    assert found[1].install == "bin/setup lora (in the repository), or: pip install 'fidtools[lora]'"
     assert found[2].install.startswith("bin/setup smollm")
 
 

@@ -327,7 +327,8 @@ def test_a_missing_package_is_one_line(suffix, what, tmp_path, monkeypatch, capf
     (tmp_path / f"a{suffix}").write_text("x")
     assert cli.run(["chunk", str(tmp_path / f"a{suffix}")]) == 1
     assert capfd.readouterr().err == (
-        f"fidtools: reading {what} needs an optional package\n  pip install 'fidtools[documents]'\n"
+        f"fidtools: reading {what} needs an optional package\n"
+        "  bin/setup documents (in the repository), or: pip install 'fidtools[documents]'\n"
     )
 
 

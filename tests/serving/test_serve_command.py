@@ -99,7 +99,8 @@ def test_what_to_install(world, capsys, monkeypatch):
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "uvicorn" else find(name, *rest))
     assert refused(capsys, "--bm25", "-p", world.passages) == (
-        "fidtools: `fidtools serve` needs an optional package\n  pip install 'fidtools[serve]'\n"
+        "fidtools: `fidtools serve` needs an optional package\n"
+        "  bin/setup serve (in the repository), or: pip install 'fidtools[serve]'\n"
     )
 
 

@@ -127,4 +127,7 @@ def test_an_engine_that_is_not_installed_is_one_message(tmp_path: Path) -> None:
     arguments = ["bm25", str(tmp_path / "q.jsonl"), "-p", str(passages.path), "--engine", "lucene"]
     done = subprocess.run([sys.executable, "-c", hide, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("BM25 by Lucene needs an optional package\n  pip install 'fidtools[lucene]'\n")
+    assert done.stderr.endswith(
+        "BM25 by Lucene needs an optional package\n"
+        "  bin/setup lucene (in the repository), or: pip install 'fidtools[lucene]'\n"
+    )
