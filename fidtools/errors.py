@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
+MOST_DIGITS = 18
+"""Of integers in texts: Python refuses to read thousands of digits, and more than these do not fit into 64 bits."""
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """No room for a file. The errors of tantivy, faiss and safetensors quote the system's words."""
 

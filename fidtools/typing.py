@@ -1,4 +1,4 @@
-"""Names of NumPy array types that several rooms exchange, and how long integers may be."""
+"""Names of NumPy array types that several rooms exchange."""
 
 from __future__ import annotations
 
@@ -12,6 +12,3 @@ Array = np.ndarray[Any, Any]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-MOST_DIGITS = 18
-"""Of integers in texts: Python refuses to read thousands of digits, and more than these do not fit into 64 bits."""

@@ -12,8 +12,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from fidtools.data.batched import batched
-from fidtools.errors import FidtoolsError, UsageError, shorten
-from fidtools.typing import MOST_DIGITS
+from fidtools.errors import MOST_DIGITS, FidtoolsError, UsageError, shorten
 
 LAUNCH = "start several ranks by torchrun or accelerate launch; without one, unset WORLD_SIZE"
 LAUNCHER_SETS = ("RANK", "MASTER_ADDR", "MASTER_PORT")

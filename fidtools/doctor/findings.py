@@ -10,7 +10,7 @@ from typing import Literal
 from fidtools.doctor.imports import Imports
 from fidtools.doctor.machine import Machine
 from fidtools.doctor.packages import version
-from fidtools.typing import MOST_DIGITS
+from fidtools.errors import MOST_DIGITS
 
 Level = Literal["broken", "slow", "note"]
 OLDEST_PYTHON = (3, 11)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fidtools.errors import MOST_DIGITS
 from fidtools.evaluation.gold import Gold
 from fidtools.evaluation.measure import Measure
 from fidtools.evaluation.profiles import DEFAULT, PROFILES, Profile
-from fidtools.typing import MOST_DIGITS
 
 CUTOFF = "@k"
 

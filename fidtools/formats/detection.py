@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fidtools.errors import MOST_DIGITS
 from fidtools.formats.head import Head
-from fidtools.typing import MOST_DIGITS
 
 Detector = Callable[[Head], bool]
 COLUMN_NAMES = frozenset(

@@ -8,11 +8,10 @@ from typing import Any, Literal, get_args
 from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.student_size import StudentKind, StudentSize
-from fidtools.errors import UsageError, shorten
+from fidtools.errors import MOST_DIGITS, UsageError, shorten
 from fidtools.metrics.labels import Labels
 from fidtools.training.settings import TrainingSettings, check_adapter, flat
 from fidtools.training.source_passage import SourcePassage
-from fidtools.typing import MOST_DIGITS
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 MaskBy = Literal["teacher", "student"]

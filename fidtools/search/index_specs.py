@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from fidtools.errors import UsageError, shorten
-from fidtools.typing import MOST_DIGITS
+from fidtools.errors import MOST_DIGITS, UsageError, shorten
 
 IndexType = Literal["flat", "fp16", "sq8", "hnsw", "ivf", "ivfpq"]
 MIN_VECTORS_PER_LIST = 39  # FAISS warns when a centroid is trained on fewer

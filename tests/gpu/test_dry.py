@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from benchmarks.gpu.__main__ import SECTIONS
 from benchmarks.gpu.rows import BEGIN, END, read_rows, table, with_table
 
@@ -13,6 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.sh"
 PAGE = SCRIPT.with_suffix(".md")
 
 
+@pytest.mark.slow
 def test_dry_run(tmp_path: Path) -> None:
     """Every section gives rows, none fails, and the page keeps its table of a GPU."""
     before = PAGE.read_text()
