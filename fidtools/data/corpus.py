@@ -15,7 +15,8 @@ import numpy as np
 
 from fidtools.data.corpus_rows import KIND, RowFiles, Source, hashed_text, parse_row, split_lines, text_hash
 from fidtools.data.corpus_scan import scan_corpus
-from fidtools.data.files import STANDARD, PathLike, atomic_folder, is_gzip, open_input
+from fidtools.data.files import STANDARD, PathLike, atomic_folder, open_input
+from fidtools.data.gzip_names import is_gzip
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_lines
 from fidtools.data.locks import clear_lock, exclusive

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from fidtools.data.files import PathLike, open_data
+from fidtools.data.gzip_names import without_gzip
 from fidtools.data.jsonl import bounded_lines
 from fidtools.data.list_text import parse_list_text
 from fidtools.data.records import Passage
@@ -20,7 +21,7 @@ OTHER_NAMES = ("id", "_id", "pid", "qid", "docid", "passage_id", "query-id", "qu
 
 def is_table(path: PathLike) -> bool:
     """Whether the name of a file says that it is such a table, compressed or not."""
-    return str(path).lower().removesuffix(".gz").endswith(".tsv")
+    return without_gzip(path).lower().endswith(".tsv")
 
 
 def read_passage_table(path: PathLike) -> Iterator[Passage]:

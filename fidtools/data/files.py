@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 import orjson
 
 from fidtools.console import on_terminal, standard_output
+from fidtools.data.gzip_names import is_gzip
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.data.pipes import seekable, stdin_bytes
@@ -30,11 +31,6 @@ from fidtools.logs import no_bars
 PathLike = str | Path
 STANDARD = "-"
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-
-
-def is_gzip(path: PathLike) -> bool:
-    """Whether a file is compressed, by its name, in upper or lower case."""
-    return str(path).lower().endswith(".gz")
 
 
 @contextlib.contextmanager

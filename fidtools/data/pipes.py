@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.console import on_terminal, standard_input
+from fidtools.data.gzip_names import SUFFIX, is_gzip
 from fidtools.logs import log
 
 PathLike = str | Path
@@ -70,7 +71,7 @@ def temporary_folder() -> Path:
 
 @cache
 def _copy(path: str) -> Path:
-    suffix = ".gz" if path.lower().endswith(".gz") else ""
+    suffix = SUFFIX if is_gzip(path) else ""
     copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
     with open(copy, "wb") as out:
         if path == STANDARD:

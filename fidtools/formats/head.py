@@ -16,6 +16,7 @@ from pathlib import Path
 import ijson
 
 from fidtools.data.files import open_input
+from fidtools.data.gzip_names import without_gzip
 from fidtools.data.json_structure import ShallowJson
 
 HEAD_BYTES = 1 << 18
@@ -44,7 +45,7 @@ class Head:
     @property
     def name(self) -> str:
         """The file's name without .gz."""
-        return self.path.name.removesuffix(".gz")
+        return without_gzip(self.path.name)
 
     @property
     def is_cut(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fidtools.data.files import PathLike
+from fidtools.data.gzip_names import without_gzip
 from fidtools.data.jsonl import read_bounded
 from fidtools.data.list_text import begins_a_list, parse_list_text
 from fidtools.data.records import Location, Passage, Question
@@ -51,7 +52,7 @@ def read_text_file(path: PathLike) -> Iterator[Passage]:
         text = read_bounded(stream, path).decode("utf-8-sig")
     if not text.strip():
         raise DataError("contains no text: the file is empty", path=path)
-    name = str(path).rpartition("/")[2].removesuffix(".gz")
+    name = without_gzip(path).rpartition("/")[2]
     yield Passage(id=name, text=text.replace("\r\n", "\n"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from fidtools.data.gzip_names import is_gzip
 from fidtools.errors import shorten
 from fidtools.formats.head import Head
 
@@ -53,7 +54,7 @@ def _is_even(rows: list[list[str]]) -> bool:
 
 def _is_cut_off(head: Head) -> bool:
     """Whether a Parquet file lacks its end. What is compressed or no file is not looked at."""
-    if head.path.suffix == ".gz" or not head.path.is_file():
+    if is_gzip(head.path) or not head.path.is_file():
         return False
     with head.path.open("rb") as file:
         file.seek(-len(PARQUET), os.SEEK_END)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.grades import gold_ids
+from fidtools.data.gzip_names import is_gzip
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError
 from fidtools.evaluation.completion import Inputs
@@ -172,7 +173,7 @@ def refuse_huge(path: Path) -> None:
 
     Raises FidtoolsError.
     """
-    if path.suffix == ".gz" or not path.is_file():
+    if is_gzip(path) or not path.is_file():
         return
     with path.open("rb") as lines:
         lengths = [len(line) for line in islice(lines, PEEKED)]
