@@ -113,10 +113,14 @@ def verbosity(function: F) -> F:
     return _verbose(_quiet(function))
 
 
+def is_given(name: str) -> bool:
+    """Whether the command line gives an option, by the name of its parameter."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
 def warn_unused(reason: str, *names: str) -> None:
     """Warn of options that the command line gives, by the names of their parameters, and that have no effect."""
-    context = click.get_current_context()
-    given = [name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    flags = [parameter.opts[-1] for parameter in context.command.params if parameter.name in given]
+    given = [name for name in names if is_given(name)]
+    flags = [option.opts[-1] for option in click.get_current_context().command.params if option.name in given]
     if flags:
         log.warning("%s %s no effect %s", ", ".join(flags), "has" if len(flags) == 1 else "have", reason)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
+from fidtools.commands._options import is_given
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
@@ -26,11 +26,6 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 
 def preset_values(preset: str | None) -> dict[str, Any]:
     """What a preset sets, without the options that the command line gives; --temperature replaces that of cosines."""
-    context = click.get_current_context()
-
-    def is_given(name: str) -> bool:
-        return context.get_parameter_source(name) is not ParameterSource.DEFAULT
-
     values = {name: value for name, value in PRESETS.get(preset or "", {}).items() if not is_given(name)}
     if is_given("temperature"):
         values.pop("cosine_temperature", None)
