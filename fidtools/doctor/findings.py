@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from fidtools.compute.precision import multiplies_bf16_faster
 from fidtools.doctor.imports import Imports
 from fidtools.doctor.machine import Machine
 from fidtools.doctor.packages import version
@@ -52,9 +53,9 @@ def slow_processor(machine: Machine, imports: Imports) -> Iterator[Finding]:
     units = machine.processor.units
     if units is None:
         return
-    if not units["bf16"] and not imports.torch.get("cuda"):
-        what = "the processor has no bf16 units, so models compute in float32, which is slower"
-        yield Finding("slow", what, "a processor with avx512_bf16 or amx_bf16, or a GPU")
+    if not (fast_bf16(machine) or imports.torch.get("cuda")):
+        what = "the processor has no fast bf16 units, so models compute in float32, which is slower"
+        yield Finding("slow", what, "a processor with amx_bf16 (Intel) or avx512_bf16 (AMD), or a GPU")
     if not {"avx2", "avx512f", "asimd"} & set(units["float32"]):
         yield Finding("slow", "the processor has neither AVX2 nor NEON: everything is slow")
     kernel = machine.variables.get("OPENBLAS_CORETYPE", "").lower()
@@ -63,6 +64,12 @@ def slow_processor(machine: Machine, imports: Imports) -> Iterator[Finding]:
     if ignored in units["float32"]:
         what = f"OPENBLAS_CORETYPE={machine.variables['OPENBLAS_CORETYPE']}: NumPy uses kernels of an old processor"
         yield Finding("slow", f"{what}, without {ignored}", "unset OPENBLAS_CORETYPE")
+
+
+def fast_bf16(machine: Machine) -> bool:
+    """Whether the processor multiplies bf16 faster than float32. ARM's units count too, where PyTorch uses them."""
+    units = (machine.processor.units or {}).get("bf16", [])
+    return "bf16" in units or multiplies_bf16_faster(machine.processor.name, units)
 
 
 def slow_threads(machine: Machine) -> Iterator[Finding]:

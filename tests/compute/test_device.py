@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fidtools.compute.device import Compute
-from fidtools.compute.precision import Precision, eager_attention_is_faster, use_eager_attention
+from fidtools.compute.precision import Precision, choose_dtype, eager_attention_is_faster, use_eager_attention
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("float32", torch.float32)])
@@ -75,3 +75,23 @@ def test_the_list_of_precisions_needs_no_torch() -> None:
     code = "import sys, fidtools.compute.precision as p; print(*p.PRECISIONS, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "auto bf16 float32 False\n"
+
+
+@pytest.mark.parametrize(
+    ("processor", "units", "expected"),
+    [
+        ("AMD EPYC", ["avx512_bf16"], torch.bfloat16),
+        ("Intel Xeon", ["amx_bf16", "avx512_bf16"], torch.bfloat16),
+        ("Intel Xeon", ["avx512_bf16"], torch.float32),  # half the rate of float32
+        ("AMD EPYC", [], torch.float32),
+    ],
+)
+def test_auto_is_bf16_where_it_is_the_faster_one(
+    processor: str, units: list[str], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capabilities = {"cpu_name": processor, "avx512_f": True, **dict.fromkeys(units, True)}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    dtype, reason = choose_dtype("auto", torch.device("cpu"))
+    assert dtype is expected
+    assert reason.startswith("the CPU")
+    assert choose_dtype("bf16", torch.device("cpu"))[0] is torch.bfloat16

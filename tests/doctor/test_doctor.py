@@ -157,9 +157,14 @@ def test_extras_list_what_they_lack(monkeypatch):
 
 def test_without_bf16_units_models_are_slow_unless_a_gpu_computes():
     old = replace(MACHINE, processor=replace(MACHINE.processor, units={"bf16": [], "int8": [], "float32": ["avx2"]}))
-    what = "the processor has no bf16 units, so models compute in float32, which is slower"
+    what = "the processor has no fast bf16 units, so models compute in float32, which is slower"
     assert levels(old) == [("slow", what)]
     assert levels(old, Imports(torch={"cuda": True, "bf16": True})) == []
+    intel = replace(MACHINE, processor=replace(MACHINE.processor, name="Intel(R) Xeon(R) Processor"))
+    assert intel.processor.units["bf16"] == ["avx512_bf16"]
+    assert levels(intel) == [("slow", what)]
+    with_amx = replace(intel.processor, units={**FAST, "bf16": ["amx_bf16", "avx512_bf16"]})
+    assert levels(replace(intel, processor=with_amx)) == []
 
 
 @pytest.mark.parametrize(
