@@ -1,6 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # bin/iterate.sh sources this file: it sets what this uses, and the reverse
 # What teaches the retriever in bin/iterate.sh, and its rankings without a reader and fused with those of BM25.
 
+# The scores of score-attn, each a teacher. Several in a mix are written by one pass of the reader.
+aggregations=(attention attention-max-token attention-outputs attention-last-layers attention-max-layer attention-max-head
+  attention-value-norm attention-mass)
+
 # check_teaching: refuse a TEACHER, READ or FUSE that cannot be
 check_teaching() {
   local name part parts
@@ -8,8 +12,9 @@ check_teaching() {
   [[ ,$TEACHER, != *,,* && ,$TEACHER, != *=,* ]] ||
     { say "setting TEACHER: $TEACHER: expected NAME or NAME=WEIGHT, with commas between them"; exit 2; }
   for name in $(teachers); do
-    [[ $name =~ ^(attention|likelihood|question-likelihood|bm25)$ ]] && continue
+    [[ $name =~ ^(likelihood|question-likelihood|bm25)$ || " ${aggregations[*]} " == *" $name "* ]] && continue
     say "setting TEACHER: $name is none of attention, likelihood, question-likelihood, bm25 (or a mix: likelihood=1,bm25=1)"
+    [[ $name != attention* ]] || say "other scores of attention: ${aggregations[*]:1}"
     exit 2
   done
   IFS=, read -r -a parts <<<"$TEACHER"
@@ -19,7 +24,7 @@ check_teaching() {
   done
   [[ -z $(teachers | sort | uniq -d) ]] || { say "setting TEACHER: $TEACHER names a teacher twice"; exit 2; }
   [[ $READ =~ ^[01]$ && $FUSE =~ ^[01]$ ]] || { say "settings READ and FUSE: expected 0 or 1"; exit 2; }
-  [[ $READ == 1 ]] || ! teaches attention || { say "setting READ=0: TEACHER=$TEACHER needs a reader"; exit 2; }
+  [[ $READ == 1 || -z $(attentions) ]] || { say "setting READ=0: TEACHER=$TEACHER needs a reader"; exit 2; }
   [[ $FUSE == 0 || $START == bm25 ]] || { say "setting FUSE=1: fuses with BM25, so it needs START=bm25"; exit 2; }
 }
 
@@ -29,6 +34,9 @@ teachers() {
   IFS=, read -r -a parts <<<"$TEACHER"
   for part in "${parts[@]}"; do printf '%s\n' "${part%%=*}"; done
 }
+
+# attentions: the teachers that are scores of attention, one a line
+attentions() { teachers | grep -E '^attention' || true; }
 
 # teaches NAME: whether NAME is one of the teachers
 teaches() { teachers | grep -qxF -e "$1"; }
@@ -54,7 +62,8 @@ score_passages() {
   for name in $(teachers); do
     # BM25's passages have their score already
     if [[ $name == bm25 && $i == 0 && $START == bm25 ]] && ! ranks_together; then continue; fi
-    needed+=("$name")
+    [[ $name != attention* ]] || name=attention   # one pass for all of them
+    [[ " ${needed[*]-} " == *" $name "* ]] || needed+=("$name")
   done
   candidates "$i" "$split"
   [[ ${#needed[@]} -gt 0 ]] || return 0
@@ -83,11 +92,14 @@ candidates() {
 
 # score_by TEACHER I FILE OUTPUT
 score_by() {
-  local name=$1 i=$2 from=$3 to=$4 of=answer
+  local name=$1 i=$2 from=$3 to=$4 of=answer named aggregate=()
   case $name in
     attention)
+      named=$(attentions)
+      [[ $named != *$'\n'* ]] || named=all
+      [[ $named == attention ]] || aggregate=(--aggregate "$named")
       stage "$to" "${compute[@]}" score-attn "$from" --reader "$i/reader" --n-context "$RETRIEVER_PASSAGES" \
-        --precision "$PRECISION" --resume ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"} ;;
+        ${aggregate[@]+"${aggregate[@]}"} --precision "$PRECISION" --resume ${SCORE_OPTIONS[@]+"${SCORE_OPTIONS[@]}"} ;;
     bm25)
       stage "$to" fidtools bm25 "$from" -p "$PASSAGES" --index bm25 --rescore ${BM25_OPTIONS[@]+"${BM25_OPTIONS[@]}"} ;;
     *)

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from fidtools.datasets import toy
+from fidtools.reader.aggregations import AGGREGATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "bin" / "iterate.sh"
@@ -119,6 +120,32 @@ def test_a_reader_and_a_language_model_teach_together(tmp_path):
     assert score[score.index("--of") + 1] == "answer"
 
 
+@pytest.mark.parametrize(
+    ("teacher", "aggregate"),
+    [
+        ("attention=1,bm25=1", []),
+        ("attention-value-norm=1,bm25=1", ["--aggregate", "attention-value-norm"]),
+        ("attention-mass=1,attention-max-head=2", ["--aggregate", "all"]),
+    ],
+)
+def test_every_score_of_attention_is_a_teacher_and_one_pass_writes_it(tmp_path, teacher, aggregate):
+    commands = planned(tmp_path, 1, TEACHER=teacher)
+    assert scoring(commands) == [
+        ("score-attn", "0/train.jsonl", "0/train.scored.jsonl"),
+        ("score-attn", "0/dev.jsonl", "0/dev.scored.jsonl"),
+        ("train-retriever", "0/train.scored.jsonl", "1/retriever"),
+    ]
+    score = next(command for command in commands if command[1] == "score-attn")
+    at = score.index("--aggregate") if "--aggregate" in score else 0
+    assert score[at : at + 2] * bool(at) == aggregate
+
+
+def test_the_loop_knows_the_aggregations_of_score_attn():
+    text = (ROOT / "bin" / "teaching.sh").read_text(encoding="utf-8")
+    listed = text.split("aggregations=(")[1].split(")")[0].split()
+    assert tuple(listed) == AGGREGATIONS
+
+
 def test_fused_rankings_use_the_weights_of_the_dev_questions(tmp_path):
     commands = planned(tmp_path, 1, TEACHER="bm25", READ="0", FUSE="1")
     fused = [command[2:] for command in commands if command[1] == "fuse"]
@@ -154,6 +181,8 @@ def test_where_rankings_are_fused_the_passages_of_both_are_scored(tmp_path):
     [
         ({"TEACHER": "oracle=1,bm25=1"}, "oracle is none of attention, likelihood, question-likelihood, bm25"),
         ({"READ": "0"}, "TEACHER=attention needs a reader"),
+        ({"READ": "0", "TEACHER": "attention-mass=1"}, "TEACHER=attention-mass=1 needs a reader"),
+        ({"TEACHER": "attention-norm=1"}, "other scores of attention: attention-max-token attention-outputs"),
         ({"READ": "no"}, "expected 0 or 1"),
         ({"FUSE": "1", "START": "bert"}, "needs START=bm25"),
     ],
