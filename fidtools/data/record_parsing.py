@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fidtools.data.list_text import parse_columns_text, parse_list_text
+from fidtools.data.number_text import number_of
 from fidtools.data.records import Location, Passage, Question
 
 CTXS = ("ctxs", "contexts", "context", "passages")
@@ -161,9 +162,9 @@ def _number(value: Any, name: str, where: Location) -> float | None:
 def _required_number(value: Any, name: str, where: Location) -> float:
     """Scores are written as strings by FiD and DPR. NaN and infinity are refused: no ranking or loss can use them."""
     try:
-        number = float("nan") if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool) else number_of(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = float("nan")
+        number = math.nan
     if not math.isfinite(number):
         raise where.error("must be a number", name, value)
     return number

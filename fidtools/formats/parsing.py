@@ -6,7 +6,6 @@ import contextlib
 import csv
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -16,6 +15,7 @@ import ijson
 from fidtools.data.files import PathLike, open_input
 from fidtools.data.json_structure import ShallowJson, TooDeep
 from fidtools.data.jsonl import bounded_lines, require_writable
+from fidtools.data.number_text import integer_of
 from fidtools.data.records import Location
 from fidtools.errors import DataError
 from fidtools.formats.detection import is_header, split_columns
@@ -149,6 +149,6 @@ def require_text(cell: str, name: str, where: Location) -> str:
 def require_integer(cell: str, name: str, where: Location) -> int:
     """The integer in the cell, which tables of floats write as "1.0". Raises DataError when it is none."""
     try:
-        return int(re.sub(r"\.0*$", "", cell))
+        return integer_of(cell)
     except ValueError as error:
         raise where.error("must be an integer", name, cell) from error

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from fidtools.data.files import PathLike, open_output
+from fidtools.data.number_text import number_of
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import columns, is_number
 from fidtools.formats.format import Format
@@ -72,7 +73,7 @@ def read_colbert_run(path: PathLike) -> Iterator[Question]:
 
 def _scored_hit(question: str, passage: str, score: str, where: Location) -> Hit:
     try:
-        value = float(score)
+        value = number_of(score)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
