@@ -13,7 +13,7 @@ from fidtools.data.outputs import FolderKind
 from fidtools.data.read import read_passages
 from fidtools.data.record_parsing import is_quoted, parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
-from fidtools.formats.detection import keys, without_keys
+from fidtools.formats.detection import keys
 from fidtools.formats.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
@@ -138,6 +138,12 @@ def _contents_lines(passages: Iterable[Passage]) -> Iterator[Record]:
         log.warning("titles with a tab or line break, which would end them, written with a space instead: %d", changed)
 
 
+def _is_corpus(head: Head) -> bool:
+    """Lines of `_id` and `text` with a title, which may be null. One without any is told from a query by its file."""
+    has_title = "title" in head.keys | head.null_keys
+    return head.has("_id", "text") and (has_title or head.name == "corpus.jsonl")
+
+
 def _is_beir_folder(head: Head) -> bool:
     return (head.path / "queries.jsonl").is_file() and (head.path / "corpus.jsonl").is_file()
 
@@ -156,7 +162,7 @@ FORMATS = (
         "beir-queries",
         "questions",
         "BEIR's queries.jsonl",
-        detect=without_keys(keys("_id", "text"), "title"),
+        detect=keys("_id", "text"),  # and not a corpus, which stands before it
         read=read_beir_queries,
         write=write_queries,
         fields_kept=frozenset({"id", "question"}),
@@ -165,7 +171,7 @@ FORMATS = (
         "beir-corpus",
         "passages",
         "BEIR's corpus.jsonl",
-        detect=keys("_id", "title", "text"),
+        detect=_is_corpus,
         read=read_passages,
         write=write_beir_corpus,
         fields_lost=BEIR_IDS,

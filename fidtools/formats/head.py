@@ -88,26 +88,35 @@ class Head:
         text = self.data.removeprefix(BOM).lstrip()
         return text[:1].decode() if text[:1] in (b"{", b"[") else ""
 
-    @cached_property
+    @property
     def keys(self) -> frozenset[str]:
         """The paths to the values of the first JSON record ("ctxs.item.text"), null ones left out.
 
         Of a list, the first element counts.
         """
+        return self._paths[0]
+
+    @property
+    def null_keys(self) -> frozenset[str]:
+        """The paths to the null values of the first JSON record."""
+        return self._paths[1]
+
+    @cached_property
+    def _paths(self) -> tuple[frozenset[str], frozenset[str]]:
         if not self.start:
-            return frozenset()
+            return frozenset(), frozenset()
         root = "item" if self.start == "[" else ""
-        found = set()
+        found, null = set(), set()
         try:
             document = ShallowJson(io.BytesIO(self.data.removeprefix(BOM)))
             for prefix, event, _ in ijson.parse(document, multiple_values=True, use_float=True):
                 if (prefix, event) == (root, "end_map"):
                     break
-                if event != "null":  # tables fill the columns that a row lacks
-                    found.add(prefix.removeprefix(root).removeprefix("."))
+                # tables fill the columns that a row lacks with null
+                (null if event == "null" else found).add(prefix.removeprefix(root).removeprefix("."))
         except (ijson.JSONError, ValueError):
             pass  # the head ends in the middle of the record, or reading it will fail: the keys before it count
-        return frozenset(found - {""})
+        return frozenset(found - {""}), frozenset(null)
 
     def has(self, *keys: str) -> bool:
         """Whether the first JSON record has all of these."""
