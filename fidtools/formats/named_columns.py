@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from fidtools.data.files import PathLike
@@ -22,11 +23,17 @@ from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_rows
 from fidtools.formats.signatures import DELIMITERS, table_columns
+from fidtools.logs import log
+
+NUMBERED_ANSWER = re.compile(rf"(?:{'|'.join(ANSWERS)})[ _.-]?\d+", re.IGNORECASE)
+ANSWERS_HINT = """one column `answers` holds several as ["a", "b"]"""
+WHOLE_FLOAT = re.compile(r"\d+\.0", re.ASCII)
+INTS = "pandas writes integers with astype('Int64')"
 
 
 def read_question_table(path: PathLike) -> Iterator[Question]:
     """One question per row, see `question_of_row`."""
-    return (question_of_row(number, row, path, line) for number, row, line in _records(path, QUESTION))
+    return noting_labels(question_of_row(number, row, path, line) for number, row, line in _records(path, QUESTION))
 
 
 def read_passage_table(path: PathLike) -> Iterator[Passage]:
@@ -49,6 +56,21 @@ def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int 
             record[name] = [{"text": text}]
     named = any(name in record for name in QUESTION_ID)
     return parse_question(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
+
+
+def noting_labels(questions: Iterable[Question]) -> Iterator[Question]:
+    """The questions unchanged. Warns, with counts, of cells that look like answers or gold and are read as neither."""
+    numbered: set[str] = set()
+    floats = 0
+    for question in questions:
+        if question.answers is None:
+            numbered |= {name for name in question.extra if NUMBERED_ANSWER.fullmatch(name)}
+        floats += isinstance(gold := question.extra.get("gold"), str) and WHOLE_FLOAT.fullmatch(gold) is not None
+        yield question
+    if numbered:
+        log.warning("columns that are not read as answers: %s; %s", ", ".join(sorted(numbered)), ANSWERS_HINT)
+    if floats:
+        log.warning("ids in `gold` written as floats, such as 13.0, which are no ids of integers: %d; %s", floats, INTS)
 
 
 def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Passage:

@@ -15,7 +15,7 @@ from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.embedding_files import Block, checked_block
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.named_columns import passage_of_row, question_of_row, require_distinct
+from fidtools.formats.named_columns import noting_labels, passage_of_row, question_of_row, require_distinct
 from fidtools.formats.signatures import PARQUET
 
 ROWS_PER_BATCH = 1024
@@ -48,7 +48,7 @@ def read_parquet_vectors(path: PathLike) -> Iterator[Block]:
 
 def read_parquet_questions(path: PathLike) -> Iterator[Question]:
     """One question per row, as `named_columns` reads a table."""
-    return (question_of_row(number, row, path) for number, row in _rows(path))
+    return noting_labels(question_of_row(number, row, path) for number, row in _rows(path))
 
 
 def read_parquet_passages(path: PathLike) -> Iterator[Passage]:

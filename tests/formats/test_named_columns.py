@@ -157,3 +157,18 @@ def test_squads_answers_in_a_cell(cell: str, tmp_path: Path) -> None:
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows([["question", "answers"], ["Who?", cell]])
     assert [q.answers for q in read_all(path, "questions")] == [SQUAD_ANSWERS[cell]]
+
+
+def test_columns_and_cells_that_are_no_answers_and_no_ids_are_named(tmp_path: Path, capfd) -> None:
+    table, options = tmp_path / "q.csv", tmp_path / "options.csv"
+    table.write_text("question,Answer 1,answer_2,gold\nWho?,me,I,13.0\nWhy?,,,\nWhat?,so,,14.0\n")
+    assert cli.run(["convert", str(table), "-o", str(tmp_path / "q.jsonl")]) == 0
+    said = capfd.readouterr().err
+    assert 'not read as answers: Answer 1, answer_2; one column `answers` holds several as ["a", "b"]' in said
+    assert "written as floats, such as 13.0, which are no ids of integers: 2; pandas writes integers with" in said
+
+    options.write_text("question,answers,answer_1,answer_2,gold\nWho?,me,me,you,p13.0\n")
+    assert cli.run(["convert", str(options), "-o", str(tmp_path / "o.jsonl")]) == 0
+    said = capfd.readouterr().err
+    assert "not read" not in said
+    assert "floats" not in said
