@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fidtools.data.list_text import parse_list_text, parse_object_text
+from fidtools.data.list_text import LIST_HINT, is_broken_list, parse_list_text, parse_object_text
 from fidtools.data.records import Question
 
 Grades = dict[str, float]
@@ -20,6 +20,8 @@ def gold_grades(question: Question, name: str = "gold") -> Grades | None:
     """
     value = question.extra.get(name)
     if isinstance(value, str):
+        if is_broken_list(value, numbers=True):
+            raise question.error("begins and ends as a list of ids, but is none", name, value, LIST_HINT)
         value = _of_text(value)
     if value is None:
         return None

@@ -7,6 +7,7 @@ import re
 import warnings
 from typing import Any
 
+LIST_HINT = """lists are ['a', 'b'], ['a' 'b'] or ["a", "b"], whole and without None"""
 _STRING = r"""[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\")"""
 _NUMBER = r"-?\d{1,20}"
 _ITEM = re.compile(rf"\s*({_STRING})\s*", re.DOTALL)
@@ -14,6 +15,7 @@ _ITEM_OR_NUMBER = re.compile(rf"\s*({_STRING}|{_NUMBER}(?![^\s,]))\s*", re.DOTAL
 _PAIR = rf"\s*(?:{_STRING}|{_NUMBER})\s*:\s*(?:{_STRING}|-?[\w.]+)\s*"
 _OBJECT = re.compile(rf"\{{(?:{_PAIR}(?:,|(?=\}}$)))*\s*\}}", re.DOTALL)
 _BEGIN = re.compile(r"\s*(?:\[|array\(\[|[({]\s*[uU]?['\"])")
+_BRACKETS = re.compile(r"\s*\[\s*['\"].*\]\s*", re.DOTALL)
 _AROUND_LISTS = re.compile(rf"({_STRING})|array\(|(?:,\s*dtype=[^),]*)?\)", re.DOTALL)
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 
@@ -21,6 +23,15 @@ _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 def begins_a_list(text: str) -> bool:
     """Whether the text begins as that of a list does."""
     return _BEGIN.match(text) is not None
+
+
+def is_broken_list(text: str, *, numbers: bool = False) -> bool:
+    """Whether the text has the brackets and the first quote of a list of strings and is none: `['a', None]`.
+
+    So are numpy's long arrays, `['a' 'b' ... 'z']`, and lists of which some commas are missing. With `numbers`, items
+    may be integers.
+    """
+    return _BRACKETS.fullmatch(text) is not None and parse_list_text(text, numbers=numbers) is None
 
 
 def parse_list_text(text: str, *, numbers: bool = False) -> list[str] | None:

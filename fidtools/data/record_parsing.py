@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from fidtools.data.list_text import parse_columns_text, parse_list_text
+from fidtools.data.list_text import LIST_HINT, is_broken_list, parse_columns_text, parse_list_text
 from fidtools.data.number_text import number_of
 from fidtools.data.records import Location, Passage, Question
 
@@ -135,6 +135,8 @@ def _answers(named: tuple[str, Any], where: Location) -> list[str] | None:
         value = value[0]
     if isinstance(value, str):
         found = parse_list_text(value)
+        if found is None and is_broken_list(value):
+            raise where.error("begins and ends as a list of strings, but is none", name, value, LIST_HINT)
         return [value] if found is None else found
     if value is not None and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
         raise where.error("must be a list of strings", name, value)
