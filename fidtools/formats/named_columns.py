@@ -47,7 +47,7 @@ def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int 
     The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
     `nan` in the place of answers or `gold`, as pandas writes a missing value, is none.
     """
-    record = {_column(name): value for name, value in row.items()}
+    record = {_column(name): value for name, value in row.items() if value != ""}
     for name in {*ANSWERS, "gold"} & record.keys():
         if str(record[name]).strip().lower() in ("nan", "<na>"):
             del record[name]
@@ -74,8 +74,13 @@ def noting_labels(questions: Iterable[Question]) -> Iterator[Question]:
 
 
 def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Passage:
-    """The passage of a row; other columns than ours are kept. The default of its id is the row's number, from 0."""
-    record = {_column(name): value for name, value in row.items()}
+    """The passage of a row; other columns than ours are kept. The default of its id is the row's number, from 0.
+
+    An empty text is kept where the table tells it from a missing one, as Parquet does.
+    """
+    record = {_column(name): value for name, value in row.items() if value != ""}
+    empty = [name for name in map(_column, row) if name in TEXT]
+    record |= {empty[0]: ""} if empty and record.keys().isdisjoint(TEXT) else {}
     named = any(name in record for name in PASSAGE_ID)
     return parse_passage(record if named else {"id": str(number)} | record, Location(path, line or number + 1))
 

@@ -78,7 +78,7 @@ def _batches(file: Any, path: PathLike, names: list[str]) -> Iterator[Any]:
 
 
 def _rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows without their null and empty cells, vectors, and bytes that are no text, numbered from 0.
+    """The rows without their null cells, vectors, and bytes that are no text, numbered from 0.
 
     Raises DataError where two columns have one name, and for values outside of Python's types.
     """
@@ -95,7 +95,7 @@ def _rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(problem, path=path, value=str(error)) from error
         for number, row in enumerate(rows, start):
             record = {name: _as_json(value) for name, value in row.items()}
-            yield number, {name: value for name, value in record.items() if value is not None and value != ""}
+            yield number, {name: value for name, value in record.items() if value is not None}
         start += len(batch)
 
 

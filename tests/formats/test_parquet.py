@@ -131,3 +131,19 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.run(["convert", str(path), "-o", str(tmp_path / "q.jsonl"), "-q"]) == 1
     assert "a Parquet table whose end is missing" in capsys.readouterr().err
     assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_an_empty_text_is_kept_and_a_null_one_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "p.parquet", {"id": ["a", "b"], "title": ["A", ""], "text": ["", "soup"]})
+    assert [p.to_json() for p in read_all(path, "passages")] == [
+        {"id": "a", "title": "A", "text": ""},
+        {"id": "b", "title": "", "text": "soup"},
+    ]
+    null = written(tmp_path / "n.parquet", {"id": ["a", "b"], "text": ["soup", None]})
+    assert cli.run(["convert", str(null)]) == 1
+    assert "n.parquet:2: field 'text': missing" in capsys.readouterr().err
+    asked = written(tmp_path / "q.parquet", {"question": ["who?", "why?"], "text": ["", "t"], "answer": ["", "b"]})
+    assert [q.to_json() for q in read_all(asked, "questions")] == [
+        {"id": "0", "question": "who?"},
+        {"id": "1", "question": "why?", "answers": ["b"], "text": "t"},
+    ]
