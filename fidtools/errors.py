@@ -112,11 +112,11 @@ def show_path(path: str | Path) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean …?` with the known names that are similar; empty where none is."""
-    known = list(known)
-    begun = [other for other in known if len(other) > 2 and (name.startswith(other) or other.startswith(name))]
-    similar = begun or difflib.get_close_matches(name, known, cutoff=0.7)
-    return f" Did you mean {' or '.join(similar)}?" if similar else ""
+    """` Did you mean …?` with the known names that are similar, in any case; empty where none is."""
+    lower, spelled = name.lower(), {other.lower(): other for other in known}
+    begun = [other for other in spelled if len(other) > 2 and (lower.startswith(other) or other.startswith(lower))]
+    similar = [lower] if lower in spelled else begun or difflib.get_close_matches(lower, spelled, cutoff=0.7)
+    return f" Did you mean {' or '.join(spelled[other] for other in similar)}?" if name and similar else ""
 
 
 def several(errors: Iterable[DataError], total: int, shown: int = 5) -> FidtoolsError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from fidtools.errors import MissingExtraError, UsageError
+from fidtools.errors import MissingExtraError, UsageError, did_you_mean
 from fidtools.evaluation import evidence, generated, kilt, predictions, recall
 from fidtools.evaluation.agreement import KINDS, Agreement
 from fidtools.evaluation.family import CUTOFF, MetricFamily, MetricSettings
@@ -66,5 +67,19 @@ def _check_known(names: Sequence[str]) -> None:
     except MissingExtraError as error:
         unknown, others = list(names), f"and those of ir_measures: {error.hint}"
     if unknown:
-        known = ", ".join(name for family in FAMILIES for name in family.names)
-        raise UsageError(f"unknown metric: {', '.join(unknown)}", hint=f"available: {known}, {others}")
+        known = [name for family in FAMILIES for name in family.names]
+        meant = "".join(_meant(name, [*known, *IR_MEASURES.names]) for name in unknown)
+        problem = f"unknown metric: {', '.join(unknown)}{meant and '.' + meant}"
+        raise UsageError(problem, hint=f"available: {', '.join(known)}, {others}")
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """`did_you_mean` where case, `-` and `@` do not count, with the cut-off that was given: R@5 for `r5`."""
+    cutoff = re.search(r"(?<!\d)[1-9]\d*$", name)
+    spelled = [re.sub(r"(?<=@)(?:k|\d+)$", cutoff[0], other) if cutoff else other for other in known]
+    same = [other for other in spelled if _squeezed(other) == _squeezed(name)]
+    return f" Did you mean {same[0]}?" if same else did_you_mean(name, spelled)
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[-_@ ]", "", name).lower()

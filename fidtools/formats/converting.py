@@ -74,7 +74,7 @@ def _target_format(old: Format, name: str | None) -> Format:
     """The format to write the records of `old` in. Raises UsageError when they cannot be written in it."""
     if old.kind == "measures":
         raise UsageError(f"{old.name} cannot be converted")
-    new = format_named(name or DEFAULT_TARGETS[old.kind])
+    new = format_named(name or DEFAULT_TARGETS[old.kind], EXPORTS)
     from_gold = old.kind == "questions" and new.kind == "qrels"
     if new.write is None or not (new.kind == old.kind or from_gold):
         targets = ", ".join(f.name for f in FORMATS.values() if f.kind == old.kind and f.write is not None)

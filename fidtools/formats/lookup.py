@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fidtools.data.files import STANDARD, PathLike
@@ -36,11 +36,12 @@ def matching_format(head: Head) -> Format | None:
     return next((known for known in FORMATS.values() if known.detect is not None and known.detect(head)), None)
 
 
-def format_named(name: str) -> Format:
-    """The format of that name. Raises UsageError for an unknown one, with the known ones."""
+def format_named(name: str, others: Iterable[str] = ()) -> Format:
+    """The format of that name. Raises UsageError for an unknown one, with the known ones and `others`."""
     if name not in FORMATS:
-        meant = did_you_mean(name, FORMATS)
-        raise UsageError(f"unknown format {name!r}{meant and '.' + meant}", hint=f"available: {', '.join(FORMATS)}")
+        known = [*FORMATS, *others]
+        meant = did_you_mean(name, known)
+        raise UsageError(f"unknown format {name!r}{meant and '.' + meant}", hint=f"available: {', '.join(known)}")
     return FORMATS[name]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fidtools.errors import UsageError
 from fidtools.evaluation.family import CUTOFF, MetricSettings
 from fidtools.evaluation.profiles import PROFILES
 from fidtools.evaluation.registry import FAMILIES, expand, measures
@@ -32,3 +33,31 @@ def test_a_cut_off_is_a_positive_integer_of_a_metric_that_has_one(name):
 
 def test_profiles_name_metrics_that_exist():
     assert {name for profile in PROFILES.values() for name in profile.metrics} <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("R5", "R@5"),
+        ("r@20", "R@20"),
+        ("gold-r@5", "gold-R@5"),
+        ("gold_R10", "gold-R@10"),
+        ("em", "EM"),
+        ("f1", "F1"),
+        ("bleu1", "BLEU-1"),
+        ("rouge-l", "ROUGE-L"),
+        ("ndcg@10", "nDCG@10"),
+        ("recall@5", "Recall@5"),
+    ],
+)
+def test_an_unknown_metric_names_the_likely_one(name, meant):
+    with pytest.raises(UsageError) as error:
+        measures(MetricSettings(), [name])
+    assert error.value.message == f"unknown metric: {name}. Did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["R@0", "R@05", "nonsense", ""])
+def test_a_name_like_no_metric_has_no_suggestion(name):
+    with pytest.raises(UsageError) as error:
+        measures(MetricSettings(), [name])
+    assert error.value.message == f"unknown metric: {name}"

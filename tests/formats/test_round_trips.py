@@ -254,6 +254,8 @@ def test_the_named_score_is_the_one_exported_and_few_passages_are_said(tmp_path,
     [
         (["--to", "nonsense"], 2, "unknown format 'nonsense'\n"),
         (["--to", "bier"], 2, "unknown format 'bier'. Did you mean beir?"),
+        (["--to", "BEIR"], 2, "unknown format 'BEIR'. Did you mean beir?"),
+        (["--to", "pgvektor"], 2, "unknown format 'pgvektor'. Did you mean pgvector?"),
         (["--to", "psgs"], 2, "formats for questions: "),
         (["--to", "triviaqa"], 2, "cannot be written as triviaqa"),
         (["--from", "pylate"], 2, "can only be written"),
