@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fidtools.evaluation.family import MetricSettings
 
 NO_GROUP = "(none)"  # of a question without the field of --by, or with null there
+NOT_IN_AGREEMENT = ("names", "qrels", "gold", "prediction", "regex", "empty_matches")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -122,6 +123,8 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
+    if agreement:
+        options.warn_unused("with --agreement", *NOT_IN_AGREEMENT, *(() if train else ("profile",)))
     from fidtools.evaluation.comparable import check_judged
     from fidtools.evaluation.registry import agreements, measures
     from fidtools.evaluation.reports import write_per_question, write_report

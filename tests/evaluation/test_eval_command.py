@@ -188,6 +188,18 @@ def test_agreement_of_two_scores(tmp_path, capsys):
     assert "overlap@5" not in values
 
 
+def test_options_that_rank_agreement_does_not_use_are_named(tmp_path, capsys):
+    path = tmp_path / "scored.jsonl"
+    ctxs = [Passage(str(i), "t", scores={"a": float(i), "b": float(-i)}) for i in range(2)]
+    write_lines(path, [Question("0", "?", ctxs=ctxs).to_json()])
+    agreement = ["eval", str(path), "--agreement", "a", "b"]
+    assert run([*agreement, "-m", "R@5", "--profile", "squad", "--regex", "--k", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "--metric, --profile, --regex have no effect with --agreement" in said
+    assert run([*agreement, "--k", "1"]) == 0
+    assert "no effect" not in capsys.readouterr().err
+
+
 def test_answers_of_a_fid_output_file_are_joined_with_their_questions(tmp_path, capsys):
     write_lines(tmp_path / "test.jsonl", [question(i, []) for i in range(3)])
     (tmp_path / "final_output.txt").write_text("0\tParis\n2\tin\tParis\n")
