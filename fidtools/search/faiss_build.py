@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fidtools.console import quiet_stderr
-from fidtools.data.embeddings import Embeddings, IdList, read_embeddings, read_parts, text_hashes
+from fidtools.data.embeddings import Embeddings, IdList, read_parts, text_hashes
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
@@ -139,15 +139,19 @@ def _copy_ids(parts: Sequence[Embeddings], path: Path) -> None:
 
 
 def _sample_questions(path: PathLike, passages: Embeddings, seed: int, limit: int = MAX_VERIFY_QUESTIONS) -> Array:
-    questions = read_embeddings(path)
-    refuse_passages([questions])
+    """Vectors of at most `limit` questions of `X.npy` or its shards. Raises MismatchError for another encoder's."""
+    parts = read_parts(path)
+    refuse_passages(parts)
+    questions, rows = parts[0], sum(part.rows for part in parts)
     their_encoder, our_encoder = questions.meta.get("encoder"), passages.meta.get("encoder")
     lengths = passages.dim, passages.meta.get("full_dim")
     if questions.dim not in lengths or their_encoder != our_encoder:
         problem = f"these questions were not embedded by the retriever of {passages.path}"
         raise MismatchError(problem, path=path, hint="fidtools embed --questions with the same retriever")
-    picked = np.random.default_rng(seed).choice(questions.rows, min(limit, questions.rows), replace=False)
-    asked = questions.decoded(np.sort(picked))
+    picked = np.sort(np.random.default_rng(seed).choice(rows, min(limit, rows), replace=False))
+    places = np.split(picked, np.searchsorted(picked, np.cumsum([part.rows for part in parts])[:-1]))
+    first = np.cumsum([0, *(part.rows for part in parts[:-1])])
+    asked = np.concatenate([part.decoded(at - start) for part, at, start in zip(parts, places, first, strict=True)])
     return fitted(asked, passages.dim, passages.meta.get("full_dim"), normalize=passages.normalized)
 
 

@@ -168,6 +168,21 @@ def test_within_is_exact_only(world: World, tmp_path: Path, capsys: pytest.Captu
     assert "give --embeddings instead of --index" in capsys.readouterr().err
 
 
+def test_shards_of_questions_are_verified_as_one_file(tmp_path: Path) -> None:
+    path, asked = embeddings(tmp_path / "p.npy", clustered(800)), clustered(1500) + 0.1
+    whole = embeddings(tmp_path / "q.npy", asked)
+    for number, shard in enumerate(np.split(asked, [700, 1000])):
+        embeddings(tmp_path / f"parts.{number:05d}.npy", shard)
+    few = IndexSpec("IVF16,Flat", parameters="nprobe=1")
+    found = [
+        build_index(path, tmp_path / "index", few, questions=questions, k=20)["recall"]
+        for questions in (whole, tmp_path / "parts.npy")
+    ]
+    assert found[0] == found[1]
+    assert found[0]["questions"] == 1000
+    assert found[0]["value"] < 1
+
+
 def test_the_command_reports_recall(world: World, tmp_path: Path) -> None:
     program = [sys.executable, "-c", "from fidtools.cli import main; main()"]
     verify = ["--verify", str(world.folder / "q.npy"), "-k", "10"]
