@@ -123,8 +123,7 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
-    if agreement:
-        options.warn_unused("with --agreement", *NOT_IN_AGREEMENT, *(() if train else ("profile",)))
+    _name_unused(agreement, train)
     from fidtools.evaluation.comparable import check_judged
     from fidtools.evaluation.registry import agreements, measures
     from fidtools.evaluation.reports import write_per_question, write_report
@@ -147,6 +146,11 @@ def command(
     if per_question:
         write_per_question(systems, per_question)
     write_report(systems, output, as_json)
+
+
+def _name_unused(agreement: tuple[str, str] | None, train: str | None) -> None:
+    if agreement:
+        options.warn_unused("with --agreement", *NOT_IN_AGREEMENT, *(() if train else ("profile",)))
 
 
 def chosen_settings(

@@ -139,7 +139,7 @@ def _contents_lines(passages: Iterable[Passage]) -> Iterator[Record]:
 
 
 def _is_corpus(head: Head) -> bool:
-    """Lines of `_id` and `text` with a title, which may be null. One without any is told from a query by its file."""
+    """Lines of `_id` and `text` with a title, which may be null. One without any is detected by its file name."""
     has_title = "title" in head.keys | head.null_keys
     return head.has("_id", "text") and (has_title or head.name == "corpus.jsonl")
 
