@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from fidtools.commands import _types as types
+from fidtools.commands._launched import refuse_shared_streams
 from fidtools.commands._types import Writes
 
 
@@ -52,6 +53,7 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
                     refuse_unwritable(value)
         else:
             inputs += _read_paths(parameter, value)
+    refuse_shared_streams(command.name or "", inputs, (str(target.path) for target in targets))
     refuse_conflicts(targets, inputs)
 
 

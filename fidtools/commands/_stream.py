@@ -37,11 +37,10 @@ def stream_groups(
     on its share of the groups, and rank 0 writes. `progress` labels the progress bar. At the end every rank calls
     `report`, which says how many texts were cut. `resume` is that of `open_lines`.
     """
-    from fidtools.compute.ranks import distribute, refuse_shared_stdin
+    from fidtools.compute.ranks import distribute
     from fidtools.data.read import read_questions
     from fidtools.logs import track
 
-    refuse_shared_stdin(questions)
     with open_lines(questions, output, resume=resume) as lines:
         if lines is None:
             return

@@ -76,11 +76,9 @@ def command(
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
     from fidtools.compute.device import Compute
-    from fidtools.compute.ranks import refuse_shared_stdin
     from fidtools.retriever.embedding import embed, open_source
     from fidtools.retriever.encoding import load_retriever
 
-    refuse_shared_stdin(input)
     given = {name: value for name, value in changes.items() if value is not None}
     model = load_retriever(retriever, compute=Compute.choose(precision), **given)
     source = open_source(input, questions)

@@ -104,7 +104,7 @@ def command(
     """
     given["prompt"] = given["prompt"] or (CHAT_WRITING_PROMPT if given["chat"] else WRITING_PROMPT)
     _check(given, output)
-    from fidtools.compute.ranks import gather, main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
+    from fidtools.compute.ranks import gather, main_rank_first, output_on_main_rank, ranks
     from fidtools.data.corpus import open_passages
     from fidtools.data.finished import FinishedRun
     from fidtools.data.journal import open_journal
@@ -112,7 +112,6 @@ def command(
 
     if given["retriever"] is not None and ranks().world > 1:
         raise UsageError("--retriever works in one process", hint="leave it out: BM25 finds the passages")
-    refuse_shared_stdin(passages)
     if folder is not None:
         refuse_foreign(folder, split_kind())
     with main_rank_first():

@@ -129,7 +129,7 @@ def command(
         options.warn_unused("with --index", "max_memory")
     if rescore is None:
         options.warn_unused("without --rescore", "oversample")
-    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks, refuse_shared_stdin
+    from fidtools.compute.ranks import main_rank_first, output_on_main_rank, ranks
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
@@ -139,8 +139,6 @@ def command(
     from fidtools.search.retrieval import retrieve
     from fidtools.search.verification import VerifiedIndex
 
-    refuse_shared_stdin(questions)
-    refuse_shared_stdin(passages)
     model = None if retriever is None else _load(retriever, pooling, precision)
     side = stored_questions(question_embeddings, force) if question_embeddings is not None else _by_model(model)
     with main_rank_first():

@@ -86,12 +86,6 @@ def ranks() -> Ranks:
     return Ranks(process_state().process_index, process_state().num_processes)
 
 
-def refuse_shared_stdin(path: str) -> None:
-    """Raises UsageError for standard input under several ranks: every rank reads the input itself."""
-    if path == "-" and ranks().world > 1:
-        raise UsageError("several ranks cannot read standard input", hint="give the input as a file")
-
-
 def output_on_main_rank(path: str) -> str:
     """Where this rank writes: to `path` on rank 0, which writes the results of all, and to /dev/null on the others."""
     return path if ranks().is_main else os.devnull
