@@ -149,6 +149,10 @@ def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str
     return f"{prefix}{name} was {shorten(old)}, is now {shorten(new)}"
 
 
+INCOMPLETE = "what was written there is incomplete: free some space and run it again"
+"""The hint about a stream that had no room, which cannot be taken back as a file can."""
+
+
 def no_room(error: BaseException) -> str | None:
     """The system's words when an error, of Python or of a library, says that a file has no room; else None."""
     if isinstance(error, OSError) and error.errno is not None:

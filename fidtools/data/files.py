@@ -25,7 +25,7 @@ from fidtools.data.gzip_names import is_gzip
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.data.pipes import seekable, stdin_bytes
-from fidtools.errors import DataError
+from fidtools.errors import INCOMPLETE, DataError, kept_when_full
 from fidtools.logs import no_bars
 
 PathLike = str | Path
@@ -62,20 +62,28 @@ def open_data(path: PathLike) -> Iterator[BufferedReader]:
 
 
 class Output:
-    """Where a command writes its lines. With `flush`, each is passed on at once, so that the next program can start."""
+    """Where a command writes its lines."""
 
-    def __init__(self, stream: IO[bytes], flush: bool) -> None:
-        self._stream, self._flush = stream, flush
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
 
     def write(self, data: bytes) -> None:
         """Write bytes as they are."""
         self._stream.write(data)
-        if self._flush:
-            self._stream.flush()
 
     def line(self, value: Any) -> None:
         """Write one object as one line of JSON (numpy numbers and arrays included)."""
         self.write(as_line(value))
+
+
+class StandardOutput(Output):
+    """Each line is passed on at once, so that the next program can start, and cannot be taken back."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are. Raises FidtoolsError when there is no room for them."""
+        with kept_when_full(Path("<stdout>"), INCOMPLETE):
+            self._stream.write(data)
+            self._stream.flush()
 
 
 def as_line(value: Any) -> bytes:
@@ -92,20 +100,20 @@ def open_output(path: PathLike) -> Iterator[Output]:
     """
     if str(path) == STANDARD:
         with no_bars() if on_terminal(sys.stdout) else contextlib.nullcontext():
-            yield Output(standard_output(), flush=True)
+            yield StandardOutput(standard_output())
         return
     with _raw_output(path) as raw:
         if is_gzip(path):
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="", compresslevel=6) as zipped:
-                yield Output(cast(IO[bytes], zipped), flush=False)
+                yield Output(cast(IO[bytes], zipped))
         else:
-            yield Output(raw, flush=False)
+            yield Output(raw)
 
 
 @contextlib.contextmanager
 def _raw_output(path: PathLike) -> Iterator[IO[bytes]]:
     if is_special(path):
-        with open_special(path) as raw:
+        with kept_when_full(Path(path), INCOMPLETE), open_special(path) as raw:
             yield raw
         return
     with atomic_path(path) as partial, open(partial, "wb") as raw:

@@ -152,9 +152,19 @@ def test_a_closed_stream_that_is_needed_is_one_message(command, said, at):
 def test_an_output_that_is_full_is_one_message(command, at):
     done = shell(f"fidtools {command} -q >/dev/full" if command != "--help" else "fidtools --help >/dev/full", at)
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("fidtools: no space left on device\n")
+    assert re.match(r"fidtools: (<stdout>: )?no space left on device\n", done.stderr.decode())
     assert b"Traceback" not in done.stderr
     assert b"Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(("to", "shown"), [(">/dev/full", "<stdout>"), ("-o /dev/full", "/dev/full")])
+def test_lines_that_went_to_a_full_disk_are_said_to_be_incomplete(to, shown, at):
+    """The message was that of a file, which is removed: "no incomplete output was left"."""
+    done = shell(f"fidtools convert good.jsonl -q {to}", at)
+    assert done.returncode == 1
+    problem, hint = done.stderr.decode().splitlines()
+    assert problem == f"fidtools: {shown}: no space left on device"
+    assert hint == "  what was written there is incomplete: free some space and run it again"
 
 
 WRITES_LINES = ["bm25", "eval", "compare", "fuse", "convert", "chunk", "teacher-report"]
