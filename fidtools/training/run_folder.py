@@ -32,7 +32,7 @@ from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
 from fidtools.errors import DataError, UsageError, kept_when_full
 from fidtools.training.model_card import data_fingerprints, model_card
-from fidtools.training.run_record import Record, differences, with_hashes
+from fidtools.training.run_record import FILES, STARTS, Record, differences, with_hashes
 from fidtools.training.saved_state import restore_tensors, save_tensors
 
 Saver = Callable[[Path], None]
@@ -60,6 +60,7 @@ class RunFolder:
         or a folder it is to be in, is a file.
         """
         _check_can_be_folder(self.output)
+        self._refuse_inputs()
         self._refuse_foreign()
         if self._newest_state() is None or self._is_left_over():
             return self._finished(ignore) if resume else None
@@ -71,6 +72,14 @@ class RunFolder:
             problem = f"{self.folder}: the unfinished run used other settings: {different}"
             raise UsageError(problem, hint=f"use the same settings, {hint}")
         return None
+
+    def _refuse_inputs(self) -> None:
+        """Raise UsageError for an input in the unfinished folder, such as its best model: a new run removes that."""
+        folder = self.folder.resolve()
+        for path in (str(self.record[name]) for name in (*FILES, *STARTS.values()) if self.record.get(name)):
+            if Path(path).exists() and folder in (Path(path).resolve(), *Path(path).resolve().parents):
+                hint = "move it away, or name another output"
+                raise UsageError(f"{self.folder} would be removed, and holds the input {path}", hint=hint)
 
     def _refuse_foreign(self) -> None:
         refuse_foreign(self.folder, UNFINISHED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,6 +214,20 @@ def test_a_linked_folder_is_replaced_where_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert os.listdir(tmp_path / "disk") == ["real"]
     assert (tmp_path / "disk" / "real").stat().st_mode & 0o777 == 0o750
+
+
+def test_the_best_model_of_an_unfinished_training_is_not_removed_as_its_start(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training killed before its first saved state leaves its best model; it was lost as the start of the next."""
+    shutil.copytree(RETRIEVER, data / "out.partial" / "best")
+    (data / "out.partial" / "record.json").write_text("{}")
+    before = contents(data)
+    best = "out.partial/best"
+    assert cli.run(["train-retriever", "q.jsonl", "--retriever", best, "-o", "out", *SHORT]) == 2
+    said = capsys.readouterr().err
+    assert f"out.partial would be removed, and holds the input {best}\n  move it away, or name another output" in said
+    assert contents(data) == before
 
 
 def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
