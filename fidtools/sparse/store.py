@@ -23,6 +23,7 @@ FORMAT = 4
 """1 had no hashes of the files, and took a sentence of a script without spaces for one word; 2 told spellings apart;
 3 split words at marks and zero-width spaces."""
 KIND = FolderKind("a BM25 index", ("meta.json",), ("meta.json", "index/*"), has_force=False)
+OPTION = "--index of bm25, or --bm25-index of other commands"
 PACKAGES = {"tantivy": "tantivy", "lucene": "pyserini"}
 
 
@@ -84,7 +85,7 @@ def open_index(passages: Corpus, settings: BM25Settings, folder: PathLike | None
     """
     place = IndexFolder(Path(folder) if folder is not None else default_folder(passages.path, settings))
     if encodable(str(place.path)) != str(place.path):
-        raise UsageError(f"{place.path}: the name of an index must be UTF-8", hint="name another folder with --index")
+        raise UsageError(f"{place.path}: the name of an index must be UTF-8", hint=f"name another folder with {OPTION}")
     expected = _expected(passages, settings)
     if place.is_built_from(expected):
         clear_lock(place.path)
@@ -120,15 +121,15 @@ def _refuse_or_announce(place: IndexFolder, expected: dict[str, Any], named: boo
     if (found := place.meta()) is not None:
         different = _difference(found, expected)
         if named:
-            hint = "name another folder with --index, or remove this one"
+            hint = f"name another folder with {OPTION}; or remove this one"
             raise MismatchError(
                 f"this index was built from other passages or settings: {different}", path=place.path, hint=hint
             )
         log.info("%s: was built from other passages or settings (%s); rebuilding it", place.path, different)
     elif place.path.is_dir() and any(place.path.iterdir()):
-        raise FidtoolsError(f"{place.path} is not a BM25 index of fidtools", hint="name a new folder with --index")
+        raise FidtoolsError(f"{place.path} is not a BM25 index of fidtools", hint=f"name a new folder with {OPTION}")
     if not is_writable(place.path.absolute().parent):
-        raise PermissionError(13, "Permission denied (choose the place of the index with --index)", str(place.path))
+        raise PermissionError(13, f"Permission denied (choose the place of the index with {OPTION})", str(place.path))
 
 
 def _build(place: IndexFolder, passages: Corpus, settings: BM25Settings, meta: dict[str, Any]) -> None:

@@ -289,3 +289,14 @@ def test_the_command_and_its_first_line(tmp_path: Path) -> None:
         assert process.stdout.readline() == (tmp_path / "out.jsonl").read_bytes().splitlines(keepends=True)[0]
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_the_message_about_an_index_names_the_option_of_the_command(tmp_path, capsys):
+    """`search` has another `--index`, of vectors, to which the message sent."""
+    for name, text in (("a", "a door"), ("b", "a street")):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"id": "p", "title": "", "text": "{text}"}}\n')
+    question = ["search", "door", "--bm25", "--bm25-index", str(tmp_path / "ix"), "-q"]
+    assert cli.run([*question, "-p", str(tmp_path / "a.jsonl")]) == 0
+    assert cli.run([*question, "-p", str(tmp_path / "b.jsonl")]) == 1
+    hint = "name another folder with --index of bm25, or --bm25-index of other commands; or remove this one"
+    assert capsys.readouterr().err.splitlines()[-1] == f"  {hint}"
