@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from fidtools.errors import DataError, FidtoolsError
 if TYPE_CHECKING:
     from fidtools.data.outputs import FolderKind
     from fidtools.language_models.round_trip import Written
+
+LONGEST = 1 << 20  # bytes of a question's line
 
 
 def write_questions(
@@ -78,4 +81,14 @@ def split_kind() -> FolderKind:
     from fidtools.data.spread import SPLITS
 
     names = tuple(f"{split}.jsonl" for split in SPLITS)
-    return FolderKind("questions of generate-questions", (), names, has_force=False)
+    return FolderKind("questions of generate-questions", (), names, has_force=False, owns=_is_generated)
+
+
+def _is_generated(path: Path) -> bool:
+    """Whether the first line of a file is a question that a model has written: `train.jsonl` may be the user's own."""
+    import orjson
+
+    with path.open("rb") as file, contextlib.suppress(orjson.JSONDecodeError):
+        first = orjson.loads(file.readline(LONGEST))
+        return isinstance(first, dict) and "generated_by" in first
+    return False

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -39,13 +39,19 @@ class FolderKind:
     holds: tuple[str, ...]
     has_force: bool = True
     """Whether the command that writes it has --force."""
+    owns: Callable[[Path], bool] | None = None
+    """Whether a file is of this kind by what is in it, where other files go by the same names."""
 
     def foreign(self, folder: Path) -> list[str]:
         """The relative paths of files in `folder` that are not of this kind; all of them where a mark is missing."""
         found = sorted(_files(folder))
         if not all((folder / mark).is_file() for mark in self.marks):
             return found
-        return [name for name in found if not any(fnmatchcase(name, pattern) for pattern in self.holds)]
+        return [name for name in found if not self._has(folder, name)]
+
+    def _has(self, folder: Path, name: str) -> bool:
+        named = any(fnmatchcase(name, pattern) for pattern in self.holds)
+        return named and (self.owns is None or self.owns(folder / name))
 
 
 def _files(folder: Path) -> Iterator[str]:

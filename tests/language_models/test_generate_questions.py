@@ -108,6 +108,22 @@ def test_documents_take_turns_and_are_divided(passages: Path, model: Path, asked
         assert [orjson.loads(line) for line in lines] == [line for line in found if line["split"] == part]
 
 
+def test_questions_of_the_user_by_the_names_of_the_splits_are_not_replaced(
+    passages: Path, model: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder was replaced: hand-made train.jsonl and test.jsonl were lost without a word."""
+    folder = passages.with_name("data")
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"id": "1", "question": "mine?", "answers": ["yes"]}\n')
+    assert generate(passages, model, "--split", str(folder), code=2) == []
+    assert "is not only questions of generate-questions: it holds train.jsonl" in capsys.readouterr().err
+    assert (folder / "train.jsonl").read_text().count("mine") == 1
+    (folder / "train.jsonl").unlink()
+    generate(passages, model, "--split", str(folder))
+    generate(passages, model, "--split", str(folder), "--shares", "1,1,0")  # its own may be replaced
+    assert sorted(path.name for path in folder.iterdir()) == ["dev.jsonl", "train.jsonl"]
+
+
 def test_what_is_dropped_is_counted_and_written(
     passages: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
