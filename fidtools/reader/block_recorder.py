@@ -5,6 +5,7 @@ A model whose attention implementation is named `fidtools-blocks` calls `attenti
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,8 @@ def install_block_recorder(model: Any) -> BlockRecorder:
     """Route a causal language model's attention through `attention_forward`.
 
     A model that does not use the attention interface still reads; its recorder then has a `problem`. Raises
-    FidtoolsError for a model that is not causal, or that keeps no keys and values of earlier tokens.
+    FidtoolsError for a model that is not causal, that keeps no keys and values of earlier tokens, or that counts
+    positions itself.
     """
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)  # its warning about models without the interface is what `problem` says
@@ -111,11 +113,22 @@ def install_block_recorder(model: Any) -> BlockRecorder:
     logging.set_verbosity(before)
     recorder = BlockRecorder()
     modules = _probe(model)
+    _check_positions(model)
     if not modules:
         recorder.problem = f"{type(model).__name__} does not use the attention interface, so there are no scores"
     for module in modules:
         _recorders[module] = recorder
     return recorder
+
+
+def _check_positions(model: Any) -> None:
+    """Raise FidtoolsError for a model in which all blocks cannot stand at the same positions (BLOOM, MPT, decoders of
+    BART's kind): it counts the tokens in front of one, so that the order of the passages would matter.
+    """
+    takes = inspect.signature(model.forward).parameters
+    if "position_ids" not in takes or getattr(model.config.get_text_config(), "alibi", False):
+        problem = f"{type(model).__name__}: counts positions itself, so passages cannot be read side by side"
+        raise FidtoolsError(problem, hint="supported: Llama, Qwen, Gemma, GPT-2 and most others")
 
 
 def _probe(model: Any) -> list[nn.Module]:
@@ -134,10 +147,14 @@ def _probe(model: Any) -> list[nn.Module]:
 
 
 def _logits(model: Any, ids: list[int]) -> Tensor:
-    cache = DynamicCache()
-    logits: Tensor = model(
-        input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True
-    ).logits
+    cache, inputs = DynamicCache(), torch.tensor([ids], device=model.device)
+    problem = f"{type(model).__name__}: keeps no keys and values of earlier tokens to decode behind"
+    try:
+        logits: Tensor = model(input_ids=inputs, past_key_values=cache, use_cache=True).logits
+    except FidtoolsError:
+        raise
+    except Exception as error:  # a model of recurrent or compressed states takes no cache of keys and values
+        raise FidtoolsError(problem) from error
     if cache.get_seq_length() != len(ids):
-        raise FidtoolsError(f"{type(model).__name__}: keeps no keys and values of earlier tokens to decode behind")
+        raise FidtoolsError(problem)
     return logits.float()

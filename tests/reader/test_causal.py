@@ -317,6 +317,35 @@ def test_a_model_without_keys_and_values_is_refused() -> None:
         reader_from_model(hf.MambaForCausalLM(config), word_tokenizer())
 
 
+@pytest.mark.parametrize(
+    "layers", [["linear_attention", "full_attention"], ["full_attention", "linear_attention"]], ids="-".join
+)
+def test_a_model_that_keeps_states_in_some_layers_is_refused(layers: list[str]) -> None:
+    """Qwen3-Next's kind: such a layer takes no cache of keys and values."""
+    import transformers as hf
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
+    linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "intermediate_size": 16}
+    linear |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "head_dim": 8, "num_experts": 0}
+    config = hf.Qwen3NextConfig(vocab_size=len(VOCABULARY), layer_types=layers, **sizes, **linear)
+    with pytest.raises(FidtoolsError, match="Qwen3NextForCausalLM: keeps no keys and values"):
+        reader_from_model(hf.Qwen3NextForCausalLM(config), word_tokenizer())
+
+
+@pytest.mark.parametrize("family", ["Bloom", "Mpt", "Falcon"])
+def test_a_model_that_counts_positions_itself_is_refused(family: str) -> None:
+    """Attention with linear biases weakens with the number of tokens between, so that the first passages would fade."""
+    import transformers as hf
+
+    sizes = {"hidden_size": 16, "n_layer": 2, "n_head": 2}
+    own = {"Mpt": {"d_model": 16, "n_layers": 2, "n_heads": 2}}
+    own["Falcon"] = {"alibi": True, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= own.get(family, {})
+    config = getattr(hf, f"{family}Config")(vocab_size=len(VOCABULARY), **sizes)
+    with pytest.raises(FidtoolsError, match=f"{family}ForCausalLM: counts positions itself"):
+        reader_from_model(getattr(hf, f"{family}ForCausalLM")(config), word_tokenizer())
+
+
 def test_wrong_positions_are_an_error(tmp_path: Path) -> None:
     tiny_causal_reader().save(tmp_path)
     (tmp_path / "fidtools.json").write_text('{"reader": {"positions": "middle"}}')
