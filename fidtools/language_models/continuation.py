@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import DynamicCache
 
 from fidtools.compute.batching import budget_batches, equal_tokens
@@ -79,7 +80,10 @@ def _encoded(model: LanguageModel, head: Sequence[int]) -> list[tuple[Tensor, Te
 
 
 class _Batch:
-    """Rows that are decoded together. A row that is complete leaves the batch."""
+    """Rows that are decoded together. A row that is complete leaves the batch.
+
+    All padding is in front of a row: between the head and the rest, it would count as tokens in a sliding window.
+    """
 
     def __init__(
         self,
@@ -91,15 +95,17 @@ class _Batch:
     ) -> None:
         self.model, self.decoding = model, decoding
         device = model.network.device
-        rests = [prompt.ids[len(head) :] for prompt in prompts]
-        width = max(map(len, rests))
-        self.ids = torch.tensor([[0] * (width - len(rest)) + rest for rest in rests], device=device)
-        begins = torch.tensor([width - len(rest) for rest in rests], device=device)[:, None]
-        seen = torch.ones(len(rests), len(head), dtype=torch.long, device=device)
-        self.mask = torch.cat([seen, (torch.arange(width, device=device) >= begins).long()], 1)  # (rows, head + width)
+        size, width = len(head), max(len(prompt.ids) for prompt in prompts) - len(head)
+        padding = [size + width - len(prompt.ids) for prompt in prompts]
+        again = [min(size, begin) for begin in padding]  # tokens of the head that a row computes, instead of padding
+        rows = [[0] * (width - len(prompt.ids)) + prompt.ids[-width:] for prompt in prompts]
+        self.ids = torch.tensor(rows, device=device)
+        place = torch.arange(size + width, device=device)
+        self.mask = (place >= torch.tensor(padding, device=device)[:, None]).long()  # (rows, head + width)
         self.cache = DynamicCache()
-        for number, (keys, values) in enumerate(states):
-            self.cache.update(keys.repeat(len(rests), 1, 1, 1), values.repeat(len(rests), 1, 1, 1), number)
+        for number, pair in enumerate(states):
+            keys, values = (torch.cat([_moved(part, by) for by in again]) for part in pair)
+            self.cache.update(keys, values, number)
         self.draws = [_random(decoding.seed, prompt.name) for prompt in prompts] if decoding.temperature > 0 else []
 
     def run(self, is_complete: Callable[[str], bool]) -> list[str]:
@@ -149,6 +155,11 @@ class _Batch:
             self.mask = self.mask[index]
         self.ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], 1)
+
+
+def _moved(states: Tensor, by: int) -> Tensor:
+    """Keys or values (1, heads, tokens, size) moved `by` places to the right; the last ones fall out."""
+    return functional.pad(states[:, :, : states.shape[2] - by], (0, 0, by, 0))
 
 
 def _random(seed: int, name: str) -> torch.Generator:

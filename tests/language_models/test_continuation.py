@@ -53,6 +53,26 @@ def test_every_family_equals_one_prompt_at_a_time(model: LanguageModel, budget: 
     assert len(set(expected)) > 1
 
 
+@pytest.mark.parametrize("family", ["Gemma3Text", "Cohere2", "Mistral"])
+@pytest.mark.parametrize("lengths", [(3, 40), (40, 1, 3), (2, 3, 4)])
+def test_padding_is_not_counted_in_a_sliding_window(family: str, lengths: tuple[int, ...], tokenizer: Any) -> None:
+    """A layer with a window sees the last tokens of a prompt, however long the prompts beside it are."""
+    import transformers as hf
+
+    torch.manual_seed(0)
+    size = len(tokenizer)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
+    more = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8, "initializer_range": 0.3}
+    config = getattr(hf, f"{family}Config")(vocab_size=size, pad_token_id=0, **sizes, **more)
+    if family != "Mistral":
+        config.layer_types = ["sliding_attention", "full_attention"] * 2
+    network = getattr(hf, "Gemma3ForCausalLM" if family == "Gemma3Text" else f"{family}ForCausalLM")(config).eval()
+    model, beginning = LanguageModel(network, tokenizer, 256), list(range(5, 15))
+    given = [Named(str(n), beginning + [20 + (n + i) % (size - 20) for i in range(n)]) for n in lengths]
+    expected = [slow_greedy(model, prompt.ids, 12) for prompt in given]
+    assert continuations(model, given, Decoding(12), never, 10_000) == expected
+
+
 def test_prompts_without_a_common_beginning(model: LanguageModel) -> None:
     given = prompts(model, ["Ada wrote the first program.", "who", "Paris is the capital of France. " * 5])
     expected = [slow_greedy(model, prompt.ids, 8) for prompt in given]
