@@ -11,6 +11,7 @@ from fidtools.data.jsonl import read_json_object
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.sentence_layers import Layer
 from fidtools.errors import DataError, FidtoolsError, UsageError
+from fidtools.logs import log
 from fidtools.retriever.module_list import Module, layers_after_pooling, read_modules
 from fidtools.retriever.sentence_transformers import POOLING_FLAGS
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
@@ -45,12 +46,16 @@ HARMLESS = {
 
 @dataclass(frozen=True)
 class ForeignFolder:
-    """The first module (a transformer or token vectors), the layers after pooling, and the settings."""
+    """The first module (a transformer or token vectors), the layers after pooling, and the settings.
+
+    `similarity` is what the folder says that its vectors are compared by, or empty.
+    """
 
     first: Module
     layers: list[Layer]
     settings: RetrieverSettings
     lower_case: bool
+    similarity: str = ""
 
 
 def read_foreign_folder(folder: Path) -> ForeignFolder:
@@ -84,7 +89,11 @@ def read_foreign_folder(folder: Path) -> ForeignFolder:
         question_maxlength=length,
         passage_maxlength=length,
     )
-    return ForeignFolder(first, layers, parse_settings(settings.to_json(), folder), bool(limits.get("do_lower_case")))
+    settings, similarity = (
+        parse_settings(settings.to_json(), folder),
+        str(_about(folder).get("similarity_fn_name") or ""),
+    )
+    return ForeignFolder(first, layers, settings, bool(limits.get("do_lower_case")), similarity)
 
 
 def read_prompts(folder: Path) -> dict[str, str]:
@@ -110,6 +119,14 @@ def format_changes(changes: Mapping[str, Any], prompts: Mapping[str, str]) -> di
             raise UsageError(f"`{kind}_prompt` {name}: the initial model has no prompt of this name", hint=known)
         found[f"{kind}_format"] = _escape_braces(prompts[name]) + fields
     return found
+
+
+def warn_of_similarity(name: str | Path, foreign: ForeignFolder, normalize: bool) -> None:
+    """Warn where inner products do not rank as the folder's own similarity does. They do on vectors of unit length."""
+    if not normalize and foreign.similarity not in ("", "dot", "dot_score"):
+        problem = f"its vectors are meant to be compared by {foreign.similarity}, but are not of unit length"
+        hint = "inner products rank otherwise: train with --normalize, or add Normalize to its modules.json"
+        log.warning("%s: %s\n  %s", name, problem, hint)
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from fidtools.retriever.foreign_folder import (
     format_changes,
     read_foreign_folder,
     read_prompts,
+    warn_of_similarity,
 )
 from fidtools.retriever.module_list import layers_after_pooling, read_modules
 from fidtools.retriever.sentence_transformers import write_transformer_modules, write_word_modules
@@ -74,6 +75,8 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
             encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
             tower = Tower(encoder, tokenizer, settings)
         _try(tower)
+    if foreign is not None:
+        warn_of_similarity(name, foreign, tower.settings.normalize)
     return tower
 
 

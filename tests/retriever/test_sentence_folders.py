@@ -204,6 +204,20 @@ def test_a_default_prompt_stands_in_for_prompts_of_other_names(tmp_path: Path) -
     assert (settings.question_format, settings.passage_format) == ("w50: {question}", "w50: {title} {text}")
 
 
+@pytest.mark.parametrize("changes", [{}, {"normalize": True}], ids=["as it is", "normalize"])
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean", "dot", None])
+def test_a_similarity_that_inner_products_do_not_rank_by_is_reported(
+    similarity: str | None, changes: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = sentence_folder(modern_bert, tmp_path)
+    path = folder / "config_sentence_transformers.json"
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"similarity_fn_name": similarity}))
+    load_retriever(folder, **changes)
+    said = [f"meant to be compared by {similarity}"] if similarity in ("cosine", "euclidean") and not changes else []
+    assert [text for text in said if text in caplog.text] == said
+    assert len(caplog.records) == len(said)
+
+
 def test_no_title_leaves_no_blank(tmp_path: Path) -> None:
     settings = load_retriever(sentence_folder(modern_bert, tmp_path)).settings
     assert settings.passage_text(Passage("1", "w1", "w2")) == "w51: w2 w1"
