@@ -180,12 +180,15 @@ def _write(corpus: Corpus, model: str, given: dict[str, Any], journal: Journal) 
 def _load(model: str, given: dict[str, Any]) -> LanguageModel:
     from fidtools.compute.device import Compute
     from fidtools.compute.loading import is_causal
+    from fidtools.language_models.continuation import check_continues
     from fidtools.language_models.model import load_language_model
 
     if not is_causal(model):
         hint = "give a causal language model, such as smollm"
         raise UsageError(f"{model}: an encoder-decoder, which continues no prompt", hint=hint)
-    return load_language_model(model, Compute.choose(given["precision"]))
+    loaded = load_language_model(model, Compute.choose(given["precision"]))
+    check_continues(loaded.network)
+    return loaded
 
 
 def _writer(model: LanguageModel, given: dict[str, Any]) -> QuestionWriter:

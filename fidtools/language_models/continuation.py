@@ -18,7 +18,9 @@ from transformers import DynamicCache
 from fidtools.compute.batching import budget_batches, equal_tokens
 from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
+from fidtools.errors import FidtoolsError
 from fidtools.language_models.model import LanguageModel
+from fidtools.logs import log
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,24 @@ def continuations(
         for row, text in zip(rows, batch.run(is_complete), strict=True):
             texts[row] = text
     return texts
+
+
+@torch.inference_mode()
+def check_continues(network: Any) -> None:
+    """Raise FidtoolsError for a network that cannot be continued behind a cache of keys and values.
+
+    That is one with a recurrent state, or with compressed keys.
+    """
+    cache, ids = DynamicCache(), torch.zeros(1, 2, dtype=torch.long, device=network.device)
+    try:
+        network(input_ids=ids, past_key_values=cache, use_cache=True)
+        whole = not getattr(network, "_is_stateful", False) and cache.get_seq_length() == ids.shape[1]
+    except Exception as error:  # whatever a cache of another kind is asked for
+        log.debug("%s", type(network).__name__, exc_info=error)
+        whole = False
+    if not whole:
+        problem = f"{type(network).__name__}: keeps more than keys and values of earlier tokens"
+        raise FidtoolsError(problem, hint="supported: Llama, SmolLM, Qwen3, Gemma, GPT-2 and most others")
 
 
 def _common_head(prompts: Sequence[list[int]]) -> list[int]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from fidtools.language_models.continuation import Decoding, Named, continuations
+from fidtools.errors import FidtoolsError
+from fidtools.language_models.continuation import Decoding, Named, check_continues, continuations
 from fidtools.language_models.model import LanguageModel
 
 TEXTS = [
@@ -47,6 +48,7 @@ def never(text: str) -> bool:
 
 @pytest.mark.parametrize("budget", [1, 60, 10_000])
 def test_every_family_equals_one_prompt_at_a_time(model: LanguageModel, budget: int) -> None:
+    check_continues(model.network)
     given = prompts(model)
     expected = [slow_greedy(model, prompt.ids, 12) for prompt in given]
     assert continuations(model, given, Decoding(12), never, budget) == expected
@@ -71,6 +73,22 @@ def test_padding_is_not_counted_in_a_sliding_window(family: str, lengths: tuple[
     given = [Named(str(n), beginning + [20 + (n + i) % (size - 20) for i in range(n)]) for n in lengths]
     expected = [slow_greedy(model, prompt.ids, 12) for prompt in given]
     assert continuations(model, given, Decoding(12), never, 10_000) == expected
+
+
+@pytest.mark.parametrize("family", ["Mamba", "Qwen3Next"])
+def test_a_model_with_a_recurrent_state_is_refused(family: str) -> None:
+    import transformers as hf
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 30}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 32}
+    linear = {f"linear_{what}": 2 for what in ("num_key_heads", "num_value_heads")}
+    linear |= {f"linear_{what}": 8 for what in ("key_head_dim", "value_head_dim")}
+    layers = {"layer_types": ["linear_attention", "full_attention"], "num_experts": 0}
+    own = {"Mamba": {"state_size": 4}, "Qwen3Next": {**heads, **linear, **layers}}[family]
+    network = getattr(hf, f"{family}ForCausalLM")(getattr(hf, f"{family}Config")(**sizes, **own)).eval()
+    with pytest.raises(FidtoolsError, match=f"{family}ForCausalLM: keeps more than keys and values"):
+        check_continues(network)
 
 
 def test_prompts_without_a_common_beginning(model: LanguageModel) -> None:
