@@ -89,10 +89,8 @@ def read_foreign_folder(folder: Path) -> ForeignFolder:
         question_maxlength=length,
         passage_maxlength=length,
     )
-    settings, similarity = (
-        parse_settings(settings.to_json(), folder),
-        str(_about(folder).get("similarity_fn_name") or ""),
-    )
+    settings = parse_settings(settings.to_json(), folder)
+    similarity = str(_about(folder).get("similarity_fn_name") or "")
     return ForeignFolder(first, layers, settings, bool(limits.get("do_lower_case")), similarity)
 
 
