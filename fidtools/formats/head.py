@@ -106,7 +106,8 @@ class Head:
         if not self.start:
             return frozenset(), frozenset()
         root = "item" if self.start == "[" else ""
-        found, null = set(), set()
+        found: set[str] = set()
+        null: set[str] = set()
         try:
             document = ShallowJson(io.BytesIO(self.data.removeprefix(BOM)))
             for prefix, event, _ in ijson.parse(document, multiple_values=True, use_float=True):
