@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_iterate import HARDLY_ANY, world
-from tests.toy_models import READER
+from tests.toy_models import READER, RETRIEVER
 
 TABLES = Path(__file__).resolve().parents[1] / "examples" / "tables"
 
@@ -41,6 +41,21 @@ def test_retrievers_of_other_settings_or_scores_are_not_shown(tmp_path: Path, sc
     assert edited.returncode == 2
     assert f"train: {tmp_path}/train.jsonl has changed" in edited.stderr
     assert f"{script}: {tmp_path}/runs/seed-0/nq-{script[:-3]} was made from other contents" in edited.stderr
+
+
+def test_labels_are_an_objective_beside_the_teacher(tmp_path: Path) -> None:
+    """Table 5's last row: its dev loss selects, for it has no teacher whose ranking could be compared."""
+    data = world(tmp_path / "data", 12, 4, 4)
+    for split in ("train", "dev"):
+        command = ["bm25", f"{data}/{split}.jsonl", "-p", f"{data}/passages.jsonl", "--index", f"{tmp_path}/index"]
+        command += ["-k", "5", "-q", "-o", f"{tmp_path}/{split}.jsonl"]
+        subprocess.run([sys.executable, "-m", "fidtools", *command], check=True)
+    files = {"PASSAGES": f"{data}/passages.jsonl", "DEV": f"{data}/dev.jsonl", "SCORED": str(tmp_path)}
+    given = HARDLY_ANY | files | {"TEACHER": "bm25", "RETRIEVER": RETRIEVER, "DATASET": "toy", "EVAL_K": "1,5"}
+    done = run("table5.sh", tmp_path, OBJECTIVES="infonce", **given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| infonce"))
+    assert row.split("|")[2].strip() != "–"
 
 
 @pytest.mark.slow

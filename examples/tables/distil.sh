@@ -49,9 +49,10 @@ check_scores() {
 
 # distil SEED NAME TEACHER [OPTION…]: train a retriever with these options, retrieve for dev, evaluate
 distil() {
-  local seed=$1 out=$folder/$2 teacher=$3; shift 3
+  local seed=$1 out=$folder/$2 teacher=$3 select=(--select overlap); shift 3
+  [[ " $* " != *" --loss infonce "* ]] || select=()   # it reads labels, and no teacher whose ranking could be compared
   train_retriever "$out/retriever" "$scored/train$suffix.jsonl" "$scored/dev$suffix.jsonl" "$RETRIEVER" "$seed" "$teacher" \
-    --select overlap "$@"
+    ${select[@]+"${select[@]}"} "$@"
   embed_passages "$out/passages.npy" "$out/retriever"
   retrieve_passages "$out/dev.jsonl" "$DEV" "$out/retriever" "$out/passages.npy"
   evaluate "$out/dev.json" "$out/dev.jsonl"
