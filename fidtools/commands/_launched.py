@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from fidtools.errors import MOST_DIGITS, UsageError, show_path
+from fidtools.commands._types import STANDARD
+from fidtools.compute.launcher import LAUNCHER_SETS
+from fidtools.data.number_text import is_count
+from fidtools.errors import UsageError, show_path
 
-STANDARD = "-"
 SHARING = frozenset(
     "embed retrieve read generate-questions score-attn score-cross score-likelihood "
     "train-reader train-teacher train-retriever".split()
 )
 """Commands whose processes share one work, and of which the first writes; of the others each does all of it."""
-LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def refuse_shared_streams(name: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
@@ -39,5 +40,4 @@ def refuse_shared_streams(name: str, inputs: Iterable[str], outputs: Iterable[st
 def _processes(variable: str) -> int:
     """How many processes the launcher has started: 1 without one. A number that makes no sense is reported later."""
     given = os.environ.get(variable, "1")
-    is_number = given.isascii() and given.isdecimal() and len(given) <= MOST_DIGITS
-    return int(given) if is_number and all(name in os.environ for name in LAUNCHED) else 1
+    return int(given) if is_count(given) and all(name in os.environ for name in LAUNCHER_SETS) else 1

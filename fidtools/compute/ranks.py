@@ -11,11 +11,12 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from fidtools.compute.launcher import LAUNCHER_SETS
 from fidtools.data.batched import batched
-from fidtools.errors import MOST_DIGITS, FidtoolsError, UsageError, shorten
+from fidtools.data.number_text import is_count
+from fidtools.errors import FidtoolsError, UsageError, shorten
 
 LAUNCH = "start several ranks by torchrun or accelerate launch; without one, unset WORLD_SIZE"
-LAUNCHER_SETS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 LOST = "its own message, if it has one, says why"
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def process_state() -> Any:
 def _checked_world_size() -> int:
     """How many ranks there are. Raises UsageError for a WORLD_SIZE that no launcher has set."""
     given = os.environ.get("WORLD_SIZE", "1")
-    if not (given.isascii() and given.isdecimal() and len(given) <= MOST_DIGITS and int(given) > 0):
+    if not (is_count(given) and int(given) > 0):
         raise UsageError(f"WORLD_SIZE must be a positive integer (got {shorten(given)})", hint=LAUNCH)
     missing = [name for name in LAUNCHER_SETS if name not in os.environ]
     if int(given) > 1 and missing:

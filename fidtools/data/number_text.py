@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import re
 
+from fidtools.errors import MOST_DIGITS
+
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"([+-]?\d+)(?:\.0*)?", re.ASCII)
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is an integer from 0 in ASCII digits, short enough for `int`."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def number_of(text: str) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fidtools.errors import MOST_DIGITS
+from fidtools.data.number_text import is_count
 from fidtools.evaluation.gold import Gold
 from fidtools.evaluation.measure import Measure
 from fidtools.evaluation.profiles import DEFAULT, PROFILES, Profile
@@ -55,8 +55,7 @@ class MetricFamily:
 
 def _is_cutoff_of(name: str, known: str) -> bool:
     prefix, at, k = name.rpartition("@")
-    is_number = k.isdecimal() and k.isascii() and not k.startswith("0") and len(k) <= MOST_DIGITS
-    return known == prefix + CUTOFF and bool(at) and is_number
+    return known == prefix + CUTOFF and bool(at) and is_count(k) and not k.startswith("0")
 
 
 def cutoffs(names: Sequence[str]) -> list[int]:

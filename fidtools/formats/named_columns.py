@@ -47,7 +47,7 @@ def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int 
     The cell of `answers` is one answer or the text of a list. A text in `context` becomes the question's one passage.
     `nan` in the place of answers or `gold`, as pandas writes a missing value, is none.
     """
-    record = {_column(name): value for name, value in row.items() if value != ""}
+    record = _filled(row)
     for name in {*ANSWERS, "gold"} & record.keys():
         if str(record[name]).strip().lower() in ("nan", "<na>"):
             del record[name]
@@ -78,7 +78,7 @@ def passage_of_row(number: int, row: dict[str, Any], path: PathLike, line: int |
 
     An empty text is kept where the table tells it from a missing one, as Parquet does.
     """
-    record = {_column(name): value for name, value in row.items() if value != ""}
+    record = _filled(row)
     empty = [name for name in map(_column, row) if name in TEXT]
     record |= {empty[0]: ""} if empty and record.keys().isdisjoint(TEXT) else {}
     named = any(name in record for name in PASSAGE_ID)
@@ -115,6 +115,11 @@ def require_distinct(names: Sequence[str], path: PathLike) -> None:
     spelled = [_column(name) for name in names]
     if twice := next((name for place, name in enumerate(spelled) if name and name in spelled[:place]), None):
         raise DataError("two columns have this name", path=path, line=1, field="name", value=twice)
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """The cells of a row that are not empty, by the names of their columns as our fields spell them."""
+    return {_column(name): value for name, value in row.items() if value != ""}
 
 
 def _column(name: str) -> str:
