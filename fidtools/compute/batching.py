@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from fidtools.errors import UsageError
+
+PADDING_TOLERANCE = 0.01
+"""How much of the largest number padding may change: it is some 1e-6 where padding is masked, else 0.1 to 1."""
 
 
 def budget_batches(
@@ -48,6 +53,22 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int, width: int | 
 def padding_id(tokenizer: Any) -> int:
     """The id of the tokenizer's padding token, or 0 if it has none: padding is masked, so any id will do."""
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+
+
+@torch.inference_mode()
+def check_padding(name: object, compute: Callable[[Tensor, Tensor], Tensor], pad_id: int, rows: int) -> None:
+    """Try a model, so that one that cannot compute is known before any work, and whether it leaves padding out.
+
+    `compute` takes ids below `rows` and their mask (n, l) to numbers for each text (n, …). Raises UsageError
+    when those of a text depend on the padding beside it (ConvBERT, FNet, Nyströmformer, YOSO): then they depend on
+    which other texts are in the batch.
+    """
+    usual = [token for token in range(min(rows, 32)) if token != pad_id] or [0]
+    texts = [[usual[step * place % len(usual)] for place in range(length)] for length, step in ((3, 1), (9, 2))]
+    alone, beside = (compute(*pad_sequences(several, pad_id))[0] for several in (texts[:1], texts))
+    if (alone - beside).abs().max() > PADDING_TOLERANCE * alone.abs().max():
+        problem = "what it says of a text depends on the padding beside it, so on the other texts of a batch"
+        raise UsageError(f"{name}: {problem}", hint="give a model that leaves padding out, such as bert-base-uncased")
 
 
 def equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:

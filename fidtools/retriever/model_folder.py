@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from fidtools.compute.batching import pad_sequences, padding_id
+from fidtools.compute.batching import check_padding, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
 from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
@@ -74,16 +74,17 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
             encoder, tokenizer = read_word_encoder(folder, student, dropout or 0.0)
             encoder.pooling = (settings := replace(parse_settings(record, settings_file), **changes)).pooling
             tower = Tower(encoder, tokenizer, settings)
-        _try(tower)
+        check_padding(name, tower.encoder, padding_id(tower.tokenizer), _vocabulary(tower.encoder))
     if foreign is not None:
         warn_of_similarity(name, foreign, tower.settings.normalize)
     return tower
 
 
-@torch.inference_mode()
-def _try(tower: Tower) -> None:
-    """Encode one token, so that a model that cannot compute is known before any work."""
-    tower.encoder(*pad_sequences([[padding_id(tower.tokenizer)]], 0))
+def _vocabulary(encoder: nn.Module) -> int:
+    """How many token ids an encoder has vectors for."""
+    if isinstance(encoder, TransformerEncoder):
+        return int(encoder.model.get_input_embeddings().num_embeddings)
+    return next(part.num_embeddings for part in encoder.modules() if isinstance(part, nn.Embedding))
 
 
 def _refuse_other_models(name: str | Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from fidtools.compute.batching import check_padding
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import CutCounter, limited
@@ -31,6 +32,8 @@ NEW_PARTS = {
     "sequence_summary",
     "logits_proj",
     "pooler",
+    "head",  # ModernBERT
+    "dense",  # EuroBERT
 }
 """What a model for sequence classification may have beyond the encoder."""
 
@@ -78,7 +81,19 @@ def _load_classifier(name: str | Path, folder: Path, new_head: bool) -> tuple[An
         raise UsageError(f"{name}: a classifier of {config.num_labels} classes; a teacher has one output or two")
     model = load_network(name, folder, AutoModelForSequenceClassification, config, may_be_new=_is_new(is_classifier))
     rows = model.get_input_embeddings().num_embeddings
+    if not config.is_encoder_decoder:
+        check_padding(name, _first_states(model.eval()), getattr(config, "pad_token_id", None) or 0, rows)
     return model, load_tokenizer(name, folder, config, rows=rows)
+
+
+def _first_states(model: Any) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Token ids and mask (n, l) to the hidden states of the first three tokens (n, 3, hidden)."""
+    return lambda ids, mask: model.base_model(input_ids=ids, attention_mask=mask)[0][:, :3]
+
+
+def new_parts(model: torch.nn.Module) -> list[str]:
+    """The names of a classifier's parts beyond its encoder. A pooler stands inside the encoder of some."""
+    return sorted(NEW_PARTS & {name for name, _ in model.named_children()} | {"pooler"})
 
 
 def _is_new(is_classifier: bool) -> Callable[[str], bool]:

@@ -18,7 +18,7 @@ from fidtools.teachers.interface import Teacher, TeacherSettings, report_cuts
 from fidtools.teachers.objective import TeacherObjective, read_judged
 from fidtools.teachers.run_config import TeacherRun
 from fidtools.teachers.soft_targets import SoftObjective, read_scored
-from fidtools.teachers.teacher_folder import NEW_PARTS, load_teacher
+from fidtools.teachers.teacher_folder import load_teacher, new_parts
 from fidtools.training.loop import check_run, describe_metrics, train
 from fidtools.training.lora import add_lora
 from fidtools.training.targets import parse_teacher
@@ -70,7 +70,7 @@ def _initial_teacher(run: TeacherRun) -> Teacher:
         teacher = load_teacher(run.teacher, new_head=True, **changes)
         if run.lora is not None:
             keep = run.teacher if run.keep_adapter else None
-            add_lora(teacher.module, run.lora, run.settings.seed, parts=sorted(NEW_PARTS), keep=keep)
+            add_lora(teacher.module, run.lora, run.settings.seed, parts=new_parts(teacher.module), keep=keep)
         return teacher
     vocabulary, vectors = new_vocabulary(run.train, run.size)
     network = Coattention(vectors, run.size.hidden)
