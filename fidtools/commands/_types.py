@@ -25,6 +25,18 @@ MOST = 2**31 - 1
 LARGEST_SEED = 2**32 - 1
 
 
+def _refuse_misread(
+    kind: click.ParamType[Any], value: Any, word: str, param: click.Parameter | None, ctx: click.Context | None
+) -> None:
+    """Fail for text that Python reads as a number and other tools do not: `1_0`, and digits of other scripts."""
+    from fidtools.data.number_text import number_of
+
+    try:
+        number_of(str(value))
+    except ValueError:
+        kind.fail(f"{value!r} is not a valid {word}.", param, ctx)
+
+
 class Count(click.IntRange):
     """An integer of at least `min`; help shows no upper bound, which is far beyond what makes sense."""
 
@@ -36,6 +48,7 @@ class Count(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The integer. Fails for one that is too small or too large."""
+        _refuse_misread(self, value, "integer", param, ctx)
         number = super().convert(value, param, ctx)
         if number > self.most:
             self.fail(f"{number} is too large: at most {self.most:,}.", param, ctx)
@@ -55,6 +68,7 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number. Fails for NaN, infinity and one outside the range."""
+        _refuse_misread(self, value, "number", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)

@@ -29,10 +29,10 @@ class Cutoffs(click.ParamType[list[int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
         """The integers, ascending, each once."""
-        try:
-            ks = sorted({int(part) for part in str(value).split(",")})
-        except ValueError:
-            ks = [0]
+        from fidtools.data.number_text import is_count
+
+        parts = [part.strip() for part in str(value).split(",")]
+        ks = sorted({int(part) if is_count(part) else 0 for part in parts})
         if ks[0] < 1 or ks[-1] > types.MOST:
             self.fail(f"{value!r}: must be positive integers separated by commas, as in 1,5,20,100", param, ctx)
         return ks

@@ -75,7 +75,7 @@ def _check_known(names: Sequence[str]) -> None:
 
 def _meant(name: str, known: Sequence[str]) -> str:
     """`did_you_mean` where case, `-` and `@` do not count, with the cut-off that was given: R@5 for `r5`."""
-    cutoff = re.search(r"(?<!\d)[1-9]\d*$", name)
+    cutoff = re.search(r"(?<!\d)[1-9]\d*$", name.strip())
     spelled = [re.sub(r"(?<=@)(?:k|\d+)$", cutoff[0], other) if cutoff else other for other in known]
     same = [other for other in spelled if _squeezed(other) == _squeezed(name)]
     return f" Did you mean {same[0]}?" if same else did_you_mean(name, spelled)

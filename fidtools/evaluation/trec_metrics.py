@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,17 +16,23 @@ from fidtools.evaluation.measure import NO_GOLD, NO_IDS, NO_PASSAGES, Summary, U
 
 COUNTS = ("cutoff", "rel")
 MAX_COUNT = 2**31 - 1
+_PARAMETERS = r"(?:\(.*\))?"
+_NAME = re.compile(rf"\w+{_PARAMETERS}(?:@[\d.]+)?{_PARAMETERS}", re.ASCII)
 
 
 def parse(name: str) -> Any:
     """The measure of that name ("nDCG@10", "AP", "P@5", "Recall@20", "RBP(p=0.8)"); None when there is none.
 
-    A cut-off or grade below 1 is none: trec_eval would end the process. Raises MissingExtraError without the package.
+    A cut-off or grade below 1 is none: trec_eval would end the process. So is `R@5 `, which ir_measures reads as its
+    own recall, not as the share of questions with an answer, and `P@1_0`, which it reads as `P@10`. Raises
+    MissingExtraError without the package.
     """
     try:
         import ir_measures
     except ImportError as error:
         raise MissingExtraError(f"'{name}' (of ir_measures)", "eval") from error
+    if not _NAME.fullmatch(name):
+        return None
     try:
         measure = ir_measures.parse_measure(name)
         measure.validate_params()  # type: ignore[no-untyped-call]

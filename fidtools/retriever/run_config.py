@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fidtools.data.number_text import is_count
 from fidtools.data.prompt_templates import FORMAT_FIELDS, check_format
 from fidtools.encoders.pooling import Pooling
 from fidtools.encoders.student_size import StudentKind, StudentSize
-from fidtools.errors import MOST_DIGITS, UsageError, shorten
+from fidtools.errors import UsageError, shorten
 from fidtools.metrics.labels import Labels
 from fidtools.training.settings import TrainingSettings, check_adapter, flat
 from fidtools.training.source_passage import SourcePassage
@@ -140,7 +141,7 @@ class RetrieverRun:
     def dims(self) -> list[int]:
         """The dimensions in `matryoshka`, ascending. Raises UsageError for what is not a list of them."""
         parts = self.matryoshka.split(",") if self.matryoshka is not None else []
-        numbers = [int(part) if part.strip().isdecimal() and len(part) <= MOST_DIGITS else 0 for part in parts]
+        numbers = [int(part) if is_count(part.strip()) else 0 for part in parts]
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
             hint = "give different dimensions with commas between them: 64,128,256"
             raise UsageError(f"`matryoshka` {shorten(self.matryoshka)}: not a list of dimensions", hint=hint)

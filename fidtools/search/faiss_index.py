@@ -13,6 +13,7 @@ from fidtools.data.corpus import Corpus
 from fidtools.data.embeddings import encoder_setting, recorded_encoder
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import read_json_object
+from fidtools.data.number_text import number_of
 from fidtools.data.top_k import TopK
 from fidtools.data.vector_type import fitted
 from fidtools.errors import DataError, FidtoolsError, MismatchError, UsageError, shorten
@@ -46,7 +47,7 @@ def _check_parameters(parameters: str) -> None:
         name, _, text = (piece.strip() for piece in part.partition("="))
         least = 1.0 if name.rpartition("_")[2] in AT_LEAST_ONE else 0.0
         try:
-            value = float(text)
+            value = number_of(text)
         except ValueError:
             value = float("nan")
         if not least <= value <= MAX_PARAMETER:

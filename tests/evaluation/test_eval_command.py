@@ -237,6 +237,8 @@ def test_lists_that_are_not_in_order_are_said_and_can_be_sorted(tmp_path, capsys
     [
         (["-m", "R@x"], 2, "available: R@k, gold-R@k, evidence@k, oracle@k, EM, F1"),
         (["--k", "0,5"], 2, "must be positive integers"),
+        (["--k", "1,1_0"], 2, "'1,1_0': must be positive integers"),
+        (["--k", "５"], 2, "'５': must be positive integers"),
         (["--profile", "fever"], 0, ""),
         (["-m", "evidence@1"], 1, "no metric can be computed\n  the questions have no evidence"),
         (["--questions", "/dev/null"], 1, "/dev/null"),

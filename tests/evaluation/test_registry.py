@@ -48,6 +48,9 @@ def test_profiles_name_metrics_that_exist():
         ("rouge-l", "ROUGE-L"),
         ("ndcg@10", "nDCG@10"),
         ("recall@5", "Recall@5"),
+        ("R@5 ", "R@5"),
+        ("R@ 5", "R@5"),
+        (" nDCG@10", "nDCG@10"),
     ],
 )
 def test_an_unknown_metric_names_the_likely_one(name, meant):
@@ -56,7 +59,7 @@ def test_an_unknown_metric_names_the_likely_one(name, meant):
     assert error.value.message == f"unknown metric: {name}. Did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["R@0", "R@05", "nonsense", ""])
+@pytest.mark.parametrize("name", ["R@0", "R@05", "R@1_0", "P@５", "nonsense", ""])
 def test_a_name_like_no_metric_has_no_suggestion(name):
     with pytest.raises(UsageError) as error:
         measures(MetricSettings(), [name])

@@ -49,7 +49,7 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": [],
     "validate": ["good.jsonl"],
 }
-NONSENSE = ["nan", "-1", "1e400", str(10**18), "", "one"]
+NONSENSE = ["nan", "-1", "1e400", str(10**18), "", "one", "1_0", "５"]
 SLOW = {"plan", "serve"}  # measures the machine for ten seconds; does not end
 USAGE = 2
 

@@ -125,6 +125,7 @@ def test_truncated_vectors_rank_better_for_it(plain_model: Path, questions: Writ
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ("6_4", "--matryoshka 6_4: not a list of dimensions"),
         ("64,x", "--matryoshka 64,x: not a list of dimensions"),
         ("0", "--matryoshka 0: not a list of dimensions"),
         ("", "--matryoshka : not a list of dimensions"),

@@ -105,6 +105,8 @@ def test_unknown_indexes(tmp_path: Path) -> None:
         build_index(path, tmp_path / "index", IndexSpec("Nonsense7"))
     with pytest.raises(UsageError, match="does not accept the parameters nprobe=3"):
         build_index(path, tmp_path / "index", IndexSpec("Flat", "nprobe=3"))
+    with pytest.raises(UsageError, match="search parameter nprobe=1_0: must be a number from 1 to"):
+        build_index(path, tmp_path / "index", IndexSpec("IVF4,Flat", "nprobe=1_0"))
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
