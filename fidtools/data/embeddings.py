@@ -24,6 +24,10 @@ from fidtools.typing import Array
 IDS_BLOCK_BYTES = 1 << 24
 ARRAY_TYPES = ("float32", "float16", "int8", "uint8")
 """Of the .npy file; uint8 holds eight bits."""
+HOW_TO_MAKE = (
+    "fidtools embed makes X.npy with X.ids and X.json; fidtools convert makes them of a pickled (ids, array), or of"
+    " Parquet with columns of ids and of lists of floats"
+)
 
 
 class IdList(Sequence[str]):
@@ -88,10 +92,13 @@ class Embeddings:
 def read_embeddings(path: PathLike) -> Embeddings:
     """Open the three files of `X.npy` without loading them into memory.
 
-    Raises MismatchError, naming both sides, when the vectors are truncated or the files do not belong together.
+    Raises MismatchError, naming both sides, when the vectors are truncated or the files do not belong together, and
+    DataError for an array alone, such as numpy writes.
     """
     files = EmbeddingFiles.at(path)
     vectors = _map_vectors(files.vectors)
+    if missing := [file.name for file in (files.ids, files.meta) if not file.exists()]:
+        raise DataError(f"{' and '.join(missing)}, which belong to it, are not beside it", path=path, hint=HOW_TO_MAKE)
     meta = read_json_object(files.meta)
     ids = IdList(files.ids)
     _match(files, "rows", vectors.shape[0], meta.get("rows"))
@@ -122,6 +129,7 @@ def _map_vectors(path: Path) -> Array:
         raise DataError(
             f"expected a two-dimensional array of {', '.join(ARRAY_TYPES)}, found {vectors.dtype} {vectors.shape}",
             path=path,
+            hint=HOW_TO_MAKE,
         )
     if not all(vectors.shape):
         raise DataError(f"contains no vectors: its shape is {vectors.shape}", path=path)

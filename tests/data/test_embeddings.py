@@ -195,3 +195,21 @@ def test_other_suffixes_and_line_breaks_in_ids_are_refused(tmp_path: Path) -> No
     with pytest.raises(DataError, match="line break"):  # noqa: SIM117
         with create_embeddings(tmp_path / "x.npy", 1, VectorType("float32", 1), META, ids=["a\nb"]):
             pass
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [
+        ("float32", "v.npy: v.ids and v.json, which belong to it, are not beside it"),
+        ("float64", "v.npy: expected a two-dimensional array of float32, float16, int8, uint8, found float64 (2, 3)"),
+    ],
+)
+def test_an_array_alone_says_how_it_becomes_embeddings(tmp_path: Path, dtype: str, said: str) -> None:
+    np.save(tmp_path / "v.npy", np.ones((2, 3), dtype))
+    with pytest.raises(DataError) as error:
+        read_embeddings(tmp_path / "v.npy")
+    assert str(error.value).splitlines() == [
+        f"{tmp_path}/{said}",
+        "  fidtools embed makes X.npy with X.ids and X.json; fidtools convert makes them of a pickled (ids, array), or"
+        " of Parquet with columns of ids and of lists of floats",
+    ]
