@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Question
-from fidtools.errors import DataError
+from fidtools.errors import DataError, shorten
 
 Labels = tuple[int, int]
 """What a question is judged by: hashes that are equal for the same answers, and for the same gold, in one process."""
@@ -31,6 +31,33 @@ class Gold:
         except DataError:  # a metric that needs them says what is wrong
             grades = frozenset()
         return hash(answers) if answers else 0, hash(grades) if grades else 0
+
+
+@dataclass
+class ListedGold:
+    """Whether a gold passage is anywhere among the passages of its question, as of ids that are written alike."""
+
+    _found: bool = field(default=False, init=False)
+    _example: tuple[str, str] | None = field(default=None, init=False)
+
+    def see(self, question: Question, grades: Grades) -> None:
+        """Look at one more question."""
+        if self._found or not question.ctxs:
+            return
+        relevant = [name for name, grade in grades.items() if grade > 0]
+        listed = {str(passage.id) for passage in question.ctxs}
+        self._found = not listed.isdisjoint(relevant)
+        if relevant and self._example is None:
+            self._example = relevant[0], str(question.ctxs[0].id)
+
+    def notes(self) -> list[str]:
+        """What to say where no gold passage is listed at all."""
+        if self._found or self._example is None:
+            return []
+        gold, listed = (shorten(name, 40) for name in self._example)
+        return [
+            f"no gold passage is listed for its question: are the ids of one corpus? (gold is {gold}, listed {listed})"
+        ]
 
 
 def are_other(one: Labels, other: Labels) -> bool:

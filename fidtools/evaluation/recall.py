@@ -8,7 +8,7 @@ from typing import Literal
 
 from fidtools.data.records import Passage, Question
 from fidtools.evaluation.family import MetricFamily, cutoffs
-from fidtools.evaluation.gold import Gold
+from fidtools.evaluation.gold import Gold, ListedGold
 from fidtools.evaluation.measure import (
     NO_ANSWERS,
     NO_GOLD,
@@ -110,20 +110,27 @@ class GoldRecall(RankMeasure):
     prefix: str = "gold-"
     method: str = "gold passage ids"
     gold: Gold = field(default_factory=Gold)
+    _listed: ListedGold = field(default_factory=ListedGold)
 
     def measure(self, questions: Sequence[Question]) -> list[Values]:
         """gold-R@k for every k, per question."""
         return [self._one(question) for question in questions]
 
     def _one(self, question: Question) -> Values:
-        relevant = {name for name, grade in (self.gold.of(question) or {}).items() if grade > 0}
+        grades = self.gold.of(question) or {}
+        relevant = {name for name, grade in grades.items() if grade > 0}
         if not relevant:
             return NO_GOLD
         if question.ctxs is None:
             return NO_PASSAGES
         if any(passage.id is None for passage in question.ctxs):
             return NO_IDS
+        self._listed.see(question, grades)
         return self.at_ks(first_rank([passage.id in relevant for passage in question.ctxs]), question.ctxs)
+
+    def finalize(self) -> Summary:
+        """As of every rank; notes where no gold passage is listed at all."""
+        return Summary(super().finalize().suppressed, notes=self._listed.notes())
 
 
 METRICS = (

@@ -131,7 +131,8 @@ class _Columns:
                 scores.values[name] = np.where(zero, 0.0, np.array(column))
                 scores.units_and_methods[name] = self.measure.unit, self.measure.method
         scores.pooled |= self._in_input_order(summary, zero)
-        scores.notes += [self._note(reason, count) for reason, count in reasons.items()] + summary.notes
+        scores.notes += [self._note(reason, count) for reason, count in reasons.items()]
+        scores.notes += [note for note in summary.notes if note not in scores.notes]
 
     def _in_input_order(self, summary: Summary, zero: NDArray[np.bool_]) -> dict[str, Pooled]:
         measured = np.array([reason is None for reason in self._reasons])

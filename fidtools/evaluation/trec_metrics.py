@@ -11,7 +11,7 @@ from fidtools.data.grades import Grades
 from fidtools.data.records import Question
 from fidtools.errors import FidtoolsError, MissingExtraError, shorten
 from fidtools.evaluation.family import MetricFamily
-from fidtools.evaluation.gold import Gold
+from fidtools.evaluation.gold import Gold, ListedGold
 from fidtools.evaluation.measure import NO_GOLD, NO_IDS, NO_PASSAGES, Summary, Unmeasured, Values
 
 COUNTS = ("cutoff", "rel")
@@ -51,12 +51,15 @@ class TrecMetrics:
     unit: str = ""
     method: str = "ir_measures, relevance judgements"
     _seen: set[str] = field(default_factory=set)
+    _listed: ListedGold = field(default_factory=ListedGold)
 
     def measure(self, questions: Sequence[Question]) -> list[Values]:
         """Every measure on every question that has judgements and passages."""
         self._seen.update(question.id for question in questions)
         reasons = [self._why_unmeasured(question) for question in questions]
         rows = [question for question, reason in zip(questions, reasons, strict=True) if reason is None]
+        for question in rows:
+            self._listed.see(question, self.gold.of(question) or {})
         values = iter(self._computed(rows))
         return [reason or next(values) for reason in reasons]
 
@@ -93,7 +96,8 @@ class TrecMetrics:
     def finalize(self) -> Summary:
         """Notes how many judged questions are not in the file: as in trec_eval, they do not count."""
         absent = len(set(self.gold.qrels or ()) - self._seen)
-        return Summary(notes=[f"{absent} judged questions are not in the file: left out"] if absent else [])
+        notes = [f"{absent} judged questions are not in the file: left out"] if absent else []
+        return Summary(notes=notes + self._listed.notes())
 
 
 def _run(question: Question) -> dict[str, float]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fidtools.cli import run
+from fidtools.data.jsonl import write_lines
 from fidtools.evaluation.comparisons import shown_p
 from fidtools.evaluation.grid import Grid, fitted
 from fidtools.evaluation.significance import p_value
@@ -105,6 +106,27 @@ def test_files_of_the_same_questions_in_another_order_are_compared(tmp_path, cap
     (tmp_path / "b.jsonl").write_bytes(b"".join(reversed(lines)))
     assert run(["eval", a, str(tmp_path / "b.jsonl"), "-m", "EM"]) == 0
     assert "different questions" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        (["7.0"], ["no gold passage is listed for its question: are the ids of one corpus? (gold is 7.0, listed 7)"]),
+        (["8.0", "8"], []),
+        ({"7.0": 0}, []),
+    ],
+)
+@pytest.mark.parametrize("command", ["eval", "compare"])
+def test_gold_of_another_spelling_than_all_passages_is_named_once(command, gold, said, tmp_path, capsys):
+    passages = [{"id": "7", "text": "a"}, {"id": "8", "text": "b"}]
+    lines = [{"id": str(i), "question": f"q{i}", "answers": ["a"], "ctxs": passages, "gold": gold} for i in range(2)]
+    write_lines(tmp_path / "a.jsonl", lines)
+    a = str(tmp_path / "a.jsonl")
+    names = ["-m", "R@1", "-m", "gold-R@1", "-m", "AP"]
+    assert run([command, *([a] if command == "eval" else [a, a]), *names]) == 0
+    notes = [line.partition("a.jsonl: ")[2] for line in capsys.readouterr().err.splitlines()]
+    times = 1 if command == "eval" else 2  # once for each file
+    assert [note for note in notes if note.startswith("no gold passage is listed")] == said * times
 
 
 @pytest.mark.parametrize("command", ["eval", "compare"])
