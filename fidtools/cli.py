@@ -19,7 +19,7 @@ import click
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
-from fidtools.errors import DataError, FidtoolsError, did_you_mean, no_room, printable, shorten, show_path
+from fidtools.errors import INCOMPLETE, DataError, FidtoolsError, did_you_mean, no_room, printable, shorten, show_path
 from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -124,8 +124,7 @@ def _run(args: list[str] | None) -> int:
     except BrokenPipeError:
         return _broken_pipe()
     except OSError as error:
-        _abandon_output()
-        return _report(_system_message(error), 1)
+        return _report(_system_message(error, lost=_abandon_output()), 1)
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # panics of libraries in Rust are no Exceptions
@@ -180,14 +179,18 @@ def _broken_pipe() -> int:
     return BROKEN_PIPE
 
 
-def _abandon_output() -> None:
-    """Let the interpreter's last flush of a standard output that cannot be written to go to /dev/null."""
+def _abandon_output() -> bool:
+    """Let the interpreter's last flush of a standard output that cannot be written to go to /dev/null.
+
+    Returns whether it cannot.
+    """
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None:
             sys.stdout.flush()
-        return
+        return False
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _report(message: str, code: int) -> int:
@@ -203,7 +206,10 @@ def _print(text: str, code: int) -> int:
     return code
 
 
-def _system_message(error: OSError) -> str:
+def _system_message(error: OSError, *, lost: bool = False) -> str:
+    """The system's words. `lost` says that standard output, to which help and reports are printed, has no room."""
+    if lost and (full := no_room(error)):
+        return f"<stdout>: {full.lower()}\n  {INCOMPLETE}"
     name = f"{show_path(os.fsdecode(error.filename))}: " if error.filename else ""
     hint = "\n  no incomplete output was left; free some space and run it again" if no_room(error) else ""
     if isinstance(error, IsADirectoryError) and error.filename:

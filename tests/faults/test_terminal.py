@@ -167,6 +167,16 @@ def test_lines_that_went_to_a_full_disk_are_said_to_be_incomplete(to, shown, at)
     assert hint == "  what was written there is incomplete: free some space and run it again"
 
 
+@pytest.mark.parametrize("command", ["--help", "--version", "convert --list", "convert data --sniff good.jsonl"])
+def test_what_is_printed_to_a_full_disk_is_said_to_be_incomplete(command, at):
+    done = shell(f"unset PYTHONUNBUFFERED; fidtools {command} >/dev/full", at)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == [
+        "fidtools: <stdout>: no space left on device",
+        "  what was written there is incomplete: free some space and run it again",
+    ]
+
+
 WRITES_LINES = ["bm25", "eval", "compare", "fuse", "convert", "chunk", "teacher-report"]
 
 
