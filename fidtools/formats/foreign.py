@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from fidtools.data.files import PathLike
-from fidtools.documents.reading import SUFFIXES
+from fidtools.documents.reading import SUFFIXES, TEXT
 from fidtools.errors import DataError, show_path
 from fidtools.formats.head import Head
 from fidtools.formats.lookup import matching_format
@@ -24,6 +24,8 @@ def explained(error: DataError) -> DataError:
     head = Head(Path(error.path), error.head) if error.head is not None else Head.of(error.path)
     if head.data[:2] == b"\x1f\x8b" or (found := matching_format(head)) is None:
         known = describe(head)
+        if known is None and error.expected == "passages" and not head.start and error.hint is None:
+            error.hint = f"a text? fidtools chunk makes passages of files whose name ends in {', '.join(TEXT)}"
         wanted = f"not {error.expected} as JSON lines"
         return error if known is None else DataError(f"{wanted}: it is {known}", path=error.path)
     if found.kind != error.expected:

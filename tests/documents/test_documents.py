@@ -342,3 +342,12 @@ def test_without_the_packages_a_folder_gives_its_text_files(tmp_path, monkeypatc
     (folder / "b.txt").write_text("two")
     assert cli.run(["chunk", str(folder)]) == 0
     assert "left out: reading 1 .pdf of" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["notes", "notes.text", "mail.eml"])
+def test_a_text_of_another_suffix_is_told_how_texts_are_named(name, tmp_path, capsys):
+    (tmp_path / name).write_text("Dear all\nthe meeting is on Monday\n")
+    assert cli.run(["chunk", str(tmp_path / name)]) == 1
+    problem, hint = capsys.readouterr().err.splitlines()
+    assert problem.startswith(f"fidtools: {tmp_path / name}:1: malformed JSON: ")
+    assert hint == "  a text? fidtools chunk makes passages of files whose name ends in .txt, .md, .markdown, .rst"
