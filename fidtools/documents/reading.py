@@ -112,7 +112,7 @@ def _document_files(folder: Path) -> list[Path]:
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             left_out["hidden"] += 1
         elif not path.is_file():
-            left_out["as a link to a folder" if path.is_dir() else "as a link to nothing"] += 1
+            left_out[_other_kind(path)] += 1
         elif (suffix := path.suffix.lower()) in READERS and find_spec(PACKAGES[suffix]) is None:
             unreadable[suffix] += 1
         elif suffix in SUFFIXES:
@@ -131,15 +131,22 @@ def _document_files(folder: Path) -> list[Path]:
     return found
 
 
+def _other_kind(path: Path) -> str:
+    """Why an entry of a folder that is no file is left out."""
+    if path.is_dir():
+        return "as a link to a folder"
+    return "as a pipe, a socket or a device" if path.exists() else "as a link to nothing"
+
+
 def _entries(folder: Path) -> Iterator[Path]:
-    """The files below a folder, and the links to folders, which are not followed, and to nothing. In any order."""
+    """What is below a folder, but folders. Links to folders are not followed. In any order."""
 
     def unreadable(error: OSError) -> None:
         log.warning("%s: not read: %s", show_path(error.filename), error.strerror)
 
     for place, folders, names in os.walk(folder, onerror=unreadable):
         found = (Path(place, name) for name in folders + names)
-        yield from (path for path in found if path.is_file() or path.is_symlink())
+        yield from (path for path in found if path.is_symlink() or not path.is_dir())
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -194,6 +194,14 @@ def test_links_of_a_folder_are_read_or_said_to_be_left_out(tmp_path: Path, caplo
     assert "files left out: 1 hidden, 1 as a link to a folder, 1 as a link to nothing" in caplog.text
 
 
+def test_pipes_of_a_folder_are_not_opened_and_said_to_be_left_out(tmp_path: Path, caplog) -> None:
+    docs = files(tmp_path / "docs", a_txt="kept")
+    os.mkfifo(docs / "b.txt")
+    (docs / "c.txt").symlink_to(docs / "b.txt")
+    assert [document.text for document in read_documents([docs])] == ["kept"]
+    assert caplog.messages == [f"{docs}: files left out: 2 as a pipe, a socket or a device"]
+
+
 def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch, caplog) -> None:
     docs, scan = files(tmp_path / "docs", a_txt="kept", closed__b_txt="lost"), os.scandir
 
