@@ -179,12 +179,12 @@ train_reader() {
 
 # distil I NEXT RETRIEVER: train the next retriever on TEACHER's scores of iteration I's passages
 distil() {
-  local i=$1 next=$2 retriever=$3 scored train temperature
+  local i=$1 next=$2 retriever=$3 scored train target
   score_passages "$i" train; train=$scored
   score_passages "$i" dev
-  teacher_temperature
+  target_options
   stage "$i/teacher-report.txt" fidtools teacher-report "$scored" --teacher "$TEACHER" \
-    --n-passages "$RETRIEVER_PASSAGES" ${temperature[@]+"${temperature[@]}"}   # warns of what teaches nothing
+    --n-passages "$RETRIEVER_PASSAGES" ${target[@]+"${target[@]}"}   # warns of what teaches nothing
   train_retriever "$next/retriever" "$train" "$scored" "$retriever" "$SEED" "$TEACHER"
 }
 

@@ -45,13 +45,13 @@ teaches() { teachers | grep -qxF -e "$1"; }
 # retriever, too, and scores what BM25 and the retriever find together.
 ranks_together() { [[ $READ$FUSE == 01 ]]; }
 
-# teacher_temperature: set `temperature`, the option of RETRIEVER_OPTIONS that the teacher's report must share
-teacher_temperature() {
+# target_options: set `target`, the options of RETRIEVER_OPTIONS that the teacher's report must share
+target_options() {
   local word before=
-  temperature=()
+  target=()
   for word in ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"}; do
-    [[ $before != --teacher-temperature ]] || temperature=("$before" "$word")
-    [[ $word != --teacher-temperature=* ]] || temperature=("$word")
+    case $before in --teacher-temperature | --preset | --source-passage) target+=("$before" "$word") ;; esac
+    case $word in --teacher-temperature=* | --preset=* | --source-passage=* | --probabilities) target+=("$word") ;; esac
     before=$word
   done
 }

@@ -317,9 +317,12 @@ def test_fewer_passages_may_teach_than_are_retrieved(tmp_path):
         (None, ["--teacher-temperature", "3"]),  # as examples/toy/settings.sh has it
         ("--dropout 0 --teacher-temperature=0.5", ["--teacher-temperature=0.5"]),
         ("--dropout 0", []),
+        ("--preset atlas --steps 3", ["--preset", "atlas"]),
+        ("--preset=replug --source-passage cap", ["--preset=replug", "--source-passage", "cap"]),
+        ("--probabilities --in-batch --source-passage=drop", ["--probabilities", "--source-passage=drop"]),
     ],
 )
-def test_the_teachers_report_has_the_temperature_of_the_training(tmp_path, options, words):
+def test_the_teachers_report_has_the_targets_of_the_training(tmp_path, options, words):
     commands = planned(tmp_path, 1, **({} if options is None else {"RETRIEVER_OPTIONS": options}))
     (report,) = (command for command in commands if command[1] == "teacher-report")
     assert report == [

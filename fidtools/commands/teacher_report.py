@@ -6,6 +6,8 @@ import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
+from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
+from fidtools.training.source_passage import SourcePassage
 
 
 @click.command("teacher-report")
@@ -17,18 +19,29 @@ from fidtools.commands import _types as types
 @click.option(
     "--teacher-temperature", type=types.above_zero, default=1.0, show_default=True, help="Temperature of the scores."
 )
+@preset
+@probabilities
+@source_passage
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @options.output
 @options.verbosity
 def command(
-    questions: str, teacher: str, n_passages: int | None, teacher_temperature: float, as_json: bool, output: str
+    questions: str,
+    teacher: str,
+    n_passages: int | None,
+    teacher_temperature: float,
+    preset: str | None,
+    probabilities: bool,
+    source_passage: SourcePassage,
+    as_json: bool,
+    output: str,
 ) -> None:
     """Diagnose the scores of QUESTIONS' passages (`ctxs`) before a retriever is trained on them.
 
     Reports the effective number of passages of the target distribution, how well the scores separate passages with an
     answer (and `gold` ones) from the others (AUC), their correlation with passage length and previous rank, and the
     temperature under which the target agrees best with the labels. Warns of scores that are no better than chance: a
-    retriever trained on them would get worse.
+    retriever trained on them would get worse. Give it the options of the training that follows.
 
     \b
       fidtools teacher-report train.scored.jsonl
@@ -40,7 +53,10 @@ def command(
     from fidtools.retriever.teacher_report import problems, report, table
     from fidtools.training.targets import parse_teacher
 
-    found = report(questions, parse_teacher(teacher), n_passages, teacher_temperature)
+    of_preset = preset_values(preset)
+    temperature = of_preset.get("teacher_temperature", teacher_temperature)
+    likelihoods = of_preset.get("probabilities", probabilities)
+    found = report(questions, parse_teacher(teacher), n_passages, temperature, likelihoods, source_passage)
     for problem in problems(found):
         log.warning("%s: %s", show_path(questions), problem)
     with open_output(output) as out:

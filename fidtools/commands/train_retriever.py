@@ -9,27 +9,18 @@ import click
 
 from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
-from fidtools.commands._options import is_given
+from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
 from fidtools.metrics.labels import LABELS
-from fidtools.retriever.run_config import LOSSES, MASK_BY, PRESETS, SELECTS, RetrieverRun
+from fidtools.retriever.run_config import LOSSES, MASK_BY, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
-from fidtools.training.source_passage import SOURCE_PASSAGES
 
 
 def option(flag: str, kind: Any, help_text: str) -> options.Option:
     """An option that sets the field of RetrieverRun of its name, whose default it shows."""
     default = getattr(RetrieverRun, flag.removeprefix("--").replace("-", "_"))
     return click.option(flag, type=kind, default=default, show_default=True, help=help_text)
-
-
-def preset_values(preset: str | None) -> dict[str, Any]:
-    """What a preset sets, without the options that the command line gives; --temperature replaces that of cosines."""
-    values = {name: value for name, value in PRESETS.get(preset or "", {}).items() if not is_given(name)}
-    if is_given("temperature"):
-        values.pop("cosine_temperature", None)
-    return values
 
 
 @click.command("train-retriever")
@@ -61,11 +52,9 @@ def preset_values(preset: str | None) -> dict[str, Any]:
 @click.option(
     "--in-batch", is_flag=True, help="Other questions' passages are candidates too, as irrelevant ones (kl, margin)."
 )
-@click.option(
-    "--preset", type=click.Choice(list(PRESETS)), help="Temperatures of a paper that learns from likelihoods."
-)
+@preset
 @click.option("--cosine-temperature", type=types.above_zero, help="Instead of --temperature: that of the cosine.")
-@click.option("--probabilities", is_flag=True, help="Learn from exp(score): the scores are logarithms of likelihoods.")
+@probabilities
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @click.option(
     "--matryoshka",
@@ -78,12 +67,7 @@ def preset_values(preset: str | None) -> dict[str, Any]:
     options.positive,
     "Draw questions in groups of this many that share passages: an update then encodes fewer passages.",
 )
-@option(
-    "--source-passage",
-    click.Choice(SOURCE_PASSAGES),
-    "The passage that a synthetic question was written from: keep it, cap its question-likelihood at that of the best "
-    "other passage, or drop it.",
-)
+@source_passage
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
 @click.option("--projection", type=types.size, help="Add a projection of every token to this size.")

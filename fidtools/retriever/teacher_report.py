@@ -16,7 +16,8 @@ from fidtools.data.records import Passage, Question
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import relevance
-from fidtools.training.targets import perplexity, teacher_scores
+from fidtools.training.source_passage import SourcePassage
+from fidtools.training.targets import perplexity, teacher_scores, without_source
 from fidtools.typing import Floats
 
 TEMPERATURES = tuple(float(f"{10 ** (k / 4):.2g}") for k in range(-12, 9))
@@ -91,9 +92,25 @@ class _QuestionFigures:
     labels: dict[Labels, NDArray[np.bool_]]
 
 
-def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, temperature: float = 1.0) -> Report:
-    """The report on a scored file. Raises DataError for a passage that a teacher has not scored."""
-    found = [_figures(question, teachers, n_passages, temperature) for question in read_questions(path)]
+def report(
+    path: PathLike,
+    teachers: dict[str, float],
+    n_passages: int | None,
+    temperature: float = 1.0,
+    probabilities: bool = False,
+    source: SourcePassage = "keep",
+) -> Report:
+    """The report on a scored file; with `probabilities` on exp(scores).
+
+    `source` is what becomes of the passage that a synthetic question was written from. Raises DataError for a passage
+    that a teacher has not scored.
+    """
+    found = []
+    for question in read_questions(path):
+        if source == "drop":
+            without_source(question)
+        scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers, source)
+        found.append(_figures(question, np.exp(scores) if probabilities else scores, temperature))
     best, by = _best_temperature_of(found)
     return Report(
         questions=len(found),
@@ -109,10 +126,7 @@ def report(path: PathLike, teachers: dict[str, float], n_passages: int | None, t
     )
 
 
-def _figures(
-    question: Question, teachers: dict[str, float], n_passages: int | None, temperature: float
-) -> _QuestionFigures:
-    scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers)
+def _figures(question: Question, scores: Floats, temperature: float) -> _QuestionFigures:
     passages = (question.ctxs or [])[: len(scores)]
     lengths = np.array([float(len(passage.text)) for passage in passages])
     return _QuestionFigures(

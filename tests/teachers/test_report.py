@@ -116,3 +116,27 @@ def test_a_good_teacher_is_not_warned_of(tmp_path, capsys) -> None:
     file = scored(tmp_path / "good.jsonl", seed=0, signal=2.0)
     assert run(["teacher-report", str(file), "-o", str(tmp_path / "report.txt")]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        (["--preset", "atlas"], np.array([-0.2, -0.22]) / 0.01),
+        (["--preset", "replug"], np.exp([-0.2, -0.22]) / 0.1),
+        (["--preset", "replug", "--teacher-temperature", "2"], np.exp([-0.2, -0.22]) / 2),
+        (["--probabilities"], np.exp([-0.2, -0.22])),
+        (["--source-passage", "cap"], np.array([-0.22, -0.22])),
+        (["--source-passage", "drop"], np.array([-0.22])),
+    ],
+)
+def test_the_target_is_that_of_a_training_with_the_same_options(tmp_path, capsysbinary, options, target) -> None:
+    ctxs = [
+        {"id": name, "text": name, "scores": {"question-likelihood": score}}
+        for name, score in (("a", -0.2), ("b", -0.22))
+    ]
+    question = {"question": "?", "answers": ["a"], "gold": ["a"], "synthetic": True, "ctxs": ctxs}
+    (tmp_path / "t.jsonl").write_bytes(orjson.dumps(question))
+    assert run(["teacher-report", f"{tmp_path}/t.jsonl", "--teacher", "question-likelihood", "--json", *options]) == 0
+    weights = np.exp(target) / np.exp(target).sum()
+    effective = np.exp(-(weights * np.log(weights)).sum())
+    assert orjson.loads(capsysbinary.readouterr().out)["effective"] == pytest.approx(effective)
