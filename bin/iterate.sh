@@ -67,7 +67,6 @@ counts "zero" SEED
 positive READER_LR RETRIEVER_LR
 [[ $EVAL_K =~ ^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$ ]] || refuse EVAL_K "numbers from 1 to 999999999, with commas between them"
 [[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
-[[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
 
 for name in RUN TRAIN DEV TEST PASSAGES START READER RETRIEVER TEACHER_MODEL; do
   [[ $name == START && $START =~ ^(bm25|bert)$ ]] && continue   # the word, even where a folder has that name
@@ -206,7 +205,7 @@ table() {
     for ((i = 0; i <= iterations; i++)); do command+=("$i/$split.answered.jsonl"); done
   fi
   command+=(--k "$EVAL_K" ${EVAL_OPTIONS[@]+"${EVAL_OPTIONS[@]}"})
-  if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "${command[@]}")"; return; fi
+  if [[ $DRY_RUN == 1 ]]; then perform "${command[@]}"; return; fi
   "${command[@]}" --json -o "table.$split.json"
   echo
   echo "$dataset, $split questions, per iteration:"
@@ -215,22 +214,20 @@ table() {
 
 # report: one page about the run, to open in a browser
 report() {
-  if [[ $DRY_RUN == 1 ]]; then echo "fidtools report . -o report.html"; return; fi
-  fidtools report . -o report.html
-  say "report: $RUN/report.html"
+  perform fidtools report . -o report.html
+  [[ $DRY_RUN == 1 ]] || say "report: $RUN/report.html"
 }
 
 launch
-[[ $DRY_RUN == 1 ]] || need_fidtools
+need_fidtools
 [[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
 keep_settings "$RUN" "${settings[@]}"
 data
 check_contents
-if [[ $DRY_RUN == 1 ]]; then
-  printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$RUN" "$RUN" "$(seq -s ' ' 0 "$iterations")$(! ranks_together || echo " start")"
-else
-  cd "$RUN"
-fi
+folders=()
+for ((i = 0; i <= iterations; i++)); do folders+=("$i"); done
+if ranks_together; then folders+=(start); fi
+work_in "$RUN" "${folders[@]}"
 start
 train_reader 0
 if ranks_together; then untouched; fi

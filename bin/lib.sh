@@ -23,6 +23,8 @@ PYTHON
 # refuse NAME WHAT: end with a usage error that says what the setting must be
 refuse() { say "setting $1: ${!1} is not valid: it must be $2"; exit 2; }
 
+[[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
+
 # counts zero|one NAME…: refuse settings that are no whole number from there to the largest count (one) or seed (zero)
 counts() {
   local least=$1 most=2147483647 name; shift
@@ -94,9 +96,9 @@ if same and known != before:
 sys.exit(not same)' "$@"
 }
 
-# need_fidtools: make .venv when there is no fidtools yet
+# need_fidtools: make .venv when there is no fidtools yet; a dry run needs none
 need_fidtools() {
-  if command -v fidtools >/dev/null; then return; fi
+  if [[ $DRY_RUN == 1 ]] || command -v fidtools >/dev/null; then return; fi
   say "There is no .venv yet: bin/setup installs fidtools into it. This takes a few minutes, once."
   "$here/bin/setup"
   PATH=$here/.venv/bin:$PATH
@@ -110,6 +112,20 @@ quoted() {
     line="$line$word "
   done
   printf '%s' "${line% }"
+}
+
+# perform COMMAND…: run the command; a dry run prints it
+perform() { if [[ $DRY_RUN == 1 ]]; then printf '%s\n' "$(quoted "$@")"; else "$@"; fi; }
+
+# work_in FOLDER SUBFOLDER…: go to the folder; a dry run prints how, and how to make the subfolders that its commands need
+work_in() {
+  local folder=$1; shift
+  if [[ $DRY_RUN == 1 ]]; then
+    printf 'mkdir -p %q && cd %q && mkdir -p %s\n' "$folder" "$folder" "$(quoted "$@")"
+  else
+    mkdir -p "$folder"
+    cd "$folder" || return
+  fi
 }
 
 # --- Settings -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,51 @@ def test_labels_are_an_objective_beside_the_teacher(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     (row,) = (line for line in done.stdout.splitlines() if line.startswith("| infonce"))
     assert row.split("|")[2].strip() != "–"
+
+
+@pytest.mark.parametrize(
+    ("script", "last"),
+    [
+        ("tables/table1.sh", "show.py 1"),
+        ("tables/table2.sh", "show.py 3"),
+        ("tables/table4.sh", "show.py 4"),
+        ("tables/table5.sh", "variants.py 5"),
+        ("tables/table6.sh", "variants.py 6"),
+        ("tables/table8.sh", "show.py 8"),
+        ("tables/section32.sh", "show.py 3.2"),
+        ("tables/teachers.sh", "teachers.py ."),
+        ("fever/students.sh", "rank.py dev.bm25.jsonl"),
+    ],
+)
+def test_a_dry_run_prints_commands_installs_nothing_and_writes_nothing(tmp_path: Path, script: str, last: str) -> None:
+    """In a checkout without an environment, whose bin/setup would leave a file."""
+    copy, scored = tmp_path / "copy", tmp_path / "scored"
+    for name in ("bin", "examples"):
+        shutil.copytree(TABLES.parents[1] / name, copy / name, ignore=shutil.ignore_patterns("models", "__pycache__"))
+    (copy / "bin" / "setup").write_text("#!/bin/sh\ntouch installed\n")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "python3").symlink_to(sys.executable)
+    for folder in ("dpr/nq", "scored"):
+        (tmp_path / folder).mkdir(parents=True)
+        for split in ("train", "dev", "test"):
+            (tmp_path / folder / f"{split}.jsonl").write_text("{}\n")
+    before = {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts}
+    given = {"PATH": f"{tmp_path}/path:/usr/bin:/bin", "DRY_RUN": "1", "RUNS": "runs", "RUN": "run", "DATASETS": "nq"}
+    if script in ("tables/table6.sh", "tables/teachers.sh"):
+        given |= {"SCORED": str(scored), "PASSAGES": "p.jsonl", "DEV": f"{scored}/dev.jsonl", "RETRIEVER": "minilm"}
+    given |= {"DATA": str(scored)} if script.startswith("fever") else {"DPR": f"{tmp_path}/dpr"}
+    command = [str(copy / "examples" / script)]
+    done = subprocess.run(command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {line.split()[0] for line in lines} <= {"fidtools", "python", "mkdir", "cp"}
+    assert last in lines[-1]
+    assert {path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+def test_a_dry_run_is_0_or_1(tmp_path: Path) -> None:
+    done = run("teachers.sh", tmp_path, DRY_RUN="true", SCORED=str(tmp_path))
+    assert (done.returncode, done.stderr) == (2, "setting DRY_RUN: true is not valid: it must be 0 or 1\n")
 
 
 @pytest.mark.slow

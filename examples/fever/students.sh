@@ -18,18 +18,19 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../bin/lib.sh"
 : "${LSTM_HIDDEN:=64}" "${LSTM_LR:=2e-3}" "${CNN_HIDDEN:=128}" "${CNN_LR:=1e-3}" "${STATIC_LR:=3e-3}"   # the CNN's hidden size: channels per filter width
 : "${DROPOUT:=0}" "${EVAL_EVERY:=100}" "${WORD_DIM:=100}" "${ENCODER:=minilm}" "${WORD_VECTORS:=}"
 need_fidtools
-mkdir -p "$RUN"
 if [[ -e $ENCODER ]]; then ENCODER=$(absolute "$ENCODER"); fi
-DATA=$(absolute "$DATA") WORD_VECTORS=${WORD_VECTORS:+$(absolute "$WORD_VECTORS")}
-cd "$RUN"
+DATA=$(absolute "$DATA") RUN=$(absolute "$RUN") WORD_VECTORS=${WORD_VECTORS:+$(absolute "$WORD_VECTORS")}
+folders=()
+for seed in $SEEDS; do folders+=("seed-$seed"); done
+work_in "$RUN" "${folders[@]}"
 if [[ -z $WORD_VECTORS ]]; then
-  WORD_VECTORS=$PWD/words.txt
-  [[ -e words.txt ]] || python "$here/examples/fever/word_vectors.py" "$DATA"/{passages,train,dev}.jsonl --encoder "$ENCODER" \
+  WORD_VECTORS=$RUN/words.txt
+  [[ -e words.txt && $DRY_RUN != 1 ]] || perform python "$here/examples/fever/word_vectors.py" "$DATA"/{passages,train,dev}.jsonl --encoder "$ENCODER" \
     --dim "$WORD_DIM" -o words.txt
 fi
 same=(--word-vectors "$WORD_VECTORS" --eval-every "$EVAL_EVERY" --precision float32 --resume)
 
-[[ -e choose.passages.jsonl ]] || python "$here/examples/fever/parts.py" "$DATA/train.jsonl" "$DATA/passages.jsonl" .
+[[ -e choose.passages.jsonl && $DRY_RUN != 1 ]] || perform python "$here/examples/fever/parts.py" "$DATA/train.jsonl" "$DATA/passages.jsonl" .
 for part in fit choose; do stage "$part.bm25.jsonl" fidtools bm25 "$part.jsonl" -p "$part.passages.jsonl" -k "$N_PASSAGES"; done
 stage dev.bm25.jsonl fidtools bm25 "$DATA/dev.jsonl" -p "$DATA/passages.jsonl" -k "$CANDIDATES"
 
@@ -37,7 +38,6 @@ stage teacher fidtools train-teacher fit.bm25.jsonl --dev choose.bm25.jsonl --co
   --hidden "$TEACHER_HIDDEN" --lr "$TEACHER_LR" --batch 16 --steps "$TEACHER_STEPS" --token-budget 2048 "${same[@]}"
 for part in fit choose; do stage "$part.scored.jsonl" fidtools score-cross "$part.bm25.jsonl" --teacher teacher; done
 for seed in $SEEDS; do
-  mkdir -p "seed-$seed"
   for student in $STUDENTS; do
     case $student in
       lstm) own=(--freeze-words --dropout "$DROPOUT" --hidden "$LSTM_HIDDEN" --lr "$LSTM_LR") ;;
@@ -53,6 +53,4 @@ for seed in $SEEDS; do
     done
   done
 done
-folders=()
-for seed in $SEEDS; do folders+=("seed-$seed"); done
-python "$here/examples/fever/rank.py" dev.bm25.jsonl --teacher teacher "${folders[@]}"
+perform python "$here/examples/fever/rank.py" dev.bm25.jsonl --teacher teacher "${folders[@]}"

@@ -21,9 +21,13 @@ begin() {
     scored=$SCORED suffix=
   else
     SEEDS=$1 run "$DATASET-scored" "$DATASET" 1 START=bm25 SCORE_OPTIONS="--aggregate all"
+    if [[ $DRY_RUN == 1 && ! -e $base/settings.txt ]]; then
+      say "$table.sh: the retrievers take their settings from that run: once it has begun, a dry run prints them"
+      exit
+    fi
     while IFS='=' read -r name value; do printf -v "$name" %s "$value"; done <"$base/settings.txt"
   fi
-  mkdir -p "$folder"
+  [[ $DRY_RUN == 1 ]] || mkdir -p "$folder"
   # shellcheck disable=SC2034  # for bin/lib.sh
   stage_log=$folder/stages.jsonl
   : "${K:=100}" "${RETRIEVER_PASSAGES:=100}" "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}"
@@ -51,6 +55,7 @@ check_scores() {
 distil() {
   local seed=$1 out=$folder/$2 teacher=$3 select=(--select overlap); shift 3
   [[ " $* " != *" --loss infonce "* ]] || select=()   # it reads labels, and no teacher whose ranking could be compared
+  [[ $DRY_RUN != 1 ]] || perform mkdir -p "$out"
   train_retriever "$out/retriever" "$scored/train$suffix.jsonl" "$scored/dev$suffix.jsonl" "$RETRIEVER" "$seed" "$teacher" \
     ${select[@]+"${select[@]}"} "$@"
   embed_passages "$out/passages.npy" "$out/retriever"

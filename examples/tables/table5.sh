@@ -29,4 +29,4 @@ for seed in $SEEDS; do
   )
 done
 # shellcheck disable=SC2086  # a list of names
-python "$tables/variants.py" 5 "$RUNS" "$DATASET-$table" $OBJECTIVES
+perform python "$tables/variants.py" 5 "$RUNS" "$DATASET-$table" $OBJECTIVES

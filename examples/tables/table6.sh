@@ -22,4 +22,4 @@ for seed in $SEEDS; do
   )
 done
 # shellcheck disable=SC2086  # a list of names
-python "$tables/variants.py" 6 "$RUNS" "$DATASET-$table" $AGGREGATIONS
+perform python "$tables/variants.py" 6 "$RUNS" "$DATASET-$table" $AGGREGATIONS

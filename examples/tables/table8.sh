@@ -25,6 +25,11 @@ for dataset in $DATASETS; do
   folder=$(dpr "$dataset") || continue
   for seed in $SEEDS; do
     name=$dataset-dpr-kept base=$RUNS/seed-$seed/$dataset-dpr-kept
+    if [[ $DRY_RUN == 1 ]]; then
+      say "table8.sh: before each train-reader, the last reader is copied to $base.reader"
+      SEEDS=$seed run "$name" "$dataset" "${ITERATIONS:-2}" START="$folder" READER="$base.reader"
+      continue
+    fi
     mkdir -p "$base.reader"
     for ((i = 0; i <= ${ITERATIONS:-2}; i++)); do
       rm -rf "$base.reader"

@@ -21,17 +21,23 @@ PASSAGES=$(absolute "${PASSAGES:-$SCORED/passages.jsonl}")
 [[ ! -e $RETRIEVER ]] || RETRIEVER=$(absolute "$RETRIEVER")
 read_options RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS
 launch
-cd "$RUNS"
 : "${TEACHER_TEMPERATURE:=0.4}"
 settings=(SCORED PASSAGES RETRIEVER K RETRIEVER_PASSAGES RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY
   TEACHER_TEMPERATURE RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS PRECISION)
-[[ $DRY_RUN == 1 ]] || one_at_a_time .
-keep_settings . "${settings[@]}"
+[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUNS"
+keep_settings "$RUNS" "${settings[@]}"
 inputs=(PASSAGES="$PASSAGES")
 for name in train dev.scored dev test; do inputs+=("$name=$SCORED/$name.jsonl"); done
 [[ ! -e $RETRIEVER ]] || inputs+=(RETRIEVER="$RETRIEVER")
-[[ $DRY_RUN == 1 ]] || compare_contents contents.json "${inputs[@]}" ||
+[[ $DRY_RUN == 1 ]] || compare_contents "$RUNS/contents.json" "${inputs[@]}" ||
   { say "teachers.sh: $RUNS was made from other contents of these: choose another RUNS=…, or remove it"; exit 2; }
+
+# name_of TEACHER: the name of its folders
+name_of() {
+  local name=$1,
+  name=${name//=1,/,} name=${name%,}
+  printf '%s\n' "${name//,/+}"
+}
 
 # dense FOLDER RETRIEVER: the rankings of dev and test by a retriever, alone and fused with BM25's
 dense() {
@@ -42,13 +48,18 @@ dense() {
   stage "$1/test.fused.jsonl" fidtools fuse bm25/test.jsonl "$1/test.jsonl" -k "$K" --tuned "$1/fusion.json"
 }
 
+folders=(bm25 start)
+for teacher in $TEACHERS; do
+  for seed in $SEEDS; do folders+=("seed-$seed/$(name_of "$teacher")"); done
+done
+work_in "$RUNS" "${folders[@]}"
 for split in dev test; do
   stage "bm25/$split.jsonl" fidtools bm25 "$SCORED/$split.jsonl" -p "$PASSAGES" --index bm25/index -k "$K"
 done
 dense start "$RETRIEVER"
 names=()
 for teacher in $TEACHERS; do
-  name=$teacher, name=${name//=1,/,} name=${name%,} name=${name//,/+}
+  name=$(name_of "$teacher")
   names+=("$name")
   options=(--teacher-temperature "$TEACHER_TEMPERATURE" --in-batch)
   [[ $teacher != labels ]] || options=(--loss infonce --labels answer) teacher=bm25
@@ -58,4 +69,4 @@ for teacher in $TEACHERS; do
     dense "seed-$seed/$name" "seed-$seed/$name/retriever"
   done
 done
-[[ $DRY_RUN == 1 ]] || python "$tables/teachers.py" . --k "$EVAL_K" --seeds "$SEEDS" "${names[@]}"
+perform python "$tables/teachers.py" . --k "$EVAL_K" --seeds "$SEEDS" "${names[@]}"

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from fidtools.cli import cli, run
+from fidtools.commands._target_options import preset_values
 from fidtools.commands.train_retriever import command as train_retriever_command
-from fidtools.commands.train_retriever import preset_values
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage
 from fidtools.metrics.rankings import cover_depth, inversions, topk_overlap
