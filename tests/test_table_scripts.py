@@ -59,6 +59,38 @@ def test_labels_are_an_objective_beside_the_teacher(tmp_path: Path) -> None:
     assert row.split("|")[2].strip() != "–"
 
 
+def test_students_of_other_settings_or_data_are_not_shown(tmp_path: Path) -> None:
+    """With a stand-in for the commands, which only makes their outputs."""
+    for name in ("fidtools", "python"):
+        stub = tmp_path / "path" / name
+        stub.parent.mkdir(exist_ok=True)
+        stub.write_text('#!/bin/sh\nfor last; do :; done\n[ -d "$last" ] || : >"$last"\n')
+        stub.chmod(0o755)
+    for name in ("bin", "examples/fever"):
+        shutil.copytree(TABLES.parents[1] / name, tmp_path / name)
+    for name in ("train", "dev", "passages"):
+        (tmp_path / f"{name}.jsonl").write_text("{}\n")
+    given = {"PATH": f"{tmp_path}/path:{os.environ['PATH']}", "DATA": str(tmp_path), "RUN": f"{tmp_path}/run"}
+
+    def students(**settings: str) -> subprocess.CompletedProcess[str]:
+        command = [str(tmp_path / "examples" / "fever" / "students.sh")]
+        environment = os.environ | given | {"SEEDS": "0", "WORD_VECTORS": f"{tmp_path}/dev.jsonl"} | settings
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert students().returncode == 0
+    assert "have seed-0/static-soft\n" in students(SEEDS="0 1").stderr
+    other = students(STEPS="7")
+    assert other.returncode == 2
+    assert "< STEPS=400\n---\n> STEPS=7\n" in other.stderr
+    (tmp_path / "train.jsonl").write_text("{ }\n")
+    edited = students()
+    assert edited.returncode == 2
+    assert edited.stderr.splitlines() == [
+        f"train: {tmp_path}/train.jsonl has changed",
+        f"students.sh: {tmp_path}/run was made from other contents of these: choose another RUN=…, or remove it",
+    ]
+
+
 @pytest.mark.parametrize(
     ("script", "last"),
     [
