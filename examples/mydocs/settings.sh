@@ -30,6 +30,20 @@ if [[ $QUESTIONS == generated ]]; then
   RETRIEVER_OPTIONS=(--source-passage cap ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"})
 fi
 
+# keep_data: refuse a folder whose files `fetch` would replace and did not write. It leaves .made there when it begins.
+keep_data() {
+  local name names=(train dev test passages chunks split)
+  if [[ -e ${TRAIN:-$DATA/train.jsonl} && -e ${DEV:-$DATA/dev.jsonl} && -e ${TEST:-$DATA/test.jsonl} &&
+    -e ${PASSAGES:-$DATA/passages.jsonl} ]] || [[ -e $DATA/.made ]]; then return; fi
+  [[ $QUESTIONS != generated ]] || names+=(questions)
+  for name in "${names[@]}"; do
+    [[ -e $DATA/$name.jsonl ]] || continue
+    say "setting DATA: $DATA/$name.jsonl would be replaced: choose a folder without it, or with all of train, dev, test and passages.jsonl"
+    exit 2
+  done
+}
+keep_data
+
 # generate_questions: train, dev and test questions about the passages, of different documents
 generate_questions() {
   fidtools generate-questions "$DATA/chunks.jsonl" --model "$QUESTION_MODEL" --split "$DATA/questions" --shares 60,20,20 \
@@ -50,6 +64,7 @@ split_questions() {
 
 fetch() {
   mkdir -p "$DATA"
+  touch "$DATA/.made"
   fidtools chunk "$DOCUMENTS" -o "$DATA/chunks.jsonl"
   if [[ $QUESTIONS == generated ]]; then generate_questions; else split_questions; fi
   [[ ${PROFILE:-} == laptop ]] ||

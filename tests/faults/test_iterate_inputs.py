@@ -246,6 +246,29 @@ def test_questions_in_any_format_are_split(tmp_path: Path, content: str) -> None
         assert [json.loads(line)["id"] for line in lines] == ids
 
 
+@pytest.mark.parametrize("name", ["train", "passages", "split"])
+def test_a_file_of_ones_own_in_data_is_not_replaced(tmp_path: Path, name: str) -> None:
+    own = tmp_path / "data" / f"{name}.jsonl"
+    own.parent.mkdir()
+    content = "".join(json.dumps(question) + "\n" for question in QUESTIONS)
+    own.write_text(content)
+    refused = iterate(tmp_path / "data", dataset="mydocs", QUESTIONS=str(own))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"setting DATA: {own} would be replaced: choose a folder without it, or with all")
+    assert own.read_text() == content
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_a_stopped_start_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS[:4]))
+    (tmp_path / "text.txt").write_text("1 2 3 4 5")
+    given = {"QUESTIONS": str(tmp_path / "questions.jsonl"), "DOCUMENTS": str(tmp_path / "text.txt")}
+    for _ in range(2):  # the first leaves train.jsonl
+        done = iterate(tmp_path / "data", dataset="mydocs", **given)
+        assert (done.returncode, (tmp_path / "data" / "train.jsonl").exists()) == (1, True)
+        assert done.stderr.endswith(": five questions are needed at least\n")
+
+
 def test_too_few_questions_are_named(tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS[:4]))
     (tmp_path / "text.txt").write_text("1 2 3 4 5")
