@@ -11,6 +11,7 @@ import torch
 
 from fidtools.encoders.vocabulary import new_vocabulary
 from fidtools.encoders.word_tokenizer import WordTokenizer
+from fidtools.errors import UsageError
 from fidtools.logs import log
 from fidtools.teachers.coattention import Coattention
 from fidtools.teachers.coattention_teacher import CoattentionTeacher
@@ -69,6 +70,8 @@ def _initial_teacher(run: TeacherRun) -> Teacher:
     if run.teacher is not None:
         teacher = load_teacher(run.teacher, new_head=True, **changes)
         if run.lora is not None:
+            if isinstance(teacher, CoattentionTeacher):
+                raise UsageError("`lora` only applies to transformers", hint="leave it out for a coattention teacher")
             keep = run.teacher if run.keep_adapter else None
             add_lora(teacher.module, run.lora, run.settings.seed, parts=new_parts(teacher.module), keep=keep)
         return teacher

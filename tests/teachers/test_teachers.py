@@ -213,3 +213,8 @@ def test_adapters_need_a_model_to_adapt(
     assert "--lora only applies to an initial model (--teacher), not to --coattention" in capsys.readouterr().err
     assert run([*command, "--teacher", str(plain_model), "--keep-adapter"]) == 2
     assert "--keep-adapter needs --lora" in capsys.readouterr().err
+    small = ["--coattention", *QUICK, "--steps", "1", "--hidden", "4", "--word-dim", "4"]
+    assert run(["train-teacher", str(questions()), *small, "-o", str(tmp_path / "words")]) == 0
+    assert run([*command, "--teacher", str(tmp_path / "words"), "--lora", "2"]) == 2
+    assert "--lora only applies to transformers" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
