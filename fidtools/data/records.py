@@ -10,6 +10,7 @@ named here are kept unchanged. A score is never invented: `score` is absent unti
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,8 +121,9 @@ class Question:
         Each passage gets `scores[name]`, and `score` is `main`. Passages beyond the scored ones follow in their order
         without `score` and without earlier scores of these names: numbers of another model or scale must not stand
         beside these. A `score` that had no name of its own is kept as `scores["previous"]`. What `scored_by` says of
-        earlier scores of these names is removed.
+        earlier scores of these names is removed. Raises DataError for a score that is not finite: nothing sorts by it.
         """
+        self._refuse_infinite(scores)
         passages, scored = self.ctxs or [], len(scores.get(main, ()))
         for passage in passages:
             if passage.score is not None and passage.score not in passage.scores.values():
@@ -139,6 +141,13 @@ class Question:
             self.extra[SCORED_BY] = how
         elif self.scored_by:
             del self.extra[SCORED_BY]
+
+    def _refuse_infinite(self, scores: dict[str, list[float]]) -> None:
+        for name, values in scores.items():
+            for place, value in enumerate(values):
+                if not math.isfinite(value):
+                    hint = "a number overflows in the model: try --precision float32, or another model"
+                    raise self.error("the model's score is not finite", f"ctxs[{place}].scores.{name}", value, hint)
 
     def rank_by(self, name: str) -> None:
         """Sort the passages by the score of that name, descending; "score" is the one that files are sorted by.

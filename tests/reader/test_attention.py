@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.data.records import Passage, Question
-from fidtools.errors import FidtoolsError
+from fidtools.data.records import Location, Passage, Question
+from fidtools.errors import DataError, FidtoolsError
 from fidtools.reader.aggregations import AGGREGATIONS
 from fidtools.reader.answering import answer_questions
 from fidtools.reader.attention import LayerAttention
@@ -154,6 +155,18 @@ def test_a_passage_that_is_not_scored_loses_an_earlier_score_of_that_name() -> N
     question = Question("q", "who", ctxs=passages)
     question.set_scores({"attention": [0.5]}, "attention")
     assert [passage.scores for passage in question.ctxs or []] == [{"attention": 0.5}, {"bm25": 2.0}]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_refused_and_changes_nothing(value: float) -> None:
+    question = Question("q", "who", ctxs=[Passage("a", "a", score=2.0), Passage("b", "b", score=1.0)])
+    question.location = Location("q.jsonl", 3)
+    before = question.to_json()
+    with pytest.raises(DataError) as caught:
+        question.set_scores({"attention": [0.5, value]}, "attention")
+    problem = f"q.jsonl:3: field 'ctxs[1].scores.attention': the model's score is not finite (got {value})"
+    assert str(caught.value).splitlines()[0] == problem
+    assert question.to_json() == before
 
 
 def test_how_a_score_was_computed_is_forgotten_with_the_score() -> None:
