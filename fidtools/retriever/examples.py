@@ -120,11 +120,11 @@ def read_examples(
         _add(examples, kept, retriever)
     if n_errors:
         raise several(errors, n_errors)
-    if skipped:
-        log.warning("%s: skipped %d questions without a relevant passage", path, skipped)
-    elif labels is not None and examples.items and not any(np.any(item.labels) for item in examples.items):
+    if labels is not None and not any(np.any(item.labels) for item in examples.items):
         hint = f"--labels {labels} learns from relevant passages: are they among those that are listed?"
         raise DataError("no passage of any question is relevant", path=path, hint=hint)
+    if skipped:
+        log.warning("%s: skipped %d questions without a relevant passage", path, skipped)
     return examples
 
 

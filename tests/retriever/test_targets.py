@@ -141,8 +141,9 @@ def test_labels_without_a_relevant_passage_teach_nothing(plain_model: Path, tmp_
     path = tmp_path / "t.jsonl"
     question = {"question": "w1", "answers": ["W3"], "gold": ["a"], "ctxs": [{"id": "b", "text": "w3"}]}
     path.write_bytes(orjson.dumps(question))
-    with pytest.raises(DataError, match="no passage of any question is relevant"):
-        read_examples(path, load_retriever(plain_model), {}, 9, "gold")
+    for need_positive in (False, True):  # as in bce, and in infonce
+        with pytest.raises(DataError, match="no passage of any question is relevant"):
+            read_examples(path, load_retriever(plain_model), {}, 9, "gold", need_positive=need_positive)
     assert len(read_examples(path, load_retriever(plain_model), {}, 9, "answer").items) == 1
 
 
