@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +126,23 @@ def read_examples(
     if skipped:
         log.warning("%s: skipped %d questions without a relevant passage", path, skipped)
     return examples
+
+
+def likelihoods(examples: Examples, path: PathLike) -> None:
+    """Replace the targets, logarithms of likelihoods, by the likelihoods.
+
+    Raises DataError where they are infinite, and where most questions have none above 0, in single precision.
+    """
+    with np.errstate(over="ignore"):
+        found = [np.exp(item.teacher).astype(np.float32).astype(np.float64) for item in examples.items]
+    if not all(np.isfinite(target).all() for target in found):
+        hint = "scores that are no logarithms, such as attention, are learned without it"
+        raise DataError("`probabilities`: exp(score) is infinite", path=path, hint=hint)
+    if (zero := sum(not target.any() for target in found)) > len(found) / 2:
+        hint = "likelihoods of whole texts are this small: score with --per-token, or leave out `probabilities`"
+        problem = f"`probabilities`: exp(score) is 0 for all passages in {zero} of {len(found)} questions"
+        raise DataError(problem, path=path, hint=hint)
+    examples.items[:] = [replace(item, teacher=target) for item, target in zip(examples.items, found, strict=True)]
 
 
 def _target(question: Question, count: int, teachers: Mapping[str, float], source: SourcePassage) -> Floats:

@@ -100,8 +100,8 @@ def _scores_by(question: Question, passages: Sequence[Passage], name: str) -> Fl
         field = f"ctxs[{place}].{'score' if name == SCORE else f'scores.{name}'}"
         raise question.error("missing", field, hint=_missing_hint(passages, name, place))
     column = np.array(values, dtype=np.float64)
-    if not np.isfinite(column).all():
-        raise question.error("scores must be finite", f"ctxs[].{name}", values)
+    if not (np.abs(column) <= np.finfo(np.float32).max).all():  # training computes in single precision
+        raise question.error("scores must be finite, and at most 3.4e38", f"ctxs[].{name}", values)
     return column
 
 
@@ -145,13 +145,14 @@ def check_targets(targets: Sequence[Floats], temperature: float | None, path: st
     several = [scores for scores in targets if len(scores) > 1]
     if not several:
         raise DataError("every question has a single passage, so there is no ranking to learn", path=path)
-    constant = sum(np.ptp(scores) == 0 for scores in several)
+    constant = sum(np.ptp(scores.astype(np.float32)) == 0 for scores in several)
     if constant > len(several) / 2:
-        raise DataError(
-            f"uniform targets: all passages have the same score in {constant} of {len(several)} questions",
-            path=path,
-            hint="score the passages with a teacher first: fidtools score-attn writes `attention`",
-        )
+        problem = f"uniform targets: all passages have the same score in {constant} of {len(several)} questions"
+        hint = "score the passages with a teacher first: fidtools score-attn writes `attention`"
+        if sum(np.ptp(scores) == 0 for scores in several) < constant:
+            problem += ", in single precision"
+            hint = "training computes with 7 digits: subtract what the scores of a question have in common"
+        raise DataError(problem, path=path, hint=hint)
     if (repeated := sum(_has_default(scores) for scores in several)) > len(several) / 2:
         raise DataError(
             f"mixed scales: in {repeated} of {len(several)} questions many passages share one score, others do not",

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
+from fidtools.cli import run
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError
 from fidtools.retriever.encoding import load_retriever
@@ -67,6 +68,38 @@ def test_uniform_targets_are_refused() -> None:
     # what the reference makes of a file without scores: 1 / (number of the question)
     with pytest.raises(DataError, match="uniform targets: all passages have the same score in 9 of 9 questions"):
         check_targets([np.full(5, 1 / (k + 1)) for k in range(9)], 1.0, "t")
+
+
+def test_scores_that_differ_in_double_precision_only_are_refused() -> None:
+    targets = [np.array([1_700_000_000.25, 1_700_000_000.5, 1_700_000_001.0])] * 3
+    with pytest.raises(DataError, match="same score in 3 of 3 questions, in single precision"):
+        check_targets(targets, None, "train.jsonl")
+    check_targets([scores - 1_700_000_000 for scores in targets], None, "train.jsonl")
+
+
+def test_a_score_beyond_single_precision_stops_and_says_where() -> None:
+    assert teacher_scores(question({"a": 3e38}, {"a": 0.0}), 2, {"a": 1.0}).tolist() == [3e38, 0.0]
+    with pytest.raises(DataError) as caught:
+        teacher_scores(question({"a": 4e38}, {"a": 0.0}), 2, {"a": 1.0})
+    assert str(caught.value).startswith("train.jsonl:7: field 'ctxs[].a': scores must be finite, and at most 3.4e38")
+
+
+@pytest.mark.parametrize(
+    ("logarithms", "problem"),
+    [
+        ([-200.0, -210.0], "--probabilities: exp(score) is 0 for all passages in 4 of 4 questions"),
+        ([100.0, 3.0], "--probabilities: exp(score) is infinite"),
+    ],
+)
+def test_logarithms_without_a_likelihood_are_refused(
+    logarithms: list[float], problem: str, plain_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = tmp_path / "t.jsonl"
+    ctxs = [{"text": f"w{i}", "scores": {"likelihood": value}} for i, value in enumerate(logarithms)]
+    train.write_bytes((orjson.dumps({"question": "w1", "ctxs": ctxs}) + b"\n") * 4)
+    options = ["--retriever", str(plain_model), "--teacher", "likelihood", "--loss", "margin", "--probabilities"]
+    assert run(["train-retriever", str(train), *options, "-o", str(tmp_path / "r"), "-q"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {train}: {problem}"
 
 
 def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do() -> None:
