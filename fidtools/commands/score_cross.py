@@ -100,6 +100,8 @@ def _load(name: str, compute: Compute, words: str | None, instruction: str | Non
     from fidtools.teachers.word_reranker import RerankerPrompt, answers_with_words, load_word_reranker
 
     if answers_with_words(name):
+        if instruction is not None and prompt is not None and "{instruction}" not in prompt:
+            raise UsageError("--instruction has no effect: --prompt has no {instruction}")
         pair = RERANKER_WORDS if words is None else _two(words)
         settings = RerankerPrompt(prompt or RERANKER_PROMPT, instruction or RERANKER_INSTRUCTION, pair)
         return load_word_reranker(name, settings, compute=compute)

@@ -68,6 +68,8 @@ class WordReranker:
         self.module: nn.Module = self.model
         self.tokenizer, self.prompt, self.settings = tokenizer, prompt, settings
         self.words = [_token(tokenizer, word) for word in prompt.words]
+        if self.words[0] == self.words[1]:
+            raise UsageError(f"--words {','.join(prompt.words)}: both are one token of this model")
         self._prefix = leading_special_tokens(tokenizer)
         self.cuts = CutCounter()
 
@@ -162,4 +164,6 @@ def _token(tokenizer: Any, word: str) -> int:
     ids = tokenizer(word, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
         raise UsageError(f"--words: {word!r} is {len(ids)} tokens of this model, not one")
+    if ids[0] == tokenizer.unk_token_id:
+        raise UsageError(f"--words: {word!r} is no word of this model's tokenizer", hint="is it a reranker at all?")
     return int(ids[0])

@@ -18,7 +18,8 @@ from fidtools.errors import UsageError
 from fidtools.teachers.objective import score_pairs
 from fidtools.teachers.teacher_folder import load_teacher
 from fidtools.teachers.word_reranker import RerankerPrompt, answers_with_words, load_word_reranker
-from tests.models import CAUSAL_FAMILIES, WORDS, tiny_causal_model
+from tests.models import CAUSAL_FAMILIES, WORDS, tiny_causal_model, word_tokenizer
+from tests.models import VOCABULARY as WORD_VOCABULARY
 
 Write = Callable[..., Path]
 TEXT = (
@@ -141,6 +142,7 @@ def test_the_command_scores_and_sorts(reranker: Path, questions: Write, tmp_path
     [
         (["--words", "yes"], "expected two different words"),
         (["--words", "yes,yes"], "expected two different words"),
+        (["--prompt", "{question} {passage}", "--instruction", "find"], "--prompt has no {instruction}"),
         (["--prompt", "{question}"], "the field {passage} is missing"),
         (["--prompt", "{question} {passage} {text}"], "unknown field {text}"),
     ],
@@ -149,6 +151,26 @@ def test_bad_prompts_are_refused(
     reranker: Path, questions: Write, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["score-cross", str(questions(count=1)), "--teacher", str(reranker), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [("w1,w2", ""), ("yes,w2", "'yes' is no word of this model's tokenizer"), ("w1,W1", "both are one token")],
+)
+def test_words_that_the_model_cannot_tell_apart_are_refused(
+    words: str, message: str, questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tokenizers import normalizers
+
+    tokenizer = word_tokenizer(WORD_VOCABULARY)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.save_pretrained(tmp_path / "model")
+    tiny_causal_model("llama", len(WORD_VOCABULARY), pad_token_id=0, eos_token_id=1, bos_token_id=2).save_pretrained(
+        tmp_path / "model"
+    )
+    command = ["score-cross", str(questions(count=1)), "--teacher", str(tmp_path / "model"), "--words", words, "-q"]
+    assert run([*command, "-o", str(tmp_path / "out.jsonl")]) == (2 if message else 0)
     assert message in capsys.readouterr().err
 
 
