@@ -9,6 +9,7 @@ import click
 
 from fidtools.commands import _training_options as options
 from fidtools.commands import _types as types
+from fidtools.commands._options import warn_unused
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
 from fidtools.teachers.run_config import SOFT_LOSSES, SoftTargets, TeacherRun
@@ -98,6 +99,18 @@ def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -
         size = StudentSize(**options.take(given, StudentSize))
         targets = SoftTargets(**options.take(given, SoftTargets))
         run = TeacherRun(train, **given, settings=settings, size=size, targets=targets)
+        _warn_unused(run)
         from fidtools.teachers.train import train_teacher
 
         train_teacher(run, output, resume=resume, force=force)
+
+
+def _warn_unused(run: TeacherRun) -> None:
+    if run.dev is None:
+        warn_unused("without --dev", "patience", "eval_every")
+    if run.teacher_scores is not None:
+        others = {"temperature", "teacher_temperature", "gamma"} - run.targets.options().keys()
+        warn_unused(f"with --loss {run.targets.loss}", *others)
+        warn_unused("with --teacher-scores", "labels")
+    if not run.coattention:
+        warn_unused("without --coattention", "words", "word_dim", "hidden")

@@ -32,6 +32,19 @@ def said(**given: Any) -> list[str]:
             {"loss": "mse", "teacher_temperature": 3.0, "labels": "gold"},
             ["--teacher-temperature, --labels have no effect with --loss mse"],
         ),
+        ({"probabilities": True, "cosine_temperature": 0.1, "normalize": True}, []),
+        (
+            {"loss": "margin", "probabilities": True, "cosine_temperature": 0.1},
+            ["--cosine-temperature, --probabilities have no effect with --loss margin"],
+        ),
+        (
+            {"temperature": 2.0, "cosine_temperature": 0.1},
+            ["--temperature has no effect with --cosine-temperature"],
+        ),
+        (
+            {"loss": "infonce", "labels": "gold", "probabilities": True},
+            ["--probabilities has no effect with --loss infonce"],
+        ),
         ({"loss": "infonce", "labels": "gold", "teacher": "bm25"}, ["--teacher has no effect with --loss infonce"]),
         ({"loss": "bce", "alpha": 0.0, "labels": "gold"}, ["--labels has no effect with --loss bce"]),
         (

@@ -59,6 +59,44 @@ def test_defaults_are_those_of_the_dataclass(
     assert seen == [(expected, Path("out"), False)]
 
 
+@pytest.mark.parametrize(
+    ("options", "warnings"),
+    [
+        (["train-reader", "--reader", READER, "--dev", "t", "--patience", "2", "--title-prefix", "t"], []),
+        (["train-reader", "--reader", READER, "--patience", "2"], ["--patience has no effect without --dev"]),
+        (
+            ["train-reader", "--reader", READER, "--no-title", "--title-prefix", "t"],
+            ["--title-prefix has no effect with --no-title"],
+        ),
+        (["train-teacher", "--coattention", "--hidden", "4", "--labels", "gold"], []),
+        (
+            ["train-teacher", "--teacher", "r", "--eval-every", "4", "--hidden", "4", "--words", "9"],
+            [
+                "--eval-every has no effect without --dev",
+                "--hidden, --words have no effect without --coattention",
+            ],
+        ),
+        (
+            ["train-teacher", "--coattention", "--teacher-scores", "x", "--gamma", "0.5", "--labels", "gold"],
+            ["--gamma has no effect with --loss kl", "--labels has no effect with --teacher-scores"],
+        ),
+    ],
+)
+def test_options_without_effect_are_named(
+    options: list[str],
+    warnings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "t").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for function in ("reader.train.train_reader", "teachers.train.train_teacher"):
+        monkeypatch.setattr(f"fidtools.{function}", lambda *_, **__: None)
+    assert run([options[0], "t", *options[1:], "-o", "out"]) == 0
+    assert capsys.readouterr().err.splitlines() == warnings
+
+
 def test_the_losses_to_choose_from_are_the_library_s() -> None:
     assert set(LOSSES) == set(losses.LOSSES)
 
