@@ -10,7 +10,7 @@ from fidtools.commands import _options as options
 from fidtools.commands._kept_lines import Line
 from fidtools.commands._stream import stream_through_reader
 from fidtools.compute.precision import Precision
-from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION
+from fidtools.reader.aggregations import AGGREGATIONS, DEFAULT_AGGREGATION, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from fidtools.reader.groups import Group
@@ -68,6 +68,8 @@ def command(
       fidtools score-attn train.jsonl --reader reader --aggregate all -o scored.jsonl.gz
     """
     names = AGGREGATIONS if aggregate == "all" else (aggregate,)
+    if not NEEDS_OUTPUT.intersection(names):
+        options.warn_unused(f"with --aggregate {aggregate}", "target")
 
     def score(model: Reader, group: Group) -> list[Line]:
         from fidtools.reader.attention_scores import score_questions

@@ -98,6 +98,7 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
         return
     if settings["chat"]:
         raise UsageError("--chat is for causal language models; this is an encoder-decoder")
+    options.warn_unused("with a reader, whose training sets it", "text_maxlength")
     if of == "question":
         _score_questions_with_reader(reader, prompt or ENCODER_QUESTION_PROMPT, **settings)
     elif prompt is not None:

@@ -114,3 +114,5 @@ def _warn_unused(run: TeacherRun) -> None:
         warn_unused("with --teacher-scores", "labels")
     if not run.coattention:
         warn_unused("without --coattention", "words", "word_dim", "hidden")
+    elif run.size.word_vectors is not None:
+        warn_unused("with --word-vectors", "word_dim")

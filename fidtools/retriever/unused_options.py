@@ -32,6 +32,8 @@ def unused_options(run: RetrieverRun, loss: Loss, teachers: Iterable[str]) -> It
         yield from _named(run.settings, ["patience", "eval_every"], "without --dev")
     if run.student is None:
         yield from _named(run.size, [field.name for field in fields(run.size)], "without --student")
+    elif run.size.word_vectors is not None:
+        yield from _named(run.size, ["word_dim"], "with --word-vectors")
     if run.student == "static":
         yield from _named(run.size, ["hidden"], "with --student static")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fidtools.data.grades import gold_ids
+from fidtools.data.number_text import number_of
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, FidtoolsError, UsageError, shorten
 from fidtools.logs import log
@@ -24,12 +25,14 @@ Nearly uniform targets make a retriever forget how to rank: see docs/results-ret
 
 
 def parse_teacher(text: str, option: str = "--teacher") -> dict[str, float]:
-    """The names and weights in `attention` or `attention=0.7,bm25=0.3`. Raises UsageError for anything else."""
+    """The names and weights in `attention` or `attention=0.7,bm25=0.3`, each once. Raises UsageError for others."""
     teachers: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))
+        if name in teachers:
+            raise UsageError(f"{option} {shorten(text)}: {name} is named twice")
         try:
-            teachers[name] = float(weight or 1.0)
+            teachers[name] = number_of(weight or "1")
         except ValueError:
             teachers[name] = 0.0
         if not name or not LEAST_WEIGHT <= teachers[name] <= 1 / LEAST_WEIGHT:

@@ -294,3 +294,9 @@ def test_weights_of_teachers(command, weights, run):
 def test_cutoffs(command, value, run):
     code, said = run(command, "--k", value)
     assert (code, "--k" in said) == (USAGE, True)
+
+
+@pytest.mark.parametrize("name", ["score", "previous"])
+def test_a_score_takes_no_name_that_stands_for_another(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["score-cross", "good.jsonl", "--teacher", RETRIEVER, "--name", name]) == USAGE
+    assert f"'{name}': the name of " in capsys.readouterr().err

@@ -127,3 +127,27 @@ def test_adapters_are_merged_on_save(make: Any, questions: list[Question], tmp_p
         assert ours.get("attention", []) == pytest.approx(theirs.get("attention", []), abs=1e-4)
         assert ours == {} or ours["attention"] != pytest.approx(unadapted["attention"], abs=1e-3)
     assert all((value == before[name]).all() for name, value in reader.fusion.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("command", "warnings"),
+    [
+        (["score-attn", "--target", "gold"], ["--target has no effect with --aggregate attention"]),
+        (["score-attn", "--target", "gold", "--aggregate", "attention-mass"], []),
+        (
+            ["score-likelihood", "--text-maxlength", "9"],
+            ["--text-maxlength has no effect with a reader, whose training sets it"],
+        ),
+    ],
+)
+def test_options_that_change_no_score_are_named(
+    command: list[str],
+    warnings: list[str],
+    reader_folder: Path,
+    question_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--reader", str(reader_folder), "-o", str(tmp_path / "out.jsonl"), "--precision", "float32"]
+    assert run([command[0], str(question_file), *command[1:], *options]) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if "no effect" in line] == warnings

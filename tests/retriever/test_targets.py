@@ -41,7 +41,7 @@ def test_several_teachers_are_mixed_as_weighted_z_scores() -> None:
 def test_teachers_are_read_from_the_option() -> None:
     assert parse_teacher("attention") == {"attention": 1.0}
     assert parse_teacher("attention=0.7, bm25=0.3") == {"attention": 0.7, "bm25": 0.3}
-    for wrong in ("", "attention=x", "a=0", "a,,b", "a=-1"):
+    for wrong in ("", "attention=x", "a=0", "a,,b", "a=-1", "a=1_0", "a=0.7,b=1,a=0.3"):
         with pytest.raises(UsageError, match="--teacher"):
             parse_teacher(wrong)
 
@@ -97,7 +97,7 @@ def test_logarithms_without_a_likelihood_are_refused(
     train = tmp_path / "t.jsonl"
     ctxs = [{"text": f"w{i}", "scores": {"likelihood": value}} for i, value in enumerate(logarithms)]
     train.write_bytes((orjson.dumps({"question": "w1", "ctxs": ctxs}) + b"\n") * 4)
-    options = ["--retriever", str(plain_model), "--teacher", "likelihood", "--loss", "margin", "--probabilities"]
+    options = ["--retriever", str(plain_model), "--teacher", "likelihood", "--probabilities"]
     assert run(["train-retriever", str(train), *options, "-o", str(tmp_path / "r"), "-q"]) == 1
     assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {train}: {problem}"
 

@@ -53,8 +53,8 @@ def test_defaults_are_those_of_the_dataclass(
     seen: list[Any] = []
     (tmp_path / "t").write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fidtools.compute.loading.is_causal", lambda name: False)  # r is no model
     monkeypatch.setattr(f"fidtools.{target}", lambda run, output, resume, force: seen.append((run, output, resume)))
+    monkeypatch.setattr("fidtools.compute.loading.is_causal", lambda name: False)  # r is no model
     assert run([*options, "-o", "out"]) == 0
     assert seen == [(expected, Path("out"), False)]
 
@@ -79,6 +79,10 @@ def test_defaults_are_those_of_the_dataclass(
         (
             ["train-teacher", "--coattention", "--teacher-scores", "x", "--gamma", "0.5", "--labels", "gold"],
             ["--gamma has no effect with --loss kl", "--labels has no effect with --teacher-scores"],
+        ),
+        (
+            ["train-teacher", "--coattention", "--word-vectors", "t", "--word-dim", "8"],
+            ["--word-dim has no effect with --word-vectors"],
         ),
     ],
 )
