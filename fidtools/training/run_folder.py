@@ -26,17 +26,20 @@ from safetensors import SafetensorError
 from fidtools.compute.model_files import TRAINED, UNFINISHED
 from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, atomic_path, replace_folder
+from fidtools.data.hashes import folder_sha256
 from fidtools.data.jsonl import read_json_object, write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
 from fidtools.errors import DataError, UsageError, kept_when_full
 from fidtools.training.model_card import data_fingerprints, model_card
-from fidtools.training.run_record import FILES, STARTS, Record, differences, with_hashes
+from fidtools.training.run_record import FILES, NOT_IN_START, STARTS, Record, differences, with_hashes
 from fidtools.training.saved_state import restore_tensors, save_tensors
 
 Saver = Callable[[Path], None]
 PROGRESS = "progress.json"
+MODEL_HASH = "model_sha256"
+"""In the result: the hash of the finished model, by which one that was damaged or edited since is noticed."""
 
 
 class RunFolder:
@@ -97,13 +100,19 @@ class RunFolder:
         return found if isinstance(found, dict) and isinstance(found.get("result"), dict) else {}
 
     def _finished(self, ignore: tuple[str, ...]) -> dict[str, Any] | None:
-        """The result of the finished run; None when there is none. Raises UsageError when it used other settings."""
+        """The result of the finished run; None when there is none.
+
+        Raises UsageError when it used other settings, and when its model has changed since.
+        """
         if not (before := self._training_json()):
             return None
         result: dict[str, Any] = before.pop("result")
         if different := differences(before, self.record, ignore):
             hint = "use the same settings, name another folder, or leave out `resume` to replace it"
             raise UsageError(f"{self.output}: the finished run used other settings: {different}", hint=hint)
+        if result.get(MODEL_HASH) not in (None, folder_sha256(self.output, NOT_IN_START)):
+            hint = "name another folder, or leave out `resume` to replace it"
+            raise UsageError(f"the model in {self.output} is not as the finished run left it", hint=hint)
         return result
 
     def _is_left_over(self) -> bool:
@@ -237,7 +246,8 @@ class RunFolder:
             shutil.copyfile(self.folder / "log.jsonl", best / "log.jsonl")
             if (self.folder / "tracking").is_dir():
                 shutil.copytree(self.folder / "tracking", best / "tracking", dirs_exist_ok=True)
-            write_json(best / "training.json", self.record | {"result": summary})
+            result = summary | {MODEL_HASH: folder_sha256(best, NOT_IN_START)}
+            write_json(best / "training.json", self.record | {"result": result})
             self._refuse_foreign()  # files may have come since the run began
             replace_folder(best, self.output)
             self.clean_up()

@@ -195,6 +195,28 @@ def test_a_finished_run_is_replaced_by_another_only_without_resume(
     assert steps() == 2
 
 
+@pytest.mark.parametrize("damage", ["removed", "cut off"])
+def test_a_finished_model_that_has_changed_is_not_called_finished(
+    damage: str, questions: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = str(questions(count=4)), tmp_path / "out"
+    arguments = ["train-teacher", data, "-o", str(output), *COMMANDS["train-teacher"], *SHORT, "--steps", "1"]
+    assert run([*arguments, "--resume"]) == 0
+    (output / "README.md").write_text("my notes\n")  # no part of the model
+    assert run([*arguments, "--resume"]) == 0
+    weights = output / "model.safetensors"
+    if damage == "removed":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:-1])
+    assert run([*arguments, "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert f"the model in {output} is not as the finished run left it\n" in said
+    assert "leave out --resume to replace it" in said
+    assert run(arguments) == 0
+    assert weights.is_file()
+
+
 def test_an_output_inside_a_file_is_refused_before_the_data_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
