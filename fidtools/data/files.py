@@ -25,6 +25,7 @@ from fidtools.data.gzip_names import is_gzip
 from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attributes, open_special, refuse_foreign
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.data.pipes import seekable, stdin_bytes
+from fidtools.data.unchanged import open_unchanged
 from fidtools.errors import INCOMPLETE, DataError, kept_when_full
 from fidtools.logs import no_bars
 
@@ -38,12 +39,13 @@ def open_input(path: PathLike) -> Iterator[BufferedReader]:
     """The bytes of a file, decompressed when it ends in .gz; `-` is standard input.
 
     Another pipe (`<(…)`) is copied to a temporary file first, since many readers open a file twice. Raises
-    FileNotFoundError, IsADirectoryError, PermissionError as the system does.
+    FileNotFoundError, IsADirectoryError, PermissionError as the system does, DataError for a file that is changed
+    while it is read.
     """
     if str(path) == STANDARD:
         yield cast(BufferedReader, stdin_bytes())
         return
-    with open(seekable(path), "rb") as raw:
+    with open_unchanged(seekable(path)) as raw:
         if is_gzip(path):
             with gzip.open(raw, "rb") as unzipped:
                 yield cast(BufferedReader, unzipped)

@@ -79,6 +79,38 @@ def test_malformed_input_says_where(tmp_path, content, message):
         numbered(path)
 
 
+LINES = b"".join(b'{"id": %d, "text": "%s"}\n' % (number, b"x" * 1000) for number in range(1000))
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "lines.jsonl.gz"])
+@pytest.mark.parametrize("new", [LINES.replace(b"xx", b"yy"), LINES + LINES, LINES[: len(LINES) // 2], b""])
+def test_a_file_that_is_written_to_while_it_is_read_is_an_error(name, new, tmp_path):
+    path, pack = tmp_path / name, (lambda data: gzip.compress(data, 0)) if name.endswith(".gz") else bytes
+    path.write_bytes(pack(LINES))
+    records = read_json(path)
+    assert next(records)[1]["id"] == 0
+    path.write_bytes(pack(new))
+    with pytest.raises(DataError, match=r"lines\.jsonl(\.gz)?: was changed while it was being read") as raised:
+        list(records)
+    assert raised.value.hint == "run the command again"
+
+
+def test_a_file_that_is_replaced_or_has_been_read_whole_may_change(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(LINES)
+    records = read_json(path)
+    next(records)
+    (tmp_path / "new").write_bytes(b"{}\n")
+    (tmp_path / "new").replace(path)
+    assert [record["id"] for _, record in records] == list(range(1, 1000))
+    small = tmp_path / "small.jsonl"
+    small.write_bytes(b'{"id": 0}\n{"id": 1}\n')
+    records = read_json(small)
+    next(records)
+    small.write_bytes(b'{"id": 7}\n{"id": 8}\n')  # all of it is in memory by now
+    assert [record["id"] for _, record in records] == [1]
+
+
 @pytest.mark.parametrize("cut", [5, 15, 25])
 def test_a_truncated_gzip_file_is_an_error(tmp_path, cut):
     path = tmp_path / "a.jsonl.gz"
