@@ -161,6 +161,23 @@ def no_room(error: BaseException) -> str | None:
 
 
 @contextlib.contextmanager
+def named_when_full(place: Path, partial: Path | None = None) -> Iterator[None]:
+    """Name `place` in the error of a block that had no room to write: the system names no file where a write fails.
+
+    Names in `partial`, under which the place is written, mean nothing to the user and are replaced too.
+    """
+    try:
+        yield
+    except Exception as error:  # libraries have errors of their own for a full disk
+        name = str(getattr(error, "filename", None) or "")
+        is_named = name and not (partial and Path(name).is_relative_to(partial))
+        if isinstance(error, FidtoolsError) or is_named or (full := no_room(error)) is None:
+            raise
+        number = next(number for number in NO_ROOM if os.strerror(number) == full)
+        raise OSError(number, full, str(place)) from error
+
+
+@contextlib.contextmanager
 def kept_when_full(place: Path, hint: str) -> Iterator[None]:
     """Turn the error of a block that had no room to write into one that names `place`, and says what is kept."""
     try:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,9 @@ class RowFiles:
 
     def save(self, name: str, values: Array) -> None:
         """Write one of the arrays."""
-        np.save(self.folder / f"{name}.npy", values)
+        with open(self.folder / f"{name}.npy", "wb") as out:
+            to: Any = SimpleNamespace(write=out.write)  # into a file of its own, numpy loses the system's error
+            np.save(to, values)
 
     def load(self, name: str, length: int | None = None) -> Array:
         """One of the arrays, memory-mapped. Raises DataError when the file is damaged or has another length."""

@@ -26,7 +26,7 @@ from fidtools.data.outputs import FolderKind, final_path, is_special, keep_attri
 from fidtools.data.partial_names import clear_abandoned, name_beside, names_beside, own_name
 from fidtools.data.pipes import seekable, stdin_bytes
 from fidtools.data.unchanged import open_unchanged
-from fidtools.errors import INCOMPLETE, DataError, kept_when_full
+from fidtools.errors import INCOMPLETE, DataError, kept_when_full, named_when_full
 from fidtools.logs import no_bars
 
 PathLike = str | Path
@@ -138,8 +138,9 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     clear_abandoned(target)
     partial, lock = own_name(target)
     try:
-        yield partial
-        replace_file(partial, target)
+        with named_when_full(target, partial):
+            yield partial
+            replace_file(partial, target)
     finally:
         partial.unlink(missing_ok=True)
         os.close(lock)
@@ -170,10 +171,11 @@ def atomic_folder(path: PathLike, kind: FolderKind | None = None, *, force: bool
     clear_abandoned(target)
     partial, lock = own_name(target, folder=True)
     try:
-        yield partial
-        if kind is not None:
-            refuse_foreign(target, kind, force=force)  # files may have come while the block was running
-        replace_folder(partial, target)
+        with named_when_full(target, partial):
+            yield partial
+            if kind is not None:
+                refuse_foreign(target, kind, force=force)  # files may have come while the block was running
+            replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lock)

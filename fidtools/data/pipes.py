@@ -15,6 +15,7 @@ from typing import Any
 
 from fidtools.console import on_terminal, standard_input
 from fidtools.data.gzip_names import SUFFIX, is_gzip
+from fidtools.errors import named_when_full
 from fidtools.logs import log
 
 PathLike = str | Path
@@ -73,7 +74,7 @@ def temporary_folder() -> Path:
 def _copy(path: str) -> Path:
     suffix = SUFFIX if is_gzip(path) else ""
     copy = temporary_folder() / f"pipe-{len(os.listdir(temporary_folder()))}{suffix}"
-    with open(copy, "wb") as out:
+    with named_when_full(copy), open(copy, "wb") as out:
         if path == STANDARD:
             shutil.copyfileobj(stdin_bytes(), out)
         else:

@@ -353,6 +353,22 @@ def test_no_room_for_a_file_is_one_message_and_leaves_nothing(command: str, data
     assert left == set()
 
 
+@pytest.mark.parametrize(
+    ("command", "size", "place"),
+    [
+        ("convert data", 64, "out: file too large"),
+        ("convert data --to beir", 64, "out: file too large"),
+        ("eval", 64, "out: file too large"),
+        ("bm25", 150, "p.jsonl.rows: file too large"),  # in the middle of an array
+        ("convert reader", 64, "out: file too large"),
+    ],
+)
+def test_where_there_is_no_room_is_named(command: str, size: int, place: str, data: Path) -> None:
+    code, said = run_without_room(LIMITED[command], size)
+    assert (code, said.splitlines()[0]) == (1, f"fidtools: {place}")
+    assert said.splitlines()[1] == "  no incomplete output was left; free some space and run it again"
+
+
 def test_a_training_without_room_says_how_to_go_on(data: Path) -> None:
     command = ["train-retriever", "q.jsonl", "--retriever", RETRIEVER, *TRAIN_SHORT]
     code, said = run_without_room(command, 20_000)
