@@ -37,7 +37,7 @@ def _checked(command: click.Command, function: Any) -> Any:
 
 
 def _check(command: click.Command, values: dict[str, Any]) -> None:
-    from fidtools.data.path_conflicts import Target, refuse_conflicts, refuse_unwritable
+    from fidtools.data.path_conflicts import Target, refuse_conflicts, refuse_long_name, refuse_unwritable
 
     targets: list[Target] = []
     inputs: list[str] = []
@@ -48,6 +48,7 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
         if isinstance(parameter.type, types.Named) and parameter.type.writes is not None:
             if value is not None:
                 kind = parameter.type
+                refuse_long_name(value)
                 targets.append(Target(value, _replaces(parameter.type.writes, value), kind.suffixes))
                 if kind.writes == "file":
                     refuse_unwritable(value)

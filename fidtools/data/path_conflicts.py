@@ -11,10 +11,12 @@ from typing import Literal
 
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.outputs import final_path, is_special
-from fidtools.errors import UsageError, show_path
+from fidtools.errors import UsageError, shorten, show_path
 
 Replaces = Literal["file", "folder", "nothing"]
 STREAMS = {"input": 0, "output": 1}
+MOST_NAME_BYTES = 225
+"""Of an output's name. File systems take 255; unfinished outputs have longer names, `..NAME.unfinished.….partial`."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ def refuse_unwritable(path: PathLike) -> None:
         if parent.exists():
             raise NotADirectoryError(20, "Not a directory", str(parent))
         raise FileNotFoundError(2, "No such file or directory", str(target))
+
+
+def refuse_long_name(path: PathLike) -> None:
+    """Raise UsageError for a name that leaves no room for those of the files beside it."""
+    name = final_path(path).name
+    if (length := len(os.fsencode(name))) > MOST_NAME_BYTES:
+        problem = f"{shorten(name)}: the name of this output has {length} bytes, more than {MOST_NAME_BYTES}"
+        raise UsageError(problem, hint="name another output")
 
 
 def _shown(path: PathLike) -> str:

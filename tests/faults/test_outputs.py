@@ -230,6 +230,24 @@ def test_the_best_model_of_an_unfinished_training_is_not_removed_as_its_start(
     assert contents(data) == before
 
 
+@pytest.mark.parametrize("name", ["n" * 226, "é" * 113])
+def test_a_name_without_room_for_those_beside_it_is_refused(
+    name: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(data)
+    for command in (["convert", "q.jsonl"], ["train-retriever", "q.jsonl", "--retriever", RETRIEVER, *SHORT]):
+        assert cli.run([*command, "-o", name]) == 2
+        assert ": the name of this output has 226 bytes, more than 225\n" in capsys.readouterr().err
+    assert contents(data) == before
+
+
+def test_the_longest_name_works_where_most_files_are_beside_it(data: Path) -> None:
+    command = ["read", "q.jsonl", "--reader", READER, "-o", "n" * 225, "-q", "--resume"]
+    assert cli.run(command) == 0
+    assert cli.run(command) == 0
+    assert (data / ("n" * 225)).is_file()
+
+
 def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
