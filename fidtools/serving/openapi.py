@@ -36,7 +36,7 @@ ERRORS = {
     "401": "The token is missing or wrong.",
     "408": "The body did not arrive in time.",
     "413": "Too large.",
-    "415": "Not sent as application/json.",
+    "415": "Not sent as application/json, or compressed.",
     "421": "Sent to a name that this server does not answer to.",
     "422": "A field has the wrong type or value.",
     "429": "Too many requests are waiting.",

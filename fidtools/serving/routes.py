@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import fidtools
-from fidtools.errors import FidtoolsError
+from fidtools.errors import FidtoolsError, shorten
 from fidtools.logs import log
 from fidtools.serving.bodies import RequestError, parse_object, parse_page_question, parse_queries
 from fidtools.serving.guard import Guard
@@ -160,6 +160,11 @@ async def _json_body(request: Request, limits: Limits) -> dict[str, Any]:
         raise RequestError(408, f"the body did not arrive within {limits.receive_seconds:g} seconds") from None
     if kind != "application/json":  # a form of another site can send other types without asking
         raise RequestError(415, "needs the header 'Content-Type: application/json'")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise RequestError(
+            415, f"compressed bodies are not read: send it without 'Content-Encoding: {shorten(coding)}'"
+        )
     return parse_object(body)
 
 

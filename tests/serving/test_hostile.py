@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,16 @@ def test_a_form_of_another_site_cannot_ask(served):
         answer = served.send("POST", "/retrieve", b'{"queries": ["a"]}', {"Content-Type": kind})
         assert answer.status == 415
     assert "access-control-allow-origin" not in served.send("OPTIONS", "/retrieve", None, {"Origin": "x"}).headers
+
+
+def test_a_compressed_body(served):
+    body = gzip.compress(b'{"queries": ["a"]}')
+    answer = served.send("POST", "/retrieve", body, JSON | {"Content-Encoding": "gzip"})
+    assert answer.status == 415
+    message = "compressed bodies are not read: send it without 'Content-Encoding: gzip'"
+    assert answer.json == {"error": message}
+    plain = served.send("POST", "/retrieve", b'{"queries": ["a"]}', JSON | {"Content-Encoding": "identity"})
+    assert plain.status == 200
 
 
 @pytest.mark.parametrize(
