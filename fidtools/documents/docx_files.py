@@ -40,7 +40,9 @@ def read_docx(path: Path) -> Content:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise
         strict = "relationships/officeDocument" in str(error)  # the name that only the usual form has for its text
-        problem = "in Strict Open XML: save it as a plain .docx" if strict else f"damaged: {type(error).__name__}"
+        problem = (
+            "in Strict Open XML: save it as a plain .docx" if strict else "damaged: open it in Word and save it again"
+        )
         raise UnreadableError(problem) from error
     first = next((str(block.fields["heading"]) for block in blocks if "heading" in block.fields), "")
     return Content(blocks, title or first, f"files embedded in it that were not read: {embedded:,}" if embedded else "")

@@ -49,7 +49,7 @@ def read_pdf(path: Path) -> Content:
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file makes the library raise, also RecursionError and MemoryError
-        raise UnreadableError(f"damaged: {type(error).__name__}") from error
+        raise UnreadableError("damaged: a PDF viewer may still print it to a new file") from error
 
 
 def _content(reader: Any) -> Content:

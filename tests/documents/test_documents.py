@@ -245,16 +245,16 @@ def test_what_cannot_be_read_is_named_and_counted(bad, tmp_path, capfd):
     said = capfd.readouterr().err
     assert [p.id for p in read_passages(tmp_path / "p.jsonl")] == ["good-0"]
     reasons = dict(line.split(": not read: ") for line in said.splitlines() if ": not read: " in line)
-    assert {Path(name).name: reason.partition(":")[0] for name, reason in reasons.items()} == {
+    assert {Path(name).name: reason for name, reason in reasons.items()} == {
         "locked.pdf": "encrypted",
-        "scan.pdf": "no text in its 2 pages",
-        "cut.pdf": "damaged",
-        "empty.pdf": "damaged",
+        "scan.pdf": "no text in its 2 pages: scanned? OCR can add it",
+        "cut.pdf": "damaged: a PDF viewer may still print it to a new file",
+        "empty.pdf": "damaged: a PDF viewer may still print it to a new file",
         "empty.html": "it contains no text",
         "binary.html": "not HTML but binary data",
         "old.docx": "encrypted, or a .doc of older versions of Word",
-        "text.docx": "damaged",
-        "zip.docx": "damaged",
+        "text.docx": "damaged: not a DOCX archive",
+        "zip.docx": "damaged: open it in Word and save it again",
         "bomb.docx": "too large once decompressed",
     }
     assert "10 of 11 documents could not be read" in said
