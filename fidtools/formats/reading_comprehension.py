@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
+from pathlib import PurePosixPath
 from typing import IO
 
 from fidtools.data.files import PathLike
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
 from fidtools.formats.archives import members
-from fidtools.formats.detection import keys, suffix
+from fidtools.formats.detection import keys
 from fidtools.formats.format import Format
+from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, distinct, omit, parse_adapted
 from fidtools.formats.parsing import json_items, read_json_items
+from fidtools.formats.signatures import is_tar
+
+FIRST_FILES = 1000
 
 
 def triviaqa(record: Record) -> Record:
@@ -97,12 +103,23 @@ def qed(record: Record) -> Record:
     return {**rest, **ours}
 
 
+def _is_triviaqa_archive(head: Head) -> bool:
+    """A tar archive with one of TriviaQA's two folders among its first files, or a damaged one, which reading names."""
+    if not is_tar(head):
+        return False
+    try:
+        first = [PurePosixPath(name).parts for name, _ in islice(members(head.path, "*"), FIRST_FILES)]
+    except DataError:
+        return True
+    return any("qa" in parts or "evidence" in parts for parts in first)
+
+
 FORMATS = (
     Format(
         "triviaqa-archive",
         "questions",
         "TriviaQA's RC archive",
-        detect=suffix(".tgz", ".tar.gz", ".tar"),
+        detect=_is_triviaqa_archive,
         read=read_triviaqa_archive,
     ),
     Format(

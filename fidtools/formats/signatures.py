@@ -61,9 +61,16 @@ def _is_cut_off(head: Head) -> bool:
         return file.read() != PARQUET
 
 
+def is_tar(head: Head) -> bool:
+    """Whether the name of a file says that it is a tar archive, compressed by gzip or not."""
+    return head.path.name.endswith((".tgz", ".tar.gz", ".tar")) and head.path.is_file()
+
+
 def describe(head: Head) -> str | None:
     """What the first bytes say about a file that has none of our formats; None when they say nothing."""
     data = head.data.lstrip() or head.data
+    if is_tar(head):
+        return "a tar archive; unpack it, and give a file that was in it"
     if head.data.startswith(PARQUET) and _is_cut_off(head):
         return "a Parquet table whose end is missing"
     for signature, description in SIGNATURES:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from fidtools import cli
 from fidtools.formats.lookup import detect_format, read_all
 
 DUMMY, STORY = "hf-dummy/narrativeqa-default", "narrativeqa_full_text.zip_"
@@ -163,3 +165,20 @@ def test_the_places_of_answers_are_kept(sample):
     assert all(isinstance(span["answer_start"], int) for span in squad.extra["spans"])
     qed = first(sample("raw/qed-dev.20.jsonlines"))
     assert {span["string"] for spans in qed.extra["original_nq_answers"] for span in spans} == set(qed.answers)
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz"])
+def test_an_archive_that_is_not_triviaqas(name, tmp_path, capfd):
+    (tmp_path / "q.jsonl").write_text('{"question": "who"}\n')
+    with tarfile.open(tmp_path / name, "w" if name.endswith(".tar") else "w:gz") as archive:
+        archive.add(tmp_path / "q.jsonl", "data/q.jsonl")
+    for command in ("convert", "chunk"):
+        assert cli.run([command, str(tmp_path / name), "-o", str(tmp_path / "out.jsonl")]) == 1
+        assert "is a tar archive; unpack it, and give a file that was in it" in capfd.readouterr().err
+
+
+def test_triviaqas_archive_is_known_by_its_folders(tmp_path):
+    (tmp_path / "x.json").write_text('{"Data": []}')
+    with tarfile.open(tmp_path / "x.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "x.json", "triviaqa-rc/qa/web-dev.json")
+    assert detect_format(tmp_path / "x.tgz").name == "triviaqa-archive"
