@@ -135,6 +135,8 @@ def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: 
     first = next(blocks, None)
     if first is None or not len(first[1]):
         raise DataError("contains no embeddings", path=source)
+    if not first[1].shape[1]:
+        raise DataError("contains vectors of length 0, which nothing can search", path=source)
     meta = {"source": show_path(source), "format": old.name}
     dtype = "float16" if first[1].dtype == "float16" else "float32"
     with stream_embeddings(target, first[1].shape[1], dtype, meta) as writer:
