@@ -13,7 +13,10 @@ from fidtools.commands import _types as types
 from fidtools.errors import UsageError, show_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fidtools.report.building import Report
+    from fidtools.report.conditions import Condition
 
 GZIP = b"\x1f\x8b"
 NOT_APPLIED = (
@@ -110,7 +113,7 @@ def command(
     from fidtools.data.jsonl import write_json
     from fidtools.errors import FidtoolsError
     from fidtools.report.building import Choices, build_report
-    from fidtools.report.conditions import failures, parse_condition
+    from fidtools.report.conditions import parse_condition
     from fidtools.report.page import render
     from fidtools.report.sources import find_sources
 
@@ -120,8 +123,7 @@ def command(
     sources = find_sources(paths, split, baselines)
     choices = Choices(profile=_profile(profile, sources.settings), assets=assets is not None, **chosen)
     report = build_report(sources, choices, with_questions=not as_json)
-    values = {name: metric["value"] for name, metric in _measured(report).items()}
-    failed = failures(parsed, values, report.last["name"])
+    failed = _failed(parsed, report)
     if as_json:
         write_json(output, report.numbers)
     else:
@@ -131,6 +133,16 @@ def command(
             out.write(render(report.numbers, report.blocks, beside).encode("utf-8", "replace"))
     if failed:
         raise FidtoolsError("\n".join(failed))
+
+
+def _failed(conditions: Sequence[Condition], report: Report) -> list[str]:
+    """Which conditions hold, in sentences. Warns of shares in the place of percentages."""
+    from fidtools.report.conditions import failures, warn_of_fractions
+
+    measured = _measured(report)
+    failed = failures(conditions, {name: metric["value"] for name, metric in measured.items()}, report.last["name"])
+    warn_of_fractions(conditions, [name for name, metric in measured.items() if metric["unit"] == "%"])
+    return failed
 
 
 def _refuse_other_files(output: Path, as_json: bool) -> None:
@@ -149,7 +161,7 @@ def _refuse_other_files(output: Path, as_json: bool) -> None:
 def _measured(report: Report) -> dict[str, dict[str, Any]]:
     """The last system's metrics, and R@k for every k."""
     curves = report.last["recall"].items()
-    at_every_k = {f"{prefix}{k}": {"value": value} for prefix, curve in curves for k, value, *_ in curve}
+    at_every_k = {f"{prefix}{k}": {"value": value, "unit": "%"} for prefix, curve in curves for k, value, *_ in curve}
     return {**report.last["metrics"], **at_every_k}
 
 

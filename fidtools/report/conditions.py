@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fidtools.errors import UsageError
+from fidtools.logs import log
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -52,3 +53,12 @@ def failures(conditions: Sequence[Condition], values: Mapping[str, float], syste
     """What failed of several conditions."""
     found = (condition.failure(values, system) for condition in conditions)
     return [failure for failure in found if failure]
+
+
+def warn_of_fractions(conditions: Sequence[Condition], percentages: Collection[str]) -> None:
+    """Warn where a metric in percent is compared with a number below 1, which may be meant as a share."""
+    for condition in conditions:
+        if condition.metric in percentages and 0 < abs(condition.bound) < 1:
+            log.warning(
+                "--fail-if %s: %s is in percent, so that is %g %%", condition, condition.metric, condition.bound
+            )

@@ -91,6 +91,16 @@ def test_conditions_are_about_the_last_system_and_the_report_is_written_all_the_
     assert (f": {condition}\n" in said) == bool(code)
 
 
+@pytest.mark.parametrize(
+    ("condition", "warns"), [("EM<0.5", True), ("R@3<0.7", True), ("EM<0", False), ("EM<1", False)]
+)
+def test_a_share_in_the_place_of_a_percentage_is_said(run_folder, tmp_path, capsys, condition, warns):
+    assert run(["report", str(run_folder), "--json", "-o", str(tmp_path / "r.json"), "--fail-if", condition]) == 0
+    name, _, bound = condition.partition("<")
+    said = f"--fail-if {condition}: {name} is in percent, so that is {bound} %"
+    assert (said in capsys.readouterr().err) == warns
+
+
 def test_a_condition_on_what_was_not_measured_is_wrong_usage(run_folder, tmp_path, capsys):
     assert run(["report", str(run_folder), "--fail-if", "R@20<80", "-o", str(tmp_path / "r.html")]) == 2
     assert "R@20 was not measured" in capsys.readouterr().err
