@@ -10,6 +10,7 @@ from fidtools.data.corpus import Corpus
 from fidtools.data.ranking import batches, document_of
 from fidtools.data.records import Passage, Question
 from fidtools.data.top_k import TopK
+from fidtools.logs import log
 from fidtools.search.backends import SearchIndex
 from fidtools.typing import Array
 
@@ -37,10 +38,12 @@ def retrieve(
 
     The score, under the name `dense`, is the one that training compares with a teacher's: E(q)ᵀE(p)/√d (paper, section
     3.3), and √d · cos(q, p) of `normalized` vectors (docs/decisions/0011). `within` searches only the passages of the
-    question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Under `torchrun`
-    the ranks share the work, and rank 0 alone yields.
+    question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Warns of vectors
+    of zeros, which rank nothing. Under `torchrun` the ranks share the work, and rank 0 alone yields.
     """
+    zeros = 0
     for batch, asked in _encoded(questions, encode):
+        zeros += len(asked) - int(asked.any(axis=1).sum())
         if within:
             found = corpus.search_within(asked, [document_of(question, corpus.passages) for question in batch], k)
         else:
@@ -50,6 +53,10 @@ def retrieve(
             for question, ranked in zip(batch, found, strict=True):
                 question.ctxs = list(_scored(corpus.passages, ranked, corpus.dim, normalized))
                 yield question
+    if zeros and ranks().is_main:
+        log.warning(
+            "questions with a vector of zeros, whose passages all score 0, in the order of the corpus: %d", zeros
+        )
 
 
 def _encoded(questions: Iterable[Question], encode: QuestionEncode) -> Iterator[tuple[list[Question], Array]]:

@@ -203,3 +203,18 @@ def test_vectors_of_passages_are_not_those_of_questions(world: World, tmp_path: 
         problem = f"fidtools: {world.embeddings} has vectors of passages, not of questions\n"
         assert capsys.readouterr().err.startswith(problem)
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("zeros", [0, 2])
+def test_vectors_of_zeros_are_counted(world: World, tmp_path: Path, zeros: int, capfd) -> None:
+    vectors = np.load(world.folder / "q.npy")
+    vectors[:zeros] = 0
+    ids = [str(question.id) for question in read_questions(world.questions)]
+    with stream_embeddings(tmp_path / "q.npy", vectors.shape[1], "float32", {"source": "elsewhere"}) as writer:
+        writer.append(ids, vectors)
+    arguments = stored(world, "--embeddings", world.embeddings, "-k", 3, vectors=tmp_path / "q.npy")
+    arguments.remove("-q")
+    assert cli.run([*arguments, "-o", str(tmp_path / "out.jsonl")]) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if "a vector of zeros" in line]
+    message = f"questions with a vector of zeros, whose passages all score 0, in the order of the corpus: {zeros}"
+    assert said == [message] * bool(zeros)
