@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from fidtools.data.default_ids import DefaultIds
 from fidtools.data.dpr_tsv import is_table, read_passage_table
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.pipes import stdin_bytes
-from fidtools.data.record_parsing import parse_corpus_passage, parse_question
+from fidtools.data.record_parsing import QUESTION_ID, parse_corpus_passage, parse_question
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, nonempty
 
@@ -19,10 +20,17 @@ T = TypeVar("T")
 def read_questions(path: PathLike) -> Iterator[Question]:
     """The questions of a file (or `-`), one at a time, in order.
 
-    Raises DataError with file, line and field; a file without any question raises it too.
+    Raises DataError with file, line and field; a file without any question raises it too, and one in which some
+    questions have no id and others have numbers (`DefaultIds`).
     """
-    records = nonempty(read_json(path), "questions", path)
-    yield from expecting("questions", (parse_question(record, Location(path, line)) for line, record in records), path)
+    records, ids = nonempty(read_json(path), "questions", path), DefaultIds(QUESTION_ID)
+
+    def parsed(record: dict[str, Any], where: Location) -> Question:
+        question = parse_question(record, where)
+        ids.check(record, where)
+        return question
+
+    yield from expecting("questions", (parsed(record, Location(path, line)) for line, record in records), path)
 
 
 def read_passages(path: PathLike) -> Iterator[Passage]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from fidtools.data.default_ids import DefaultIds
 from fidtools.data.files import PathLike
 from fidtools.data.record_parsing import (
     ANSWERS,
@@ -33,12 +34,24 @@ INTS = "pandas writes integers with astype('Int64')"
 
 def read_question_table(path: PathLike) -> Iterator[Question]:
     """One question per row, see `question_of_row`."""
-    return noting_labels(question_of_row(number, row, path, line) for number, row, line in _records(path, QUESTION))
+    rows = checked_ids(_records(path, QUESTION), QUESTION_ID, path)
+    return noting_labels(question_of_row(number, row, path, line) for number, row, line in rows)
 
 
 def read_passage_table(path: PathLike) -> Iterator[Passage]:
     """One passage or document per row, see `passage_of_row`."""
-    return (passage_of_row(number, row, path, line) for number, row, line in _records(path, TEXT))
+    rows = checked_ids(_records(path, TEXT), PASSAGE_ID, path)
+    return (passage_of_row(number, row, path, line) for number, row, line in rows)
+
+
+def checked_ids(
+    rows: Iterable[tuple[int, dict[str, Any], int]], names: Sequence[str], path: PathLike
+) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The rows unchanged. Raises DataError as `DefaultIds` does."""
+    ids = DefaultIds(names)
+    for number, row, line in rows:
+        ids.check(_filled(row), Location(path, line))
+        yield number, row, line
 
 
 def question_of_row(number: int, row: dict[str, Any], path: PathLike, line: int | None = None) -> Question:

@@ -15,7 +15,7 @@ from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.embedding_files import Block, checked_block
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.named_columns import noting_labels, passage_of_row, question_of_row, require_distinct
+from fidtools.formats.named_columns import checked_ids, noting_labels, passage_of_row, question_of_row, require_distinct
 from fidtools.formats.signatures import PARQUET
 
 ROWS_PER_BATCH = 1024
@@ -48,12 +48,17 @@ def read_parquet_vectors(path: PathLike) -> Iterator[Block]:
 
 def read_parquet_questions(path: PathLike) -> Iterator[Question]:
     """One question per row, as `named_columns` reads a table."""
-    return noting_labels(question_of_row(number, row, path) for number, row in _rows(path))
+    return noting_labels(question_of_row(number, row, path, line) for number, row, line in _numbered(path, QUESTION_ID))
 
 
 def read_parquet_passages(path: PathLike) -> Iterator[Passage]:
     """One passage or document per row, as `named_columns` reads a table; columns of vectors are left out."""
-    return (passage_of_row(number, row, path) for number, row in _rows(path))
+    return (passage_of_row(number, row, path, line) for number, row, line in _numbered(path, PASSAGE_ID))
+
+
+def _numbered(path: PathLike, names: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The rows with their numbers from 0 and from 1, checked by `DefaultIds`."""
+    return checked_ids(((number, row, number + 1) for number, row in _rows(path)), names, path)
 
 
 def _opened(path: PathLike) -> Any:
