@@ -23,18 +23,23 @@ class Hit(NamedTuple):
 
 
 def hits_by_question(path: PathLike, width: int, parse: Callable[[list[str], Location], Hit]) -> Iterator[Question]:
-    """The hits of each question as a Question, in the order in which the questions begin.
-
-    Only one question is held in memory where its lines follow each other, which a first pass finds out.
-    """
+    """The hits of a file, see `gathered`."""
     file = seekable(path)
     hits = (parse(cells, Location(path, where.line)) for cells, where in _lines(file, width))
+    return gathered((cells[0] for cells, _ in _lines(file, width)), hits)
+
+
+def gathered(names: Iterable[str], hits: Iterable[Hit]) -> Iterator[Question]:
+    """The hits of each question as a Question, in the order in which the questions begin; `names` are their ids.
+
+    Only one question is held in memory where its lines follow each other, which a first pass, over `names`, finds out.
+    """
     groups: Iterable[tuple[str, Iterable[Hit]]] = groupby(hits, key=lambda hit: hit.question)
-    if _is_interleaved(cells[0] for cells, _ in _lines(file, width)):
-        gathered: dict[str, list[Hit]] = {}
+    if _is_interleaved(names):
+        by_name: dict[str, list[Hit]] = {}
         for hit in hits:
-            gathered.setdefault(hit.question, []).append(hit)
-        groups = gathered.items()
+            by_name.setdefault(hit.question, []).append(hit)
+        groups = by_name.items()
     for name, group in groups:
         ranking = list(group)
         yield Question(id=name, question="", ctxs=[hit.passage for hit in ranking], location=ranking[0].where)

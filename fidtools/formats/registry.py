@@ -16,6 +16,7 @@ from fidtools.formats import (
     plain_text,
     qrels,
     reading_comprehension,
+    run_tables,
     runs,
     system_outputs,
     tevatron,
@@ -36,6 +37,7 @@ MODULES = (
     plain_text,
     qrels,
     reading_comprehension,
+    run_tables,
     runs,
     system_outputs,
     tevatron,
@@ -43,11 +45,12 @@ MODULES = (
 # The first format that detects a file wins, so special formats stand before general ones ("jsonl", "triples", "text").
 DETECTION_ORDER = (
     "pyserini-index pickled-embeddings flashrag-memmap parquet-embeddings parquet-questions parquet-passages"
-    " jsonl-embeddings beir-qrels colbert-run trec-qrels trec-eval fever-wiki beir-corpus contents passages psgs"
-    " narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs beir triviaqa-archive triviaqa squad"
-    " pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag flashrag-output atlas-output"
-    " kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run tevatron-run narrativeqa"
-    " question-table fid-output queries-tsv triples sentence-transformers flagembedding pylate question-lines text"
+    " jsonl-embeddings beir-qrels pyterrier-run colbert-run trec-qrels trec-eval fever-wiki beir-corpus"
+    " contents passages psgs narrativeqa-summaries narrativeqa-documents passage-table squad-paragraphs beir"
+    " triviaqa-archive triviaqa squad pyserini-dpr dpr-train tevatron tevatron-ids kgi hover fever qed evouna self-rag"
+    " flashrag-output atlas-output kilt kilt-guess dpr fid nq-open beir-queries jsonl dpr-qa trec-run msmarco-run"
+    " tevatron-run narrativeqa question-table fid-output queries-tsv triples sentence-transformers flagembedding"
+    " pylate question-lines text"
 ).split()
 
 
