@@ -142,5 +142,8 @@ def _write_embeddings(old: Format, source: PathLike, target: PathLike, to_name: 
     with stream_embeddings(target, first[1].shape[1], dtype, meta) as writer:
         writer.append(*first)
         for ids, rows in blocks:
+            if rows.shape[1] != first[1].shape[1]:
+                problem = f"has a vector of length {rows.shape[1]} after those of length {first[1].shape[1]}"
+                raise DataError(problem, path=source, field="id", value=ids[0])
             writer.append(ids, rows)
     log.info("%s: %s → .npy, .ids, .json", source, old.name)

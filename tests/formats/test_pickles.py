@@ -14,7 +14,7 @@ import pytest
 from fidtools.cli import run
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.errors import DataError
-from fidtools.formats.embedding_files import read_flashrag
+from fidtools.formats.embedding_files import ROWS_PER_BLOCK, read_flashrag
 from fidtools.formats.lookup import detect_format
 from fidtools.formats.pickles import load_pickle
 
@@ -221,3 +221,13 @@ def test_a_flashrag_memmap_whose_config_gives_no_length_is_refused(width, tmp_pa
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width:g}}}'.replace("inf", "1e400"))
     with pytest.raises(DataError, match="hidden_size"):
         list(read_flashrag(tmp_path / "emb_e5_4.memmap"))
+
+
+def test_another_length_in_a_later_block_is_said(tmp_path, capsys):
+    line = '{"id": "%d", "contents": "t", "vector": %s}\n'
+    lines = [line % (row, [1.0, 2.0]) for row in range(ROWS_PER_BLOCK)]
+    (tmp_path / "e.jsonl").write_text("".join(lines) + line % (ROWS_PER_BLOCK, [1.0, 2.0, 3.0]))
+    assert run(["convert", str(tmp_path / "e.jsonl"), "-o", str(tmp_path / "out.npy")]) == 1
+    said = f"e.jsonl: field 'id': has a vector of length 3 after those of length 2 (got {ROWS_PER_BLOCK})"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.npy").exists()
