@@ -103,9 +103,7 @@ check_contents() {
   if declare -F sampled >/dev/null; then   # the files that TRAIN, DEV and TEST are samples of
     while IFS= read -r name; do [[ ! -f ${name#*=} ]] || found+=("$name"); done < <(sampled)
   fi
-  compare_contents "$RUN/contents.json" "${found[@]}" && return
-  say "iterate.sh: $RUN was made from other contents of these: choose another RUN=…, or remove it"
-  exit 2
+  keep_contents RUN "$RUN" "${found[@]}"
 }
 
 # Fetch the data when it is absent and settings.sh defines a function `fetch`.
@@ -220,7 +218,7 @@ report() {
 
 launch
 need_fidtools
-[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
+one_at_a_time "$RUN"
 keep_settings "$RUN" "${settings[@]}"
 data
 check_contents

@@ -48,7 +48,9 @@ positive() {
 }
 
 # one_at_a_time FOLDER: wait until no other script works in the folder. The lock ends with this script and its stages.
+# A dry run works in none.
 one_at_a_time() {
+  [[ $DRY_RUN != 1 ]] || return 0
   mkdir -p "$1"
   exec 9>>"$1/.lock"
   python3 -c '
@@ -94,6 +96,16 @@ if same and known != before:
         json.dump(known, out, indent=1, sort_keys=True)
     os.replace(record + ".part", record)
 sys.exit(not same)' "$@"
+}
+
+# keep_contents SETTING FOLDER NAME=PATH…: a run keeps what its inputs hold, as keep_settings does its settings. SETTING
+# is the one that names another folder.
+keep_contents() {
+  local setting=$1 folder=$2; shift 2
+  [[ $DRY_RUN != 1 ]] || return 0
+  compare_contents "$folder/contents.json" "$@" && return
+  say "${0##*/}: $folder was made from other contents of these: choose another $setting=…, or remove it"
+  exit 2
 }
 
 # need_fidtools: make .venv when there is no fidtools yet; a dry run needs none

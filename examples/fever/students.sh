@@ -20,14 +20,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../bin/lib.sh"
 need_fidtools
 if [[ -e $ENCODER ]]; then ENCODER=$(absolute "$ENCODER"); fi
 DATA=$(absolute "$DATA") RUN=$(absolute "$RUN") WORD_VECTORS=${WORD_VECTORS:+$(absolute "$WORD_VECTORS")}
-[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUN"
+one_at_a_time "$RUN"
 keep_settings "$RUN" DATA N_PASSAGES CANDIDATES TEACHER_STEPS TEACHER_HIDDEN TEACHER_LR STEPS ALPHA TEMPERATURE LSTM_HIDDEN \
   LSTM_LR CNN_HIDDEN CNN_LR STATIC_LR DROPOUT EVAL_EVERY WORD_DIM ENCODER WORD_VECTORS
 inputs=()
 for name in passages train dev; do inputs+=("$name=$DATA/$name.jsonl"); done
 for name in ENCODER WORD_VECTORS; do [[ ! -e ${!name} ]] || inputs+=("$name=${!name}"); done
-[[ $DRY_RUN == 1 ]] || compare_contents "$RUN/contents.json" "${inputs[@]}" ||
-  { say "students.sh: $RUN was made from other contents of these: choose another RUN=…, or remove it"; exit 2; }
+keep_contents RUN "$RUN" "${inputs[@]}"
 folders=()
 for seed in $SEEDS; do folders+=("seed-$seed"); done
 work_in "$RUN" "${folders[@]}"

@@ -24,13 +24,12 @@ launch
 : "${TEACHER_TEMPERATURE:=0.4}"
 settings=(SCORED PASSAGES RETRIEVER K RETRIEVER_PASSAGES RETRIEVER_STEPS RETRIEVER_BATCH RETRIEVER_LR RETRIEVER_EVAL_EVERY
   TEACHER_TEMPERATURE RETRIEVER_OPTIONS EMBED_OPTIONS RETRIEVE_OPTIONS PRECISION)
-[[ $DRY_RUN == 1 ]] || one_at_a_time "$RUNS"
+one_at_a_time "$RUNS"
 keep_settings "$RUNS" "${settings[@]}"
 inputs=(PASSAGES="$PASSAGES")
 for name in train dev.scored dev test; do inputs+=("$name=$SCORED/$name.jsonl"); done
 [[ ! -e $RETRIEVER ]] || inputs+=(RETRIEVER="$RETRIEVER")
-[[ $DRY_RUN == 1 ]] || compare_contents "$RUNS/contents.json" "${inputs[@]}" ||
-  { say "teachers.sh: $RUNS was made from other contents of these: choose another RUNS=…, or remove it"; exit 2; }
+keep_contents RUNS "$RUNS" "${inputs[@]}"
 
 # name_of TEACHER: the name of its folders
 name_of() {

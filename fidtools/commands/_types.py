@@ -109,10 +109,6 @@ class Named(click.ParamType[Any]):
         return click.Path().shell_complete(ctx, param, incomplete)
 
 
-TAKEN = {"score": "the score that passages are sorted by", "previous": "an earlier score without a name of its own"}
-"""Names that no tool may give a score of its own."""
-
-
 class ScoreName(click.types.StringParamType):
     """The name of a score, by which `--teacher` can name it later."""
 
@@ -121,6 +117,8 @@ class ScoreName(click.types.StringParamType):
         text = super().convert(value, param, ctx)
         if not text or text != text.strip() or {"=", ","} & set(text):
             self.fail(f"{text!r}: must be a name without `=`, `,` and blanks around it, for --teacher.", param, ctx)
+        from fidtools.data.records import TAKEN
+
         if text in TAKEN:
             self.fail(f"{text!r}: the name of {TAKEN[text]}; take another.", param, ctx)
         return text

@@ -19,6 +19,8 @@ from fidtools.errors import DataError
 
 SCORED_BY = "scored_by"  # the field that says how scores were computed, by their names
 PREVIOUS = "previous"  # the name of a score that had none when another tool ranks the passages again
+TAKEN = {"score": "the score that passages are sorted by", PREVIOUS: "an earlier score without a name of its own"}
+"""Names that no tool may give a score of its own."""
 
 
 @dataclass(slots=True)
