@@ -60,9 +60,9 @@ def read_dpr_qa(path: PathLike) -> Iterator[Question]:
     DPR's own have no header. One that names the columns, as pandas writes it, may name others besides.
     """
     width, columns, header_rows = 2, (0, 1), 0
-    for number, row in read_rows(path, "\t"):
-        where = Location(path, number)
-        if number == 1 and (named := _named_columns(row)):
+    for number, (line, row) in enumerate(read_rows(path, "\t")):
+        where = Location(path, line)
+        if number == 0 and (named := _named_columns(row)):
             width, columns, header_rows = len(row), named, 1
             continue
         if len(row) != width:
@@ -71,7 +71,7 @@ def read_dpr_qa(path: PathLike) -> Iterator[Question]:
         answers = None if _is_null(cell) else parse_list_text(cell)
         if answers is None and not _is_null(cell):
             raise where.error("must be a list of strings in Python syntax", "answers", cell)
-        identifier = str(number - 1 - header_rows)
+        identifier = str(number - header_rows)
         yield Question(identifier, require_text(text, "question", where), answers, location=where)
 
 

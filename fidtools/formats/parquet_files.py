@@ -10,13 +10,14 @@ import numpy as np
 
 from fidtools.data.files import PathLike
 from fidtools.data.record_parsing import PASSAGE_ID, QUESTION, QUESTION_ID, TEXT
-from fidtools.data.records import Passage, Question
+from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, MissingExtraError
 from fidtools.formats.embedding_files import Block, checked_block
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
-from fidtools.formats.named_columns import checked_ids, noting_labels, passage_of_row, question_of_row, require_distinct
+from fidtools.formats.named_columns import OURS, checked_ids, noting_labels, passage_of_row, question_of_row
 from fidtools.formats.signatures import PARQUET
+from fidtools.formats.table_rows import Row, require_distinct, spelled
 
 ROWS_PER_BATCH = 1024
 VECTOR_NAMES = ("embedding", "embeddings", "emb", "vector", "vectors")
@@ -48,17 +49,12 @@ def read_parquet_vectors(path: PathLike) -> Iterator[Block]:
 
 def read_parquet_questions(path: PathLike) -> Iterator[Question]:
     """One question per row, as `named_columns` reads a table."""
-    return noting_labels(question_of_row(number, row, path, line) for number, row, line in _numbered(path, QUESTION_ID))
+    return noting_labels(map(question_of_row, checked_ids(_rows(path), QUESTION_ID)))
 
 
 def read_parquet_passages(path: PathLike) -> Iterator[Passage]:
     """One passage or document per row, as `named_columns` reads a table; columns of vectors are left out."""
-    return (passage_of_row(number, row, path, line) for number, row, line in _numbered(path, PASSAGE_ID))
-
-
-def _numbered(path: PathLike, names: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any], int]]:
-    """The rows with their numbers from 0 and from 1, checked by `DefaultIds`."""
-    return checked_ids(((number, row, number + 1) for number, row in _rows(path)), names, path)
+    return map(passage_of_row, checked_ids(_rows(path), PASSAGE_ID))
 
 
 def _opened(path: PathLike) -> Any:
@@ -82,15 +78,15 @@ def _batches(file: Any, path: PathLike, names: list[str]) -> Iterator[Any]:
         raise DataError("damaged: its rows cannot be read", path=path, value=str(error)) from error
 
 
-def _rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows without their null cells, vectors, and bytes that are no text, numbered from 0.
+def _rows(path: PathLike) -> Iterator[Row]:
+    """The rows without their null cells, vectors, and bytes that are no text; their numbers from 1 are their lines.
 
     Raises DataError where two columns have one name, and for values outside of Python's types.
     """
     file = _opened(path)
     left_out = _vector_columns(file)
     names = [name for name in file.schema_arrow.names if name not in left_out]
-    require_distinct(names, path)
+    require_distinct([spelled(name, OURS) for name in names], path)
     start = 0
     for batch in _batches(file, path, names):
         try:
@@ -100,7 +96,8 @@ def _rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(problem, path=path, value=str(error)) from error
         for number, row in enumerate(rows, start):
             record = {name: _as_json(value) for name, value in row.items()}
-            yield number, {name: value for name, value in record.items() if value is not None}
+            cells = {name: value for name, value in record.items() if value is not None}
+            yield Row(number, cells, Location(path, number + 1))
         start += len(batch)
 
 

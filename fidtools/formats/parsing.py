@@ -79,7 +79,7 @@ def read_columns(path: PathLike, width: int, *, or_more: bool = False) -> Iterat
 
 
 def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table with CSV quoting, with their numbers.
+    """The rows of a table with CSV quoting, except empty ones, each with the number of the line on which it begins.
 
     A quote at the start of a cell that none ends takes all that follows into the cell; `strict` makes it a DataError.
     """
@@ -88,7 +88,11 @@ def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterat
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
             rows = csv.reader(bounded_lines(text, path), delimiter=delimiter, strict=strict)
-            yield from ((number, row) for number, row in enumerate(rows, 1) if row)
+            line = 1
+            for row in rows:
+                if row:
+                    yield line, row
+                line = rows.line_num + 1
         except csv.Error as error:
             raise DataError(f"malformed table: {error}", path=path, line=rows.line_num, hint=QUOTES) from error
         finally:
@@ -96,7 +100,7 @@ def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterat
 
 
 def read_records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table as dictionaries. Its first row names the columns, `header` at least."""
+    """The rows of a table as dictionaries, with their lines. The first row names the columns, `header` at least."""
     found = read_rows(path, delimiter)
     _, names = next(found, (0, []))
     if missing := [name for name in header if name not in names]:

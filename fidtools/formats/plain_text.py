@@ -36,14 +36,14 @@ def read_question_lines(path: PathLike) -> Iterator[Question]:
 
 def read_triples(path: PathLike) -> Iterator[Question]:
     """ColBERT's text triples: query, positive, negative. The passages have no ids; `isgold` marks the positive one."""
-    for number, row in read_rows(path, "\t"):
-        where = Location(path, number)
+    for number, (line, row) in enumerate(read_rows(path, "\t")):
+        where = Location(path, line)
         if len(row) != 3:
             raise where.error(f"expected 3 columns, found {len(row)}", "row", row)
         positive = Passage(id=None, text=row[1], extra={"isgold": True})
         negative = Passage(id=None, text=row[2], extra={"isgold": False})
         text = require_text(row[0], "question", where)
-        yield Question(id=str(number - 1), question=text, ctxs=[positive, negative], location=where)
+        yield Question(id=str(number), question=text, ctxs=[positive, negative], location=where)
 
 
 def read_text_file(path: PathLike) -> Iterator[Passage]:

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from fidtools.data.files import PathLike
 from fidtools.data.pipes import seekable
 from fidtools.data.record_parsing import parse_passage
-from fidtools.data.records import Location, Question
+from fidtools.data.records import Question
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.hits import Hit, by_rank, by_score, gathered
-from fidtools.formats.named_columns import require_distinct
-from fidtools.formats.parsing import read_rows, require_integer, require_text
+from fidtools.formats.parsing import require_integer, require_text
 from fidtools.formats.signatures import DELIMITERS, table_columns
+from fidtools.formats.table_rows import Row, named_rows
 
-QUESTION, PASSAGE, TEXT = "qid", "docno", "query"
-Row = tuple[dict[str, str], Location]
+QUESTION, PASSAGE, QUERY = "qid", "docno", "query"
+OURS = frozenset((QUESTION, PASSAGE, QUERY, "rank", "score", "text", "title"))
 
 
 def read_pyterrier_run(path: PathLike) -> Iterator[Question]:
@@ -24,12 +24,11 @@ def read_pyterrier_run(path: PathLike) -> Iterator[Question]:
 
     In the order of the ranks, else of a TREC run. Raises DataError for two queries of one id.
     """
-    file, head = seekable(path), Head.of(path)
-    delimiter = next((sign for sign in DELIMITERS if _is_run(table_columns(head, sign))), ",")
-    has_ranks = "rank" in table_columns(head, delimiter)
+    file = seekable(path)
     queries: dict[str, str] = {}
-    hits = (_hit(row, where, queries) for row, where in _rows(file, path, delimiter))
-    questions = gathered((row[QUESTION] for row, _ in _rows(file, path, delimiter)), hits)
+    hits = (_hit(row, queries) for row in _rows(file, path))
+    questions = gathered((row.cells[QUESTION] for row in _rows(file, path)), hits)
+    has_ranks = any("rank" in table_columns(Head.of(file), sign) for sign in DELIMITERS)
     ordered = by_rank(questions, "the columns are qid, docno, rank, score") if has_ranks else by_score(questions)
     for question in ordered:
         question.question = queries.get(question.id, "")
@@ -38,28 +37,22 @@ def read_pyterrier_run(path: PathLike) -> Iterator[Question]:
         yield question
 
 
-def _rows(file: PathLike, path: PathLike, delimiter: str) -> Iterator[Row]:
-    """The rows by the names of their columns, without empty cells. Raises DataError for rows of other widths."""
-    rows = read_rows(file, delimiter, strict=True)
-    names = [name.strip().lower() for name in next(rows, (0, []))[1]]
-    require_distinct(names, path)
-    for number, row in rows:
-        where = Location(path, number)
-        if len(row) != len(names):
-            raise where.error(f"expected {len(names)} columns, found {len(row)}", "row", delimiter.join(row))
-        record = {name: cell for name, cell in zip(names, row, strict=True) if name and cell.strip()}
-        require_text(record.get(QUESTION, ""), QUESTION, where)
-        yield record, where
+def _rows(file: PathLike, path: PathLike) -> Iterator[Row]:
+    """The rows of the file, each with a question."""
+    for row in named_rows(path, (QUESTION, PASSAGE), OURS, file=file):
+        require_text(row.cells.get(QUESTION, ""), QUESTION, row.where)
+        yield row
 
 
-def _hit(row: dict[str, str], where: Location, queries: dict[str, str]) -> Hit:
-    question, query = row.pop(QUESTION), row.pop(TEXT, "")
+def _hit(row: Row, queries: dict[str, str]) -> Hit:
+    cells, where = row.cells, row.where
+    question, query = cells.pop(QUESTION), cells.pop(QUERY, "")
     if queries.setdefault(question, query) != query:
-        raise where.error(f"question {question} has another text further up", TEXT, query)
-    identifier = require_text(row.pop(PASSAGE, ""), PASSAGE, where)
-    passage = parse_passage({"text": "", **row, "id": identifier}, where)
-    if "rank" in row:
-        passage.extra["rank"] = require_integer(row["rank"], "rank", where)
+        raise where.error(f"question {question} has another text further up", QUERY, query)
+    identifier = require_text(cells.pop(PASSAGE, ""), PASSAGE, where)
+    passage = parse_passage({"text": "", **cells, "id": identifier}, where)
+    if "rank" in cells:
+        passage.extra["rank"] = require_integer(cells["rank"], "rank", where)
     return Hit(question, passage, where)
 
 
@@ -70,7 +63,7 @@ def _is_run(names: frozenset[str]) -> bool:
 def _is_pyterrier_run(head: Head) -> bool:
     """Columns separated by commas, or a query among others: other formats have plain columns with tabs."""
     found = {sign: table_columns(head, sign) for sign in DELIMITERS}
-    return any(_is_run(names) and (sign != "\t" or TEXT in names) for sign, names in found.items())
+    return any(_is_run(names) and (sign != "\t" or QUERY in names) for sign, names in found.items())
 
 
 FORMATS = (

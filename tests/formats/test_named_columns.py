@@ -94,6 +94,7 @@ def test_formats_of_their_own_keep_their_tables(content: str, tmp_path: Path) ->
     [
         ("question;answers\nWho?;me;you\n", "2: field 'row': expected 2 columns, found 3 (got Who?;me;you)"),
         ("question,answers\n,me\n", "2: field 'question': missing"),
+        ('id,text\n1,"Pea\n\nsoup"\n\n2,Stew,hot\n', "6: field 'row': expected 2 columns, found 3 (got 2,Stew,hot)"),
         ("id,text\n1,Soup\n2,\n", "3: field 'text': missing"),
         ("id,text\n", "contains no passages"),
         ("question,answer,Question\nWho?,me,Why?\n", "1: field 'name': two columns have this name (got question)"),
