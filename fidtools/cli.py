@@ -78,6 +78,10 @@ def cli() -> None:
       fidtools bm25 questions.jsonl --passages passages.jsonl |
         fidtools score-attn --reader reader | fidtools eval
     """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise FidtoolsError("the current folder no longer exists", hint="change to one that does") from error
 
 
 def main(args: list[str] | None = None) -> NoReturn:

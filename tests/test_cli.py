@@ -127,6 +127,13 @@ def test_a_panic_of_a_library_in_rust_is_one_line_too(failing_command, capsys):
     assert "unexpected error: PanicException: index out of bounds" in capsys.readouterr().err
 
 
+def test_a_removed_current_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert cli.run(["doctor"]) == 1
+    assert capsys.readouterr().err == "fidtools: the current folder no longer exists\n  change to one that does\n"
+
+
 def test_ctrl_c_says_so_and_exits_130(failing_command, capsys):
     assert failing_command(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "fidtools: interrupted"
