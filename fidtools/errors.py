@@ -161,7 +161,7 @@ def no_room(error: BaseException) -> str | None:
 
 
 @contextlib.contextmanager
-def named_when_full(place: Path, partial: Path | None = None) -> Iterator[None]:
+def named_when_full(place: Path, *partial: Path) -> Iterator[None]:
     """Name `place` in the error of a block that had no room to write: the system names no file where a write fails.
 
     Names in `partial`, under which the place is written, mean nothing to the user and are replaced too.
@@ -170,7 +170,7 @@ def named_when_full(place: Path, partial: Path | None = None) -> Iterator[None]:
         yield
     except Exception as error:  # libraries have errors of their own for a full disk
         name = str(getattr(error, "filename", None) or "")
-        is_named = name and not (partial and Path(name).is_relative_to(partial))
+        is_named = name and not any(Path(name).is_relative_to(path) for path in partial)
         if isinstance(error, FidtoolsError) or is_named or (full := no_room(error)) is None:
             raise
         number = next(number for number in NO_ROOM if os.strerror(number) == full)

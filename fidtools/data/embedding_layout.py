@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +17,7 @@ from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import write_json
 from fidtools.data.outputs import final_path, keep_attributes
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import DataError, UsageError
+from fidtools.errors import DataError, UsageError, named_when_full
 from fidtools.typing import Array
 
 SAMPLE = "sample_sha256"
@@ -91,6 +92,11 @@ class EmbeddingFiles:
         write_json(self.meta, meta)
         os.replace(partial.vectors, self.vectors)
         self.clean_up()
+
+    def named_when_full(self) -> AbstractContextManager[None]:
+        """A block that writes the unfinished files: an error for want of room names the vectors."""
+        partial = self.partial()
+        return named_when_full(self.vectors, partial.vectors, partial.ids, partial.meta)
 
     def clean_up(self) -> None:
         """Remove all that is unfinished."""

@@ -39,13 +39,14 @@ def stream_embeddings(path: PathLike, dim: int, dtype: str, meta: dict[str, Any]
     partial = files.partial()
     with exclusive(files.vectors, "writing it", wait=False):
         try:
-            VectorFile.create(partial.vectors, 0, kind)
-            vectors = VectorFile(partial.vectors, kind, files.vectors)
-            with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
-                yield StreamWriter(vectors, ids)
-                vectors.set_rows(ids.count)
-            record = embeddings_record(meta, ids.count, kind, ids.sha256.hexdigest())
-            write_json(partial.meta, record)
+            with files.named_when_full():
+                VectorFile.create(partial.vectors, 0, kind)
+                vectors = VectorFile(partial.vectors, kind, files.vectors)
+                with contextlib.closing(vectors), IdsFile(partial.ids) as ids:
+                    yield StreamWriter(vectors, ids)
+                    vectors.set_rows(ids.count)
+                record = embeddings_record(meta, ids.count, kind, ids.sha256.hexdigest())
+                write_json(partial.meta, record)
         except BaseException:
             partial.remove()
             raise

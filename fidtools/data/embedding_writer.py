@@ -17,7 +17,13 @@ from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile, npy_header
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, kept_when_full
+from fidtools.errors import (
+    FidtoolsError,
+    MismatchError,
+    UsageError,
+    describe_difference,
+    kept_when_full,
+)
 from fidtools.logs import log
 from fidtools.typing import Array
 
@@ -119,7 +125,8 @@ def clear_unfinished(path: PathLike) -> None:
 def _nothing_left(files: EmbeddingFiles) -> Iterator[None]:
     """Remove what the block has written when it fails, unless an earlier run has left something to resume."""
     try:
-        yield
+        with files.named_when_full():
+            yield
     except BaseException:
         if not files.partial().meta.exists():
             files.clean_up()

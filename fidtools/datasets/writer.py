@@ -20,7 +20,7 @@ from fidtools.data.records import Passage, Question
 from fidtools.data.spread import SPLITS
 from fidtools.datasets.downloads import Downloads
 from fidtools.datasets.recorded import INFO_FILE, described_files, recorded
-from fidtools.errors import UsageError
+from fidtools.errors import UsageError, named_when_full
 from fidtools.logs import log, track
 
 DRAFT, MOVING = ".draft", ".moving"
@@ -91,7 +91,8 @@ def staged_folder(folder: Path, info: DatasetInfo, *, force: bool = False) -> It
         shutil.rmtree(hidden, ignore_errors=True)
         hidden.mkdir(parents=True)
         try:
-            yield DatasetWriter(hidden, info)
+            with named_when_full(folder, hidden):
+                yield DatasetWriter(hidden, info)
         except BaseException:
             shutil.rmtree(hidden, ignore_errors=True)
             raise

@@ -379,6 +379,9 @@ def test_no_room_for_a_file_is_one_message_and_leaves_nothing(command: str, data
         ("eval", 64, "out: file too large"),
         ("bm25", 150, "p.jsonl.rows: file too large"),  # in the middle of an array
         ("convert reader", 64, "out: file too large"),
+        ("convert data .npy", 64, "out.npy: file too large"),
+        ("embed", 1500, "out.npy: file too large"),
+        ("fetch", 64, "out: file too large"),
     ],
 )
 def test_where_there_is_no_room_is_named(command: str, size: int, place: str, data: Path) -> None:
