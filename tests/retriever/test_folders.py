@@ -206,14 +206,60 @@ def test_words_with_blanks_have_vectors_too(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("river 1 2\n. . . 3 4\nat name@domain.com 5 6\n1/2 7 8\n")
     words, vectors = read_word_vectors(path, ["river", ". . ."], 9)
-    assert words == ["river", ". . .", "at name@domain.com", "1/2"]
-    assert vectors.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert words == ["river", ". . .", "1/2"], "no text has the other word"
+    assert vectors.tolist() == [[1, 2], [3, 4], [7, 8]]
     path.write_text("river 1 2\nsea 3 4 5\n")
     with pytest.raises(DataError, match=r"glove.txt:2: expected 2 numbers after the word, found 3"):
         read_word_vectors(path, ["river"], 9)
     path.write_text("river 1 2\nsea 3 nan\n")
     with pytest.raises(DataError, match=r"glove.txt:2: numbers must be finite"):
         read_word_vectors(path, ["river"], 9)
+    path.write_text("2 2\nphone 5 1 2\nriver 3 4\n")
+    words, vectors = read_word_vectors(path, ["river"], 9)
+    assert (words, vectors.tolist()) == (["river"], [[3, 4]]), "the header says that 5 is part of the word"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xef\xbb\xbfriver 1 2\nsea 3 4\n", {"river": [1, 2], "sea": [3, 4]}),
+        (b"river 1\nsea 3\n", {"river": [1], "sea": [3]}),
+        (b"river\t1  2 \r\n\r\nsea\t3  4 \r\n", {"river": [1, 2], "sea": [3, 4]}),
+        (b"river 1 2\nPADDING_TOKEN 5 6\n[UNK] 5 6\nThe 5 6\n, 5 6\nsea 3 4\n", {"river": [1, 2], "sea": [3, 4]}),
+    ],
+)
+def test_first_words_odd_blanks_and_words_of_no_text(
+    content: bytes, expected: dict[str, list[int]], tmp_path: Path
+) -> None:
+    (tmp_path / "glove.txt").write_bytes(content)
+    words, vectors = read_word_vectors(tmp_path / "glove.txt", ["river"], 9)
+    assert dict(zip(words, vectors.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        ("river 1 2\ncafé 3 4\n".encode("latin-1"), "words that are not UTF-8, and are left out: 1"),
+        (b"river 1 2\nriver 3 4\n", "repeated words, of which the first vector counts: 1"),
+        (b"400000 2\nriver 1 2\n", "its header says 400000 words, but 1 are in it"),
+        (b"river 1 2\nSea 3 4\nLake 3 4\n", "vectors of only 1 of the 3 words of the training texts"),
+    ],
+)
+def test_what_is_odd_about_word_vectors_is_said(
+    content: bytes, warning: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "glove.txt").write_bytes(content)
+    asked = ["river", "sea", "lake"] if b"Sea" in content else ["river"]
+    words, vectors = read_word_vectors(tmp_path / "glove.txt", asked, 9)
+    assert (words, vectors.tolist()) == (["river"], [[1, 2]])
+    assert [warning in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True]
+
+
+@pytest.mark.parametrize("content", [b"river,1,2\n", b"2 2\nriver \x00\x01\n", "river 1 2\n".encode("utf-16"), b""])
+def test_a_file_of_another_format_is_told_the_format(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "glove.txt").write_bytes(content)
+    with pytest.raises(DataError, match="GloVe or word2vec: lines of a word and its numbers"):
+        read_word_vectors(tmp_path / "glove.txt", ["river"], 9)
 
 
 def test_bf16_vectors_rank_alike_and_belong_to_the_same_encoder(plain_model: Path) -> None:
