@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fidtools.compute.hub import loading
+from fidtools.compute.loading import check_size
 from fidtools.compute.model_files import READER
 from fidtools.data.files import atomic_folder
 from fidtools.data.outputs import refuse_foreign
@@ -14,14 +16,14 @@ from fidtools.errors import DataError
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import reader_from_model
-from fidtools.released.checkpoint_files import load_tokenizer, read_config, read_tensors
+from fidtools.released.checkpoint_files import fill, load_tokenizer, read_config, read_tensors
 
 CROSS_BIAS = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 DEFAULT_TOKENIZER = "google-t5/t5-base"
 T5_FIELDS = {
     *("d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "vocab_size", "dropout_rate"),
     *("relative_attention_num_buckets", "layer_norm_epsilon", "initializer_factor", "feed_forward_proj"),
-    *("pad_token_id", "eos_token_id", "decoder_start_token_id", "is_encoder_decoder"),
+    *("pad_token_id", "eos_token_id", "decoder_start_token_id", "is_encoder_decoder", "tie_word_embeddings"),
 }
 """The fields that define a T5. Old configurations also hold generation settings and defaults of their time."""
 
@@ -52,19 +54,29 @@ def load_released_reader(source: Path, tokenizer: Any) -> Reader:
 
 
 def _released_model(source: Path) -> tuple[Any, nn.Embedding | None]:
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
-    config = T5Config.from_dict(_t5_config(source))
-    tensors = rename_tensors(read_tensors(source))
+    fields, tensors = _t5_config(source), rename_tensors(read_tensors(source))
+    with loading(source):
+        config = T5Config.from_dict(fields)
+        check_size(source, source, AutoModelForSeq2SeqLM, config)
+        model: Any = T5ForConditionalGeneration(config)
+    if fields.get("tie_word_embeddings") is False:
+        _untie(model)
     bias = tensors.pop(CROSS_BIAS, None)
-    model: Any = T5ForConditionalGeneration(config)
-    missing, unknown = model.load_state_dict(tensors, strict=False)
-    tied = set(model.all_tied_weights_keys)
-    if unknown or set(missing) - tied:
-        names = f"unexpected {unknown[:3]}" if unknown else f"missing {sorted(set(missing) - tied)[:3]}"
-        raise DataError(f"the weights are not those of a T5 reader: {names}", path=source)
+    shape = (config.relative_attention_num_buckets, config.num_heads)
+    if bias is not None and tuple(bias.shape) != shape:
+        sizes = f"{tuple(bias.shape)} instead of {shape}"
+        raise DataError(f"the weights do not fit config.json, such as {CROSS_BIAS}: {sizes}", path=source)
+    fill(model, tensors, source)
     model.eval()
     return model, None if bias is None else nn.Embedding(bias.shape[0], bias.shape[1], _weight=bias.float())
+
+
+def _untie(model: Any) -> None:
+    """Give the output layer weights of its own, as Flan-T5 has; a new model of transformers shares them always."""
+    model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
+    del model.all_tied_weights_keys["lm_head.weight"]
 
 
 def rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

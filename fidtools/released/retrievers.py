@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
+from fidtools.compute.hub import loading
 from fidtools.compute.model_files import RETRIEVER
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.released.checkpoint_files import load_tokenizer, read_config, read_tensors
+from fidtools.released.checkpoint_files import fill, load_tokenizer, read_config, read_tensors
 from fidtools.retriever.model_folder import save_tower
-from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.settings import RetrieverSettings, parse_settings
 from fidtools.retriever.tower import Tower
 
 DEFAULT_TOKENIZER = "bert-base-uncased"
@@ -50,7 +51,7 @@ def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | No
     folder = Path(source)
     config = _retriever_config(folder)
     encoder = encoder_from_tensors(config, read_tensors(folder), folder)
-    settings = settings_from_config(config)
+    settings = settings_from_config(config, folder)
     tower = Tower(encoder, _load_tokenizer(folder, tokenizer, encoder.model.config.vocab_size), settings)
     with atomic_folder(target, RETRIEVER, force=force) as out:
         save_tower(out, tower)
@@ -77,34 +78,46 @@ def encoder_from_tensors(
         if part not in parts:
             raise DataError("unexpected weight: not one of a retriever", path=path, value=name)
         parts[part][rest] = value
-    bert = BertConfig(**{key: value for key, value in config.items() if key not in RETRIEVER_FIELDS})
-    model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in parts["model"]))
-    projection = _projection(parts) if config.get("projection", True) else None
-    try:
-        parts["model"].pop("embeddings.position_ids", None)  # a constant that older checkpoints store
-        model.load_state_dict(parts["model"])
-    except RuntimeError as error:
-        raise DataError(f"the weights do not fit config.json: {error}", path=path) from error
-    return TransformerEncoder(model, settings_from_config(config).pooling, projection).eval()
+    with loading(path):
+        bert = BertConfig(**{key: value for key, value in config.items() if key not in RETRIEVER_FIELDS})
+        model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in parts["model"]))
+    parts["model"].pop("embeddings.position_ids", None)  # a constant that older checkpoints store
+    fill(model, parts["model"], path)
+    projection = _projection(config, parts, bert.hidden_size, path)
+    return TransformerEncoder(model, settings_from_config(config, path).pooling, projection).eval()
 
 
-def _projection(parts: dict[str, dict[str, torch.Tensor]]) -> TokenProjection:
-    dim, hidden = parts["proj"]["weight"].shape
-    projection = TokenProjection(hidden, dim)
+def _projection(
+    config: dict[str, Any], parts: dict[str, dict[str, torch.Tensor]], hidden: int, path: PathLike
+) -> TokenProjection | None:
     weights = {f"{part}.{name}": value for part in ("proj", "norm") for name, value in parts[part].items()}
-    projection.load_state_dict(weights)
+    if not _flag(config, "projection", path, default=True):
+        if weights:
+            log.warning("%s: config.json has no projection, whose weights are not used", path)
+        return None
+    with loading(path):
+        projection = TokenProjection(hidden, config["indexing_dimension"])
+    fill(projection, weights, path)
     return projection
 
 
-def settings_from_config(config: dict[str, Any]) -> RetrieverSettings:
-    """The settings in the configuration of a reference checkpoint."""
-    return RetrieverSettings(
-        pooling="cls" if config.get("extract_cls") else "mean",
+def settings_from_config(config: dict[str, Any], path: PathLike) -> RetrieverSettings:
+    """The settings in the configuration of a reference checkpoint. Raises DataError for values of another type."""
+    settings = RetrieverSettings(
+        pooling="cls" if _flag(config, "extract_cls", path, default=False) else "mean",
         question_maxlength=config.get("question_maxlength", 40),
         passage_maxlength=config.get("passage_maxlength", 200),
-        pad_questions=not config.get("apply_question_mask", False),
-        pad_passages=not config.get("apply_passage_mask", False),
+        pad_questions=not _flag(config, "apply_question_mask", path, default=False),
+        pad_passages=not _flag(config, "apply_passage_mask", path, default=False),
     )
+    return parse_settings(settings.to_json(), Path(path) / "config.json")
+
+
+def _flag(config: dict[str, Any], name: str, path: PathLike, *, default: bool) -> bool:
+    value = config.get(name, default)
+    if not isinstance(value, bool):
+        raise DataError("must be true or false", path=Path(path) / "config.json", field=name, value=value)
+    return value
 
 
 def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
