@@ -21,7 +21,7 @@ CHECKPOINTS = {
     "retriever": (
         "fidtools.released.retrievers",
         "convert_retriever",
-        "Convert a FiD, DPR or Contriever retriever.",
+        "Convert a retriever of FiD-KD.",
     ),
     "onnx": ("fidtools.retriever.onnx", "export_onnx", "Export a retriever folder to ONNX."),
 }

@@ -38,7 +38,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint folder by name, from safetensors or from a pickle that holds nothing else.
 
     Raises DataError when there is neither, when the pickle contains other objects (none of its code is run), and for
-    weights that are whole numbers or not finite.
+    weights that are integers or not finite.
     """
     path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if path is None:

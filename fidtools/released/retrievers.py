@@ -61,7 +61,7 @@ def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | No
 def _retriever_config(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     if "indexing_dimension" not in config:
-        hint = "its config.json has `indexing_dimension` and `extract_cls`"
+        hint = "its config.json has `indexing_dimension`; --retriever takes other encoders (Contriever) as they are"
         raise DataError("not a retriever of the reference implementation", path=folder / "config.json", hint=hint)
     return config
 

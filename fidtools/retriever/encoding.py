@@ -107,8 +107,9 @@ class Retriever:
 
     def save(self, folder: Path) -> None:
         """Write the retriever into an existing folder."""
-        save_tower(folder, self.question_tower)
-        if self.passage_tower is not self.question_tower:
+        is_two = self.passage_tower is not self.question_tower
+        save_tower(folder, self.question_tower, passages=is_two)
+        if is_two:
             (folder / "passages").mkdir()
             save_tower(folder / "passages", self.passage_tower)
 

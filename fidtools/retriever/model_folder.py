@@ -1,7 +1,7 @@
 """A retriever folder, which AutoModel of transformers and SentenceTransformer load too.
 
 config.json, model.safetensors, tokenizer files   the transformer, as transformers writes it
-retriever.json                                    RetrieverSettings and the kind of the encoder (`student`)
+retriever.json                                    RetrieverSettings, the kind of encoder (`student`) and its `parts`
 projection.safetensors                            the projection of the hidden states, if there is one
 modules.json, 1_Pooling/, …                       the same model for sentence-transformers
 passages/                                         the passage encoder, if only the question encoder was trained
@@ -46,6 +46,7 @@ from fidtools.retriever.tower import Tower
 from fidtools.retriever.word_folder import read_word_encoder
 from fidtools.training.lora import save_merged
 
+PROJECTION = "projection.safetensors"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
 
 
@@ -61,6 +62,7 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     _refuse_other_models(name, folder)
     settings_file = folder / "retriever.json"
     record = read_json_object(settings_file) if settings_file.exists() else {}
+    _check_parts(folder, record.pop("parts", []), settings_file)
     student = record.pop("student", "transformer")
     with loading(name):
         prompts = read_prompts(folder)
@@ -78,6 +80,15 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     if foreign is not None:
         warn_of_similarity(name, foreign, tower.settings.normalize)
     return tower
+
+
+def _check_parts(folder: Path, parts: Any, settings_file: Path) -> None:
+    """Raise DataError where something is missing without which the vectors would be others."""
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise DataError("must be a list of names", path=settings_file, field="parts", value=parts)
+    if missing := [part for part in parts if not (folder / part).exists()]:
+        hint = "copy the folder again with all files and folders in it, such as by cp -r"
+        raise DataError(f"{missing[0]} is missing, which {settings_file.name} names as a part", path=folder, hint=hint)
 
 
 def _vocabulary(encoder: nn.Module) -> int:
@@ -164,6 +175,9 @@ def _own_layers(folder: Path) -> list[Layer]:
 def _check_kind(name: str | Path, config: Any, pooling: str) -> None:
     """Refuse what gives every text one vector; warn of a model that was made for something else."""
     kinds = config.architectures or []
+    if config.model_type == "dpr":
+        hint = "give another encoder; or search vectors that transformers made with it (retrieve --question-embeddings)"
+        raise UsageError(f"{name}: an encoder of DPR, which gives no vectors of tokens", hint=hint)
     sees_ahead = config.is_encoder_decoder or getattr(config, "use_bidirectional_attention", False)
     if pooling == "cls" and not sees_ahead and is_decoder_only(config):
         problem = (
@@ -198,7 +212,7 @@ def _limit_lengths(settings: RetrieverSettings, changes: dict[str, Any], limit: 
 
 
 def _load_projection(folder: Path) -> TokenProjection | None:
-    path = folder / "projection.safetensors"
+    path = folder / PROJECTION
     if not path.exists():
         return None
     tensors = load_file(path)
@@ -208,8 +222,12 @@ def _load_projection(folder: Path) -> TokenProjection | None:
     return projection
 
 
-def save_tower(folder: Path, tower: Tower) -> None:
-    """Write a tower into an existing folder. The bytes depend on its weights, tokenizer and settings only."""
+def save_tower(folder: Path, tower: Tower, *, passages: bool = False) -> None:
+    """Write a tower into an existing folder. The bytes depend on its weights, tokenizer and settings only.
+
+    With `passages` another tower is in `passages/`. `retriever.json` names it and the other parts that may be lost
+    without a trace.
+    """
     encoder, tokenizer, settings = tower.encoder, tower.tokenizer, tower.settings
     if isinstance(encoder, WordEncoder):
         student = "lstm" if isinstance(encoder.layers, WordLSTM) else "cnn"
@@ -224,6 +242,8 @@ def save_tower(folder: Path, tower: Tower) -> None:
         save_tokenizer(tokenizer, folder)
         if encoder.projection is not None:
             tensors = {name: value.detach().cpu() for name, value in encoder.projection.state_dict().items()}
-            save_file(tensors, folder / "projection.safetensors")
+            save_file(tensors, folder / PROJECTION)
         write_transformer_modules(folder, encoder, settings, tower.prompts)
-    write_json(folder / "retriever.json", {"student": student} | settings.to_json())
+    parts = [name for name in ("modules.json", PROJECTION) if (folder / name).exists()]
+    parts += ["passages"] if passages else []
+    write_json(folder / "retriever.json", {"student": student, "parts": parts} | settings.to_json())
