@@ -60,6 +60,8 @@ def command(
     """
     if verify is None:
         options.warn_unused("without --verify", "k")
+    if factory is not None:
+        options.warn_unused("with --factory", "kind")
     from dataclasses import replace
 
     from fidtools.data.embeddings import read_parts

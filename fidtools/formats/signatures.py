@@ -69,6 +69,8 @@ def is_tar(head: Head) -> bool:
 def describe(head: Head) -> str | None:
     """What the first bytes say about a file that has none of our formats; None when they say nothing."""
     data = head.data.lstrip() or head.data
+    if not head.data.strip():
+        return None
     if is_tar(head):
         return "a tar archive; unpack it, and give a file that was in it"
     if head.data.startswith(PARQUET) and _is_cut_off(head):

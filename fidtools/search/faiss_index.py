@@ -98,9 +98,9 @@ class FaissIndex:
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
-    meta = read_json_object(folder / "meta.json")
+    meta = {} if folder.is_file() else read_json_object(folder / "meta.json")
     if "factory" not in meta:
-        hint = "`fidtools index X.npy -o FOLDER` makes one"
+        hint = "`fidtools index X.npy -o FOLDER` makes one; --embeddings searches X.npy itself"
         raise DataError("not a FAISS index folder of fidtools", path=folder, hint=hint)
     fields = {"rows": int, "dim": int, "bytes": int, "sha256": str, "ids_sha256": str, "parameters": str}
     for name, kind in fields.items():

@@ -39,9 +39,11 @@ def retrieve(
     The score, under the name `dense`, is the one that training compares with a teacher's: E(q)ᵀE(p)/√d (paper, section
     3.3), and √d · cos(q, p) of `normalized` vectors (docs/decisions/0011). `within` searches only the passages of the
     question's document; raises DataError for a question whose `doc_id` is missing or names no passage. Warns of vectors
-    of zeros, which rank nothing. Under `torchrun` the ranks share the work, and rank 0 alone yields.
+    of zeros, which rank nothing, and of questions for which an index finds fewer passages than there are. Under
+    `torchrun` the ranks share the work, and rank 0 alone yields.
     """
-    zeros = 0
+    zeros = short = 0
+    wanted = 0 if within else min(k, len(corpus.passages))
     for batch, asked in _encoded(questions, encode):
         zeros += len(asked) - int(asked.any(axis=1).sum())
         if within:
@@ -52,11 +54,15 @@ def retrieve(
         if ranks().is_main:
             for question, ranked in zip(batch, found, strict=True):
                 question.ctxs = list(_scored(corpus.passages, ranked, corpus.dim, normalized))
+                short += len(question.ctxs) < wanted
                 yield question
     if zeros and ranks().is_main:
         log.warning(
             "questions with a vector of zeros, whose passages all score 0, in the order of the corpus: %d", zeros
         )
+    if short:
+        hint = "search more of the index, such as --index-parameters nprobe=64, or give a smaller -k"
+        log.warning("questions for which the index found fewer than %d passages: %d\n  %s", wanted, short, hint)
 
 
 def _encoded(questions: Iterable[Question], encode: QuestionEncode) -> Iterator[tuple[list[Question], Array]]:

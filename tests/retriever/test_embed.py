@@ -110,6 +110,7 @@ main(sys.argv[1:])
         (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/x.bin"], 2, "--output must end in .npy"),
         (["{tmp}/absent", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "absent: no such file"),
         (["{tmp}/empty", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "the file is empty"),
+        (["{tmp}/blank", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "blank: no passages: the file is empty"),
         (["{tmp}/bad", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "bad:2: malformed JSON"),
         (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/no/x.npy"], 2, "does not exist"),
         (["{corpus}", "--retriever", "{model}", "--passage-maxlength", "99", "-o", "{tmp}/x.npy"], 2, "at most 64"),
@@ -125,6 +126,7 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     message: str,
 ) -> None:
     (tmp_path / "empty").touch()
+    (tmp_path / "blank").write_text("\n\n")
     (tmp_path / "bad").write_text('{"id": "1", "text": "a"}\n{"id": \n')
     names = {"corpus": corpus, "tmp": tmp_path, "model": plain_model}
     assert run(["embed", *(argument.format(**names) for argument in arguments)]) == code

@@ -137,7 +137,9 @@ def test_a_flat_index_gives_what_exact_search_gives(world: World, tmp_path: Path
         assert [i for i, _ in one[:20]] == [i for i, _ in other[:20]]
 
 
-def test_a_list_that_is_too_short_gives_fewer_passages(world: World, tmp_path: Path) -> None:
+def test_a_list_that_is_too_short_gives_fewer_passages(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """FAISS fills up with −1, which must not become the last passage of the corpus."""
     factory = ["--factory", "IVF3,Flat", "--parameters", "nprobe=1"]
     assert cli.run(["index", str(world.embeddings), *factory, "-o", str(tmp_path / "i"), "-q"]) == 0
@@ -149,6 +151,24 @@ def test_a_list_that_is_too_short_gives_fewer_passages(world: World, tmp_path: P
             assert len(set(ids)) == len(ids)
             assert (len(ids) == 150) is complete
             assert np.isfinite([score for _, score in found]).all()
+        said = "questions for which the index found fewer than 150 passages: 40\n" if not complete else ""
+        assert capsys.readouterr().err.partition("  search more")[0] == said
+
+
+def test_a_type_beside_a_factory_has_no_effect(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--type", "ivf", "--factory", "Flat", "-o", str(tmp_path / "i"), "-q"]
+    assert cli.run(["index", str(world.embeddings), *given]) == 0
+    assert capsys.readouterr().err == "--type has no effect with --factory\n"
+    assert json.loads((tmp_path / "i" / "meta.json").read_bytes())["factory"] == "Flat"
+
+
+def test_embeddings_in_the_place_of_an_index(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(world.arguments("--index", world.embeddings)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"fidtools: {world.embeddings}: not a FAISS index folder of fidtools\n")
+    assert "--embeddings searches X.npy itself" in said
 
 
 def test_an_index_of_other_passages_or_encoder(
