@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 
 import orjson
 
 MAX_HEADER = 100_000_000
 """Bytes of a safetensors file's header, as the library allows."""
+POINTER = b"version https://git-lfs"
+FLOATS = {"F64", "F32", "F16", "BF16"}
 BYTES_PER_TENSOR = 64
 """A pickle takes more than this for a tensor's name and place."""
 
@@ -16,23 +19,46 @@ BYTES_PER_TENSOR = 64
 def count_weights(folder: Path) -> tuple[int, int]:
     """The number of tensors and of their elements in a folder's files; for pickles, upper bounds from their size.
 
-    Raises ValueError when there are none.
+    Raises ValueError when there are none, and for files that are not whole or hold quantized weights.
     """
     files = sorted(folder.glob("*.safetensors"))
+    for file in files or sorted(folder.glob("*.bin")):
+        if is_pointer(file):
+            raise ValueError(f"{file.name} is a pointer of Git LFS, not the weights: git lfs pull fetches them")
     if files:
         shapes = [shape for file in files for shape in _shapes(file)]
         return len(shapes), sum(math.prod(shape) for shape in shapes)
+    if cut := [file.name for file in sorted(folder.glob("*.bin")) if _is_cut_off(file)]:
+        raise ValueError(f"{cut[0]} is truncated")
     size = sum(file.stat().st_size for file in folder.glob("*.bin"))
     if size == 0:
         raise ValueError("no weights in it: neither model.safetensors nor pytorch_model.bin")
     return size // BYTES_PER_TENSOR, size
 
 
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in the place of one that was not fetched."""
+    with open(path, "rb") as stream:
+        return stream.read(len(POINTER)) == POINTER
+
+
+def _is_cut_off(file: Path) -> bool:
+    """Whether the end of a pickle is missing, which is an archive."""
+    with open(file, "rb") as stream:
+        return stream.read(2) == b"PK" and not zipfile.is_zipfile(file)
+
+
 def _shapes(file: Path) -> list[list[int]]:
-    """The shapes of the tensors in a safetensors file. Raises ValueError when its header cannot be read."""
+    """The shapes of the tensors in a safetensors file. Raises ValueError for a header that cannot be read.
+
+    Integers that are weights have a scale elsewhere, without which they are other weights: ValueError.
+    """
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= min(MAX_HEADER, file.stat().st_size):
             raise ValueError(f"{file.name} is truncated or no safetensors file")
         header = orjson.loads(stream.read(length))
+    for name, entry in header.items():
+        if name.endswith(".weight") and entry["dtype"] not in FLOATS:
+            raise ValueError(f"{name} in {file.name} is of type {entry['dtype']}: quantized weights are not read")
     return [entry["shape"] for name, entry in header.items() if name != "__metadata__"]

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from fidtools.compute import tokenizers as compute_tokenizers
 from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.weight_files import is_pointer
 from fidtools.data.files import PathLike
 from fidtools.errors import DataError, FidtoolsError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-POINTER = b"version https://git-lfs"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -43,9 +43,8 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if path is None:
         raise DataError(f"no weights: neither {' nor '.join(WEIGHT_FILES)}", path=folder)
-    with open(path, "rb") as stream:
-        if stream.read(len(POINTER)) == POINTER:
-            raise DataError("a pointer of Git LFS, not the weights", path=path, hint="fetch them: git lfs pull")
+    if is_pointer(path):
+        raise DataError("a pointer of Git LFS, not the weights", path=path, hint="fetch them: git lfs pull")
     if path.suffix == ".safetensors":
         with loading(path):
             tensors = load_file(path)

@@ -63,6 +63,9 @@ def load_tower(name: str | Path, *, dropout: float | None = None, **changes: Any
     settings_file = folder / "retriever.json"
     record = read_json_object(settings_file) if settings_file.exists() else {}
     _check_parts(folder, record.pop("parts", []), settings_file)
+    if not record and not (folder / "modules.json").exists() and (folder / "1_Pooling").exists():
+        hint = "copy the folder again as a whole; without 1_Pooling it is a plain encoder"
+        raise DataError("no modules.json in it, which says what 1_Pooling is for", path=folder, hint=hint)
     student = record.pop("student", "transformer")
     with loading(name):
         prompts = read_prompts(folder)

@@ -141,6 +141,8 @@ def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     if (folder / WEIGHTS).exists():
         return load_file(folder / WEIGHTS)
     if (folder / "pytorch_model.bin").exists():
-        found: dict[str, torch.Tensor] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        found = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+            raise DataError("expected a dictionary of tensors", path=folder / "pytorch_model.bin")
         return found
     raise DataError("no weights in it: neither model.safetensors nor pytorch_model.bin", path=folder)
