@@ -92,10 +92,12 @@ def header_columns(record: list[str]) -> list[int] | None:
 
 
 def table_passage(record: list[str], columns: list[int], path: PathLike, number: int) -> Passage:
-    """The passage of one record whose id, text and title are in `columns`."""
+    """The passage of one record whose id, text and title are in `columns`. Raises DataError for one without an id."""
     if len(record) <= max(columns):
         raise _wrong_width(record, path, number)
     identifier, text, title = (record[column] for column in columns)
+    if not identifier:
+        raise DataError("missing", path=path, line=number, field="id", hint="every passage needs its own id")
     return Passage(id=identifier, text=text, title=title)
 
 

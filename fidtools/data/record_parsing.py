@@ -108,9 +108,10 @@ def _take(rest: dict[str, Any], names: Iterable[str]) -> tuple[str, Any]:
 
 
 def _identifier(named: tuple[str, Any], where: Location, prefix: str = "") -> str | None:
+    """The id as a string; an empty one, which tables have in the place of none, counts as absent."""
     name, value = named
     if value is None or isinstance(value, str):
-        return value
+        return value or None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise where.error("must be a string or an integer", prefix + name, value)

@@ -49,6 +49,10 @@ def test_a_question_is_written_as_it_was_read_with_unknown_fields_at_the_end():
             {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "", "text": "t"}]},
         ),
         (
+            {"id": "x", "question": "q", "ctxs": [{"id": "", "text": "t", "doc_id": ""}]},
+            {"id": "x", "question": "q", "ctxs": [{"title": "", "text": "t"}]},
+        ),
+        (
             {"id": "x", "question": "q", "ctxs": [{"id": "5", "text": "t", "scores": {"bm25": None, "dense": 1}}]},
             {"id": "x", "question": "q", "ctxs": [{"id": "5", "title": "", "text": "t", "scores": {"dense": 1.0}}]},
         ),
@@ -247,3 +251,15 @@ def test_numbers_in_the_text_of_a_list_are_ids_but_no_answers():
 @pytest.mark.parametrize("text", ["[0, 1]", "[sic]", "'a', 'b'", "['Til Tuesday", "a ['b']", "['a'] or b"])
 def test_other_texts_with_brackets_and_quotes_are_one_answer(text):
     assert parse_question({"question": "q", "answer": text}, HERE).answers == [text]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [("p.jsonl", '{"id": "", "text": "t"}\n', 1), ("p.tsv", "id\ttext\ttitle\n1\tt\tT\n\tt\tT\n", 3)],
+)
+@pytest.mark.parametrize("read", [lambda path: list(read_passages(path)), open_passages])
+def test_a_passage_of_a_corpus_with_an_empty_id_is_refused(name, text, line, read, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / name)
+    assert (caught.value.line, caught.value.field, caught.value.problem) == (line, "id", "missing")
