@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fidtools.data.default_ids import DefaultIds
 from fidtools.data.files import PathLike
 from fidtools.data.jsonl import read_json
 from fidtools.data.records import Location, Passage, Question
@@ -33,8 +34,10 @@ def read_kilt(path: PathLike) -> Iterator[Question]:
 
 def read_kilt_guess(path: PathLike) -> Iterator[Question]:
     """A system's answers on a KILT task: one output with its answer, and its pages as passages without text."""
+    ids = DefaultIds(("id",))
     for number, record in read_json(path):
         where = Location(path, number)
+        ids.check(record, where)
         output = _only_output(record, where)
         answer = _word(output, "answer", where)
         yield Question(

@@ -61,17 +61,20 @@ def read_triviaqa_archive(path: PathLike) -> Iterator[Question]:
 
 def read_squad(path: PathLike) -> Iterator[Question]:
     """SQuAD 1.1 and 2.0: every question with its distinct answers; `spans` are all of them with their offsets, `gold`
-    is the paragraph's id.
+    is the paragraph's id. A question without an id gets the paragraph's and its place, from 0 ("0-12-3").
     """
     for where, name, title, paragraph in _squad_paragraphs(path):
-        for qa in paragraph.get("qas") or []:
-            yield parse_adapted(partial(_squad, paragraph=name, title=title), qa, where)
+        for position, qa in enumerate(paragraph.get("qas") or []):
+            yield parse_adapted(partial(_squad, paragraph=name, title=title, position=position), qa, where)
 
 
-def _squad(record: Record, paragraph: str, title: str) -> Record:
+def _squad(record: Record, paragraph: str, title: str, position: int) -> Record:
     spans = record.get("answers") or []
     answers = distinct(span["text"] for span in spans)
-    return {**record, "answers": answers, "spans": spans, "gold": [paragraph], "title": title}
+    name = record.get("id", "")
+    if name == "":
+        name = f"{paragraph}-{position}"
+    return {**record, "id": name, "answers": answers, "spans": spans, "gold": [paragraph], "title": title}
 
 
 def read_squad_paragraphs(path: PathLike) -> Iterator[Passage]:

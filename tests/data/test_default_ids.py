@@ -16,6 +16,15 @@ MIXED = "missing, but line {} has 3: the number of a line, which replaces a miss
         ("q.jsonl", '{"id": "", "question": "a"}\n{"qid": "3", "question": "b"}\n', 1, 2),
         ("q.csv", "id,question\n3,a\n,b\n", 3, 2),
         ("p.csv", "id,text\n,a\n3,b\n", 2, 3),
+        ("kilt.jsonl", '{"id": "3", "input": "a", "output": []}\n{"input": "b", "output": []}\n', 2, 1),
+        ("fever.jsonl", '{"claim": "a", "evidence": [[[1, 2, "p", 0]]]}\n{"id": 3, "claim": "b"}\n', 1, 2),
+        (
+            "kgi.jsonl",
+            '{"query": "a", "id": 3, "positive": {"pid": "p", "text": "t"}}\n'
+            '{"query": "b", "positive": {"pid": "p", "text": "t"}}\n',
+            2,
+            1,
+        ),
     ],
 )
 @pytest.mark.parametrize("target", ["jsonl", "dpr", "fid"])
@@ -36,3 +45,18 @@ def test_other_files_are_read(first, second, ids, tmp_path, capsys):
     assert cli.run(["convert", str(tmp_path / "q.jsonl"), "-o", "-"]) == 0
     lines = [f'{{"id":"{identifier}","question":"{text}"}}' for identifier, text in zip(ids, "ab", strict=True)]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_a_missing_id_beside_a_number_in_a_guess_is_refused(tmp_path, capsys):
+    (tmp_path / "guess.jsonl").write_text(
+        "".join(f'{{{first}"output": [{{"answer": "a"}}]}}\n' for first in ('"id": "3", ', ""))
+    )
+    assert cli.run(["convert", f"{tmp_path}/guess.jsonl", "--from", "kilt-guess"]) == 1
+    assert f"guess.jsonl:2: field 'id': {MIXED.format(1)}" in capsys.readouterr().err
+
+
+def test_questions_of_squad_without_ids_get_different_ones(tmp_path, capsys):
+    questions = ",".join(f'{{"question": "{text}"{rest}}}' for text, rest in (("a", ""), ("b", ', "id": ""')))
+    (tmp_path / "q.json").write_text(f'{{"data": [{{"paragraphs": [{{"context": "c", "qas": [{questions}]}}]}}]}}')
+    assert cli.run(["convert", f"{tmp_path}/q.json", "-o", "-"]) == 0
+    assert [line.split('"')[3] for line in capsys.readouterr().out.splitlines()] == ["0-0-0", "0-0-1"]
