@@ -47,6 +47,11 @@ def read_fever_wiki(path: PathLike) -> Iterator[Passage]:
         log.info("%s: skipped %d pages without id and text", path, empty)
 
 
+def _is_claim_without_evidence(head: Head) -> bool:
+    """A claim with a label whose list of evidence is empty, as some versions have it for "not enough info"."""
+    return head.has("claim", "label") and "evidence" in head.list_keys and "evidence.item" not in head.keys
+
+
 def _is_unlabelled_claim(head: Head) -> bool:
     """FEVER's unlabelled claims have an id and a claim, nothing else."""
     return head.keys == {"id", "claim"}
@@ -57,7 +62,7 @@ FORMATS = (
         "fever",
         "questions",
         "FEVER claims",
-        detect=any_of(keys("claim", "evidence.item.item.item"), _is_unlabelled_claim),
+        detect=any_of(keys("claim", "evidence.item.item.item"), _is_claim_without_evidence, _is_unlabelled_claim),
         read=adapted(fever),
     ),
     Format("hover", "questions", "HoVer claims", detect=keys("claim", "supporting_facts"), read=adapted(hover)),

@@ -101,23 +101,32 @@ class Head:
         """The paths to the null values of the first JSON record."""
         return self._paths[1]
 
+    @property
+    def list_keys(self) -> frozenset[str]:
+        """The paths to the lists of the first JSON record, also to empty ones."""
+        return self._paths[2]
+
     @cached_property
-    def _paths(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _paths(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         if not self.start:
-            return frozenset(), frozenset()
+            return frozenset(), frozenset(), frozenset()
         root = "item" if self.start == "[" else ""
         found: set[str] = set()
         null: set[str] = set()
+        lists: set[str] = set()
         try:
             document = ShallowJson(io.BytesIO(self.data.removeprefix(BOM)))
             for prefix, event, _ in ijson.parse(document, multiple_values=True, use_float=True):
                 if (prefix, event) == (root, "end_map"):
                     break
+                name = prefix.removeprefix(root).removeprefix(".")
                 # tables fill the columns that a row lacks with null
-                (null if event == "null" else found).add(prefix.removeprefix(root).removeprefix("."))
+                (null if event == "null" else found).add(name)
+                if event == "start_array":
+                    lists.add(name)
         except (ijson.JSONError, ValueError):
             pass  # the head ends in the middle of the record, or reading it will fail: the keys before it count
-        return frozenset(found - {""}), frozenset(null)
+        return frozenset(found - {""}), frozenset(null), frozenset(lists)
 
     def has(self, *keys: str) -> bool:
         """Whether the first JSON record has all of these."""

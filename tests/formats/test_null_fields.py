@@ -80,3 +80,13 @@ def test_a_null_label_does_not_hide_the_one_of_the_file(tmp_path, capsys):
     arguments = ["--questions", f"{tmp_path}/labels.jsonl", "-m", "gold-R@1", "--json"]
     assert cli.run(["eval", f"{tmp_path}/q.jsonl", *arguments]) == 0
     assert orjson.loads(capsys.readouterr().out)["files"][0]["metrics"]["gold-R@1"]["value"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("evidence", "answers"),
+    [([], ["REFUTES"]), ([[[1, 2, "P", 0]]], ["REFUTES"]), ("a sentence", None), ({}, None), (["a"], None)],
+)
+def test_the_first_claim_of_a_file_may_have_no_evidence(evidence, answers, tmp_path):
+    write_lines(tmp_path / "q.jsonl", [{"id": 1, "claim": "c", "label": "REFUTES", "evidence": evidence}])
+    (found,) = read_all(tmp_path / "q.jsonl", "questions")
+    assert found.answers == answers
