@@ -7,6 +7,7 @@ import click
 from fidtools.commands import _options as options
 from fidtools.commands import _types as types
 from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
+from fidtools.commands._training_options import fields_as_flags
 from fidtools.training.source_passage import SourcePassage
 
 
@@ -56,7 +57,8 @@ def command(
     of_preset = preset_values(preset)
     temperature = of_preset.get("teacher_temperature", teacher_temperature)
     likelihoods = of_preset.get("probabilities", probabilities)
-    found = report(questions, parse_teacher(teacher), n_passages, temperature, likelihoods, source_passage)
+    with fields_as_flags():
+        found = report(questions, parse_teacher(teacher), n_passages, temperature, likelihoods, source_passage)
     for problem in problems(found):
         log.warning("%s: %s", show_path(questions), problem)
     with open_output(output) as out:

@@ -19,6 +19,7 @@ from fidtools.logs import log, track
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.relevance import relevance
 from fidtools.retriever.encoding import Retriever
+from fidtools.training.likelihoods import likelihoods, require_likelihoods
 from fidtools.training.source_passage import SourcePassage
 from fidtools.training.targets import teacher_scores, without_source
 from fidtools.typing import Floats
@@ -128,20 +129,13 @@ def read_examples(
     return examples
 
 
-def likelihoods(examples: Examples, path: PathLike) -> None:
+def learn_likelihoods(examples: Examples, path: PathLike) -> None:
     """Replace the targets, logarithms of likelihoods, by the likelihoods.
 
     Raises DataError where they are infinite, and where most questions have none above 0, in single precision.
     """
-    with np.errstate(over="ignore"):
-        found = [np.exp(item.teacher).astype(np.float32).astype(np.float64) for item in examples.items]
-    if not all(np.isfinite(target).all() for target in found):
-        hint = "scores that are no logarithms, such as attention, are learned without it"
-        raise DataError("`probabilities`: exp(score) is infinite", path=path, hint=hint)
-    if (zero := sum(not target.any() for target in found)) > len(found) / 2:
-        hint = "likelihoods of whole texts are this small: score with --per-token, or leave out `probabilities`"
-        problem = f"`probabilities`: exp(score) is 0 for all passages in {zero} of {len(found)} questions"
-        raise DataError(problem, path=path, hint=hint)
+    found = [likelihoods(item.teacher, path) for item in examples.items]
+    require_likelihoods(found, path)
     examples.items[:] = [replace(item, teacher=target) for item, target in zip(examples.items, found, strict=True)]
 
 

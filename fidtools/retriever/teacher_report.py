@@ -16,6 +16,7 @@ from fidtools.data.records import Passage, Question
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.rank_correlation import spearman
 from fidtools.metrics.relevance import relevance
+from fidtools.training.likelihoods import likelihoods, require_likelihoods
 from fidtools.training.source_passage import SourcePassage
 from fidtools.training.targets import perplexity, teacher_scores, without_source
 from fidtools.typing import Floats
@@ -103,14 +104,16 @@ def report(
     """The report on a scored file; with `probabilities` on exp(scores).
 
     `source` is what becomes of the passage that a synthetic question was written from. Raises DataError for a passage
-    that a teacher has not scored.
+    that a teacher has not scored, and for `probabilities` that are infinite, or 0 for most questions.
     """
     found = []
     for question in read_questions(path):
         if source == "drop":
             without_source(question)
         scores = teacher_scores(question, n_passages or len(question.ctxs or []), teachers, source)
-        found.append(_figures(question, np.exp(scores) if probabilities else scores, temperature))
+        found.append(_figures(question, likelihoods(scores, path) if probabilities else scores, temperature))
+    if probabilities:
+        require_likelihoods([item.scores for item in found], path)
     best, by = _best_temperature_of(found)
     return Report(
         questions=len(found),

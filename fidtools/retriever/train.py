@@ -16,7 +16,7 @@ from fidtools.retriever.batch import make_batch
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.contrastive import false_negatives
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.examples import Examples, likelihoods, read_examples
+from fidtools.retriever.examples import Examples, learn_likelihoods, read_examples
 from fidtools.retriever.loss import Loss
 from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
@@ -173,7 +173,7 @@ def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, fl
         path, retriever, teachers, run.n_passages, labels, need_positive=need_positive, source=run.source_passage
     )
     if run.probabilities and teachers:
-        likelihoods(examples, path)
+        learn_likelihoods(examples, path)
     if loss.mask_above is not None:
         _report_masked(examples, loss.mask_above, path)
     if teachers:

@@ -100,6 +100,8 @@ def test_logarithms_without_a_likelihood_are_refused(
     options = ["--retriever", str(plain_model), "--teacher", "likelihood", "--probabilities"]
     assert run(["train-retriever", str(train), *options, "-o", str(tmp_path / "r"), "-q"]) == 1
     assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {train}: {problem}"
+    assert run(["teacher-report", str(train), *options[2:]]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {train}: {problem}"
 
 
 def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do() -> None:
