@@ -139,6 +139,15 @@ def learn_likelihoods(examples: Examples, path: PathLike) -> None:
     examples.items[:] = [replace(item, teacher=target) for item, target in zip(examples.items, found, strict=True)]
 
 
+def require_negatives(examples: Examples, batch: int, path: PathLike) -> None:
+    """Raise DataError where no update of `batch` questions has a passage that is not relevant, for labels' losses."""
+    own = any(item.labels is None or not item.labels.all() for item in examples.items)
+    if own or (batch > 1 and len({frozenset(item.passages.tolist()) for item in examples.items}) > 1):
+        return
+    hint = "give questions passages that are not relevant, or set `batch` above 1 with questions about other passages"
+    raise DataError("no update has a passage that is not relevant, so there is nothing to learn", path=path, hint=hint)
+
+
 def _target(question: Question, count: int, teachers: Mapping[str, float], source: SourcePassage) -> Floats:
     if teachers:
         return teacher_scores(question, count, teachers, source)

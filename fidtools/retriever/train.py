@@ -16,7 +16,7 @@ from fidtools.retriever.batch import make_batch
 from fidtools.retriever.calibration import best_constant
 from fidtools.retriever.contrastive import false_negatives
 from fidtools.retriever.encoding import Retriever
-from fidtools.retriever.examples import Examples, learn_likelihoods, read_examples
+from fidtools.retriever.examples import Examples, learn_likelihoods, read_examples, require_negatives
 from fidtools.retriever.loss import Loss
 from fidtools.retriever.losses import LOSSES
 from fidtools.retriever.objective import RetrieverObjective
@@ -55,6 +55,8 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
     for message in unused_options(run, loss, teachers):
         log.warning("%s", message)
     examples = _read(run.train, retriever, loss, teachers, run)
+    if loss.spec.always_in_batch:
+        require_negatives(examples, run.settings.batch, run.train)
     student = Student(
         retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages, truncated=truncated
     )

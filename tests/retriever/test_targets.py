@@ -104,6 +104,30 @@ def test_logarithms_without_a_likelihood_are_refused(
     assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {train}: {problem}"
 
 
+@pytest.mark.parametrize(
+    ("batch", "passages", "refused"),
+    [
+        ("1", [["w1"], ["w2"]], True),
+        ("2", [["w1"], ["w1"]], True),
+        ("2", [["w1"], ["w2"]], False),
+        ("1", [["w1", "w3"], ["w2"]], False),
+    ],
+)
+def test_labels_without_a_passage_that_is_not_relevant_are_refused(
+    batch: str, passages: list[list[str]], refused: bool, plain_model: Path, tmp_path: Path, capsys
+) -> None:
+    train = tmp_path / "t.jsonl"
+    lines = [
+        {"question": "w5", "gold": ["0"], "ctxs": [{"id": str(i), "text": text} for i, text in enumerate(texts)]}
+        for texts in passages
+    ]
+    train.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    options = ["--retriever", str(plain_model), "--loss", "infonce", "--labels", "gold", "--batch", batch]
+    code = run(["train-retriever", str(train), *options, "--steps", "1", "-o", str(tmp_path / "r"), "-q"])
+    said = f"fidtools: {train}: no update has a passage that is not relevant, so there is nothing to learn"
+    assert (code, capsys.readouterr().err.splitlines()[:1]) == ((1, [said]) if refused else (0, []))
+
+
 def test_nearly_uniform_targets_are_refused_with_the_temperature_that_would_do() -> None:
     draw = np.random.default_rng(0)
     targets = [draw.normal(size=20) * 0.01 for _ in range(5)]
