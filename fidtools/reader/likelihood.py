@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fidtools.compute.lengths import shorten_text
+from fidtools.compute.lengths import fit_text, shorten_text
 from fidtools.data.batched import batched
 from fidtools.data.prompt_templates import fill_prompt
-from fidtools.data.records import Question
+from fidtools.data.records import Passage, Question
+from fidtools.errors import UsageError
 from fidtools.reader.decoding import output_tokens
 from fidtools.reader.network import IGNORE_INDEX, F, ReaderNetwork, pad_rows
-from fidtools.reader.prompt import Tokens, input_tokens, read_passages_of
+from fidtools.reader.prompt import Tokens, read_passages_of
 from fidtools.reader.reader import Reader
 
 LIKELIHOOD, LEAVE_ONE_OUT, QUESTION_LIKELIHOOD = "likelihood", "leave-one-out", "question-likelihood"
@@ -55,19 +58,39 @@ def score_questions_by_question_likelihood(
     """Write `question-likelihood`, log p(question | passage) in nats, and sort the passages by it.
 
     The encoder reads `template` filled with one passage, the decoder is forced to the question (ART: Sachan et al.,
-    section 2.2). No answer is needed. Raises DataError for a question without the field `ctxs`.
+    section 2.2). A passage is cut where the template would not fit with it. No answer is needed. Raises DataError
+    for a question without the field `ctxs`, UsageError for a template that does not fit without a passage.
     """
     for question in questions:
         passages = read_passages_of(question, reader.settings.n_context)
-        texts = [fill_prompt(template, "question", passage, passage.text, question) for passage in passages]
         asked, lost = shorten_text(reader.tokenizer, question.question, reader.fusion.max_output or 1 << 30)
         reader.cuts.add("questions", 1, [lost] if lost else [])
         target = reader.tokenizer(asked, add_special_tokens=False)["input_ids"]
         scores: list[float] = []
         if passages:
-            tokens = input_tokens(reader.tokenizer, texts, reader.settings, reader.cuts)
-            scores = _log_likelihoods(reader.fusion, reader.fusion.fuse([[p] for p in tokens]), target).tolist()
+            tokens = [[_prompt_tokens(reader, question, passage, template)] for passage in passages]
+            scores = _log_likelihoods(reader.fusion, reader.fusion.fuse(tokens), target).tolist()
         set_likelihoods(question, QUESTION_LIKELIHOOD, scores, len(target), per_token=per_token)
+
+
+def _prompt_tokens(reader: Reader, question: Question, passage: Passage, template: str) -> list[int]:
+    """The template filled with a passage, whose text (and then title) is cut so that what follows is read."""
+    most = reader.settings.text_maxlength
+
+    def encode(title: str, text: str) -> list[int]:
+        prompt = fill_prompt(template, "question", replace(passage, title=title), text, question)
+        options = {"add_special_tokens": reader.settings.special_tokens}
+        ids: list[int] = reader.tokenizer(prompt, **options)["input_ids"]
+        return ids
+
+    ids, lost = fit_text(reader.tokenizer, passage.text, most, partial(encode, passage.title))
+    if len(ids) > most:
+        ids, more = fit_text(reader.tokenizer, passage.title, most, partial(encode, text=""))
+        lost += more
+    if len(ids) > most:
+        raise UsageError(f"--prompt: it takes {len(ids)} tokens, more than the {most} that this model reads")
+    reader.cuts.add("passages", 1, [lost] if lost else [])
+    return ids
 
 
 def set_likelihoods(question: Question, name: str, scores: list[float], tokens: int, *, per_token: bool) -> None:

@@ -21,6 +21,7 @@ from fidtools.compute.lengths import Cut, CutCounter
 from fidtools.data.prompt_templates import ENCODER_QUESTION_PROMPT
 from fidtools.data.read import read_questions
 from fidtools.data.records import Passage, Question
+from fidtools.errors import UsageError
 from fidtools.reader.attention_scores import attention_scores
 from fidtools.reader.decoding import output_tokens
 from fidtools.reader.likelihood import score_questions_by_question_likelihood
@@ -168,6 +169,23 @@ def test_a_question_without_tokens_has_likelihood_1(reader: Reader, per_token: b
     reader.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u200b", "")
     score_questions_by_question_likelihood(reader, [question], ENCODER_QUESTION_PROMPT, per_token=per_token)
     assert [(passage.id, passage.score) for passage in question.ctxs or []] == [("a", 0), ("b", 0)]
+
+
+@pytest.mark.parametrize(("title", "text"), [("w1", "w2 " * 100), ("w1 " * 100, "w2 " * 3), ("w1 " * 100, "")])
+def test_the_end_of_a_questions_prompt_is_read_however_long_the_passage(
+    reader: Reader, title: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.settings = replace(reader.settings, text_maxlength=20)
+    reader.cuts = CutCounter()
+    read: list[list[int]] = []
+    fuse = reader.fusion.fuse
+    monkeypatch.setattr(reader.fusion, "fuse", lambda tokens: read.extend(t[0] for t in tokens) or fuse(tokens))
+    question = Question("q", "w3", ctxs=[Passage("a", text, title)])
+    score_questions_by_question_likelihood(reader, [question], "w5 {title} {text} w6 w7")
+    assert [reader.tokenizer.decode(read[0]).split()[at] for at in (0, -2, -1)] == ["w5", "w6", "w7"]
+    assert (len(read[0]), reader.cuts.kinds["passages"].cut) == (20, 1)
+    with pytest.raises(UsageError, match="--prompt: it takes 25 tokens, more than the 20 that this model reads"):
+        score_questions_by_question_likelihood(reader, [question], "w5 " * 25 + "{text}")
 
 
 def test_only_given_answers_are_counted_as_cut(reader: Reader, questions: list[Question]) -> None:
