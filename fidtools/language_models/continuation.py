@@ -20,7 +20,10 @@ from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
 from fidtools.errors import FidtoolsError
 from fidtools.language_models.model import LanguageModel
+from fidtools.language_models.shared_heads import counts_positions
 from fidtools.logs import log
+
+SUPPORTED = "supported: Llama, SmolLM, Qwen3, Gemma, GPT-2 and most others"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def continuations(
 def check_continues(network: Any) -> None:
     """Raise FidtoolsError for a network that cannot be continued behind a cache of keys and values.
 
-    That is one with a recurrent state, or with compressed keys.
+    That is one with a recurrent state, with compressed keys, or that would count the padding of a batch as tokens.
     """
     cache, ids = DynamicCache(), torch.zeros(1, 2, dtype=torch.long, device=network.device)
     try:
@@ -80,7 +83,9 @@ def check_continues(network: Any) -> None:
         whole = False
     if not whole:
         problem = f"{type(network).__name__}: keeps more than keys and values of earlier tokens"
-        raise FidtoolsError(problem, hint="supported: Llama, SmolLM, Qwen3, Gemma, GPT-2 and most others")
+        raise FidtoolsError(problem, hint=SUPPORTED)
+    if counts_positions(network):
+        raise FidtoolsError(f"{type(network).__name__}: counts the positions of tokens itself", hint=SUPPORTED)
 
 
 def _common_head(prompts: Sequence[list[int]]) -> list[int]:

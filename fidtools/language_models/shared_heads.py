@@ -18,6 +18,8 @@ LEAST_SHARE = 0.5
 """The least part of a prompt that its head must be. Below, two calls cost more than they save."""
 ATTENTION = {"full_attention", "sliding_attention"}
 ROPE_BY_LENGTH = {"dynamic", "longrope"}
+POSITIONS = ("embed_positions", "position_embeddings")
+"""How the names of layers end that have a vector for each position."""
 MASKED_OTHERWISE = {"git"}
 """Models whose mask is another one behind a cache."""
 
@@ -62,18 +64,24 @@ def can_share(model: Any) -> bool:
     takes = inspect.signature(model.forward).parameters
     if getattr(model, "_is_stateful", False) or not layers <= ATTENTION or config.model_type in MASKED_OTHERWISE:
         return False
-    return {"past_key_values", "position_ids"} <= takes.keys() and not _counts_otherwise(model, config)
+    takes_both = {"past_key_values", "position_ids"} <= takes.keys()
+    return takes_both and not counts_positions(model) and not _varies_with_length(config)
 
 
-def _counts_otherwise(model: Any, config: Any) -> bool:
-    """Whether positions begin behind a padding id, or mean another angle in a longer prompt."""
-    padded = any(
-        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
-        for name, module in model.named_modules()
-    )
+def counts_positions(model: Any) -> bool:
+    """Whether a model counts positions itself: padding as well (BART's decoder), or from a padding id (RoBERTa)."""
+    embeddings = [module for name, module in model.named_modules() if name.endswith(POSITIONS)]
+    if embeddings and "position_ids" not in inspect.signature(model.forward).parameters:
+        return True
+    learned = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return any(getattr(module, "padding_idx", None) is not None for module in learned)
+
+
+def _varies_with_length(config: Any) -> bool:
+    """Whether a position means another angle in a longer prompt."""
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # one for each kind of layer
-    return padded or any(kind.get("rope_type") in ROPE_BY_LENGTH for kind in kinds)
+    return any(kind.get("rope_type") in ROPE_BY_LENGTH for kind in kinds)
 
 
 def share_heads(prompts: Sequence[Encoded]) -> tuple[list[Shared], list[int]]:

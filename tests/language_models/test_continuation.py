@@ -91,6 +91,21 @@ def test_a_model_with_a_recurrent_state_is_refused(family: str) -> None:
         check_continues(network)
 
 
+@pytest.mark.parametrize("family", ["Bart", "Marian", "Roberta"])
+def test_a_model_that_counts_its_positions_is_refused(family: str) -> None:
+    """In front of a prompt of a batch, padding would be counted as tokens; RoBERTa counts from another number."""
+    import transformers as hf
+
+    sizes: dict[str, Any] = {"vocab_size": 40, "max_position_embeddings": 64, "pad_token_id": 1}
+    own = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    if family != "Roberta":
+        own = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
+    config = getattr(hf, f"{family}Config")(**sizes, **own, is_decoder=True)
+    network = getattr(hf, f"{family}ForCausalLM")(config).eval()
+    with pytest.raises(FidtoolsError, match=f"{family}ForCausalLM: counts the positions of tokens itself"):
+        check_continues(network)
+
+
 def test_prompts_without_a_common_beginning(model: LanguageModel) -> None:
     given = prompts(model, ["Ada wrote the first program.", "who", "Paris is the capital of France. " * 5])
     expected = [slow_greedy(model, prompt.ids, 8) for prompt in given]
