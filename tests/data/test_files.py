@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 
 import orjson
@@ -93,6 +94,32 @@ def test_a_file_that_is_written_to_while_it_is_read_is_an_error(name, new, tmp_p
     with pytest.raises(DataError, match=r"lines\.jsonl(\.gz)?: was changed while it was being read") as raised:
         list(records)
     assert raised.value.hint == "run the command again"
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "lines.jsonl.gz"])
+def test_a_file_that_gets_another_time_while_it_is_read_is_read_to_its_end(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(LINES, 0) if name.endswith(".gz") else LINES)
+    records = read_json(path)
+    found = []
+    for number in (100, 400, 500):
+        found += [record["id"] for _, record in itertools.islice(records, number)]
+        os.utime(path, (number, number))
+    assert found == list(range(1000))
+    assert list(records) == []
+
+
+def test_a_change_of_what_was_read_is_seen_behind_another_time(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(LINES)
+    records = read_json(path)
+    found = [record["id"] for _, record in itertools.islice(records, 200)]
+    os.utime(path, (1, 1))
+    found += [record["id"] for _, record in itertools.islice(records, 300)]
+    assert found == list(range(500))
+    path.write_bytes(LINES.replace(b'"id": 7,', b'"id": 8,'))
+    with pytest.raises(DataError, match="was changed while it was being read"):
+        list(records)
 
 
 def test_a_file_that_is_replaced_or_has_been_read_whole_may_change(tmp_path):
