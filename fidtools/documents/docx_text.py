@@ -37,6 +37,7 @@ _FIXED = {
 }
 _SYM, _ELEMENT, _STYLE = _tag("w:sym"), _tag("m:e"), _tag("w:style")
 _UNREAD = (_tag("w:del"), _tag("w:moveFrom"), _tag("w:rt"))
+_PROPERTIES, _BLOCKS = _tag("w:pPr"), (_tag("w:tbl"), _tag("w:sdt"))
 _RUNS = (_tag("w:r"), _tag("m:r"))
 _ALTERNATIVES = _tag("mc:AlternateContent")
 _VALUE = _tag("w:val")
@@ -63,6 +64,8 @@ def paragraph_text(paragraph: Any) -> str:
 def remove_unshown(body: Any, styles: Any) -> None:
     """Remove what is deleted, moved away or hidden, also by a style, readings, and all but one of several forms."""
     hidden = _hidden_styles(styles)
+    for paragraph in list(body.iter(PARAGRAPH)):
+        _join_if_end_is_deleted(paragraph)
     for element in list(body.iter(*_UNREAD)):
         element.getparent().remove(element)
     for element in list(body.iter(_ALTERNATIVES)):  # the same text box for newer and older versions of Word
@@ -73,6 +76,20 @@ def remove_unshown(body: Any, styles: Any) -> None:
     for run in list(body.iter(*_RUNS)):
         if _is_hidden(run, hidden):
             run.getparent().remove(run)
+
+
+def _join_if_end_is_deleted(paragraph: Any) -> None:
+    """Move what a paragraph holds into the next one, where the end of it is deleted or moved away."""
+    mark = paragraph.find("w:pPr/w:rPr", _SPACES)
+    if mark is None or all(mark.find(name, _SPACES) is None for name in ("w:del", "w:moveFrom")):
+        return
+    following = next((each for each in paragraph.itersiblings() if each.tag in (PARAGRAPH, *_BLOCKS)), None)
+    if following is None or following.tag != PARAGRAPH:
+        return
+    place = 0 if following.find("w:pPr", _SPACES) is None else 1
+    for part in reversed([each for each in paragraph if each.tag != _PROPERTIES]):
+        following.insert(place, part)
+    paragraph.getparent().remove(paragraph)
 
 
 def _is_hidden(run: Any, styles: set[str]) -> bool:

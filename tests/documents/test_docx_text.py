@@ -87,6 +87,15 @@ def test_what_a_paragraph_shows(inside, expected, tmp_path):
     assert texts(tmp_path, f"<w:p>{inside}</w:p>") == [expected]
 
 
+@pytest.mark.parametrize("change", ["del", "moveFrom"])
+def test_paragraphs_whose_end_is_deleted_are_one(change, tmp_path):
+    end = f'<w:pPr><w:rPr><w:{change} w:id="1" w:author="a"/></w:rPr></w:pPr>'
+    heading = '<w:pPr><w:pStyle w:val="Heading1"/></w:pPr>'
+    parts = f"<w:p>{end}{t('to')}</w:p><w:p>{end}{t('ge')}</w:p><w:p>{heading}{t('ther')}</w:p><w:p>{t('next')}</w:p>"
+    table = f"<w:p>{end}{t('over')}</w:p><w:tbl><w:tr><w:tc><w:p>{end}{t('cell')}</w:p></w:tc></w:tr></w:tbl>"
+    assert texts(tmp_path, parts + table) == ["together", "next", "over", "cell"]
+
+
 @pytest.mark.parametrize(
     ("formula", "expected"),
     [
