@@ -6,7 +6,8 @@ import contextlib
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ MOST_PAGE_BYTES = 1 << 26
 """Of the drawing instructions of one page, decompressed; the library itself bounds what it decompresses."""
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\N{HYPHEN}]\n(?=[^\W\d_A-Z])")
 """A hyphen at the end of a line between letters, of which the second is lower case: the word goes on."""
-
+_PAGE_END = re.compile(r"(?<=[^\W\d_])[-\N{HYPHEN}]\s*\Z")
+_PAGE_BEGINNING = re.compile(r"\s*([^\W\d_A-Z]\S*)\s+(?=\S)")
+"""The same between two pages; the word stays with the first one."""
 _SHAPES = re.compile("[\u2f00-\u2fd5\ufb00-\ufdff\ufe70-\ufefc]+")
 """Kangxi radicals, ligatures such as fi, and forms of Arabic letters: the glyph that is drawn, not the letter meant."""
 
 
 def read_pdf(path: Path) -> Content:
-    """The pages with text, each with its number from 1 as `page`; words that are hyphenated at line ends are joined.
+    """The pages with text, each with its number from 1 as `page`; words that are hyphenated at the ends of lines and
+    pages are joined.
 
     Ligatures and other shapes of letters, of which a PDF may consist, become the letters that search knows.
 
@@ -58,7 +62,7 @@ def _content(reader: Any) -> Content:
     total = len(reader.pages)
     if total > MOST_PAGES:
         raise UnreadableError(f"more than {MOST_PAGES:,} pages")
-    blocks = list(_pages(reader))
+    blocks = list(_joined(_pages(reader)))
     if not blocks:
         raise UnreadableError(f"no text in its {total} pages: scanned? OCR can add it" if total else "it has no pages")
     without = total - len(blocks)
@@ -101,6 +105,21 @@ def _pages(reader: Any) -> Iterator[Block]:
             raise UnreadableError(f"more than {MOST_CHARACTERS:,} characters")
         if text.strip():
             yield Block(text, {"page": number})
+
+
+def _joined(pages: Iterable[Block]) -> Iterator[Block]:
+    """The pages, with the end of a hyphenated word on the page where it begins."""
+    before = None
+    for page in pages:
+        if before is not None:
+            rest = _PAGE_BEGINNING.match(page.text) if _PAGE_END.search(before.text) else None
+            if rest:
+                before = replace(before, text=_PAGE_END.split(before.text)[0] + rest[1])
+                page = replace(page, text=page.text[rest.end() :])
+            yield before
+        before = page
+    if before is not None:
+        yield before
 
 
 def _title(reader: Any) -> str:

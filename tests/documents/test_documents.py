@@ -124,6 +124,18 @@ def test_pdf(tmp_path):
     assert found.remark == "1 of 3 pages have no text"
 
 
+def test_a_word_that_is_hyphenated_at_the_end_of_a_page_is_joined(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf("The hand-", "book, the well-", "Known door-", "bell", "1990-", "s"))
+    assert [(block.text.strip(), block.fields["page"]) for block in read_pdf(tmp_path / "a.pdf").blocks] == [
+        ("The handbook,", 1),
+        ("the well-", 2),
+        ("Known door-", 3),
+        ("bell", 4),
+        ("1990-", 5),
+        ("s", 6),
+    ]
+
+
 def test_docx(tmp_path):
     found = read_docx(word(tmp_path / "a.docx"))
     assert found.title == "Safety"
