@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from fidtools.errors import MissingExtraError
 
 MOST_BYTES = 1 << 26
 _TAG = re.compile(rb"<(?:!doctype|html|head|body|title|meta|h1|p|div)\b", re.IGNORECASE)
+_CDATA = re.compile(r"(?P<comment><!--.*?-->)|<!\[CDATA\[(?P<text>.*?)\]\]>", re.DOTALL)
+"""Text of XHTML in which < and & stand for themselves. In HTML it is no text."""
 
 
 def read_html(path: Path) -> Content:
     """The blocks of a page: those in its one `main` element, where it has one with text, else of all of it.
 
     Navigation, footers, asides and forms are left out. The title is that of the page, else its first heading.
-    `page_text` says in which encoding it is read.
+    `page_text` says in which encoding it is read. Of an .xhtml file, CDATA sections are text, as in XML.
 
     Raises UnreadableError, and MissingExtraError without lxml.
     """
@@ -34,6 +37,8 @@ def read_html(path: Path) -> Content:
         raise UnreadableError("not HTML but binary data")
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     text, remark = page_text(data)
+    if path.suffix.lower() == ".xhtml":
+        text = _CDATA.sub(lambda found: found["comment"] or escape(found["text"]), text)
     try:
         root = etree.fromstring(text.encode("utf-8"), parser)
     except (etree.LxmlError, ValueError) as error:

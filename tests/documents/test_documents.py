@@ -84,6 +84,14 @@ def test_html(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("suffix", "expected"), [("xhtml", "a if (x < 1 && y) b"), ("html", "a b")])
+def test_a_cdata_section_is_text_in_xhtml(suffix, expected, tmp_path):
+    script = '<script>//<![CDATA[\nwrite("<p>no</p>");\n//]]></script>'
+    page = f"<html><body>{script}<p>a <![CDATA[if (x < 1 && y)]]> b</p><!-- <![CDATA[ hidden ]]> --></body></html>"
+    (tmp_path / f"a.{suffix}").write_text(page)
+    assert [block.text for block in read_html(tmp_path / f"a.{suffix}").blocks] == [expected]
+
+
 def test_html_with_a_main_element_is_that(tmp_path):
     (tmp_path / "a.html").write_text("<p>menu</p><main><h1>Title</h1>text</main>after")
     found = read_html(tmp_path / "a.html")
