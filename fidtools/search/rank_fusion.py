@@ -19,6 +19,7 @@ from fidtools.logs import log
 Method = Literal["rrf", "scores", "zscores"]
 METHODS: tuple[Method, ...] = get_args(Method)
 RANK_CONSTANT = 60  # from Cormack, Clarke and Büttcher (2009)
+LARGE = 1e300  # scores above it are scaled down first, since the difference of two could be infinite
 FUSED = "fused"  # the name of the sum
 SAME_QUESTIONS = "the files must hold the same questions in the same order"
 
@@ -151,6 +152,8 @@ def contributions(
     scores = [passage.score for passage in ctxs if passage.score is not None]
     if len(scores) < len(ctxs):
         raise _unusable("a passage without score", origin, hint="--method rrf needs no scores")
+    if (largest := max(map(abs, scores), default=0.0)) > LARGE:
+        scores = [score / largest for score in scores]
     low = min(scores, default=0.0)
     if method == "zscores":
         width, equal = pstdev(scores) if scores else 0.0, 0.0

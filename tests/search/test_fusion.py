@@ -282,6 +282,13 @@ def test_what_tuning_refuses(mixed: list[str], tmp_path: Path, capsys: pytest.Ca
     assert "short.jsonl: ends before the other files" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("method", "best"), [("scores", 1.0), ("zscores", 2.0)])
+def test_the_range_of_the_largest_scores_is_finite(method: str, best: float, tmp_path: Path) -> None:
+    large = ranking(tmp_path / "a.jsonl", "bm25", [("a", 1.5e308), ("b", -1.5e308)])
+    other = ranking(tmp_path / "b.jsonl", "dense", [("b", 1.0)])
+    assert fused([large, other], 10, method=method, weights=[1.0, 0.0]) == [[("a", best), ("b", 0.0)]]
+
+
 @pytest.mark.parametrize(("method", "value"), [("rrf", 1 / 61), ("scores", 1.0)])
 def test_a_passage_listed_twice_counts_where_it_stands_first(method: str, value: float, tmp_path: Path) -> None:
     twice = ranking(tmp_path / "a.jsonl", "bm25", [("b", 4.0), ("a", 3.0), ("b", 2.0), ("c", 0.0)])
