@@ -32,6 +32,8 @@ SIGNATURES = (
     (b"<!DOCTYPE", "a page of HTML"),
     (b"<html", "a page of HTML"),
     (b"<?xml", "an XML document"),
+    (b"{\\rtf", "an RTF document; `chunk` reads it once it is saved as .docx or .txt"),
+    (b"\xd0\xcf\x11\xe0", "a document of an older Office (.doc, .xls); save it in its newer form"),
 )
 DELIMITERS = ("\t", ",", ";")
 MOST_NAMES = 200

@@ -35,6 +35,8 @@ def npy() -> bytes:
 
 
 FOREIGN = {
+    "an RTF document; `chunk` reads it once it is saved as .docx or .txt": b"{\\rtf1\\ansi hello}",
+    "a document of an older Office (.doc, .xls); save it in its newer form": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     "a PDF document": b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
     "a numpy array": npy(),
     "compressed by gzip": gzip.compress(b'{"id": "1", "question": "x"}\n'),
