@@ -33,6 +33,8 @@ PACKAGES = {".html": "lxml", ".htm": "lxml", ".xhtml": "lxml", ".pdf": "pypdf", 
 """The module that each of them needs."""
 SUFFIXES = (*TEXT, *READERS)
 TO_UTF8 = "`iconv -f CP1252 -t UTF-8 old > new` converts old Windows files, -f UTF-16 those with two bytes a letter"
+HIDDEN = (".", "~$")
+"""How the names of hidden files begin; Office keeps one with ~$ beside each file that is open."""
 MARKDOWN = (".md", ".markdown")
 
 
@@ -109,7 +111,7 @@ def _document_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     left_out, unreadable = Counter[str](), Counter[str]()
     for path in sorted(_entries(folder)):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if any(part.startswith(HIDDEN) for part in path.relative_to(folder).parts):
             left_out["hidden"] += 1
         elif not path.is_file():
             left_out[_other_kind(path)] += 1

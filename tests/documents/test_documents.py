@@ -371,3 +371,14 @@ def test_a_text_of_another_suffix_is_told_how_texts_are_named(name, tmp_path, ca
     problem, hint = capsys.readouterr().err.splitlines()
     assert problem.startswith(f"fidtools: {tmp_path / name}:1: malformed JSON: ")
     assert hint == "  a text? fidtools chunk makes passages of files whose name ends in .txt, .md, .markdown, .rst"
+
+
+def test_what_office_keeps_beside_an_open_file_is_hidden(tmp_path, capsys):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    word(folder / "a.docx")
+    (folder / "~$a.docx").write_bytes(b"\x05owner")
+    assert cli.run(["chunk", str(folder), "-o", str(tmp_path / "p.jsonl")]) == 0
+    told = capsys.readouterr().err
+    assert f"{folder}: files left out: 1 hidden" in told
+    assert "damaged" not in told
