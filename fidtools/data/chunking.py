@@ -76,7 +76,8 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
     seen, empty = set[int](), list[str]()
     for document in documents:
         if (key := text_hash(str(document.id))) in seen:
-            raise DataError("two documents have this id", field="id", value=document.id)
+            problem = f"document {len(seen) + 1:,} has the id of an earlier one"
+            raise DataError(problem, field="id", value=document.id, hint="every document needs its own id")
         seen.add(key)
         cuts = list(cut(document.text))
         if not cuts:

@@ -60,7 +60,7 @@ def test_every_word_is_in_a_passage_and_no_passage_is_inside_another(text: list[
 
 
 def test_two_documents_of_one_id_are_refused() -> None:
-    with pytest.raises(DataError, match=r"field 'id': two documents have this id \(got d\)"):
+    with pytest.raises(DataError, match=r"field 'id': document 2 has the id of an earlier one \(got d\)"):
         list(chunk([DOCUMENT, DOCUMENT]))
 
 
