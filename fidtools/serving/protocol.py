@@ -1,4 +1,4 @@
-"""HTTP/1.1 by uvicorn and h11, with what uvicorn lacks: a deadline for the head of a request, and half-closed clients."""
+"""HTTP/1.1 by uvicorn and h11, with what uvicorn lacks: a deadline for a request's head, and half-closed clients."""
 
 from __future__ import annotations
 

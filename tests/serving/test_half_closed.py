@@ -28,14 +28,16 @@ def received(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize("requests", [[post("a")], [post("a"), post("b")], [post("a"), b"POST /retr"]])
 def test_every_whole_request_of_a_half_closed_client_is_answered(requests):
     gate = Gate()
-    with Served(Worker(gate, None, Limits()), Policy(Limits())) as served:
-        with socket.create_connection(("127.0.0.1", served.port)) as connection:
-            connection.sendall(b"".join(requests))
-            connection.shutdown(socket.SHUT_WR)
-            assert gate.entered.wait(20)
-            time.sleep(0.3)  # for the server to see the end and to look for the client more than once
-            gate.opened.set()
-            answers = received(connection)
+    with (
+        Served(Worker(gate, None, Limits()), Policy(Limits())) as served,
+        socket.create_connection(("127.0.0.1", served.port)) as connection,
+    ):
+        connection.sendall(b"".join(requests))
+        connection.shutdown(socket.SHUT_WR)
+        assert gate.entered.wait(20)
+        time.sleep(0.3)  # for the server to see the end and to look for the client more than once
+        gate.opened.set()
+        answers = received(connection)
     whole = [request for request in requests if request.endswith(b"}")]
     assert answers.split(b"HTTP/1.1 ")[0] == b""
     assert [part.split(b"\r\n")[0] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200 OK"] * len(whole)
