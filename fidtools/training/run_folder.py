@@ -44,9 +44,14 @@ class RunFolder:
     def __init__(self, output: Path, record: Record, *, force: bool = False) -> None:
         self.output = final_path(output)
         self.folder = self.output.with_name(self.output.name + ".partial")
-        self.record = with_hashes(record)
+        self._given = record
         self._unfinished = UnfinishedRun(self.folder)
         self._main, self._force = ranks().is_main, force
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What the run is, with the hashes of its data and start."""
+        return with_hashes(self._given)
 
     def check(self, *, resume: bool, ignore: tuple[str, ...] = ()) -> dict[str, Any] | None:
         """Refuse to start where another run is unfinished; `ignore` names entries of the record not to compare.
@@ -69,9 +74,9 @@ class RunFolder:
         return None
 
     def _refuse_foreign(self) -> None:
-        self._unfinished.refuse_to_remove(self.record)
+        self._unfinished.refuse_to_remove(self._given)
         refuse_foreign(self.output, TRAINED, force=self._force)
-        if (found := self._training_json()) and not self._force and found.get("command") != self.record.get("command"):
+        if (found := self._training_json()) and not self._force and found.get("command") != self._given.get("command"):
             hint = "name another folder; --force replaces it"
             raise UsageError(f"{self.output} is the output of {found.get('command')}", hint=hint)
 
@@ -169,6 +174,7 @@ class RunFolder:
         """Turn the unfinished folder into the finished one: the best model, the last, log and record."""
         if self._main:
             best = self._unfinished.best
+            self._unfinished.require("best", "log.jsonl")
             shutil.rmtree(best / "last", ignore_errors=True)
             (best / "last").mkdir()
             self._save_model(save, best / "last", summary["steps"], {})

@@ -25,7 +25,7 @@ from fidtools.data.outputs import refuse_foreign
 from fidtools.data.partial_names import name_beside, names_beside
 from fidtools.errors import DataError, UsageError
 from fidtools.training.run_record import FILES, STARTS, Record
-from fidtools.training.saved_state import restore_tensors, save_tensors
+from fidtools.training.saved_state import OPTIMIZER, WEIGHTS, restore_tensors, save_tensors
 
 PROGRESS = "progress.json"
 
@@ -79,8 +79,15 @@ class UnfinishedRun:
         except DataError as error:
             raise self._damaged(path) from error
 
+    def require(self, *names: str) -> None:
+        """Raise DataError for a file or folder of the run that is missing."""
+        for path in (self.folder / name for name in names):
+            if not path.exists():
+                raise self._damaged(path)
+
     def _damaged(self, path: Path) -> DataError:
-        return DataError("damaged", path=path, hint=f"remove {self.folder} to start from scratch")
+        problem = "damaged" if path.exists() else "missing"
+        return DataError(problem, path=path, hint=f"remove {self.folder} to start from scratch")
 
     def log(self, **values: float) -> None:
         """Append one line to the log."""
@@ -90,7 +97,10 @@ class UnfinishedRun:
     def truncate_log(self, step: int) -> None:
         """Drop what was logged after update `step`: those updates are done again."""
         lines = self.log_file.read_bytes().splitlines(keepends=True) if self.log_file.exists() else []
-        kept = [line for line in lines if line.endswith(b"\n") and orjson.loads(line)["step"] <= step]
+        try:
+            kept = [line for line in lines if line.endswith(b"\n") and orjson.loads(line)["step"] <= step]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise self._damaged(self.log_file) from error
         if kept != lines:
             with atomic_path(self.log_file) as partial:
                 partial.write_bytes(b"".join(kept))
@@ -105,12 +115,13 @@ class UnfinishedRun:
             shutil.rmtree(_set_aside(before))
 
     def load_state(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put the newest state back into the module and its optimizer. Raises DataError when a file is damaged."""
+        """Put the newest state back into the module and its optimizer. Raises DataError for damaged or lost files."""
         state = self._newest_state()
         assert state is not None, "there is progress"
+        self.require(f"{state.name}/{WEIGHTS}", f"{state.name}/{OPTIMIZER}")
         try:
             restore_tensors(state, module, optimizer)
-        except (FileNotFoundError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise self._damaged(state) from error
 
     def remove(self) -> None:
