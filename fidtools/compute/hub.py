@@ -19,6 +19,8 @@ from fidtools.logs import log
 
 WITHOUT_NETWORK = "without network access, give a folder that holds the model, or minilm or smollm (bin/setup laptop)"
 
+WAS_THERE = "it was there when this command began"
+
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_FILES = ("config.json", "modules.json")
 """A model folder has one of them: transformers' description of a network, or sentence-transformers' of modules."""
@@ -46,18 +48,30 @@ def resolve_model(name: str | Path, *, weights: bool = True) -> Path:
     return BUNDLED[text]() if text in BUNDLED else _snapshot(text, weights)
 
 
+_SEEN: set[str] = set()
+"""The model folders that this process has found on the disk."""
+
+
 def refuse_no_model(name: str | Path) -> None:
     """Raise UsageError for a name that cannot be a model's, without looking further than this machine's disk.
 
-    That is a folder without a model, a file, and what is neither there nor a valid hub name.
+    That is a folder without a model, a file, and what is neither there nor a valid hub name. Raises FidtoolsError for a
+    folder that was there before: its name is not looked up on the hub.
     """
     folder, text = Path(name), str(name)
     if folder.is_dir():
         _check_folder(folder)
+        _SEEN.add(os.path.abspath(folder))
+    elif _is_gone(folder):
+        raise FidtoolsError(f"{shorten(text)}: the model folder is gone: {WAS_THERE}")
     elif folder.exists():
         raise UsageError(f"{folder}: a model must be a folder, this is a file")
     elif text not in BUNDLED and (not HUB_NAME.fullmatch(text) or text.startswith(".")):
         raise UsageError(f"{shorten(text)}: no such model folder")
+
+
+def _is_gone(folder: Path) -> bool:
+    return os.path.abspath(folder) in _SEEN and not folder.exists()
 
 
 def _check_folder(folder: Path) -> None:
@@ -104,6 +118,8 @@ def loading(name: str | Path) -> Iterator[None]:
         raise
     except BaseException as error:  # whatever a damaged or hostile folder makes the libraries raise; Rust panics too
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
+        if _is_gone(Path(name)):
+            raise FidtoolsError(f"{name}: the model folder is gone: {WAS_THERE}") from error
         hint = None if Path(name).exists() else WITHOUT_NETWORK
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
 
