@@ -19,17 +19,13 @@ from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, document_field, omit
 from fidtools.formats.qrels import BEIR_QRELS, judged, qrels_by_question, read_beir_qrels
-from fidtools.formats.writer_helpers import required, write_rows
+from fidtools.formats.writer_helpers import MARK, leave_mark, required, write_rows
 from fidtools.logs import log
 
 BEIR_IDS = frozenset({"_id", "docid", "passage_id"})  # what is read as an id, before `_id` or as it
 TITLE_END = re.compile(r"\r?\n|\t")
-KIND = FolderKind(
-    "a BEIR folder",
-    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
-    ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv"),
-    has_force=False,
-)
+FILES = ("queries.jsonl", "corpus.jsonl", "qrels/test.tsv", MARK)
+KIND = FolderKind("a BEIR folder by `convert`", FILES, FILES, has_force=False)
 
 
 def read_beir_queries(path: PathLike) -> Iterator[Question]:
@@ -79,6 +75,7 @@ def write_beir(questions: Iterable[Question], path: PathLike, corpus: Iterable[P
     known = DistinctPassages(f"{PASSAGE_HINT}; if it is that already: --passages CORPUS")
     with atomic_folder(path, KIND) as folder:
         (folder / "qrels").mkdir()
+        leave_mark(folder)
         with (
             open_output(folder / "queries.jsonl") as queries,
             open_output(folder / "corpus.jsonl") as documents,

@@ -13,11 +13,11 @@ from fidtools.data.records import Passage, Question
 from fidtools.formats.distinct_ids import DistinctPassages, distinct_questions, require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.training_gold import noting_lost_gold
-from fidtools.formats.writer_helpers import required
+from fidtools.formats.writer_helpers import MARK, leave_mark, required
 from fidtools.logs import log
 
-PYLATE_FILES = ("train.jsonl", "queries.jsonl", "documents.jsonl")
-KIND = FolderKind("a PyLate folder", PYLATE_FILES, PYLATE_FILES, has_force=False)
+PYLATE_FILES = ("train.jsonl", "queries.jsonl", "documents.jsonl", MARK)
+KIND = FolderKind("a PyLate folder by `convert`", PYLATE_FILES, PYLATE_FILES, has_force=False)
 DISTILLED_FIELDS = frozenset({"id", "question", "ctxs.id", "ctxs.title", "ctxs.text", "ctxs.score"})
 
 
@@ -115,6 +115,7 @@ def write_pylate(questions: Iterable[Question], path: PathLike) -> None:
         open_output(folder / "queries.jsonl") as queries,
         open_output(folder / "documents.jsonl") as documents,
     ):
+        leave_mark(folder)
         for question in distinct_questions(questions):
             passages = sorted_passages(question)
             ids = [required(passage, "id", question) for passage in passages]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,6 +14,13 @@ from fidtools.data.files import Output, PathLike, open_output
 from fidtools.data.records import Passage, Question
 
 CRLF = "\r\n"
+MARK = ".fidtools"
+"""A file in a folder that was written here. One without it is the user's, though its files have the same names."""
+
+
+def leave_mark(folder: Path) -> None:
+    """Mark a folder as written here: the next output may replace it."""
+    (folder / MARK).write_text('{"written_by": "fidtools convert"}\n')
 
 
 def required(passage: Passage, name: str, question: Question) -> Any:

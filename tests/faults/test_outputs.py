@@ -120,6 +120,20 @@ def test_an_earlier_output_is_replaced_and_notes_in_it_are_not(data: Path, capsy
     assert sorted(path.name for path in (data / "x").iterdir()) == ["meta.json", "passages.ids", "vectors.faiss"]
 
 
+@pytest.mark.parametrize("kind", ["beir", "pylate"])
+def test_a_folder_by_the_same_names_is_replaced_only_if_convert_has_written_it(
+    kind: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert cli.run([*FOLDERS[kind], "-o", "x"]) == 0
+    shutil.copytree("x", "mine")
+    (data / "mine" / ".fidtools").unlink()
+    before = contents(data)
+    assert cli.run([*FOLDERS[kind], "-o", "mine"]) == 2
+    assert "mine already exists and is not only a " in capsys.readouterr().err
+    assert contents(data) == before
+
+
 def test_fetch_leaves_the_user_s_questions(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines(data / "train.jsonl", QUESTION)
     before = contents(data)
