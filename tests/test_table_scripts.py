@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -42,6 +43,30 @@ def test_retrievers_of_other_settings_or_scores_are_not_shown(tmp_path: Path, sc
     assert edited.returncode == 2
     assert f"train: {tmp_path}/train.jsonl has changed" in edited.stderr
     assert f"{script}: {tmp_path}/runs/seed-0/nq-{script[:-3]} was made from other contents" in edited.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "folder"), [("table5.sh", "seed-0/nq-table5"), ("table6.sh", "seed-0/nq-table6"), ("table8.sh", "seed-0")]
+)
+def test_a_second_script_waits_for_the_first(tmp_path: Path, script: str, folder: str) -> None:
+    for name in ("train", "dev", "passages"):
+        (tmp_path / f"{name}.jsonl").write_text("{}\n")
+    (tmp_path / "dpr" / "nq").mkdir(parents=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    given = {"PATH": path, "RUNS": str(tmp_path / "runs"), "SCORED": str(tmp_path), "DEV": str(tmp_path / "dev.jsonl")}
+    given |= {"PASSAGES": str(tmp_path / "passages.jsonl"), "RETRIEVER": "/nowhere", "READER": "/nowhere"}
+    given |= {"DPR": str(tmp_path / "dpr"), "DATASETS": "nq"}
+    lock = tmp_path / "runs" / folder / ".lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = subprocess.Popen([str(TABLES / script)], env=os.environ | given, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert said == f"{script}: another process works in {lock.parent}: waiting until it ends\n"
+        assert [path.name for path in lock.parent.iterdir()] == [".lock"]
+    assert process.stderr.read() != ""  # it goes on, and finds its data wanting
+    assert process.wait() != 0
 
 
 def test_labels_are_an_objective_beside_the_teacher(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ begin() {
     fi
     while IFS='=' read -r name value; do printf -v "$name" %s "$value"; done <"$base/settings.txt"
   fi
-  [[ $DRY_RUN == 1 ]] || mkdir -p "$folder"
+  one_at_a_time "$folder"
   # shellcheck disable=SC2034  # for bin/lib.sh
   stage_log=$folder/stages.jsonl
   : "${K:=100}" "${RETRIEVER_PASSAGES:=100}" "${RETRIEVER_STEPS:=10000}" "${RETRIEVER_BATCH:=64}" "${RETRIEVER_LR:=5e-5}"

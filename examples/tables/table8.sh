@@ -30,6 +30,7 @@ for dataset in $DATASETS; do
       SEEDS=$seed run "$name" "$dataset" "${ITERATIONS:-2}" START="$folder" READER="$base.reader"
       continue
     fi
+    one_at_a_time "$RUNS/seed-$seed"   # the folder of the run itself is locked by the loop
     mkdir -p "$base.reader"
     for ((i = 0; i <= ${ITERATIONS:-2}; i++)); do
       rm -rf "$base.reader"
