@@ -46,7 +46,8 @@ def test_retrievers_of_other_settings_or_scores_are_not_shown(tmp_path: Path, sc
 
 
 @pytest.mark.parametrize(
-    ("script", "folder"), [("table5.sh", "seed-0/nq-table5"), ("table6.sh", "seed-0/nq-table6"), ("table8.sh", "seed-0")]
+    ("script", "folder"),
+    [("table5.sh", "seed-0/nq-table5"), ("table6.sh", "seed-0/nq-table6"), ("table8.sh", "seed-0")],
 )
 def test_a_second_script_waits_for_the_first(tmp_path: Path, script: str, folder: str) -> None:
     for name in ("train", "dev", "passages"):
