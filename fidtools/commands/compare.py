@@ -65,10 +65,10 @@ def command(
 
     if len(systems) < 2:
         raise click.UsageError("at least two systems are needed: fidtools compare A B")
+    files_of = [_files(system) for system in systems]  # all are checked before the first is read
     settings, inputs = chosen_settings(**chosen)
     measured = []
-    for system in systems:
-        files = [system] if Path(system).exists() else system.split(",")
+    for system, files in zip(systems, files_of, strict=True):
         measured.append(SystemRuns(system, [_scores(file, settings, inputs, names, ks) for file in files]))
     if problem := other_labels([(system.name, scores) for system in measured for scores in system.runs]):
         log.warning("%s", problem)
@@ -79,6 +79,16 @@ def command(
         write_json(output, {"resamples": resamples, "comparisons": [result.to_json() for result in results]})
     else:
         _show(results, resamples, output)
+
+
+def _files(system: str) -> list[str]:
+    """The files of a system. Fails for an empty name, as of a comma too many, and for a file that is not there."""
+    files = [system] if Path(system).exists() else system.split(",")
+    for file in files:
+        if not file.strip():
+            raise click.UsageError(f"{system!r} names an empty file: a system is FILE, or FILE,FILE for several runs")
+        types.input_data.check(file, None, None)
+    return files
 
 
 def _scores(file: str, settings: MetricSettings, inputs: Inputs, names: tuple[str, ...], ks: list[int]) -> Scores:
