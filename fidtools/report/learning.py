@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 from fidtools.data.jsonl import read_json
+from fidtools.errors import DataError
+from fidtools.logs import log
 from fidtools.report.sources import iteration_folders
 
 MODELS = ("reader", "retriever")
@@ -31,17 +33,41 @@ def training_sections(run: Path) -> list[dict[str, Any]]:
 def model_section(folder: Path) -> dict[str, Any]:
     """One model: `settings`, `result`, `curve` (loss per step), `evaluations`, `rate` (median examples a second)."""
     written = read_document(folder / "training.json")
-    log = [line for _, line in read_json(folder / "log.jsonl")] if (folder / "log.jsonl").is_file() else []
-    steps = [line for line in log if "lr" in line]
-    rates = [line[RATE] for line in steps[1:] if isinstance(line.get(RATE), (int, float))]  # the first one warms up
+    lines = read_log(folder / "log.jsonl")
+    steps = [line for line in lines if "lr" in line]
+    rates = [line[RATE] for line in steps[1:] if RATE in line]  # the first one warms up
     return {
         "settings": flat_settings(written),
-        "result": written.get("result", {}),
-        "fingerprint": {name: value for name, value in (written.get("start") or {}).items() if value is not None},
+        "result": _object(written, "result"),
+        "fingerprint": {name: value for name, value in _object(written, "start").items() if value is not None},
         "curve": thinned([[line["step"], line["loss"], line.get(RATE)] for line in steps if "loss" in line]),
-        "evaluations": thinned([line for line in log if "lr" not in line]),
+        "evaluations": thinned([line for line in lines if "lr" not in line]),
         "rate": median(rates) if rates else None,
     }
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of log.jsonl that are of a step, with their numbers; a line that is damaged ends them."""
+    found: list[dict[str, Any]] = []
+    if not path.is_file():
+        return found
+    try:
+        for _, line in read_json(path):
+            if _is_number(line.get("step")):
+                found.append({name: value for name, value in line.items() if _is_number(value)})
+    except DataError as error:
+        log.warning("%s: the curve ends there", error)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _object(written: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object in a field of training.json; {} where it is none."""
+    value = written.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def flat_settings(written: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +97,11 @@ def thinned(points: Sequence[Any]) -> list[Any]:
 
 def teacher_temperatures(sections: Sequence[dict[str, Any]]) -> dict[str, float]:
     """By iteration, what the retriever distilled from its scores divides them by: said in the next one's settings."""
-    return {
-        str(int(section["iteration"]) - 1): float(section["settings"].get("teacher_temperature", 1.0))
+    temperatures = {
+        str(int(section["iteration"]) - 1): section["settings"].get("teacher_temperature", 1.0)
         for section in sections
         if section["model"] == "retriever"
+    }
+    return {
+        iteration: float(value) if _is_number(value) and value > 0 else 1.0 for iteration, value in temperatures.items()
     }

@@ -172,3 +172,16 @@ def test_a_page_does_not_replace_what_is_no_page(run_folder, tmp_path, capsys):
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert run(["report", str(tmp_path / "none.jsonl")]) == 1
     assert "none.jsonl: no such file or directory" in capsys.readouterr().err
+
+
+def test_records_of_training_that_are_not_ours_do_not_end_the_report(run_folder, tmp_path, capsys):
+    folder = run_folder / "1" / "retriever"
+    folder.mkdir(exist_ok=True)
+    (folder / "training.json").write_text('{"start": "x", "result": [1], "settings": {"teacher_temperature": "a"}}')
+    lines = ['{"step": 1, "loss": 2.0, "lr": 0.1}', '{"loss": 2.0, "lr": 0.1}', '{"step": 2, "loss": "x", "lr": 0.1}']
+    (folder / "log.jsonl").write_text("\n".join([*lines, '{"step": 3, "lo']))
+    assert run(["report", str(run_folder), "--json", "-o", str(tmp_path / "report.json")]) == 0
+    written = json.loads((tmp_path / "report.json").read_text())
+    (section,) = (each for each in written["training"] if each["model"] == "retriever")
+    assert (section["curve"], section["result"], section["fingerprint"]) == ([[1, 2.0, None]], {}, {})
+    assert "retriever/log.jsonl:4: malformed JSON" in capsys.readouterr().err
