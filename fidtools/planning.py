@@ -17,6 +17,7 @@ ROWS_BYTES = 40  # per passage in `<passages>.rows/`, and in memory while it is 
 BM25_BYTES = 200  # of the index per passage of 100 words, measured at 300,000 and 1.2 million passages
 BM25_HEAP_BYTES = 0.4e9
 TRAINING_FACTOR = 3  # cost of an update in forward passes: the backward pass costs two
+MOST_TEXTS, MOST_TOKENS = 4, 2048  # of a batch whose encoding is timed, so that long texts do not take minutes
 SECONDS_PER_RATE = 2.0  # of measuring, for each of the five rates
 
 
@@ -126,7 +127,8 @@ def _disk_rates(folder: Path, size: int = 1 << 26) -> tuple[float, float]:
         return rate(write), rate(read)
 
 
-def _encoder_rate(work: Work, texts: int = 4) -> float:
+def _encoder_rate(work: Work) -> float:
+    """Tokens per second, by attention of linear memory; PyTorch's fast path for encoders needs a square of tokens."""
     import torch
     from torch import nn
 
@@ -136,6 +138,7 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
     heads = next(heads for heads in range(max(1, work.dim // 64), 0, -1) if work.dim % heads == 0)
     layer = nn.TransformerEncoderLayer(work.dim, heads, 4 * work.dim, activation="gelu", batch_first=True)
     model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).to(compute.device).eval()
+    texts = max(1, min(MOST_TEXTS, MOST_TOKENS // work.tokens))
     states = torch.randn(texts, work.tokens, work.dim, device=compute.device)
 
     def encode() -> float:
@@ -143,7 +146,12 @@ def _encoder_rate(work: Work, texts: int = 4) -> float:
             model(states).sum().item()
         return texts * work.tokens
 
-    return rate(encode) * 2 / work.layers
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        return rate(encode) * 2 / work.layers
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _search_rate(dim: int, questions: int = 1024, passages: int = 1 << 16) -> float:

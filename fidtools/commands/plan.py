@@ -76,8 +76,11 @@ def command(
       fidtools plan --passages 2000000 --dim 384 --layers 6 --ranks 8 --json
     """
     from fidtools.data.files import open_output
+    from fidtools.errors import UsageError
     from fidtools.planning import Work, calibrate, stages
 
+    if not folder.is_dir():
+        raise UsageError(f"--folder {folder}: no such folder", hint="name one on the disk that will have the data")
     work = Work(
         passages=passages,
         questions=questions,

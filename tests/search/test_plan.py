@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+import torch
 
 from fidtools import cli, planning
 from fidtools.planning import Rates, Work, stages
@@ -57,3 +58,24 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Captur
     assert all(line["seconds"] > 0 for line in lines)
     assert cli.run(["plan", *sizes]) == 0
     assert capfdbinary.readouterr().out.startswith(b"stage ")
+
+
+def test_a_place_that_is_no_folder_is_named(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "nowhere", tmp_path / "file"):
+        assert cli.run(["plan", "--folder", str(place)]) == 2
+        assert capsys.readouterr().err.splitlines()[0] == f"fidtools: --folder {place}: no such folder"
+
+
+def test_long_texts_are_timed_one_at_a_time_and_without_a_square_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def once(work):
+        seen.append((int(work()), torch.backends.mha.get_fastpath_enabled()))
+        return 6.0
+
+    monkeypatch.setattr(planning, "rate", once)
+    for tokens, timed in ((200, 800), (2048, 2048), (3000, 3000)):
+        assert planning._encoder_rate(Work(1, 1, dim=8, layers=3, tokens=tokens)) == 4.0
+        assert seen.pop() == (timed, False)
+    assert torch.backends.mha.get_fastpath_enabled()
