@@ -14,6 +14,7 @@ from fidtools.datasets.receipts import human_size
 from fidtools.datasets.recorded import INFO_FILE, refuse_damage, refuse_other_dataset
 from fidtools.datasets.urls import LICENCES, Download
 from fidtools.datasets.writer import DatasetInfo, clear_moved, is_moving, refuse_own_files, staged_folder, write_info
+from fidtools.errors import DataError
 from fidtools.logs import log
 
 
@@ -40,10 +41,20 @@ def fetch(
     available = downloads.fetch(table[source] for source in dataset.sources)
     info = DatasetInfo(name, dataset.published)
     with staged_folder(folder, info, force=force) as writer:
-        dataset.write(downloads, available, writer)
+        try:
+            dataset.write(downloads, available, writer)
+        except DataError as error:
+            raise _telling_to_fetch_again(error, downloads) from error
         write_info(writer.folder, info, dataset.sources, downloads)
     info.report()
     return info
+
+
+def _telling_to_fetch_again(error: DataError, downloads: Downloads) -> DataError:
+    """The error of a downloaded file that cannot be read, such as the page of a proxy that came in its place."""
+    if error.hint is None and error.path is not None and Path(error.path).parent == downloads.folder:
+        error.hint = "remove it and run this again, which fetches it again"
+    return error
 
 
 def is_complete(folder: Path, name: str, seed: int) -> bool:

@@ -24,6 +24,7 @@ from fidtools.logs import log
 
 BLOCK = 1 << 18
 SCHEMES = ("http", "https")  # an address from a table must not name a file of this machine (file:) or be data itself
+CODINGS = {"gzip", "x-gzip", "deflate", "br", "zstd"}
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 Progress = Callable[[int], None]
 
@@ -134,6 +135,9 @@ class Transfer:
             if response.status == 206:
                 raise TransferError("the server sent another range than requested")
             start = 0
+        coding = response.headers.get("Content-Encoding", "").strip().lower()
+        if coding in CODINGS and not self.source.name.endswith((".gz", ".tgz")):  # of these, some say what they are
+            raise TransferError(f"the server sends it compressed, which was not asked for (Content-Encoding: {coding})")
         total = _total(response, start)
         self._check_size(total)
         if not start:
@@ -183,6 +187,9 @@ class Transfer:
     def _checked(self) -> str:
         """Check the received file, rename it and return its hash. A resumed file with a wrong hash is fetched again."""
         size, sha256 = _size(self.partial), file_sha256(self.partial)
+        if not size and self.source.sha256 is None:
+            self._discard()
+            raise TransferError("the server sent an empty file")
         if self.source.sha256 in (None, sha256) and self.source.size in (None, size):
             sync(self.partial)
             os.replace(self.partial, self.target)

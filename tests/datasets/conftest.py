@@ -19,6 +19,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     trouble: dict[str, list[str]] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    coding: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def asked(self, name: str) -> list[str | None]:
@@ -70,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if asked else 200)
         if asked:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if self.site.coding:
+            self.send_header("Content-Encoding", self.site.coding)
         if trouble != "no tag":
             self.send_header("ETag", tag)
         body = data[start:]

@@ -312,3 +312,23 @@ def test_a_stated_length_beyond_the_limit_is_not_fetched(site, tmp_path):
     site.files["big.bin"] = DATA
     with pytest.raises(FidtoolsError, match="the server has 3,000,000 bytes, more than 1,000,000"):
         store(tmp_path).fetch([source(site, limit=1_000_000)])
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "coding", "problem"),
+    [
+        ("a.csv", b"", None, "the server sent an empty file"),
+        ("a.csv", b"\x1f\x8b", "gzip", "compressed, which was not asked for (Content-Encoding: gzip)"),
+        ("a.tar.gz", b"\x1f\x8b", "x-gzip", None),
+        ("a.csv", b"a", "identity", None),
+    ],
+)
+def test_what_cannot_be_the_file_is_not_recorded(site, tmp_path, name, body, coding, problem):
+    site.files[name], site.coding = body, coding
+    if problem is None:
+        assert store(tmp_path).fetch([source(site, name)]) == {name}
+        return
+    with pytest.raises(FidtoolsError) as caught:
+        store(tmp_path).fetch([source(site, name)])
+    assert problem in str(caught.value)
+    assert names(tmp_path) == set()

@@ -150,3 +150,14 @@ def test_an_unknown_data_set_names_those_there_are():
     done = run("hotpotqa")
     assert done.exit_code == 2
     assert "'narrativeqa-summaries', 'fever', 'squad', 'toy'" in done.output
+
+
+def test_a_page_in_the_place_of_a_file_says_what_to_do(site, tmp_path):
+    """Of files without a published hash, the page of a proxy is recorded like any other first download."""
+    names = ("documents", "qaps", "summaries")
+    site.files |= {f"narrativeqa-{name}.csv": b"<html>Please log in</html>" for name in names}
+    for _ in range(2):
+        done = run("narrativeqa-summaries", "-o", tmp_path / "nqa", "--mirror", site.url)
+        assert isinstance(done.exception, DataError) or done.exit_code == 1
+    with pytest.raises(DataError, match="remove it and run this again, which fetches it again"):
+        run("narrativeqa-summaries", "-o", tmp_path / "nqa", "--mirror", site.url, catch=False)
