@@ -8,16 +8,23 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 
+# python_alone PROGRAM ARGUMENT…: run a program that needs the standard library only, of any Python 3.8 or newer. A file
+# json.py in the current folder does not take the place of a module, and Ctrl-C ends it without a traceback.
+python_alone() {
+  local program=$1; shift
+  python3 -I -S -c "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)
+$program" "$@"
+}
+
 # absolute PATH: the absolute path, which need not exist. A link keeps its name, so that making one changes no setting.
 # (`realpath` is not on every system.)
 absolute() {
-  python3 - "$1" <<'PYTHON'
+  python_alone '
 import os, sys
-
 path = sys.argv[1].rstrip("/") or "/"
 folder, name = os.path.split(path)
-print(os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(folder), name))
-PYTHON
+found = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(folder), name)
+sys.stdout.buffer.write(os.fsencode(found))' "$1"   # the name may be in any encoding
 }
 
 # refuse NAME WHAT: end with a usage error that says what the setting must be
@@ -51,9 +58,10 @@ positive() {
 # A dry run works in none.
 one_at_a_time() {
   [[ $DRY_RUN != 1 ]] || return 0
+  [[ ! -L $1 || -e $1 ]] || { say "${0##*/}: $1 is a link to $(readlink "$1"), which is not there"; exit 1; }
   mkdir -p "$1"
   exec 9>>"$1/.lock"
-  python3 -c '
+  python_alone '
 import fcntl, sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,14 +70,18 @@ except BlockingIOError:
     fcntl.flock(9, fcntl.LOCK_EX)' "$1" "${0##*/}"
 }
 
-# compare_contents RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it.
+# compare_contents RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it. The
+# status is 4 where they are not, and another one where that cannot be told.
 compare_contents() {
-  python3 -c '
+  python_alone '
 import hashlib, json, os, sys
 
 def sha256(path):
+    found = hashlib.sha256()
     with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            found.update(block)
+    return found.hexdigest()
 
 def contents(path):
     """The hashes of the file, or of the files in the folder, by relative path."""
@@ -79,12 +91,32 @@ def contents(path):
     found = {os.path.relpath(file, path): file for file in files if os.path.isfile(file)}
     return {name: sha256(file) for name, file in found.items() if f"{os.sep}." not in os.sep + name}
 
+def read(record):
+    """What the record says."""
+    try:
+        with open(record, encoding="utf-8") as stream:
+            found = json.load(stream)
+        if isinstance(found, dict) and all(isinstance(files, dict) for files in found.values()):
+            return found
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        pass
+    fail(f"{record}: damaged: what the run was made from is not known; remove the folder, or only this file to trust it")
+
+def fail(problem):
+    print(problem, file=sys.stderr)
+    sys.exit(1)
+
 record = sys.argv[1]
-before = json.load(open(record, encoding="utf-8")) if os.path.exists(record) else {}
+before = read(record)
 known, same = dict(before), True
 for argument in sys.argv[2:]:
     name, path = argument.split("=", 1)
-    now = contents(path)
+    try:
+        now = contents(path)
+    except OSError as error:
+        fail(f"{name}: {error.filename}: {(error.strerror or str(error)).lower()}")
     then = before.get(name, now)
     for file in sorted(now.keys() | then.keys()):
         if now.get(file) != then.get(file):
@@ -92,18 +124,25 @@ for argument in sys.argv[2:]:
             same = False
     known[name] = then
 if same and known != before:
-    with open(record + ".part", "w", encoding="utf-8") as out:
-        json.dump(known, out, indent=1, sort_keys=True)
-    os.replace(record + ".part", record)
-sys.exit(not same)' "$@"
+    try:
+        with open(record + ".part", "w", encoding="utf-8") as out:
+            json.dump(known, out, indent=1, sort_keys=True)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(record + ".part", record)
+    except OSError as error:
+        fail(f"{record}: {(error.strerror or str(error)).lower()}")
+sys.exit(0 if same else 4)' "$@"
 }
 
 # keep_contents SETTING FOLDER NAME=PATH…: a run keeps what its inputs hold, as keep_settings does its settings. SETTING
 # is the one that names another folder.
 keep_contents() {
-  local setting=$1 folder=$2; shift 2
+  local setting=$1 folder=$2 status=0; shift 2
   [[ $DRY_RUN != 1 ]] || return 0
-  compare_contents "$folder/contents.json" "$@" && return
+  compare_contents "$folder/contents.json" "$@" || status=$?
+  [[ $status != 0 ]] || return 0
+  [[ $status == 4 ]] || exit 1
   say "${0##*/}: $folder was made from other contents of these: choose another $setting=…, or remove it"
   exit 2
 }
@@ -161,7 +200,7 @@ given() { is_array "$1" || [[ -n ${!1-} ]]; }
 # split_words STRING: its words, each ended by a NUL, then the word `end`. Quotes and backslashes group words; nothing is
 # expanded and nothing is run.
 split_words() {
-  python3 -c '
+  python_alone '
 import os, shlex, sys
 try:
     words = shlex.split(sys.argv[1])
@@ -249,7 +288,7 @@ stage() {
 
 # log_stage OUTPUT COMMAND BEGAN STATUS: print how long it took, and append a line about it to $stage_log
 log_stage() {
-  python3 -c '
+  python_alone '
 import json, sys, time
 from datetime import datetime, timedelta, timezone
 

@@ -11,7 +11,7 @@ first_reader() { if [[ -d $1 ]]; then cp -r "$1" "$2"; else hf download "$1" --l
 # another_reader RUN: the loop refuses inputs that have changed; this one has, on purpose
 another_reader() {
   [[ -e $1/contents.json ]] || return 0
-  python -c '
+  python_alone '
 import json, os, sys
 record = sys.argv[1]
 known = json.load(open(record, encoding="utf-8"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -306,3 +308,49 @@ def test_a_misspelt_setting_is_named(data: Path) -> None:
 def test_options_of_a_fetch_that_is_not_made_are_named(data: Path) -> None:
     done = iterate(data, FETCH_OPTIONS="--seed 3", **NOTHING)
     assert f"FETCH_OPTIONS is not used: {data} is there already\n" in done.stderr
+
+
+def test_modules_in_the_current_folder_are_not_run(data: Path, tmp_path: Path) -> None:
+    for name in ("json", "hashlib", "shlex", "fcntl"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the user's {name}')\n")
+    command = [str(SCRIPT), "toy", "0"]
+    given = environment(data, EVAL_OPTIONS="--regex", **NOTHING)
+    done = subprocess.run(command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "0/reader failed" in done.stderr
+    assert "the user" not in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"TRAIN": 3}'])
+def test_a_damaged_record_of_the_contents_is_named(data: Path, damage: str) -> None:
+    run = data.parent / "run"
+    run.mkdir()
+    (run / "contents.json").write_text(damage)
+    done = iterate(data, **NOTHING)
+    said = (
+        f"{run}/contents.json: damaged: what the run was made from is not known; remove the folder, or only this file"
+    )
+    assert (done.returncode, done.stderr) == (1, f"{said} to trust it\n")
+
+
+def test_a_run_behind_a_link_that_leads_nowhere(data: Path) -> None:
+    (data.parent / "run").symlink_to("unmounted")
+    done = iterate(data, **NOTHING)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"iterate.sh: {data.parent}/run is a link to unmounted, which is not there\n",
+    )
+
+
+def test_ctrl_c_ends_a_script_that_waits_without_a_traceback(data: Path) -> None:
+    run = data.parent / "run"
+    run.mkdir()
+    with (run / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [str(SCRIPT), "toy", "0"], env=environment(data), stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stderr is not None
+        assert "another process works in" in process.stderr.readline()
+        time.sleep(0.5)  # until it waits
+        os.killpg(process.pid, signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (-signal.SIGINT, "")
