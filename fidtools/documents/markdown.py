@@ -17,7 +17,9 @@ _COMMENTS = re.compile(r"\A\s*(?:<!--.*?-->\s*)+", re.DOTALL)
 """HTML comments in front of all text, such as those with a license or for a linter: no page shows them."""
 _FOLDED = re.compile(r"^title[ \t]*:[ \t]*[>|][-+]?[ \t]*\n(?P<title>(?:[ \t]+\S.*\n?)+)", re.MULTILINE)
 """A title on the lines below its name."""
-_FIELD = re.compile(r"^title[ \t]*[:=][ \t]*(?P<quote>[\"']?)(?P<title>\S.*?)(?P=quote)[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"^title[ \t]*[:=][ \t]*(?P<title>\S.*?)[ \t]*$", re.MULTILINE)
+_VALUE = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^']|'')*)'|(?P<plain>.*?))(?:\s+#.*)?""")
+"""A value on the line of its name, before a comment. A quote is `\\"` between double ones, `''` between single ones."""
 _HEADING = re.compile(r"\A\s*#[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"\A\s*(?P<title>[^\s#>*+-].*?)[ \t]*\n=+[ \t]*$", re.MULTILINE)
 
@@ -33,9 +35,20 @@ def split_title(text: str) -> tuple[str, str]:
     title = ""
     if matter := _FRONT_MATTER.match(text):
         text = text[matter.end() :]
-        if field := _FOLDED.search(matter["fields"]) or _FIELD.search(matter["fields"]):
-            title = " ".join(field["title"].split())
+        title = _title_among(matter["fields"])
     text = _COMMENTS.sub("", text)
     if heading := _HEADING.match(text) or _UNDERLINED.match(text):
         title, text = heading["title"], text[heading.end() :]
     return title, text
+
+
+def _title_among(fields: str) -> str:
+    if folded := _FOLDED.search(fields):
+        return " ".join(folded["title"].split())
+    field = _FIELD.search(fields)
+    value = _VALUE.fullmatch(field["title"]) if field else None
+    if value is None or value["plain"] in ("null", "~"):
+        return ""
+    if value["double"] is not None:
+        return re.sub(r"\\(.)", r"\1", value["double"])
+    return str(value["plain"] or (value["single"] or "").replace("''", "'"))
