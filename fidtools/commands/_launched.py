@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from fidtools.commands._types import STANDARD
+from fidtools.commands._path_types import STANDARD
 from fidtools.compute.launcher import LAUNCHER_SETS
 from fidtools.data.number_text import is_count
 from fidtools.errors import UsageError, show_path

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.compute.precision import PRECISIONS
 from fidtools.logs import log, set_verbosity
 
@@ -21,7 +22,7 @@ class Option(Protocol):
     def __call__(self, function: F, /) -> F: ...
 
 
-questions: Option = click.argument("questions", type=types.input_file, default="-")
+questions: Option = click.argument("questions", type=paths.input_file, default="-")
 
 
 def output_among(*suffixes: str) -> Option:
@@ -29,7 +30,7 @@ def output_among(*suffixes: str) -> Option:
     return click.option(
         "-o",
         "--output",
-        type=types.OutputFile(suffixes=suffixes),
+        type=paths.OutputFile(suffixes=suffixes),
         default="-",
         show_default="stdout",
         help="Output file; a name ending in .gz is compressed.",
@@ -41,29 +42,29 @@ passages: Option = click.option(
     "-p",
     "--passages",
     required=True,
-    type=types.input_file,
+    type=paths.input_file,
     help="Corpus: JSON lines with id, title, text, or DPR's .tsv.",
 )
 reader: Option = click.option(
-    "--reader", required=True, type=types.model, help="Reader: a folder, or a model name on the Hugging Face hub."
+    "--reader", required=True, type=paths.model, help="Reader: a folder, or a model name on the Hugging Face hub."
 )
 retriever: Option = click.option(
     "--retriever",
     required=True,
-    type=types.model,
+    type=paths.model,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
 top_k: Option = click.option(
-    "-k", "--k", "k", type=types.positive, default=100, show_default=True, help="Passages per question."
+    "-k", "--k", "k", type=values.positive, default=100, show_default=True, help="Passages per question."
 )
 n_context: Option = click.option(
-    "--n-context", type=types.positive, help="Passages read per question, best first.  [default: the reader's]"
+    "--n-context", type=values.positive, help="Passages read per question, best first.  [default: the reader's]"
 )
 within: Option = click.option(
     "--within", type=click.Choice(["doc_id"]), help="Search only passages with the question's value of this field."
 )
 bm25_index: Option = click.option(
-    "--bm25-index", type=types.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]"
+    "--bm25-index", type=paths.OutputFolder(), help="Folder of the BM25 index.  [default: as in bm25]"
 )
 precision: Option = click.option(
     "--precision",
@@ -76,12 +77,12 @@ TOKEN_BUDGET = 16384
 """Tokens in one encoder call, unless the command line says otherwise."""
 token_budget: Option = click.option(
     "--token-budget",
-    type=types.positive,
+    type=values.positive,
     default=TOKEN_BUDGET,
     show_default=True,
     help="Tokens per encoder call: limits memory, does not change results.",
 )
-seed: Option = click.option("--seed", type=types.seed, default=0, show_default=True, help="Random seed.")
+seed: Option = click.option("--seed", type=values.seed, default=0, show_default=True, help="Random seed.")
 resume: Option = click.option(
     "--resume",
     is_flag=True,

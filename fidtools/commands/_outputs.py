@@ -1,7 +1,7 @@
 """Checks of every command's texts, and of its outputs against its inputs, before any work.
 
-What a parameter means is in its type (`_types`): one with `writes` is an output, Place is neither read nor replaced,
-every other path is read.
+What a parameter means is in its type (`_path_types`): one with `writes` is an output, Place is neither read nor
+replaced, every other path is read.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import click
 
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
 from fidtools.commands._launched import refuse_shared_streams
-from fidtools.commands._types import Writes
+from fidtools.commands._path_types import Writes
 
 
 def guard(command: click.Command) -> None:
@@ -45,7 +45,7 @@ def _check(command: click.Command, values: dict[str, Any]) -> None:
         value = values.get(parameter.name or "")
         if isinstance(parameter.type, type(click.STRING)):
             _refuse_bytes(parameter, value)
-        if isinstance(parameter.type, types.Named) and parameter.type.writes is not None:
+        if isinstance(parameter.type, paths.Named) and parameter.type.writes is not None:
             if value is not None:
                 kind = parameter.type
                 refuse_long_name(value)
@@ -74,8 +74,8 @@ def _replaces(writes: Writes, value: Any) -> Literal["file", "folder", "nothing"
 def _read_paths(parameter: click.Parameter, value: Any) -> Iterator[str]:
     """The paths that a parameter may name: a list of paths, `a.jsonl,b.jsonl`, a model's folder."""
     is_argument = isinstance(parameter, click.Argument)
-    if isinstance(parameter.type, types.Place) or not (
-        is_argument or isinstance(parameter.type, click.Path | types.Named)
+    if isinstance(parameter.type, paths.Place) or not (
+        is_argument or isinstance(parameter.type, click.Path | paths.Named)
     ):
         return
     if value == () and is_argument:

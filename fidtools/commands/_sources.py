@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
@@ -34,26 +35,26 @@ _OPTIONS = (
     options.bm25_index,
     click.option(
         "--retriever",
-        type=types.model,
+        type=paths.model,
         help="Search with a retriever; with --bm25, the two rankings are fused. Needs --embeddings or --index.",
     ),
     click.option(
-        "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+        "--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
     ),
-    click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`."),
+    click.option("--index", type=paths.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`."),
     click.option(
         "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
     ),
     click.option("--pooling", type=click.Choice(POOLINGS), help="As in retrieve."),
     click.option(
         "--max-memory",
-        type=types.gigabytes,
+        type=values.gigabytes,
         default=1.0,
         show_default=True,
         help="Memory limit of exact search, in GB.",
     ),
     click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match."),
-    click.option("--reader", type=types.model, help="Answer with this reader: a folder, or a name on the hub."),
+    click.option("--reader", type=paths.model, help="Answer with this reader: a folder, or a name on the hub."),
     options.n_context,
     options.token_budget,
     options.precision,

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.encoders.student_size import StudentSize
 from fidtools.errors import FidtoolsError
 from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
@@ -20,9 +21,9 @@ from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
 Function = Callable[..., Any]
 Option = Callable[[Function], Function]
 
-positive = types.positive
-dropout_rate = types.Number(0, 1, open_ends="max")
-train = click.argument("train", type=types.input_file)
+positive = values.positive
+dropout_rate = values.Number(0, 1, open_ends="max")
+train = click.argument("train", type=paths.input_file)
 
 lora = click.option("--lora", type=positive, metavar="RANK", help="Train adapters of this rank instead of all weights.")
 keep_adapter = click.option(
@@ -31,17 +32,17 @@ keep_adapter = click.option(
 
 DECLARATIONS: dict[str, dict[str, Any]] = {
     "steps": {"type": positive, "help": "Updates; early stopping may end training before."},
-    "batch": {"type": types.Count(most=1 << 17), "help": "Global batch size: questions per update, over all ranks."},
-    "lr": {"type": types.Number(min=0, open_ends="min"), "help": "Peak learning rate."},
+    "batch": {"type": values.Count(most=1 << 17), "help": "Global batch size: questions per update, over all ranks."},
+    "lr": {"type": values.Number(min=0, open_ends="min"), "help": "Peak learning rate."},
     "optimizer": {"type": click.Choice(OPTIMIZERS), "help": "Optimizer; adamw decouples the weight decay."},
     "schedule": {"type": click.Choice(SCHEDULES), "help": "Learning rate after warm-up; linear decays to zero."},
-    "warmup": {"type": types.non_negative, "help": "Learning-rate warm-up steps."},
-    "weight_decay": {"type": types.Number(min=0), "help": "Weight decay."},
-    "clip": {"type": types.Number(min=0), "help": "Clip gradients to this norm; 0 disables clipping."},
+    "warmup": {"type": values.non_negative, "help": "Learning-rate warm-up steps."},
+    "weight_decay": {"type": values.Number(min=0), "help": "Weight decay."},
+    "clip": {"type": values.Number(min=0), "help": "Clip gradients to this norm; 0 disables clipping."},
     "eval_every": {"type": positive, "help": "Updates between evaluations on --dev."},
     "save_every": {"type": positive, "help": "Updates between saved states to resume from."},
     "patience": {
-        "type": types.non_negative,
+        "type": values.non_negative,
         "help": "Early stopping: evaluations without improvement; 0 disables it.",
     },
 }
@@ -90,11 +91,11 @@ def _common_options() -> Iterator[Option]:
 def word_options(new: str) -> Option:
     """The options of StudentSize; `new` is the option that creates a model of this size."""
     declared = [
-        click.option("--hidden", type=types.size, help=f"Hidden size (with {new}).", **_default("hidden")),
+        click.option("--hidden", type=values.size, help=f"Hidden size (with {new}).", **_default("hidden")),
         click.option("--words", type=positive, help=f"Maximum vocabulary size (with {new}).", **_default("words")),
-        click.option("--word-dim", type=types.size, help=f"Word vector size (with {new}).", **_default("word_dim")),
+        click.option("--word-dim", type=values.size, help=f"Word vector size (with {new}).", **_default("word_dim")),
         click.option(
-            "--word-vectors", type=types.input_file, help=f"Initial word vectors, GloVe or word2vec text (with {new})."
+            "--word-vectors", type=paths.input_file, help=f"Initial word vectors, GloVe or word2vec text (with {new})."
         ),
         click.option("--freeze-words", is_flag=True, help=f"Do not train the given word vectors (with {new})."),
     ]
@@ -113,13 +114,13 @@ def _default(name: str) -> dict[str, Any]:
 
 def dev(metric: str) -> Option:
     """--dev, which names the metric."""
-    return click.option("--dev", type=types.input_file, help=f"Questions that select the best model, by {metric}.")
+    return click.option("--dev", type=paths.input_file, help=f"Questions that select the best model, by {metric}.")
 
 
 def output(what: str) -> Option:
     """-o, a folder."""
     return click.option(
-        "-o", "--output", required=True, type=types.ModelFolder(Path), help=f"Folder of the trained {what}."
+        "-o", "--output", required=True, type=paths.ModelFolder(Path), help=f"Folder of the trained {what}."
     )
 
 

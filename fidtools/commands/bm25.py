@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 
 if TYPE_CHECKING:
     from fidtools.sparse.engine import AnalyzerName, EngineName
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="english: stemmed words; standard: lowercased words; spacy: spaCy's tokens, lowercased, as in the paper.",
 )
-@click.option("--k1", type=types.Number(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
-@click.option("--b", type=types.share, default=0.75, show_default=True, help="b of BM25 (lucene only).")
+@click.option("--k1", type=values.Number(min=0), default=1.2, show_default=True, help="k1 of BM25 (lucene only).")
+@click.option("--b", type=values.share, default=0.75, show_default=True, help="b of BM25 (lucene only).")
 @click.option(
     "--rescore", is_flag=True, help="Add the score bm25 to the passages that QUESTIONS have; their order stays."
 )
-@click.option("--index", "folder", type=types.OutputFolder(), help="Index folder.  [default: <passages>.bm25-<engine>]")
+@click.option("--index", "folder", type=paths.OutputFolder(), help="Index folder.  [default: <passages>.bm25-<engine>]")
 @options.verbosity
 def command(
     questions: str,

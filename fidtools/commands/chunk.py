@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
 
 
 @click.command("chunk")
-@click.argument("documents", type=types.name, nargs=-1)
+@click.argument("documents", type=paths.name, nargs=-1)
 @options.output_among(".jsonl", ".jsonl.gz", ".json", ".json.gz")
-@click.option("--words", type=types.positive, show_default=str(WORDS), help="Words per passage.")
-@click.option("--tokens", type=types.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL.")
+@click.option("--words", type=values.positive, show_default=str(WORDS), help="Words per passage.")
+@click.option(
+    "--tokens", type=values.positive, help="Instead: tokens per passage, whole words, with --tokenizer MODEL."
+)
 @click.option(
     "--stride",
-    type=types.positive,
+    type=values.positive,
     help="Words (tokens) from the start of a passage to the next.  [default: --words, --tokens]",
 )
 @click.option(
@@ -36,7 +39,7 @@ WORD_TOKENIZERS = ("whitespace", "spacy")
 )
 @click.option(
     "--tokenizer",
-    type=types.name,
+    type=paths.name,
     metavar="NAME",
     default="whitespace",
     show_default=True,

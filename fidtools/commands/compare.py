@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.commands.eval import chosen_settings, metric_options
 
 if TYPE_CHECKING:
@@ -21,16 +22,16 @@ COLUMNS = ("metric", "a", "b", "n", "A", "B", "difference", "low", "high", "p_bo
 
 
 @click.command("compare")
-@click.argument("systems", type=types.name, nargs=-1, required=True, metavar="A B …")
+@click.argument("systems", type=paths.name, nargs=-1, required=True, metavar="A B …")
 @metric_options
 @click.option(
     "--resamples",
-    type=types.Count(min=100, most=10**7),
+    type=values.Count(min=100, most=10**7),
     default=10_000,
     show_default=True,
     help="Samples of the bootstrap and of the randomization test.",
 )
-@click.option("--changes", type=types.output_file, help="Write the questions won and lost to this file, as JSON lines.")
+@click.option("--changes", type=paths.output_file, help="Write the questions won and lost to this file, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity
@@ -87,7 +88,7 @@ def _files(system: str) -> list[str]:
     for file in files:
         if not file.strip():
             raise click.UsageError(f"{system!r} names an empty file: a system is FILE, or FILE,FILE for several runs")
-        types.input_data.check(file, None, None)
+        paths.input_data.check(file, None, None)
     return files
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.errors import did_you_mean
 
 CHECKPOINTS = {
@@ -56,7 +57,7 @@ def command() -> None:
 
 
 @command.command("data")
-@click.argument("files", type=types.input_data, nargs=-1)
+@click.argument("files", type=paths.input_data, nargs=-1)
 @click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected]")
 @click.option("--to", "to_name", metavar="FORMAT", help="Output format.  [default: JSON lines]")
 @click.option(
@@ -64,11 +65,11 @@ def command() -> None:
     metavar="NAME",
     help="Rank the passages by scores.NAME, such as attention, and write it as their score; score is the present one.",
 )
-@click.option("--top", type=types.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
+@click.option("--top", type=values.positive, metavar="N", help="Keep the first N passages; skip questions with fewer.")
 @click.option(
     "-p",
     "--passages",
-    type=types.input_file,
+    type=paths.input_file,
     help="Corpus to write with --to beir, or that was embedded.  [default for beir: the questions' passages]",
 )
 @click.option("--sniff", is_flag=True, help="Only print the format of each of FILES.")
@@ -76,7 +77,7 @@ def command() -> None:
 @click.option(
     "-o",
     "--output",
-    type=types.OutputData(),
+    type=paths.OutputData(),
     default="-",
     show_default="stdout",
     help="Output file or folder, by the format; a name ending in .gz is compressed.",
@@ -143,8 +144,8 @@ def _sniff(files: tuple[str, ...]) -> None:
 
 
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
-    @click.argument("source", type=types.name)
-    @click.option("-o", "--output", required=True, type=types.ModelFolder(), help="Folder to write.")
+    @click.argument("source", type=paths.name)
+    @click.option("-o", "--output", required=True, type=paths.ModelFolder(), help="Folder to write.")
     @options.force
     @options.verbosity
     def run(source: str, output: str, force: bool, **chosen: Any) -> None:
@@ -154,7 +155,7 @@ def _checkpoint(name: str, module: str, function: str, description: str) -> clic
     if name != "onnx":
         run = click.option(
             "--tokenizer",
-            type=types.name,
+            type=paths.name,
             metavar="MODEL",
             help="Tokenizer: a folder, or a model name on the hub.  [default: the checkpoint's]",
         )(run)

@@ -8,16 +8,17 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.compute.precision import Precision
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 
 @click.command("embed")
-@click.argument("input", type=types.input_file, default="-")
+@click.argument("input", type=paths.input_file, default="-")
 @options.retriever
-@click.option("-o", "--output", required=True, type=types.OutputFile(Path), help="X.npy; also writes X.ids and X.json.")
+@click.option("-o", "--output", required=True, type=paths.OutputFile(Path), help="X.npy; also writes X.ids and X.json.")
 @click.option("--questions", is_flag=True, help="Embed questions instead of passages.")
 @click.option(
     "--dtype",
@@ -28,7 +29,7 @@ from fidtools.errors import UsageError
 )
 @click.option(
     "--dim",
-    type=types.positive,
+    type=values.positive,
     help="Keep the first N dimensions, for models trained for that (Matryoshka).  [default: all]",
     metavar="N",
 )
@@ -37,12 +38,12 @@ from fidtools.errors import UsageError
 )
 @click.option(
     "--passage-maxlength",
-    type=types.tokens,
+    type=values.tokens,
     help="Maximum tokens per passage.  [default: the retriever's; 200 for a plain model]",
 )
 @click.option(
     "--question-maxlength",
-    type=types.tokens,
+    type=values.tokens,
     help="Maximum tokens per question.  [default: the retriever's; 40 for a plain model]",
 )
 @options.precision

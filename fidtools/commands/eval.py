@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.evaluation.profiles import DEFAULT, PROFILES
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Cutoffs(click.ParamType[list[int]]):
 
         parts = [part.strip() for part in str(value).split(",")]
         ks = sorted({int(part) if is_count(part) else 0 for part in parts})
-        if ks[0] < 1 or ks[-1] > types.MOST:
+        if ks[0] < 1 or ks[-1] > values.MOST:
             self.fail(f"{value!r}: must be positive integers separated by commas, as in 1,5,20,100", param, ctx)
         return ks
 
@@ -56,11 +57,11 @@ METRIC_OPTIONS = (
     ),
     click.option(
         "--questions",
-        type=types.input_data,
+        type=paths.input_data,
         help="Answers and gold by question id, used instead of those of FILES.",
     ),
-    click.option("--passages", type=types.input_file, help="Corpus, for passages without text, by passage id."),
-    click.option("--qrels", type=types.input_data, help="Relevance judgements, used instead of the gold field."),
+    click.option("--passages", type=paths.input_file, help="Corpus, for passages without text, by passage id."),
+    click.option("--qrels", type=paths.input_data, help="Relevance judgements, used instead of the gold field."),
     click.option(
         "--gold",
         default="gold",
@@ -87,12 +88,12 @@ def metric_options(function: F) -> F:
 
 
 @click.command("eval")
-@click.argument("files", type=types.input_data, nargs=-1)
+@click.argument("files", type=paths.input_data, nargs=-1)
 @metric_options
 @click.option("--agreement", nargs=2, metavar="A B", help="Report rank agreement of scores A and B instead of metrics.")
 @click.option("--by", metavar="FIELD", help="Break the metrics down by the values of this field.")
-@click.option("--train", type=types.input_data, help="Break the metrics down by overlap with these training questions.")
-@click.option("--per-question", type=types.output_file, help="Write the values of every question here, as JSON lines.")
+@click.option("--train", type=paths.input_data, help="Break the metrics down by overlap with these training questions.")
+@click.option("--per-question", type=paths.output_file, help="Write the values of every question here, as JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON document instead of a table.")
 @options.output
 @options.verbosity

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.datasets.names import MODULES
 
 
@@ -16,12 +17,12 @@ from fidtools.datasets.names import MODULES
 @click.option(
     "-o",
     "--output",
-    type=types.OutputFolder(Path, files=True),
+    type=paths.OutputFolder(Path, files=True),
     help="Folder to write.  [default: data/DATASET]",
 )
 @click.option(
     "--downloads",
-    type=types.Place(Path),
+    type=paths.Place(Path),
     help="Folder for downloaded files; data sets may share it.  [default: downloads beside the output]",
 )
 @click.option("--mirror", metavar="URL", help="Fetch every file from URL/NAME, with the names listed by --dry-run.")
@@ -30,7 +31,7 @@ from fidtools.datasets.names import MODULES
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='JSON file with other addresses: {"NAME": {"url": …, "size": …, "sha256": …}}.',
 )
-@click.option("--jobs", type=types.Count(most=256), default=4, show_default=True, help="Number of parallel downloads.")
+@click.option("--jobs", type=values.Count(most=256), default=4, show_default=True, help="Number of parallel downloads.")
 @click.option("--dry-run", is_flag=True, help="List the files to fetch and the disk space needed, and exit.")
 @click.option("--force", is_flag=True, help="Write the folder again, from the downloaded files, over other files too.")
 @options.seed

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.errors import UsageError
 from fidtools.metrics.labels import LABELS
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fuse")
-@click.argument("rankings", type=types.input_file, nargs=-1, required=True)
+@click.argument("rankings", type=paths.input_file, nargs=-1, required=True)
 @options.output
 @options.top_k
 @click.option(
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 @click.option(
     "--weight",
     "weights",
-    type=types.Number(min=0),
+    type=values.Number(min=0),
     multiple=True,
     help="Weight of a file; give one per file, in order.  [default: 1 each]",
 )
 @click.option(
     "--constant",
-    type=types.non_negative,
+    type=values.non_negative,
     default=60,
     show_default=True,
     help="With rrf, a passage gets 1 / (constant + rank).",
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
 @click.option(
     "--tune",
     "questions",
-    type=types.input_file,
+    type=paths.input_file,
     help="Write the best method and weights for these questions, as JSON, instead of a ranking.",
 )
 @click.option("--labels", type=click.Choice(LABELS), help="What --tune counts as relevant.  [default: gold if present]")
-@click.option("--tuned", type=types.input_file, help="Fuse with the method and weights of a file that --tune wrote.")
+@click.option("--tuned", type=paths.input_file, help="Fuse with the method and weights of a file that --tune wrote.")
 @options.verbosity
 def command(
     rankings: tuple[str, ...],

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.commands._question_files import split_kind, write_questions
 from fidtools.data.prompt_templates import CHAT_WRITING_PROMPT, WRITING_PROMPT, check_writing_template
 from fidtools.errors import UsageError
@@ -38,7 +39,7 @@ class Shares(click.ParamType[Any]):
         """The shares as a tuple. Fails for anything but three numbers from 0 on, of which the first is above 0."""
         if isinstance(value, tuple):
             return value
-        number = types.Number(min=0)
+        number = values.Number(min=0)
         found = tuple(number.convert(part.strip(), param, ctx) for part in str(value).split(","))
         if len(found) != len(("train", "dev", "test")) or not found[0] > 0:
             self.fail(f"{value!r}: expected three numbers, such as 80,10,10, the first above 0.", param, ctx)
@@ -46,37 +47,37 @@ class Shares(click.ParamType[Any]):
 
 
 @click.command("generate-questions")
-@click.argument("passages", type=types.input_file)
+@click.argument("passages", type=paths.input_file)
 @click.option(
-    "--model", required=True, type=types.model, help="Causal language model: a folder, a name on the hub, or smollm."
+    "--model", required=True, type=paths.model, help="Causal language model: a folder, a name on the hub, or smollm."
 )
 @options.output
-@click.option("--split", "folder", type=types.OutputFolder(Path), help="Also write train, dev and test files here.")
+@click.option("--split", "folder", type=paths.OutputFolder(Path), help="Also write train, dev and test files here.")
 @click.option(
     "--shares", type=Shares(), default="80,10,10", show_default=True, help="Shares of train, dev and test, by document."
 )
-@click.option("--dropped", type=types.output_file, help="Write every dropped attempt here, with the reason.")
-@click.option("--sample", type=types.positive, help="Passages drawn, spread over all documents.  [default: all]")
-@click.option("--per-passage", type=types.positive, default=1, show_default=True, help="Attempts per passage.")
+@click.option("--dropped", type=paths.output_file, help="Write every dropped attempt here, with the reason.")
+@click.option("--sample", type=values.positive, help="Passages drawn, spread over all documents.  [default: all]")
+@click.option("--per-passage", type=values.positive, default=1, show_default=True, help="Attempts per passage.")
 @click.option("--prompt", help="Template with the fields {title}, {text} and {sentence}.  [default: four examples]")
 @click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
 @click.option(
-    "--temperature", type=types.Number(min=0), default=0.0, show_default=True, help="Of sampling; 0 decodes greedily."
+    "--temperature", type=values.Number(min=0), default=0.0, show_default=True, help="Of sampling; 0 decodes greedily."
 )
-@click.option("--max-tokens", type=types.tokens, default=80, show_default=True, help="Tokens of a reply.")
+@click.option("--max-tokens", type=values.tokens, default=80, show_default=True, help="Tokens of a reply.")
 @click.option(
-    "--text-maxlength", type=types.tokens, default=250, show_default=True, help="Tokens read of a passage's text."
+    "--text-maxlength", type=values.tokens, default=250, show_default=True, help="Tokens read of a passage's text."
 )
 @click.option(
     "--found-within",
-    type=types.positive,
+    type=values.positive,
     default=5,
     show_default=True,
     help="The passage must be among the first so many.",
 )
 @options.bm25_index
-@click.option("--retriever", type=types.model, help="Find passages with this retriever instead of BM25.")
-@click.option("--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages, for --retriever.")
+@click.option("--retriever", type=paths.model, help="Find passages with this retriever instead of BM25.")
+@click.option("--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages, for --retriever.")
 @click.option(
     "--check-likelihood", is_flag=True, help="The question must also be most likely, of these, from its own passage."
 )
@@ -146,7 +147,7 @@ def _check(given: dict[str, Any], output: str) -> None:
         raise UsageError(problem, hint="add --temperature 0.7, or use {sentence} in --prompt")
     if (given["retriever"] is None) != (given["embeddings"] is None):
         raise UsageError("--retriever and --embeddings need each other")
-    if given["resume"] and output == types.STANDARD:
+    if given["resume"] and output == paths.STANDARD:
         raise UsageError("--resume continues a file", hint="name it with -o")
 
 

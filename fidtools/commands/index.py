@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command("index")
-@click.argument("embeddings", type=types.EmbeddingsFile(Path))
-@click.option("-o", "--output", required=True, type=types.OutputFolder(Path), help="Index folder to write.")
+@click.argument("embeddings", type=paths.EmbeddingsFile(Path))
+@click.option("-o", "--output", required=True, type=paths.OutputFolder(Path), help="Index folder to write.")
 @click.option(
     "--type",
     "kind",
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--factory", metavar="TEXT", help="FAISS factory string, instead of --type.")
 @click.option("--parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: by --type]")
 @click.option(
-    "--verify", type=types.EmbeddingsFile(Path), help="Embeddings of questions: report recall against exact search."
+    "--verify", type=paths.EmbeddingsFile(Path), help="Embeddings of questions: report recall against exact search."
 )
 @options.top_k
 @click.option("--gpu", is_flag=True, help="Train and add on the first GPU (needs faiss-gpu).")

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 
 if TYPE_CHECKING:
     from fidtools.data.files import Output
     from fidtools.planning import Rates, Stage
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1, "binary": 0.125}  # per number
-count = types.Count(most=10**12)
-width = types.Count(most=1 << 13)  # the rate of an encoder of this size is measured
+count = values.Count(most=10**12)
+width = values.Count(most=1 << 13)  # the rate of an encoder of this size is measured
 
 
 @click.command("plan")
@@ -34,7 +35,7 @@ width = types.Count(most=1 << 13)  # the rate of an encoder of this size is meas
 @click.option("--batch", type=count, default=64, show_default=True, help="Questions per training step.")
 @click.option(
     "--max-memory",
-    type=types.gigabytes,
+    type=values.gigabytes,
     default=1.0,
     show_default=True,
     help="Memory limit of exact search, in GB.",
@@ -42,7 +43,7 @@ width = types.Count(most=1 << 13)  # the rate of an encoder of this size is meas
 @click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
 @click.option(
     "--folder",
-    type=types.Place(Path),
+    type=paths.Place(Path),
     default=".",
     help="Folder on the disk to measure.  [default: .]",
 )

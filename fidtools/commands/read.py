@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._kept_lines import Line
 from fidtools.commands._stream import stream_through_reader
 from fidtools.compute.precision import Precision
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @options.reader
 @options.output
 @options.n_context
-@click.option("--beams", type=types.Count(most=1000), default=1, show_default=True, help="Beam size; 1 is greedy.")
-@click.option("--n-best", type=types.positive, help="Also write the N best answers as `predictions`.")
+@click.option("--beams", type=values.Count(most=1000), default=1, show_default=True, help="Beam size; 1 is greedy.")
+@click.option("--n-best", type=values.positive, help="Also write the N best answers as `predictions`.")
 @click.option(
     "--keep-passages",
-    type=types.positive,
+    type=values.positive,
     help="Answer from the N passages with the highest attention among those read.",
 )
-@click.option("--answer-maxlength", type=types.tokens, help="Tokens per answer at most.  [default: the reader's]")
+@click.option("--answer-maxlength", type=values.tokens, help="Tokens per answer at most.  [default: the reader's]")
 @options.precision
 @options.token_budget
 @options.resume

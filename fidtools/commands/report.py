@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.errors import UsageError, show_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
 @click.command("report")
-@click.argument("paths", nargs=-1, required=True, metavar="RUN | FILE …", type=types.InputFile(Path, folders=True))
+@click.argument("paths", nargs=-1, required=True, metavar="RUN | FILE …", type=paths.InputFile(Path, folders=True))
 @click.option(
     "--split",
     type=click.Choice(["test", "dev"]),
@@ -46,36 +47,36 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
     "--baseline",
     "baselines",
     multiple=True,
-    type=types.InputFile(Path),
+    type=paths.InputFile(Path),
     help="Also compare with this file (repeatable), e.g. BM25's passages.",
 )
 @click.option("--metric", help="Metric by which questions are won and lost.  [default: EM, else R@20]")
 @click.option(
     "--profile", type=click.Choice(PROFILES), help="Metrics and normaliser, as in eval.  [default: RUN's, else nq]"
 )
-@click.option("--sample", type=types.Count(min=2), help="Report on this many questions, the same ones of every file.")
+@click.option("--sample", type=values.Count(min=2), help="Report on this many questions, the same ones of every file.")
 @click.option(
     "--passages",
     "n_passages",
-    type=types.positive,
+    type=values.positive,
     default=20,
     show_default=True,
     help="Passages to show a question.",
 )
 @click.option(
-    "--attention", type=types.non_negative, default=0, show_default=True, help="Questions to show attention maps of."
+    "--attention", type=values.non_negative, default=0, show_default=True, help="Questions to show attention maps of."
 )
-@click.option("--reader", type=types.model, help="Reader for --attention.  [default: each iteration's own]")
+@click.option("--reader", type=paths.model, help="Reader for --attention.  [default: each iteration's own]")
 @click.option(
     "--attention-passages",
-    type=types.positive,
+    type=values.positive,
     default=10,
     show_default=True,
     help="Passages a question with attention maps, from the top.",
 )
 @click.option(
     "--assets",
-    type=types.OutputFolder(Path, files=True),
+    type=paths.OutputFolder(Path, files=True),
     help="Folder for the questions' data, beside the page instead of in it.",
 )
 @click.option(

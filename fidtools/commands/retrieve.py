@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.compute.precision import Precision
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
@@ -25,37 +26,37 @@ if TYPE_CHECKING:
 @options.questions
 @click.option(
     "--retriever",
-    type=types.model,
+    type=paths.model,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
 @click.option(
     "--question-embeddings",
-    type=types.EmbeddingsFile(Path),
+    type=paths.EmbeddingsFile(Path),
     help="Instead of --retriever: embeddings of the questions by id, X.npy from `fidtools embed --questions` or "
     "`fidtools convert`.",
 )
 @click.option(
-    "--embeddings", type=types.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+    "--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
 )
-@click.option("--index", type=types.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
+@click.option("--index", type=paths.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
 @click.option(
     "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
 )
 @click.option(
     "--rescore",
-    type=types.EmbeddingsFile(Path),
+    type=paths.EmbeddingsFile(Path),
     help="Float embeddings of the same passages: rank the best candidates of the search again by these.",
 )
 @click.option(
     "--oversample",
-    type=types.Number(1, most=1000),
+    type=values.Number(1, most=1000),
     default=4.0,
     show_default=True,
     help="Candidates that --rescore ranks, in multiples of -k.",
 )
 @click.option(
     "--verify",
-    type=types.EmbeddingsFile(Path),
+    type=paths.EmbeddingsFile(Path),
     help="Float embeddings of the same passages: report recall against exact search of these, for 1,000 questions.",
 )
 @options.passages
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 @options.within
 @click.option(
     "--max-memory",
-    type=types.gigabytes,
+    type=values.gigabytes,
     default=1.0,
     show_default=True,
     help="Memory limit of exact search, in GB.",

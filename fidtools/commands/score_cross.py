@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.commands._kept_lines import Line
 from fidtools.commands._stream import stream_groups
 from fidtools.compute.precision import Precision
@@ -27,14 +28,14 @@ GROUP = 16
 @click.option(
     "--teacher",
     required=True,
-    type=types.model,
+    type=paths.model,
     help="Teacher folder, cross-encoder, or reranker that answers yes or no.",
 )
 @options.output
 @click.option(
-    "--name", default="cross", type=types.score_name, show_default=True, help="Name of the score under `scores`."
+    "--name", default="cross", type=values.score_name, show_default=True, help="Name of the score under `scores`."
 )
-@click.option("--n-passages", type=types.positive, help="Passages scored per question, in order.  [default: all]")
+@click.option("--n-passages", type=values.positive, help="Passages scored per question, in order.  [default: all]")
 @click.option("--words", help="Words of a reranker for relevant and not relevant.  [default: yes,no]")
 @click.option("--instruction", help="Task of a reranker that answers with words.  [default: Qwen3-Reranker's]")
 @click.option(

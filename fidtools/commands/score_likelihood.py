@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.commands._kept_lines import Line
 from fidtools.commands._stream import stream_groups, stream_through_reader
 from fidtools.compute.precision import Precision
@@ -33,7 +34,7 @@ LM_GROUP = 64, 1024
 @click.option(
     "--reader",
     required=True,
-    type=types.model,
+    type=paths.model,
     help="Reader folder or causal language model: a folder, a model name on the hub, or smollm.",
 )
 @options.output
@@ -58,7 +59,7 @@ LM_GROUP = 64, 1024
 @click.option("--chat", is_flag=True, help="Put the prompt through the language model's chat template.")
 @click.option(
     "--text-maxlength",
-    type=types.tokens,
+    type=values.tokens,
     default=250,
     show_default=True,
     help="Tokens read of a passage's text by a causal language model.",
@@ -66,7 +67,7 @@ LM_GROUP = 64, 1024
 @options.precision
 @click.option(
     "--token-budget",
-    type=types.positive,
+    type=values.positive,
     help="Tokens in one call; bounds memory, changes no result.  [default: 16384; 4096 for causal language models]",
 )
 @options.resume

@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._sources import check_sources, sources, sources_from
 
 
 @click.command("search")
 @click.argument("question")
 @sources
-@click.option("-k", "--k", "k", type=types.positive, default=5, show_default=True, help="Passages to find and to show.")
+@click.option(
+    "-k", "--k", "k", type=values.positive, default=5, show_default=True, help="Passages to find and to show."
+)
 @click.option("--read", is_flag=True, help="Answer the question too; --reader alone means the same.")
 @click.option("--full", is_flag=True, help="Whole passages instead of the lines around the words.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON, as retrieve and read write it.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._sources import check_sources, sources, sources_from
 
 
@@ -15,7 +15,7 @@ from fidtools.commands._sources import check_sources, sources, sources_from
 @sources
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on. The default is private.")
 @click.option(
-    "--port", type=types.Count(min=0, most=65535), default=8000, show_default=True, help="Port; 0 chooses a free one."
+    "--port", type=values.Count(min=0, most=65535), default=8000, show_default=True, help="Port; 0 chooses a free one."
 )
 @click.option(
     "--token",
@@ -26,13 +26,13 @@ from fidtools.commands._sources import check_sources, sources, sources_from
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", help="Also answer to this name (repeatable), as of a proxy."
 )
-@click.option("--max-k", type=types.positive, default=100, show_default=True, help="Passages per question at most.")
+@click.option("--max-k", type=values.positive, default=100, show_default=True, help="Passages per question at most.")
 @click.option(
-    "--max-queries", type=types.positive, default=1024, show_default=True, help="Questions per request at most."
+    "--max-queries", type=values.positive, default=1024, show_default=True, help="Questions per request at most."
 )
 @click.option(
     "--max-pending",
-    type=types.positive,
+    type=values.positive,
     default=64,
     show_default=True,
     help="Waiting requests at most; more are refused with status 429.",

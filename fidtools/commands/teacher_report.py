@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
 from fidtools.commands._training_options import fields_as_flags
 from fidtools.training.source_passage import SourcePassage
@@ -16,9 +16,9 @@ from fidtools.training.source_passage import SourcePassage
 @click.option(
     "--teacher", default="attention", show_default=True, help="Scores to diagnose: NAME, or NAME=0.7,NAME=0.3."
 )
-@click.option("--n-passages", type=types.positive, help="Passages per question, from the top.  [default: all]")
+@click.option("--n-passages", type=values.positive, help="Passages per question, from the top.  [default: all]")
 @click.option(
-    "--teacher-temperature", type=types.above_zero, default=1.0, show_default=True, help="Temperature of the scores."
+    "--teacher-temperature", type=values.above_zero, default=1.0, show_default=True, help="Temperature of the scores."
 )
 @preset
 @probabilities

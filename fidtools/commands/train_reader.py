@@ -10,7 +10,7 @@ import click
 
 from fidtools.commands import _options
 from fidtools.commands import _training_options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.reader.presets import PRESETS
 from fidtools.reader.run_config import ReaderInputs, ReaderRun
 from fidtools.training.settings import TrainingSettings
@@ -35,11 +35,11 @@ TEXT_MAXLENGTH = options.by_preset({name: preset.inputs.text_maxlength for name,
 @click.option("--n-context", type=options.positive, show_default=N_CONTEXT, help="Passages per question, from the top.")
 @click.option(
     "--text-maxlength",
-    type=types.tokens,
+    type=values.tokens,
     show_default=TEXT_MAXLENGTH,
     help="Tokens of one passage with the question.",
 )
-@click.option("--answer-maxlength", type=types.tokens, help="Tokens of an answer.  [default: initial model's; 50]")
+@click.option("--answer-maxlength", type=values.tokens, help="Tokens of an answer.  [default: initial model's; 50]")
 @click.option("--no-title", is_flag=True, help="Leave out passage titles.")
 @click.option("--question-prefix", help="Before the question.  [default: initial model's; 'question:']")
 @click.option("--title-prefix", help="Before a title.  [default: initial model's; 'title:']")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from fidtools.commands import _path_types as paths
 from fidtools.commands import _training_options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
@@ -27,7 +28,7 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @options.train
 @options.dev("--select")
 @click.option(
-    "--retriever", type=types.model, help="Initial model: a retriever folder, or an encoder's folder or name."
+    "--retriever", type=paths.model, help="Initial model: a retriever folder, or an encoder's folder or name."
 )
 @click.option(
     "--student",
@@ -37,23 +38,23 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @options.output("retriever")
 @option("--teacher", str, "Scores to learn from: NAME, or NAME=0.7,NAME=0.3.")
 @option("--loss", click.Choice(LOSSES), "Training loss.")
-@option("--temperature", types.above_zero, "Temperature of the student's scores (kl, bce, infonce).")
-@option("--teacher-temperature", types.above_zero, "Temperature of the teacher's scores (kl).")
-@option("--gamma", types.Number(min=0), "Margin (margin).")
+@option("--temperature", values.above_zero, "Temperature of the student's scores (kl, bce, infonce).")
+@option("--teacher-temperature", values.above_zero, "Temperature of the teacher's scores (kl).")
+@option("--gamma", values.Number(min=0), "Margin (margin).")
 @click.option(
     "--mask-above",
-    type=types.Number(),
+    type=values.Number(),
     metavar="MARGIN",
     help="Leave out negatives that --mask-by scores above the positive by more than this (infonce).",
 )
 @option("--mask-by", click.Choice(MASK_BY), "Scores for --mask-above: --teacher's, or the student's own at that time.")
-@option("--alpha", types.share, "Weight of hard labels against soft ones (bce).")
+@option("--alpha", values.share, "Weight of hard labels against soft ones (bce).")
 @click.option("--per-passage", is_flag=True, help="Divide the loss by the number of passages, as FiD's code does (kl).")
 @click.option(
     "--in-batch", is_flag=True, help="Other questions' passages are candidates too, as irrelevant ones (kl, margin)."
 )
 @preset
-@click.option("--cosine-temperature", type=types.above_zero, help="Instead of --temperature: that of the cosine.")
+@click.option("--cosine-temperature", type=values.above_zero, help="Instead of --temperature: that of the cosine.")
 @probabilities
 @click.option("--labels", type=click.Choice(LABELS), help="Relevant passages: those in `gold`, or with an answer.")
 @click.option(
@@ -70,14 +71,14 @@ def option(flag: str, kind: Any, help_text: str) -> options.Option:
 @source_passage
 @option("--select", click.Choice(SELECTS), "Dev metric that selects the best model.")
 @click.option("--pooling", type=click.Choice(POOLINGS), help="Pooling.  [default: initial model's; cls for an encoder]")
-@click.option("--projection", type=types.size, help="Add a projection of every token to this size.")
+@click.option("--projection", type=values.size, help="Add a projection of every token to this size.")
 @click.option("--normalize/--no-normalize", default=None, help="Vectors of unit length.  [default: initial model's]")
-@click.option("--question-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 40]")
-@click.option("--passage-maxlength", type=types.tokens, help="Tokens.  [default: initial model's; 200]")
+@click.option("--question-maxlength", type=values.tokens, help="Tokens.  [default: initial model's; 40]")
+@click.option("--passage-maxlength", type=values.tokens, help="Tokens.  [default: initial model's; 200]")
 @click.option("--question-format", help="Input format.  [default: initial model's; 'question: {question}']")
 @click.option("--passage-format", help="Input format.  [default: initial model's; 'title: {title} context: {text}']")
-@click.option("--question-prompt", type=types.Named(), metavar="NAME", help="Instead: a prompt of the initial model.")
-@click.option("--passage-prompt", type=types.Named(), metavar="NAME", help="Likewise for passages.")
+@click.option("--question-prompt", type=paths.Named(), metavar="NAME", help="Instead: a prompt of the initial model.")
+@click.option("--passage-prompt", type=paths.Named(), metavar="NAME", help="Likewise for passages.")
 @click.option("--dropout", type=options.dropout_rate, help="Dropout.  [default: initial model's; 0.1 for BERT]")
 @click.option(
     "--gradient-checkpointing",

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from fidtools.commands import _path_types as paths
 from fidtools.commands import _training_options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _value_types as values
 from fidtools.commands._options import warn_unused
 from fidtools.encoders.student_size import StudentSize
 from fidtools.metrics.labels import LABELS
@@ -19,7 +20,7 @@ from fidtools.training.settings import TrainingSettings
 @click.command("train-teacher")
 @options.train
 @options.dev("mean average precision; with --teacher-scores by the loss")
-@click.option("--teacher", type=types.model, help="Initial model: a teacher folder, or an encoder's folder or name.")
+@click.option("--teacher", type=paths.model, help="Initial model: a teacher folder, or an encoder's folder or name.")
 @click.option("--coattention", is_flag=True, help="Train a coattention BiLSTM from scratch instead.")
 @options.output("teacher")
 @click.option("--teacher-scores", help="Learn from these scores instead of labels: NAME, or NAME=0.7,NAME=0.3.")
@@ -32,20 +33,20 @@ from fidtools.training.settings import TrainingSettings
 )
 @click.option(
     "--temperature",
-    type=types.above_zero,
+    type=values.above_zero,
     default=SoftTargets.temperature,
     show_default=True,
     help="Temperature of the logits (kl).",
 )
 @click.option(
     "--teacher-temperature",
-    type=types.above_zero,
+    type=values.above_zero,
     default=SoftTargets.teacher_temperature,
     show_default=True,
     help="Temperature of the teacher's scores (kl).",
 )
 @click.option(
-    "--gamma", type=types.Number(min=0), default=SoftTargets.gamma, show_default=True, help="Margin (margin)."
+    "--gamma", type=values.Number(min=0), default=SoftTargets.gamma, show_default=True, help="Margin (margin)."
 )
 @click.option(
     "--labels",
@@ -70,7 +71,7 @@ from fidtools.training.settings import TrainingSettings
 )
 @click.option(
     "--maxlength",
-    type=types.tokens,
+    type=values.tokens,
     help="Tokens of a pair (BiLSTM: of a passage).  [default: initial model's; 256]",
 )
 @options.lora

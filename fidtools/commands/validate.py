@@ -5,25 +5,26 @@ from __future__ import annotations
 import click
 
 from fidtools.commands import _options as options
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 
 SIMILARITY = 0.8
 
 
 @click.command("validate")
-@click.argument("files", type=types.input_file, nargs=-1)
-@click.option("-p", "--passages", type=types.input_file, help="Corpus in which ids of passages and gold are looked up.")
-@click.option("--against", type=types.input_file, help="Test questions that must not occur in FILES, not even nearly.")
+@click.argument("files", type=paths.input_file, nargs=-1)
+@click.option("-p", "--passages", type=paths.input_file, help="Corpus in which ids of passages and gold are looked up.")
+@click.option("--against", type=paths.input_file, help="Test questions that must not occur in FILES, not even nearly.")
 @click.option(
     "--similarity",
-    type=types.Number(0.5, 1),
+    type=values.Number(0.5, 1),
     default=SIMILARITY,
     show_default=True,
     help="Of --against: questions are similar from this share of common character trigrams on (Jaccard).",
 )
-@click.option("--retriever", type=types.model, help="Count texts that this retriever cuts: a folder, or a hub name.")
-@click.option("--tokenizer", type=types.model, help="Instead: count texts that are longer than this model reads.")
-@click.option("--max-length", type=types.tokens, help="Tokens that --tokenizer's model reads.  [default: the model's]")
+@click.option("--retriever", type=paths.model, help="Count texts that this retriever cuts: a folder, or a hub name.")
+@click.option("--tokenizer", type=paths.model, help="Instead: count texts that are longer than this model reads.")
+@click.option("--max-length", type=values.tokens, help="Tokens that --tokenizer's model reads.  [default: the model's]")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if anything is found.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines, one per file, with examples.")
 @options.output

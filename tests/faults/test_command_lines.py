@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fidtools import cli
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as path_types
 from tests.faults.damaged_models import write_language_model
 from tests.faults.test_options import COMMANDS, EVERY, NONSENSE, USAGE, prepared
 
@@ -111,7 +111,7 @@ def values(command: str, option: click.Parameter) -> st.SearchStrategy[str]:
         ]
         lasting = command.startswith("train-") or not LASTING.isdisjoint(option.opts)
         return st.sampled_from(NUMBERS if lasting else NUMBERS + limits)
-    if isinstance(kind, types.Named | click.Path):
+    if isinstance(kind, path_types.Named | click.Path):
         return st.sampled_from([*PATHS, MODEL])
     return st.sampled_from(TEXTS) | st.sampled_from(PATHS) | st.text(CHARACTERS, max_size=8)
 
@@ -144,7 +144,7 @@ def paths(command: str, words: list[str], *, written: bool) -> Iterator[Path]:
     """The files and folders that a command line writes or reads, as click understands it."""
     context = EVERY[command].make_context(command, list(words), resilient_parsing=True)
     for parameter in EVERY[command].params:
-        writes = isinstance(parameter.type, types.Named) and parameter.type.writes is not None
+        writes = isinstance(parameter.type, path_types.Named) and parameter.type.writes is not None
         value = context.params.get(str(parameter.name))
         for each in value if isinstance(value, tuple) else (value,):
             if writes == written and isinstance(each, str | Path) and str(each) not in ("", "-"):

@@ -13,7 +13,8 @@ import click
 import pytest
 
 from fidtools import cli
-from fidtools.commands import _types as types
+from fidtools.commands import _path_types as paths
+from fidtools.commands import _value_types as values
 from fidtools.data.jsonl import write_lines
 from tests.commands.test_bad_input import GOOD, PASSAGE, READER, RETRIEVER
 
@@ -84,7 +85,7 @@ def is_number(option: click.Option) -> bool:
 
 
 def is_path(option: click.Option) -> bool:
-    return isinstance(option.type, types.Named | click.Path)
+    return isinstance(option.type, paths.Named | click.Path)
 
 
 def type_of(command: str, option: str) -> click.ParamType:
@@ -124,7 +125,7 @@ def test_every_command_of_the_program_is_tried_here():
 
 
 def test_every_number_has_a_range_and_every_path_a_type():
-    unbounded = options(lambda option: is_number(option) and not isinstance(option.type, types.Count | types.Number))
+    unbounded = options(lambda option: is_number(option) and not isinstance(option.type, values.Count | values.Number))
     assert not unbounded
     paths = [(name, p.name) for name, command in EVERY.items() for p in command.params if type(p.type) is click.Path]
     assert paths == [("fetch", "sources")]  # which click itself checks: they must exist
@@ -168,32 +169,32 @@ def test_an_empty_name_is_a_usage_error(command, option, run):
 @pytest.mark.parametrize("value", [".", "..", "/", "folder"])
 def test_a_folder_is_refused_where_it_cannot_be_meant(command, option, value, run):
     code, said = run(command, option, value)
-    if isinstance(type_of(command, option), types.OutputFile) and not isinstance(
-        type_of(command, option), types.OutputData
+    if isinstance(type_of(command, option), paths.OutputFile) and not isinstance(
+        type_of(command, option), paths.OutputData
     ):
         assert code == USAGE, said
-    if isinstance(type_of(command, option), types.OutputFolder) and value != "folder":
+    if isinstance(type_of(command, option), paths.OutputFolder) and value != "folder":
         assert code == USAGE, said
-    if isinstance(type_of(command, option), types.InputFile) and not type_of(command, option).folders:
+    if isinstance(type_of(command, option), paths.InputFile) and not type_of(command, option).folders:
         assert (code, said.count("\n")) == (1, 1), said
         assert "is a directory" in said
     assert code in (0, 1, USAGE), said
 
 
-@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.OutputFolder)))
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, paths.OutputFolder)))
 def test_a_folder_is_not_written_to_standard_output(command, option, run):
     code, said = run(command, option, "-")
     assert (code, "a folder cannot be written to standard output" in said) == (USAGE, True)
 
 
-@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.ModelFolder)))
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, paths.ModelFolder)))
 def test_the_name_of_a_models_folder_is_utf8(command, option, run):
     for name in ("\udce9", "\udce9/model"):
         code, said = run(command, option, name)
         assert (code, "the name of a model's folder must be UTF-8" in said) == (USAGE, True)
 
 
-@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.Model)))
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, paths.Model)))
 def test_a_name_that_no_model_can_have(command, option, run):
     problems = {
         "good.jsonl": "good.jsonl: a model must be a folder, this is a file",
@@ -206,7 +207,7 @@ def test_a_name_that_no_model_can_have(command, option, run):
         assert not Path("passages.jsonl.bm25-tantivy").exists()
 
 
-@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, types.EmbeddingsFile)))
+@pytest.mark.parametrize(("command", "option"), options(lambda option: isinstance(option.type, paths.EmbeddingsFile)))
 def test_embeddings_have_their_suffix(command, option, run):
     code, said = run(command, option, "good.jsonl")
     assert (code, "good.jsonl: embeddings are read from a .npy file\n  fidtools convert" in said) == (USAGE, True)
@@ -228,14 +229,14 @@ def test_a_score_is_named_as_a_teacher_can_be(name, run):
 @pytest.mark.parametrize(("command", "option"), [each for each in options(is_path) if each[0] not in SLOW])
 def test_a_file_in_a_folder_that_does_not_exist(command, option, run):
     kind = type_of(command, option)
-    if isinstance(kind, types.OutputFolder):  # is made with the folders above it
+    if isinstance(kind, paths.OutputFolder):  # is made with the folders above it
         assert kind.convert("missing/name.npy", None, None) is not None
         return
     code, said = run(command, option, "./missing/name.npy")
-    if isinstance(kind, types.OutputFile) and not isinstance(kind, types.OutputData):
+    if isinstance(kind, paths.OutputFile) and not isinstance(kind, paths.OutputData):
         assert code == USAGE
         assert "'./missing' does not exist" in said
-    if isinstance(kind, types.InputFile):
+    if isinstance(kind, paths.InputFile):
         assert (code, "./missing/name.npy: no such file or directory" in said) == (1, True)
     assert code in (0, 1, USAGE), said
 
@@ -245,7 +246,7 @@ def test_k_beyond_the_corpus_lists_all_of_it(engine, run):
     if engine == "lucene":
         pytest.importorskip("pyserini")
     run("bm25", "-o", "all.jsonl", "--engine", engine, "-k", "5")
-    assert run("bm25", "-o", "more.jsonl", "--engine", engine, "-k", str(types.MOST))[0] == 0
+    assert run("bm25", "-o", "more.jsonl", "--engine", engine, "-k", str(values.MOST))[0] == 0
     assert Path("more.jsonl").read_bytes() == Path("all.jsonl").read_bytes() != b""
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from fidtools import cli
 from fidtools.commands import SUMMARIES, load_command
-from fidtools.commands._types import Named
+from fidtools.commands._path_types import Named
 from fidtools.data.files import atomic_folder, open_output
 from fidtools.data.outputs import FolderKind, final_path
 from fidtools.errors import UsageError
