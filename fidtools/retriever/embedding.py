@@ -140,8 +140,11 @@ def embed(
         log.info("%s is finished; nothing to do", path)
         return 0.0
     with _shared_writer(source, path, kind, meta, resume) as writer:
-        done, seconds = _encode_missing(encoder, len(source), writer)
+        done, zeros, seconds = _encode_missing(encoder, len(source), writer)
     retriever.report_cuts(shared=True)
+    if (count := sum(gather(zeros))) and ranks().is_main:
+        hint = "the retriever may know none of their words; such a vector scores 0, above all negative scores"
+        log.warning("%s: texts with a vector of zeros: %d\n  %s", path, count, hint)
     log.info("encoded %d texts in %.1f s, %.1f per second", done, seconds, rate := done / max(seconds, 1e-9))
     return rate
 
@@ -191,18 +194,21 @@ def _shared_writer(
         barrier()
 
 
-def _encode_missing(encoder: _Encoder, texts: int, writer: RowWriter) -> tuple[int, float]:
+def _encode_missing(encoder: _Encoder, texts: int, writer: RowWriter) -> tuple[int, int, float]:
+    """How many texts were encoded, how many of their vectors are zero, and the seconds that it took."""
+
     def end(start: int) -> int:
         return min(start + BLOCK, texts)
 
     mine = [start for start in ranks().shard(list(range(0, texts, BLOCK))) if writer.missing(start, end(start))]
-    started, done = time.perf_counter(), 0
+    started, done, zeros = time.perf_counter(), 0, 0
     blocks = prefetch(mine, lambda start: (start, encoder.token_ids(start, end(start))), depth=2)
     total = sum(end(start) - start for start in mine)
     for start, token_ids in track(blocks, "texts embedded", total=total, size=lambda block: len(block[1])):
-        writer.write(start, encoder.vectors(token_ids))
-        done += len(token_ids)
-    return done, time.perf_counter() - started
+        vectors = encoder.vectors(token_ids)
+        writer.write(start, vectors)
+        done, zeros = done + len(token_ids), zeros + len(vectors) - int(vectors.any(axis=1).sum())
+    return done, zeros, time.perf_counter() - started
 
 
 def _ranges(encoder: _Encoder, texts: int, path: PathLike, resume: bool) -> Array:

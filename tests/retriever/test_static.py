@@ -18,7 +18,9 @@ from fidtools.compute.device import Compute
 from fidtools.data.records import Passage
 from fidtools.encoders.static_encoder import StaticEncoder, new_static_encoder
 from fidtools.encoders.word_tokenizer import split_words
-from fidtools.retriever.encoding import load_retriever
+from fidtools.retriever.encoding import Retriever, load_retriever
+from fidtools.retriever.settings import RetrieverSettings
+from fidtools.retriever.tower import Tower
 from tests.models import WORDS
 from tests.retriever.test_sentence_folders import QUESTIONS, VOCABULARY, assert_equal_vectors, tokenizer
 from tests.retriever.test_training import EXACT, SMALL, different
@@ -54,6 +56,20 @@ def test_words_are_split_as_for_other_students() -> None:
     _, made = new_static_encoder(words, torch.zeros(len(words) + 1, 2))
     for text in texts:
         assert [words[i - 1] for i in made.tokenize([text], 100)[0][0]] == split_words(text)
+
+
+def test_passages_of_no_known_word_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder, words = new_static_encoder(["river"], torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
+    (tmp_path / "r").mkdir()
+    settings = RetrieverSettings(pooling="mean", passage_format="{text}", question_format="{question}")
+    Retriever(Tower(encoder.eval(), words, settings)).save(tmp_path / "r")
+    (tmp_path / "p.jsonl").write_bytes(
+        b"".join(orjson.dumps({"id": text, "text": text}) + b"\n" for text in ("river", "lake", "sea"))
+    )
+    arguments = ["embed", tmp_path / "p.jsonl", "--retriever", tmp_path / "r", "-o", tmp_path / "p.npy", "-q"]
+    assert run([*map(str, arguments)]) == 0
+    assert np.load(tmp_path / "p.npy").tolist() == [[1, 2], [0, 0], [0, 0]]
+    assert f"{tmp_path / 'p.npy'}: texts with a vector of zeros: 2\n" in capsys.readouterr().err
 
 
 def test_a_new_student_learns_and_sentence_transformers_loads_it(questions: Write, tmp_path: Path) -> None:
