@@ -143,6 +143,14 @@ def _sniff(files: tuple[str, ...]) -> None:
         raise several(unknown, len(unknown))
 
 
+_tokenizer = click.option(
+    "--tokenizer",
+    type=paths.name,
+    metavar="MODEL",
+    help="Tokenizer: a folder, or a model name on the hub.  [default: the checkpoint's]",
+)
+
+
 def _checkpoint(name: str, module: str, function: str, description: str) -> click.Command:
     @click.argument("source", type=paths.name)
     @click.option("-o", "--output", required=True, type=paths.ModelFolder(), help="Folder to write.")
@@ -153,15 +161,31 @@ def _checkpoint(name: str, module: str, function: str, description: str) -> clic
         convert(source, output, force=force, **{name: value for name, value in chosen.items() if value is not None})
 
     if name != "onnx":
-        run = click.option(
-            "--tokenizer",
-            type=paths.name,
-            metavar="MODEL",
-            help="Tokenizer: a folder, or a model name on the hub.  [default: the checkpoint's]",
-        )(run)
+        run = _tokenizer(run)
 
     text = f"{description}\n\n\b\n  fidtools convert {name} SOURCE -o OUTPUT"
     return click.command(name, help=text)(run)
+
+
+@command.command("dpr")
+@click.argument("questions", type=paths.model)
+@click.argument("passages", type=paths.model)
+@click.option("-o", "--output", required=True, type=paths.ModelFolder(), help="Folder to write.")
+@_tokenizer
+@options.force
+@options.verbosity
+def dpr(questions: str, passages: str, output: str, tokenizer: str | None, force: bool) -> None:
+    """Make a retriever of DPR's two encoders.
+
+    QUESTIONS and PASSAGES are folders, or names on the hub.
+
+    \b
+      fidtools convert dpr facebook/dpr-question_encoder-single-nq-base \\
+        facebook/dpr-ctx_encoder-single-nq-base -o dpr
+    """
+    from fidtools.released.dpr_encoders import convert_dpr
+
+    convert_dpr(questions, passages, output, tokenizer=tokenizer, force=force)
 
 
 for _name, (_module, _function, _description) in CHECKPOINTS.items():

@@ -52,7 +52,7 @@ def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | No
     config = _retriever_config(folder)
     encoder = encoder_from_tensors(config, read_tensors(folder), folder)
     settings = settings_from_config(config, folder)
-    tower = Tower(encoder, _load_tokenizer(folder, tokenizer, encoder.model.config.vocab_size), settings)
+    tower = Tower(encoder, load_bert_tokenizer(folder, tokenizer, encoder.model.config.vocab_size), settings)
     with atomic_folder(target, RETRIEVER, force=force) as out:
         save_tower(out, tower)
     log.info("%s: %s pooling, %d dimensions", target, settings.pooling, encoder.dim)
@@ -120,7 +120,8 @@ def _flag(config: dict[str, Any], name: str, path: PathLike, *, default: bool) -
     return value
 
 
-def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
+def load_bert_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
+    """The tokenizer `name`, else that of the checkpoint's folder, else bert-base-uncased, for `rows` token vectors."""
     from transformers import BertTokenizer
 
     def from_vocabulary(folder: Path) -> Any:

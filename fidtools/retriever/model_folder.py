@@ -179,8 +179,8 @@ def _check_kind(name: str | Path, config: Any, pooling: str) -> None:
     """Refuse what gives every text one vector; warn of a model that was made for something else."""
     kinds = config.architectures or []
     if config.model_type == "dpr":
-        hint = "give another encoder; or search vectors that transformers made with it (retrieve --question-embeddings)"
-        raise UsageError(f"{name}: an encoder of DPR, which gives no vectors of tokens", hint=hint)
+        hint = "fidtools convert dpr QUESTIONS PASSAGES -o FOLDER makes a retriever of both"
+        raise UsageError(f"{name}: one of the two encoders of DPR", hint=hint)
     sees_ahead = config.is_encoder_decoder or getattr(config, "use_bidirectional_attention", False)
     if pooling == "cls" and not sees_ahead and is_decoder_only(config):
         problem = (
