@@ -37,7 +37,7 @@ def _dpr_passage(passage: Passage, hit: bool) -> Record:
     rest = omit(passage.extra, "hasanswer", "has_answer")
     score = {} if passage.score is None else {"score": repr(passage.score)}
     scores = {"scores": passage.scores} if passage.scores else {}
-    head = {"id": passage.id, "title": passage.title, "text": passage.text}
+    head = {**({} if passage.id is None else {"id": passage.id}), "title": passage.title, "text": passage.text}
     return {**head, **document_field(passage), **score, **scores, "has_answer": hit, **rest}
 
 

@@ -67,6 +67,13 @@ def test_dpr_results_keep_all_but_add_flags(tmp_path, question):
     assert found == question
 
 
+def test_dpr_results_have_no_id_for_a_passage_without_one(tmp_path):
+    given = Question("q", "Who?", ["me"], ctxs=[Passage(None, "It was me.", "", score=1.5)])
+    back("dpr", [given], tmp_path / "file.json")
+    (written,) = json.loads((tmp_path / "file.json").read_text())
+    assert written["ctxs"] == [{"title": "", "text": "It was me.", "score": "1.5", "has_answer": True}]
+
+
 @MANY
 @given(st.lists(passages(), min_size=1, max_size=4))
 @pytest.mark.parametrize("name", ["passages", "psgs", "beir-corpus"])
