@@ -6,6 +6,7 @@ import contextlib
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from fidtools.data.json_structure import ShallowJson
 HEAD_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
 HEAD_LINES = 50
+SEPARATOR_LINE = re.compile(r'"?sep=[^"]"?\r?\n?', re.IGNORECASE)
+"""The line that tells Excel how the cells of a table below it are separated."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class Head:
 
     @cached_property
     def _text(self) -> str:
-        """The complete lines; empty when the bytes are not text."""
+        """The complete lines, without one for Excel before a table; empty when the bytes are not text."""
         complete = self.data[: self.data.rfind(b"\n") + 1] if self.is_cut else self.data
         try:
-            return complete.removeprefix(BOM).decode()
+            text = complete.removeprefix(BOM).decode()
         except UnicodeDecodeError:
             return ""
+        first, end, rest = text.partition("\n")
+        return rest if SEPARATOR_LINE.fullmatch(first + end) else text
 
     def _complete_lines(self) -> Iterator[str]:
         yield from (line.removesuffix("\r") for line in self._text.split("\n") if line.strip())

@@ -19,6 +19,7 @@ from fidtools.data.number_text import integer_of
 from fidtools.data.records import Location
 from fidtools.errors import DataError
 from fidtools.formats.detection import is_header, split_columns
+from fidtools.formats.head import SEPARATOR_LINE
 
 MAX_FIELD_LENGTH = 1 << 24
 BOM = "\ufeff"
@@ -87,7 +88,7 @@ def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterat
     with checked_input(path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            rows = csv.reader(bounded_lines(text, path), delimiter=delimiter, strict=strict)
+            rows = csv.reader(_lines_of_table(text, path), delimiter=delimiter, strict=strict)
             line = 1
             for row in rows:
                 if row:
@@ -97,6 +98,12 @@ def read_rows(path: PathLike, delimiter: str, *, strict: bool = False) -> Iterat
             raise DataError(f"malformed table: {error}", path=path, line=rows.line_num, hint=QUOTES) from error
         finally:
             text.detach()
+
+
+def _lines_of_table(text: IO[str], path: PathLike) -> Iterator[str]:
+    """The lines of a table; one for Excel before it is left blank."""
+    for number, line in enumerate(bounded_lines(text, path)):
+        yield "\n" if number == 0 and SEPARATOR_LINE.fullmatch(line) else line
 
 
 def read_records(path: PathLike, delimiter: str, header: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -33,11 +33,12 @@ def named_rows(path: PathLike, needed: Collection[str], ours: Collection[str], *
     head = Head.of(file or path)
     delimiter = next((sign for sign in DELIMITERS if not table_columns(head, sign).isdisjoint(needed)), ",")
     rows = read_rows(file or path, delimiter, strict=True)
-    names = [spelled(name, ours) for name in next(rows, (0, []))[1]]
+    line, header = next(rows, (1, []))
+    names = [spelled(name, ours) for name in header]
     if set(names).isdisjoint(needed):
         problem = f"the first row names none of the columns {', '.join(needed)}"
-        raise DataError(problem, path=path, line=1, value=delimiter.join(names))
-    require_distinct(names, path)
+        raise DataError(problem, path=path, line=line, value=delimiter.join(names))
+    require_distinct(names, path, line)
     for number, (line, row) in enumerate(rows):
         where = Location(path, line)
         if len(row) != len(names):
@@ -47,10 +48,10 @@ def named_rows(path: PathLike, needed: Collection[str], ours: Collection[str], *
             yield Row(number, cells, where)
 
 
-def require_distinct(names: Sequence[str], path: PathLike) -> None:
+def require_distinct(names: Sequence[str], path: PathLike, line: int = 1) -> None:
     """Raise DataError where two columns have one name: one would be lost. Columns without names do not count."""
     if twice := next((name for place, name in enumerate(names) if name and name in names[:place]), None):
-        raise DataError("two columns have this name", path=path, line=1, field="name", value=twice)
+        raise DataError("two columns have this name", path=path, line=line, field="name", value=twice)
 
 
 def spelled(name: str, ours: Collection[str]) -> str:

@@ -26,6 +26,16 @@ TABLES = {
         "\ufeff;ID;Question;Answer;Quelle\r\n0;f7;Wo, bitte?;hier;Buch; 3\r\n".replace("Buch; 3", '"Buch; 3"'),
         [{"id": "f7", "question": "Wo, bitte?", "answers": ["hier"], "Quelle": "Buch; 3"}],
     ),
+    "a first line for Excel": (
+        "question-table",
+        "\ufeffsep=;\r\nquestion;answers\r\nWho, then?;me\r\nWhy?;\r\n",
+        [{"id": "0", "question": "Who, then?", "answers": ["me"]}, {"id": "1", "question": "Why?"}],
+    ),
+    "a first line for Excel in quotes": (
+        "passage-table",
+        '"sep=\t"\nid\ttext\n7\tSoup, hot\n',
+        [{"id": "7", "title": "", "text": "Soup, hot"}],
+    ),
     "what pandas writes of missing values": (
         "question-table",
         "question,answers,gold\nWho?,nan,NaN\nWhat?,Nancy,<NA>\n",
@@ -99,6 +109,7 @@ def test_formats_of_their_own_keep_their_tables(content: str, tmp_path: Path) ->
         ("id,text\n", "contains no passages"),
         ("question,answer,Question\nWho?,me,Why?\n", "1: field 'name': two columns have this name (got question)"),
         ('question,answer\n"Who,me\nWhy?,so\n', "3: malformed table: unexpected end of data"),
+        ("sep=;\nquestion;answer\nWho?\n", "3: field 'row': expected 2 columns, found 1"),
         ('question,answer\nWhy?,so\n"Heroes" singer?,me\n', "3: malformed table: ',' expected after '\"'"),
         ('question\tid\n"Who?\t1\nWhy?\t2\nI\t"3"\n', "4: malformed table: '\t' expected after '\"'"),
     ],
