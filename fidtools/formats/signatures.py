@@ -17,7 +17,6 @@ SIGNATURES = (
     (b"BZh", "compressed by bzip2"),
     (b"\xfd7zXZ", "compressed by xz"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
-    (b"PK\x03\x04", "a zip archive (or an Office document, or a PyTorch checkpoint)"),
     (
         PARQUET,
         "a Parquet table; `convert` reads columns `question`, `text` or of vectors, with the extra `export`",
@@ -35,6 +34,20 @@ SIGNATURES = (
     (b"{\\rtf", "an RTF document; `chunk` reads it once it is saved as .docx or .txt"),
     (b"\xd0\xcf\x11\xe0", "a document of an older Office (.doc, .xls); save it in its newer form"),
 )
+ZIP = b"PK\x03\x04"
+"""How a zip archive begins."""
+ZIPPED = (
+    (b"mimetypeapplication/epub+zip", "an EPUB book; `chunk` reads it once it is converted to .html or .txt"),
+    (b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "a spreadsheet (.ods); save it as CSV in UTF-8"),
+    (b"mimetypeapplication/vnd.oasis", "an OpenDocument file; `chunk` reads it once it is saved as .docx or .txt"),
+    (b"xl/work", "an Excel workbook (.xlsx); save it as CSV in UTF-8"),
+    (b"ppt/pres", "a PowerPoint presentation; `chunk` reads it once it is saved as .pdf"),
+    (b"word/document.", "a Word document; `chunk` makes passages of it where its name ends in .docx"),
+    (b"/data.pkl", "a PyTorch checkpoint"),
+    (b".npy", "numpy arrays (.npz)"),
+    (ZIP, "a zip archive; unpack it, and give a file that was in it"),
+)
+"""What a zip archive is, by the names of files in it, which are not compressed."""
 DELIMITERS = ("\t", ",", ";")
 MOST_NAMES = 200
 """Characters of the columns' names in a message."""
@@ -77,6 +90,8 @@ def describe(head: Head) -> str | None:
         return "a tar archive; unpack it, and give a file that was in it"
     if head.data.startswith(PARQUET) and _is_cut_off(head):
         return "a Parquet table whose end is missing"
+    if head.data.startswith(ZIP):
+        return next(description for name, description in ZIPPED if name in head.data)
     for signature, description in SIGNATURES:
         if head.data.startswith(signature) or data[: len(signature)].lower() == signature.lower():
             return description

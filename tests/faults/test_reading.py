@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def npy() -> bytes:
     return out.getvalue()
 
 
+def zipped(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            if name == "mimetype":
+                archive.writestr(name, b"application/epub+zip", zipfile.ZIP_STORED)
+            else:
+                archive.writestr(name, b"content")
+    return out.getvalue()
+
+
 FOREIGN = {
     "an RTF document; `chunk` reads it once it is saved as .docx or .txt": b"{\\rtf1\\ansi hello}",
     "a document of an older Office (.doc, .xls); save it in its newer form": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
@@ -42,7 +54,12 @@ FOREIGN = {
     "compressed by gzip": gzip.compress(b'{"id": "1", "question": "x"}\n'),
     "a table whose first row names no column `question` or `text`: Frage;Antwort": b"Frage;Antwort\nwer?;ich\n",
     "a CSV table (or other text)": b"one, two,\nthree\n",
-    "a zip archive": b"PK\x03\x04\x14\x00",
+    "a zip archive; unpack it": b"PK\x03\x04\x14\x00",
+    "an EPUB book; `chunk` reads it once it is converted to .html": zipped("mimetype", "META-INF/container.xml"),
+    "an Excel workbook (.xlsx); save it as CSV in UTF-8": zipped("[Content_Types].xml", "xl/worksheets/sheet1.xml"),
+    "a Word document; `chunk` makes passages of it": zipped("[Content_Types].xml", "word/document.xml"),
+    "a PyTorch checkpoint": zipped("model/data.pkl", "model/version"),
+    "numpy arrays (.npz)": zipped("embeddings.npy"),
     "a Parquet table": b"PAR1\x15\x04",
     "UTF-16 text": '{"question": "x"}'.encode("utf-16"),
     "a page of HTML": b"\n<!doctype html><html>",
