@@ -148,9 +148,23 @@ def _open_in(files: RowFiles, path: PathLike, source: Source) -> Corpus:
         with exclusive(files.folder, "reading the passages"):
             if not files.is_valid(source):  # another process may have built it while this one waited
                 with atomic_folder(files.folder, KIND) as folder:
-                    _build(RowFiles(folder), path, source)
+                    _build_from_one_version(RowFiles(folder), path, source)
     clear_lock(files.folder)
     return Corpus(path, files)
+
+
+def _build_from_one_version(files: RowFiles, path: PathLike, source: Source) -> None:
+    """Fill the folder, and once more where the file was touched, linked or written again meanwhile.
+
+    Raises DataError when that happens again.
+    """
+    for _ in range(2):
+        _build(files, path, source)
+        if source.path is None or (now := Source.of(source.path)) == source:
+            return
+        log.info("%s: was changed while it was being read; reading it again", path)
+        source = now
+    raise DataError("was changed while it was being read", path=path, hint="run the command again")
 
 
 def _build(files: RowFiles, path: PathLike, source: Source) -> None:
@@ -160,8 +174,6 @@ def _build(files: RowFiles, path: PathLike, source: Source) -> None:
         scan_corpus(path, files.copy, files, source)
     else:
         scan_corpus(path, Path(path), files, source)
-    if source.path is not None and Source.of(source.path) != source:
-        raise DataError("was changed while it was being read", path=path, hint="run the command again")
 
 
 def _cannot_seek(path: PathLike) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fidtools.data.corpus import open_passages
+from fidtools.data.corpus_scan import scan_corpus
 from fidtools.data.read import read_passages
 from fidtools.errors import DataError
 
@@ -102,6 +103,26 @@ def test_a_file_that_is_replaced_while_it_is_open_stays_as_it_was(tmp_path: Path
     corpus = open_passages(path)
     as_list(tmp_path / "new.jsonl").rename(path)
     assert corpus[2].text == "again"
+
+
+@pytest.mark.parametrize("write", FORMS)
+def test_a_file_that_is_touched_while_it_is_indexed_is_read_again(write, tmp_path: Path, monkeypatch) -> None:
+    path = write(tmp_path / "p.jsonl")
+    times = iter([1, 2, 3])
+
+    def touched(*arguments):
+        scan_corpus(*arguments)
+        if (time := next(times, None)) is not None:
+            os.utime(path, ns=(time, time))
+
+    monkeypatch.setattr("fidtools.data.corpus.scan_corpus", touched)
+    with pytest.raises(DataError, match="was changed while it was being read"):
+        open_passages(path)
+    assert not Path(f"{path}.rows").exists()
+    assert [p.id for p in open_passages(path)] == ["a", "b", "c"]
+    assert next(times, None) is None
+    monkeypatch.setattr("fidtools.data.corpus.scan_corpus", None)  # the index is of the file as it is
+    assert [p.id for p in open_passages(path)] == ["a", "b", "c"]
 
 
 def test_an_unchanged_file_is_looked_through_once(tmp_path: Path) -> None:
