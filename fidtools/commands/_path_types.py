@@ -92,6 +92,11 @@ class Model(Named):
 class Place(Named):
     """A folder that is neither read nor replaced."""
 
+    def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        """Raise NotADirectoryError for a file."""
+        if os.path.exists(text) and not os.path.isdir(text):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), text)
+
 
 class OutputFile(Named):
     """A file to write, or `-` for standard output."""

@@ -73,6 +73,15 @@ def test_dry_run_shows_sizes_and_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_file_in_the_place_of_the_downloads_is_no_folder(more, tmp_path):
+    (tmp_path / "downloads").write_text("mine")
+    with pytest.raises(NotADirectoryError) as error:
+        run("squad", "-o", tmp_path / "squad", "--downloads", tmp_path / "downloads", *more, catch=False)
+    assert error.value.filename == str(tmp_path / "downloads")
+    assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
+
+
 def test_toy_is_generated_and_the_seed_decides(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         assert run("toy", "-o", tmp_path / name, "--seed", seed).exit_code == 0
