@@ -31,12 +31,17 @@ def described_files(folder: Path, questions: Mapping[str, int]) -> dict[str, dic
 
 
 def refuse_other_dataset(folder: Path, dataset: str, seed: int | None) -> None:
-    """Raise UsageError where the folder has another data set, or one that was generated from another seed."""
+    """Raise UsageError where the folder has another data set, or one that was generated from another seed.
+
+    Raises DataError for a `dataset.json` that says neither which data set nor what its files are.
+    """
     hint = "choose another folder with -o, or --force to replace it"
     try:
-        found = json.loads((folder / INFO_FILE).read_bytes()).get("dataset", dataset)
-    except (ValueError, AttributeError) as error:
+        found = json.loads((folder / INFO_FILE).read_bytes())["dataset"]
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError("not a record of `fetch`", path=folder / INFO_FILE, hint=hint) from error
+    if not recorded(folder, "sha256"):
+        raise DataError("has no hashes of files, which `fetch` writes", path=folder / INFO_FILE, hint=hint)
     if found != dataset:
         raise UsageError(f"{folder} holds the data set {found}, not {dataset}", hint=hint)
     made_from = recorded(folder, "notes").get("seed", seed)

@@ -110,6 +110,25 @@ def test_another_seed_or_data_set_in_the_folder_is_refused(tmp_path):
     assert json.loads((folder / "dataset.json").read_text())["notes"] == {"seed": 4}
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{}", "not a record of `fetch`"),
+        ("[1]", "not a record of `fetch`"),
+        ('{"dataset": "toy", "notes": {"seed": 0}}', "has no hashes of files, which `fetch` writes"),
+    ],
+)
+def test_a_record_that_describes_no_files_is_refused(content, problem, tmp_path):
+    folder = tmp_path / "toy"
+    run("toy", "-o", folder)
+    (folder / "dataset.json").write_text(content)
+    with pytest.raises(DataError) as error:
+        run("toy", "-o", folder, catch=False)
+    assert error.value.message == f"{folder}/dataset.json: {problem}"
+    assert run("toy", "-o", folder, "--force").exit_code == 0
+    assert run("toy", "-o", folder).exit_code == 0
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
 
