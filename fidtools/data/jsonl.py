@@ -13,10 +13,11 @@ import orjson
 
 from fidtools.data.files import JSON_OPTIONS, PathLike, open_data, open_output
 from fidtools.data.json_structure import BYTE_ORDER_MARK, MAX_DEPTH, MAX_RECORD_BYTES, list_elements
-from fidtools.errors import DataError
+from fidtools.errors import DataError, shorten
 
 DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
 _PLACE = re.compile(r": line \d+ column \d+ \(char (\d+)\)$")  # within the line of a file, whose number is another
+_NAME_END = re.compile(rb'"[ \t\r\n]*:')
 LONG_INTEGER = b"0" * 19  # 2 ** 63 has 19 digits
 
 
@@ -97,14 +98,33 @@ def _parse_object(text: bytes, path: PathLike, line: int | None) -> dict[str, An
 def parse_json(text: bytes) -> Any:
     """The value in `text`. Raises ValueError when it is malformed, and for what cannot be written again.
 
-    That is an integer beyond 64 bits (orjson reads it as a float, another number), and more levels than MAX_DEPTH.
+    That is an integer beyond 64 bits (orjson reads it as a float, another number), more levels than MAX_DEPTH, and an
+    object with two values of one name (orjson keeps the last).
     """
     value = orjson.loads(text)
     if LONG_INTEGER in text.translate(DIGITS_AS_ZERO):
         json.loads(text, parse_int=_checked_integer)
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         require_writable(value)
+    if len(_NAME_END.findall(text)) > _count_names(value):  # texts may hold such characters, too
+        json.loads(text, object_pairs_hook=_distinct_names)
     return value
+
+
+def _count_names(value: Any) -> int:
+    """How many names the objects in a value have, each with its own."""
+    if not isinstance(value, dict | list):
+        return 0
+    own, inner = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    return own + sum(_count_names(item) for item in inner if isinstance(item, dict | list))
+
+
+def _distinct_names(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise ValueError(f"an object has two values of the name {shorten(name)!r}")
+        names.add(name)
 
 
 def _checked_integer(digits: str) -> int:

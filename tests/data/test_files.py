@@ -61,6 +61,12 @@ def test_gzip_is_read_and_written_by_suffix_and_is_deterministic(tmp_path):
             r"a.jsonl:1: malformed JSON: the integer -9223372036854775809",
         ),
         (b'[{"a": 1}, {"a": 1' + b"0" * 5000 + b"}]", r"a.jsonl:2: malformed JSON"),
+        (b'{"a": 1}\n{"a": 1, "b": 2, "a": 3}', r"a.jsonl:2: malformed JSON: an object has two values of the name 'a'"),
+        (
+            b'{"a" : {"b": [{"c":1,"\\u0063":1}]}}',
+            r"a.jsonl:1: malformed JSON: an object has two values of the name 'c'",
+        ),
+        (b'[{"a": 1}, {"d" :1, "d"\n: 1}]', r"a.jsonl:2: malformed JSON: an object has two values of the name 'd'"),
         (b'{"a": 1e999}', r"a.jsonl:1: malformed JSON: number is infinity"),
         (b'[{"a": "\\ud800"}]', r"a.jsonl:1: malformed JSON: no low surrogate"),
         (
@@ -78,6 +84,12 @@ def test_malformed_input_says_where(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         numbered(path)
+
+
+def test_one_name_in_several_objects_and_in_texts_is_no_repetition(tmp_path):
+    value = {"a": 1, "b": [{"a": 1}, {"a": {"a": 'she said "a": no'}}], "c": '"c" : "c":'}
+    (tmp_path / "a.jsonl").write_bytes(orjson.dumps(value))
+    assert numbered(tmp_path / "a.jsonl") == [(1, value)]
 
 
 LINES = b"".join(b'{"id": %d, "text": "%s"}\n' % (number, b"x" * 1000) for number in range(1000))
