@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import pickle
@@ -18,6 +19,8 @@ from fidtools.errors import FidtoolsError, UsageError, shorten
 from fidtools.logs import log
 
 WITHOUT_NETWORK = "without network access, give a folder that holds the model, or minilm or smollm (bin/setup laptop)"
+
+LESS_MEMORY = "end other programs, raise the limit (ulimit -v), or give a smaller model"
 
 WAS_THERE = "it was there when this command began"
 
@@ -120,8 +123,16 @@ def loading(name: str | Path) -> Iterator[None]:
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
         if _is_gone(Path(name)):
             raise FidtoolsError(f"{name}: the model folder is gone: {WAS_THERE}") from error
+        if _is_out_of_memory(error):
+            raise FidtoolsError(f"{name}: cannot load the model: not enough memory", hint=LESS_MEMORY) from error
         hint = None if Path(name).exists() else WITHOUT_NETWORK
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be allocated or mapped; libraries have the system's words in errors of their own."""
+    words = (os.strerror(errno.ENOMEM), "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 @contextlib.contextmanager
@@ -162,8 +173,6 @@ def _without_output() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory"
     if isinstance(error, pickle.UnpicklingError):
         return "its weights are a pickle with other objects than tensors, which could run code: refused"
     if isinstance(error, KeyError):
