@@ -33,6 +33,8 @@ def count_weights(folder: Path) -> tuple[int, int]:
     size = sum(file.stat().st_size for file in folder.glob("*.bin"))
     if size == 0:
         raise ValueError("no weights in it: neither model.safetensors nor pytorch_model.bin")
+    for file in sorted(folder.glob("pytorch_model*.bin")):
+        _refuse_quantized_pickle(file)
     return size // BYTES_PER_TENSOR, size
 
 
@@ -48,17 +50,30 @@ def _is_cut_off(file: Path) -> bool:
         return stream.read(2) == b"PK" and not zipfile.is_zipfile(file)
 
 
-def _shapes(file: Path) -> list[list[int]]:
-    """The shapes of the tensors in a safetensors file. Raises ValueError for a header that cannot be read.
+def _refuse_quantized_pickle(file: Path) -> None:
+    """Raise ValueError for a pickle with integers as weights; only the types of its tensors are read."""
+    import torch
 
-    Integers that are weights have a scale elsewhere, without which they are other weights: ValueError.
-    """
+    found = torch.load(file, map_location="meta", weights_only=True)
+    for name, value in found.items() if isinstance(found, dict) else ():
+        if isinstance(value, torch.Tensor) and not value.is_floating_point():
+            _refuse_integers(name, file, str(value.dtype).removeprefix("torch."))
+
+
+def _refuse_integers(name: str, file: Path, dtype: str) -> None:
+    """Raise ValueError for a weight of integers: its scale is elsewhere, without which it is another weight."""
+    if name.endswith(".weight"):
+        raise ValueError(f"{name} in {file.name} is of type {dtype}: quantized weights are not read")
+
+
+def _shapes(file: Path) -> list[list[int]]:
+    """The shapes of the tensors in a safetensors file. Raises ValueError for a header that cannot be read."""
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length <= min(MAX_HEADER, file.stat().st_size):
             raise ValueError(f"{file.name} is truncated or no safetensors file")
         header = orjson.loads(stream.read(length))
     for name, entry in header.items():
-        if name.endswith(".weight") and entry["dtype"] not in FLOATS:
-            raise ValueError(f"{name} in {file.name} is of type {entry['dtype']}: quantized weights are not read")
+        if name != "__metadata__" and entry["dtype"] not in FLOATS:
+            _refuse_integers(name, file, entry["dtype"])
     return [entry["shape"] for name, entry in header.items() if name != "__metadata__"]

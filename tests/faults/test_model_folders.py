@@ -157,6 +157,19 @@ class Evil:
         return Path.touch, (self.mark,)
 
 
+@pytest.mark.parametrize(("command", "write"), [("read", write_reader), ("embed", write_retriever)])
+def test_integers_as_weights_are_refused_in_pickles_too(command: str, write, tmp_path: Path, run: Run) -> None:
+    write(tmp_path / "model")
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    torch.save(tensors, tmp_path / "model" / "pytorch_model.bin")
+    run(command, tmp_path / "model")
+    name = next(name for name in tensors if name.endswith(".weight"))
+    torch.save(tensors | {name: tensors[name].to(torch.int8)}, tmp_path / "model" / "pytorch_model.bin")
+    said = f"{name} in pytorch_model.bin is of type int8: quantized weights are not read"
+    assert said in run(command, tmp_path / "model", code=1)
+
+
 def test_no_other_module_loads_models() -> None:
     """One way to load: `from_pretrained` is called where its safe options are, and nowhere else."""
     allowed = {"loading.py", "tokenizers.py", "bundled.py", "readers.py"}
