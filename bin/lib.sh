@@ -246,6 +246,12 @@ keep_settings() {
     mv "$folder/settings.txt.part" "$folder/settings.txt"
     return
   fi
+  # where the power failed, a file may be left empty or full of zeros
+  if ! tr -d '\0' <"$folder/settings.txt" | grep -q .; then
+    say "$folder/settings.txt: damaged: the settings of the run are not known; remove the folder, or only this file" \
+      "to trust those of now"
+    exit 1
+  fi
   diff "$folder/settings.txt" <(printf '%s\n' "$now") >&2 && return
   say "${0##*/}: $folder was started with other settings (< then, > now): choose another folder, or remove it"
   exit 2

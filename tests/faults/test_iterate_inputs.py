@@ -332,6 +332,18 @@ def test_a_damaged_record_of_the_contents_is_named(data: Path, damage: str) -> N
     assert (done.returncode, done.stderr) == (1, f"{said} to trust it\n")
 
 
+@pytest.mark.parametrize("damage", [b"", b"\n", b"\0" * 4096])
+def test_empty_settings_of_a_run_are_named(data: Path, damage: bytes) -> None:
+    settings = data.parent / "run" / "settings.txt"
+    assert "0/reader failed" in iterate(data, **NOTHING).stderr
+    settings.write_bytes(damage)
+    done = iterate(data, **NOTHING)
+    said = f"{settings}: damaged: the settings of the run are not known; remove the folder, or only this file"
+    assert (done.returncode, done.stderr) == (1, f"{said} to trust those of now\n")
+    settings.unlink()
+    assert "have 0/train.jsonl" in iterate(data, **NOTHING).stderr
+
+
 def test_a_run_behind_a_link_that_leads_nowhere(data: Path) -> None:
     (data.parent / "run").symlink_to("unmounted")
     done = iterate(data, **NOTHING)
