@@ -23,7 +23,7 @@ from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfini
 from fidtools.data.files import PathLike
 from fidtools.data.question_hashes import FIELD, joined_hashes
 from fidtools.data.read import read_questions
-from fidtools.data.records import Question
+from fidtools.data.records import Location, Question
 from fidtools.data.vector_type import VectorType, truncated
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log, track
@@ -77,10 +77,10 @@ class PassageSource:
 
 
 class QuestionSource:
-    """The questions of a file, kept in memory."""
+    """The questions of a file, kept in memory. Raises DataError for an id that occurs twice: it finds the vector."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
-        self.items = [(question.id, question.question) for question in questions]
+        self.items = [(question.id, question.question) for question in _distinct(questions)]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -102,6 +102,19 @@ class QuestionSource:
             "text_sha256": hashlib.sha256(orjson.dumps(self.items)).hexdigest(),
             FIELD: joined_hashes(text for _, text in self.items),
         }
+
+
+def _distinct(questions: Iterable[Question]) -> Iterator[Question]:
+    """The questions unchanged. Raises DataError for an id that occurred before."""
+    places: dict[str, Location | None] = {}
+    for question in questions:
+        if question.id in places:
+            first = places[question.id]
+            other = "an earlier question" if first is None else f"line {first.line}"
+            hint = "the vectors of questions are found by their ids: give each question an id of its own"
+            raise question.error(f"also the id of {other}", "id", question.id, hint=hint)
+        places[question.id] = question.location
+        yield question
 
 
 def open_source(path: PathLike, questions: bool) -> TextSource:

@@ -112,6 +112,11 @@ main(sys.argv[1:])
         (["{tmp}/empty", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "the file is empty"),
         (["{tmp}/blank", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "blank: no passages: the file is empty"),
         (["{tmp}/bad", "--retriever", "{model}", "-o", "{tmp}/x.npy"], 1, "bad:2: malformed JSON"),
+        (
+            ["--questions", "{tmp}/twice", "--retriever", "{model}", "-o", "{tmp}/x.npy"],
+            1,
+            "twice:3: field 'id': also the id of line 1 (got 7)",
+        ),
         (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/no/x.npy"], 2, "does not exist"),
         (["{corpus}", "--retriever", "{model}", "--passage-maxlength", "99", "-o", "{tmp}/x.npy"], 2, "at most 64"),
     ],
@@ -127,6 +132,7 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "blank").write_text("\n\n")
+    (tmp_path / "twice").write_bytes(b"".join(orjson.dumps({"id": n, "question": "a"}) + b"\n" for n in (7, 8, 7)))
     (tmp_path / "bad").write_text('{"id": "1", "text": "a"}\n{"id": \n')
     names = {"corpus": corpus, "tmp": tmp_path, "model": plain_model}
     assert run(["embed", *(argument.format(**names) for argument in arguments)]) == code
