@@ -45,7 +45,9 @@ class RankMeasure:
 
     def finalize(self) -> Summary:
         """Suppresses every k beyond the longest list: it would only repeat the value at the list's length."""
-        reason = f"no question has more than {self.longest} passages"
+        reason = (
+            f"no question has more than {self.longest} passages" if self.longest else "all lists of passages are empty"
+        )
         beyond = [name for name, k in zip(self.names, self.ks, strict=True) if k > self.longest]
         return Summary(suppressed=dict.fromkeys(beyond, reason))
 

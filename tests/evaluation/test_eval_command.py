@@ -64,6 +64,17 @@ def test_one_file_as_json(ranked, capsys):
     assert note in file["notes"]
 
 
+def test_empty_lists_of_passages_are_named(tmp_path, capsys):
+    (tmp_path / "q.jsonl").write_text('{"question": "who?", "answers": ["me"], "ctxs": []}\n')
+    reason = (
+        "  all lists of passages are empty; the questions have no gold passage ids; the questions have no prediction\n"
+    )
+    assert run(["eval", str(tmp_path / "q.jsonl")]) == 1
+    assert capsys.readouterr().err == f"fidtools: {tmp_path}/q.jsonl: no metric can be computed\n{reason}"
+    assert run(["report", str(tmp_path / "q.jsonl"), "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == f"fidtools: nothing can be measured on these files\n{reason}"
+
+
 def test_ranks_beyond_the_lists_are_left_out_aloud(ranked, capsys):
     left_out = "no question has more than 2 passages: left out R@5, R@20, gold-R@5, gold-R@20\n"
     assert run(["eval", "--k", "1,5,20", str(ranked)]) == 0
