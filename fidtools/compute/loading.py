@@ -174,17 +174,3 @@ def _check_numbers(name: str | Path, model: Any) -> None:
     for weight, value in model.named_parameters():
         if not torch.isfinite(value.detach().sum()) and not torch.isfinite(value.detach()).all():
             raise FidtoolsError(f"{name}: the weight {weight} has values that are infinite or not numbers")
-
-
-def max_positions(model: Any, side: str = "encoder") -> int | None:
-    """The most tokens that an encoder or a decoder has positions for; None where it has no limit.
-
-    RoBERTa and its kin start their positions after the padding token's.
-    """
-    limits = [getattr(model.config, f"max_{part}position_embeddings", None) for part in ("", f"{side}_")]
-    for path, module in model.named_modules():
-        if path.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            skipped = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - skipped)
-    known = [limit for limit in limits if isinstance(limit, int) and limit > 0]
-    return min(known, default=None)

@@ -16,11 +16,11 @@ from torch.nn import functional
 from transformers import DynamicCache
 
 from fidtools.compute.batching import budget_batches, equal_tokens
+from fidtools.compute.positions import counts_positions
 from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
 from fidtools.errors import FidtoolsError
 from fidtools.language_models.model import LanguageModel
-from fidtools.language_models.shared_heads import counts_positions
 from fidtools.logs import log
 
 SUPPORTED = "supported: Llama, SmolLM, Qwen3, Gemma, GPT-2 and most others"

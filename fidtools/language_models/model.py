@@ -10,7 +10,8 @@ import torch
 
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
-from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.loading import load_config, load_network
+from fidtools.compute.positions import max_positions
 from fidtools.compute.tokenizers import load_tokenizer
 from fidtools.errors import FidtoolsError
 

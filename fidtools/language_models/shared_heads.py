@@ -12,14 +12,12 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from fidtools.compute.batching import budget_batches, equal_tokens, pad_sequences
+from fidtools.compute.positions import counts_positions, varies_with_length
 from fidtools.language_models.prompts import Encoded
 
 LEAST_SHARE = 0.5
 """The least part of a prompt that its head must be. Below, two calls cost more than they save."""
 ATTENTION = {"full_attention", "sliding_attention"}
-ROPE_BY_LENGTH = {"dynamic", "longrope"}
-POSITIONS = ("embed_positions", "position_embeddings")
-"""How the names of layers end that have a vector for each position."""
 MASKED_OTHERWISE = {"git"}
 """Models whose mask is another one behind a cache."""
 
@@ -65,23 +63,7 @@ def can_share(model: Any) -> bool:
     if getattr(model, "_is_stateful", False) or not layers <= ATTENTION or config.model_type in MASKED_OTHERWISE:
         return False
     takes_both = {"past_key_values", "position_ids"} <= takes.keys()
-    return takes_both and not counts_positions(model) and not _varies_with_length(config)
-
-
-def counts_positions(model: Any) -> bool:
-    """Whether a model counts positions itself: padding as well (BART's decoder), or from a padding id (RoBERTa)."""
-    embeddings = [module for name, module in model.named_modules() if name.endswith(POSITIONS)]
-    if embeddings and "position_ids" not in inspect.signature(model.forward).parameters:
-        return True
-    learned = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
-    return any(getattr(module, "padding_idx", None) is not None for module in learned)
-
-
-def _varies_with_length(config: Any) -> bool:
-    """Whether a position means another angle in a longer prompt."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]  # one for each kind of layer
-    return any(kind.get("rope_type") in ROPE_BY_LENGTH for kind in kinds)
+    return takes_both and not counts_positions(model) and not varies_with_length(config)
 
 
 def share_heads(prompts: Sequence[Encoded]) -> tuple[list[Shared], list[int]]:

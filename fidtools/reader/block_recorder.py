@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 from transformers.utils import logging
 
+from fidtools.compute.positions import counts_positions
 from fidtools.errors import FidtoolsError
 from fidtools.reader.attention import AttentionCall, LayerAttention, attention, exact_scores
 
@@ -123,10 +124,12 @@ def install_block_recorder(model: Any) -> BlockRecorder:
 
 def _check_positions(model: Any) -> None:
     """Raise FidtoolsError for a model in which all blocks cannot stand at the same positions (BLOOM, MPT, decoders of
-    BART's kind): it counts the tokens in front of one, so that the order of the passages would matter.
+    BART's kind): it counts the tokens in front of one, so that the order of the passages would matter. RoBERTa's kind
+    counts from its padding token's id, and GPT-Neo's local attention counts the tokens of its window.
     """
-    takes = inspect.signature(model.forward).parameters
-    if "position_ids" not in takes or getattr(model.config.get_text_config(), "alibi", False):
+    takes, config = inspect.signature(model.forward).parameters, model.config.get_text_config()
+    counts = getattr(config, "alibi", False) or "local" in getattr(config, "attention_layers", ())
+    if "position_ids" not in takes or counts or counts_positions(model):
         problem = f"{type(model).__name__}: counts positions itself, so passages cannot be read side by side"
         raise FidtoolsError(problem, hint="supported: Llama, Qwen, Gemma, GPT-2 and most others")
 

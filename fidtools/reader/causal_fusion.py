@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from fidtools.compute.batching import pad_sequences, padded_length
 from fidtools.compute.device import Compute
-from fidtools.compute.loading import max_positions
+from fidtools.compute.positions import max_positions, positions_of_one_meaning
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.block_recorder import BlockRecorder, install_block_recorder
 from fidtools.reader.causal_prompt import Blocks, Positions
@@ -224,6 +224,11 @@ def _by_head(states: Tensor, heads: int) -> Tensor:
 
 
 def _most_tokens(model: Any) -> int | None:
-    """The longest input that a model has positions for, and that the window of all its layers holds."""
-    limits = (max_positions(model, "decoder"), getattr(model.config.get_text_config(), "sliding_window", None))
+    """The longest input that a model has positions for, and that the window or chunk of all its layers holds.
+
+    Positions must also mean the same in a short block as behind all blocks.
+    """
+    config = model.config.get_text_config()
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    limits = (max_positions(model, "decoder"), *windows, positions_of_one_meaning(config))
     return min((limit for limit in limits if limit), default=None)

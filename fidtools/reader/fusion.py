@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fidtools.compute.batching import budget_batches, pad_sequences, padded_length
 from fidtools.compute.device import Compute
-from fidtools.compute.loading import max_positions
+from fidtools.compute.positions import max_positions
 from fidtools.reader.absorption import EncodingsCache
 from fidtools.reader.attention import LayerAttention
 from fidtools.reader.network import ReaderNetwork, first_token_id, pad_rows

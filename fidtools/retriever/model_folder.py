@@ -20,7 +20,8 @@ from torch import nn
 from fidtools.compute.batching import check_padding, padding_id
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
-from fidtools.compute.loading import is_decoder_only, load_config, load_network, max_positions
+from fidtools.compute.loading import is_decoder_only, load_config, load_network
+from fidtools.compute.positions import max_positions
 from fidtools.compute.special_tokens import adds_end_token
 from fidtools.compute.tokenizers import load_tokenizer, lower_case, save_tokenizer
 from fidtools.data.jsonl import read_json_object, write_json

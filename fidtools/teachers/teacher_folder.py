@@ -13,7 +13,8 @@ from fidtools.compute.batching import check_padding
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import CutCounter, limited
-from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.loading import load_config, load_network
+from fidtools.compute.positions import max_positions
 from fidtools.compute.tokenizers import load_tokenizer
 from fidtools.data.folder_settings import read_settings
 from fidtools.data.jsonl import read_json_object

@@ -14,7 +14,8 @@ from fidtools.compute.batching import pad_sequences, padding_id
 from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import CutCounter, fit_text, limited
-from fidtools.compute.loading import load_config, load_network, max_positions
+from fidtools.compute.loading import load_config, load_network
+from fidtools.compute.positions import max_positions
 from fidtools.compute.selected_logits import logits_only_at
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.compute.tokenizers import load_tokenizer
