@@ -8,14 +8,16 @@ them. The tokens of a block never see another block, so the cost grows linearly 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationMixin
 from transformers.cache_utils import DynamicLayer
 
 from fidtools.compute.batching import pad_sequences, padded_length
@@ -172,7 +174,7 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
 
     def generate(self, fused: Sequence[FusedBlocks], **options: Any) -> Any:
         """What `transformers`' generate returns, with `sequences` cut to the last token of the tail and the answer."""
-        with self.compute.autocast():
+        with self.compute.autocast(), _plain_generation(self.model):
             tails = self._tails(fused)
             if (beams := options.get("num_beams", 1)) > 1:
                 tails.cache.batch_repeat_interleave(beams)
@@ -210,6 +212,18 @@ class CausalFusion(ReaderNetwork[FusedBlocks]):
             keys, values = (_by_head(next(parts), heads) for _ in range(2))
             cache.update(keys, values, number)
         return cache
+
+
+@contextmanager
+def _plain_generation(model: Any) -> Iterator[None]:
+    """Let `generate` prepare its inputs as for most models. Phi's kind discards the cache once its tokens reach a
+    number that is about positions; those of several blocks are more than their positions.
+    """
+    model.prepare_inputs_for_generation = partial(GenerationMixin.prepare_inputs_for_generation, model)
+    try:
+        yield
+    finally:
+        del model.prepare_inputs_for_generation
 
 
 def _padded(fused: FusedBlocks, width: int) -> Tensor:

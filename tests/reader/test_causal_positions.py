@@ -10,7 +10,9 @@ import transformers
 
 from fidtools.data.records import Question
 from fidtools.errors import FidtoolsError, UsageError
+from fidtools.reader.answering import answer_questions
 from fidtools.reader.causal_prompt import CausalReaderSettings
+from fidtools.reader.decoding import GenerationSettings
 from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import load_reader, reader_from_model
 from tests.models import VOCABULARY, word_tokenizer
@@ -32,6 +34,17 @@ def model_of(kind: str, **changes: Any) -> Any:
 
 def reader_of(kind: str, **changes: Any) -> Reader:
     return reader_from_model(model_of(kind, **changes), word_tokenizer(), CausalReaderSettings())
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_more_tokens_than_phi_has_short_positions(beams: int, questions: list[Question]) -> None:
+    """Its way of generating would drop the keys and values of all passages at 40 tokens, however long each one is."""
+    search = GenerationSettings(beams=beams, max_tokens=4)
+    few, many = (
+        [answer_questions(reader_of("Phi3", original_max_position_embeddings=limit), [q], search) for q in questions]
+        for limit in (40, 4096)
+    )
+    assert few == many
 
 
 @pytest.mark.parametrize(
