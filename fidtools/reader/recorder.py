@@ -134,8 +134,14 @@ def attention_forward(
     return recorder.attend(call)
 
 
+def explicit_mask(**kwargs: Any) -> Tensor | None:
+    """The mask of a layer, spelled out where it is causal: attention modules of Pegasus-X do not say that they are."""
+    mask: Tensor | None = sdpa_mask(**kwargs | {"allow_is_causal_skip": False})
+    return mask
+
+
 AttentionInterface.register(NAME, attention_forward)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, explicit_mask)
 
 
 def install_recorder(model: Any, bias: nn.Embedding | None = None) -> CrossAttentionRecorder:
