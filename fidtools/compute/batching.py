@@ -56,7 +56,13 @@ def padding_id(tokenizer: Any) -> int:
 
 
 @torch.inference_mode()
-def check_padding(name: object, compute: Callable[[Tensor, Tensor], Tensor], pad_id: int, rows: int) -> None:
+def check_padding(
+    name: object,
+    compute: Callable[[Tensor, Tensor], Tensor],
+    pad_id: int,
+    rows: int,
+    hint: str = "give a model that leaves padding out, such as bert-base-uncased",
+) -> None:
     """Try a model, so that one that cannot compute is known before any work, and whether it leaves padding out.
 
     `compute` takes ids below `rows` and their mask (n, l) to numbers for each text (n, …). Raises UsageError
@@ -68,7 +74,7 @@ def check_padding(name: object, compute: Callable[[Tensor, Tensor], Tensor], pad
     alone, beside = (compute(*pad_sequences(several, pad_id))[0] for several in (texts[:1], texts))
     if (alone - beside).abs().max() > PADDING_TOLERANCE * alone.abs().max():
         problem = "what it says of a text depends on the padding beside it, so on the other texts of a batch"
-        raise UsageError(f"{name}: {problem}", hint="give a model that leaves padding out, such as bert-base-uncased")
+        raise UsageError(f"{name}: {problem}", hint=hint)
 
 
 def equal_tokens(one: Sequence[int], other: Sequence[int]) -> int:

@@ -21,6 +21,7 @@ from fidtools.logs import log
 from fidtools.reader.causal_fusion import CausalFusion
 from fidtools.reader.causal_prompt import CausalReaderSettings
 from fidtools.reader.fusion import Fusion
+from fidtools.reader.independence import check_independence
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.reader.reader import BIAS_FILE, Reader
 
@@ -51,6 +52,8 @@ def load_reader(
         reader = reader_from_model(model, tokenizer, settings, _saved_bias(folder), compute=compute)
         _check_token_ids(reader, rows)
         _try(reader)
+        if isinstance(reader.fusion, Fusion):
+            check_independence(name, reader.fusion, rows)
     if default_text_maxlength is not None:
         reader.settings = replace(reader.settings, text_maxlength=default_text_maxlength)
     known = {key: value for key, value in changes.items() if value is not None}

@@ -6,6 +6,7 @@ The expected logits are those of the model as it is built, before its attention 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 import transformers as hf
 from transformers.modeling_outputs import BaseModelOutput
 
-from fidtools.reader.reader_folder import reader_from_model
+from fidtools.errors import UsageError
+from fidtools.reader.reader_folder import load_reader, reader_from_model
 from tests.models import VOCABULARY, tiny_model, word_tokenizer
 
 IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2, "decoder_start_token_id": 2}
@@ -58,3 +60,17 @@ def test_an_answers_token_is_predicted_from_earlier_ones(kind: str) -> None:
         reader = reader_from_model(model, word_tokenizer())
         found = reader.fusion.logits(reader.fusion.fuse([[tokens]]), [target])[0]
     torch.testing.assert_close(found, torch.stack([e.logits[0, -1] for e in expected]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("bigbird-pegasus", "depends on the padding beside it"),
+        ("prophetnet", "its decoder sees the tokens of an answer that it should predict"),
+    ],
+)
+def test_a_reader_whose_answers_depend_on_the_batch_is_refused(kind: str, said: str, tmp_path: Path) -> None:
+    model_of(kind).save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        load_reader(tmp_path)
