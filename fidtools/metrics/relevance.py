@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.grades import SHAPES, gold_ids
 from fidtools.data.records import Question
+from fidtools.errors import DataError
 from fidtools.metrics.answer_match import AnswerMatcher, usable
 from fidtools.metrics.labels import Labels
+
+
+def known_relevance(question: Question, labels: Labels | None = None) -> NDArray[np.bool_] | None:
+    """The relevant passages by `labels`, or else by `gold` or answers; None where the question has no such labels."""
+    for kind in ("gold", "answer") if labels is None else (labels,):
+        with suppress(DataError):
+            return relevance(question, kind)
+    return None
 
 
 def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, several
 from fidtools.logs import log, track
 from fidtools.metrics.labels import Labels
-from fidtools.metrics.relevance import relevance
+from fidtools.metrics.relevance import known_relevance, relevance
 from fidtools.retriever.encoding import Retriever
 from fidtools.training.likelihoods import likelihoods, require_likelihoods
 from fidtools.training.source_passage import SourcePassage
@@ -53,12 +53,16 @@ class TokenStore:
 
 @dataclass(frozen=True)
 class Example:
-    """One question: its index, the indices of its passages (n,), teacher scores G (n,), labels (n,) where known."""
+    """One question: its index, the indices of its passages (n,), teacher scores G (n,), labels (n,) to learn from.
+
+    `relevant` (n,) are labels to measure by, where some passages are relevant and others not.
+    """
 
     question: int
     passages: NDArray[np.int32]
     teacher: Floats
     labels: NDArray[np.bool_] | None
+    relevant: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -92,12 +96,14 @@ def read_examples(
     *,
     need_positive: bool = False,
     source: SourcePassage = "keep",
+    measured: bool = False,
 ) -> Examples:
     """The questions of a file with the teacher scores of their first `n_passages` passages.
 
     Without teachers the target is zero everywhere, for losses on labels alone. `need_positive` skips questions without
-    a relevant passage and warns of their number. `source` is what synthetic questions' own passages teach. Raises
-    DataError for missing scores or labels, several together, and where no passage is relevant.
+    a relevant passage and warns of their number. `source` is what synthetic questions' own passages teach. `measured`
+    examples have `relevant` where it is known. Raises DataError for missing scores or labels, several together, and
+    where no passage is relevant.
     """
     examples = Examples()
     errors: list[DataError] = []
@@ -119,6 +125,8 @@ def read_examples(
             elif not n_errors:
                 kept.append((question, target, relevant))
         _add(examples, kept, retriever)
+        if measured:
+            _add_relevant(examples, [question for question, _, _ in kept], labels)
     if n_errors:
         raise several(errors, n_errors)
     if labels is not None and not any(np.any(item.labels) for item in examples.items):
@@ -166,3 +174,12 @@ def _add(
     for i, (_, target, relevant) in enumerate(kept):
         indices = np.fromiter((next(passages) for _ in target), dtype=np.int32, count=len(target))
         examples.items.append(Example(first + i, indices, target, relevant))
+
+
+def _add_relevant(examples: Examples, questions: Sequence[Question], labels: Labels | None) -> None:
+    """Say of the last examples, which are these questions', what is relevant: by `labels`, else by gold or answers."""
+    for place, question in enumerate(questions, len(examples) - len(questions)):
+        item = examples.items[place]
+        relevant = known_relevance(question, labels)
+        if relevant is not None and (first := relevant[: len(item.passages)]).any() and not first.all():
+            examples.items[place] = replace(item, relevant=first)

@@ -6,20 +6,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from fidtools.compute.ranks import gather, interleaved, ranks
+from fidtools.logs import log
+from fidtools.metrics.rankings import reciprocal_rank
 from fidtools.retriever.batch import Batch, make_batch
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.question_groups import QuestionGroups
 from fidtools.retriever.run_config import Select
 from fidtools.retriever.student import Student
-from fidtools.training.monitors import monitor
+from fidtools.training.monitors import mean_over_ranks, monitor
 from fidtools.training.order import ExampleRef, shuffled
+from fidtools.typing import Floats
 
 
 class RetrieverObjective:
-    """A distillation loss on the training questions; loss and the monitors of appendix A.2 on the whole dev set."""
+    """A distillation loss on the training questions; loss and the monitors of appendix A.2 on the whole dev set.
+
+    Where dev questions have labels, also the mean reciprocal rank of the first relevant passage.
+    """
 
     metric = "selection"
 
@@ -30,6 +37,7 @@ class RetrieverObjective:
         self._groups = QuestionGroups([item.passages for item in train.items], group_size) if group_size > 1 else None
         self.module: nn.Module = student
         self.n_examples = len(train)
+        self._of_teacher: float | None = None
 
     def order(self, seed: int, epoch: int) -> list[int]:
         """A random order, of groups of questions that share passages where they are wanted."""
@@ -69,10 +77,36 @@ class RetrieverObjective:
         metrics = monitor(found, self.student.loss.temperature, self.student.loss.teacher_temperature)
         if not self.student.loss.needs_teacher:
             metrics = {"loss": metrics["loss"]}
+        metrics |= self._reciprocal_ranks(mine, [row for _, _, row in found])
         return metrics | {"selection": self._selection(metrics)}
+
+    def _reciprocal_ranks(self, items: Sequence[Example], scores: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+        """`mrr` of the student and of the teacher, over the questions with labels."""
+        mrr = mean_over_ranks(list(_reciprocal_ranks(items, scores)))
+        if mrr is None:
+            return {}
+        if not self.student.loss.needs_teacher:
+            return {"mrr": mrr}
+        return {"mrr": mrr, "teacher_mrr": self._teacher_mrr(items, mrr)}
+
+    def _teacher_mrr(self, items: Sequence[Example], student: float) -> float:
+        """The teacher's mean reciprocal rank. Warns once where the student's was higher from the beginning."""
+        if self._of_teacher is None:
+            values = list(_reciprocal_ranks(items, [item.teacher for item in items]))
+            self._of_teacher = mean_over_ranks(values) or 0.0
+            if student > self._of_teacher:
+                log.warning(
+                    "on --dev the retriever ranks relevant passages higher than its teacher does (MRR %.3f and %.3f): "
+                    "it may get worse by learning from it; --select mrr keeps the best model by these labels",
+                    student,
+                    self._of_teacher,
+                )
+        return self._of_teacher
 
     def _selection(self, metrics: dict[str, float]) -> float:
         """The value by which the best model is chosen, larger is better."""
+        if self.select == "mrr":
+            return metrics["mrr"]
         if self.select == "overlap":
             return float(np.mean([value for name, value in metrics.items() if name.startswith("overlap@")]))
         return -metrics[self.select]
@@ -80,6 +114,13 @@ class RetrieverObjective:
     def save(self, folder: Path) -> None:
         """Write the retriever's folder."""
         self.student.retriever.save(folder)
+
+
+def _reciprocal_ranks(items: Sequence[Example], scores: Sequence[Floats | NDArray[np.float32]]) -> Iterator[float]:
+    """Of the questions with labels, 1 / the rank of the first relevant passage."""
+    for item, row in zip(items, scores, strict=True):
+        if item.relevant is not None:
+            yield reciprocal_rank(row, item.relevant)
 
 
 def grouped(examples: Examples, items: Sequence[Example], budget: int) -> Iterator[list[Example]]:

@@ -16,7 +16,7 @@ from fidtools.training.source_passage import SourcePassage
 
 LossName = Literal["kl", "mse", "margin", "margin-mse", "bce", "infonce"]
 MaskBy = Literal["teacher", "student"]
-Select = Literal["loss", "overlap", "inversions"]
+Select = Literal["loss", "overlap", "inversions", "mrr"]
 LOSSES: tuple[str, ...] = get_args(LossName)
 MASK_BY: tuple[str, ...] = get_args(MaskBy)
 SELECTS: tuple[str, ...] = get_args(Select)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fidtools.compute.device import Compute, choose_device
-from fidtools.errors import UsageError
+from fidtools.errors import DataError, UsageError
 from fidtools.logs import log
 from fidtools.retriever.batch import make_batch
 from fidtools.retriever.calibration import best_constant
@@ -61,7 +61,10 @@ def train_retriever(run: RetrieverRun, output: Path, *, resume: bool, force: boo
         retriever, loss, token_budget=run.token_budget, freeze_passages=run.freeze_passages, truncated=truncated
     )
     _calibrate(student, examples)
-    dev = _read(run.dev, retriever, loss, teachers, run) if run.dev else None
+    dev = _read(run.dev, retriever, loss, teachers, run, measured=True) if run.dev else None
+    if dev is not None and run.select == "mrr" and all(item.relevant is None for item in dev.items):
+        hint = "its questions need `gold` or answers, and lists with passages that are relevant and others"
+        raise DataError("`select` mrr has nothing to measure", path=run.dev, hint=hint)
     retriever.report_cuts()  # every rank has read all questions
     if loss.student_mask_above is not None:
         unit = "cosine" if retriever.settings.normalize else "inner product"
@@ -90,7 +93,7 @@ def _loss(run: RetrieverRun) -> Loss:
         raise UsageError(f"`in_batch` does not apply to `loss` {loss.name}", hint=f"it applies to {known}")
     if loss.needs_labels and not run.labels:
         raise UsageError(f"`loss` {loss.name} learns from labels", hint="set `labels` to gold or answer")
-    if run.dev and run.select != "loss" and not loss.needs_teacher:
+    if run.dev and run.select in ("overlap", "inversions") and not loss.needs_teacher:
         problem = f"`select` {run.select} compares with a teacher's scores, of which `loss` {loss.name} reads none here"
         raise UsageError(problem, hint="leave `select` out: the dev loss then selects the best model")
     return loss
@@ -168,11 +171,24 @@ def _initial_mean(loss: Loss, examples: Examples) -> float:
     return float(np.mean(np.concatenate(targets)))
 
 
-def _read(path: str, retriever: Retriever, loss: Loss, teachers: Mapping[str, float], run: RetrieverRun) -> Examples:
-    labels = run.labels if loss.needs_labels else None
-    need_positive = loss.spec.always_in_batch
+def _read(
+    path: str,
+    retriever: Retriever,
+    loss: Loss,
+    teachers: Mapping[str, float],
+    run: RetrieverRun,
+    *,
+    measured: bool = False,
+) -> Examples:
     examples = read_examples(
-        path, retriever, teachers, run.n_passages, labels, need_positive=need_positive, source=run.source_passage
+        path,
+        retriever,
+        teachers,
+        run.n_passages,
+        run.labels if loss.needs_labels else None,
+        need_positive=loss.spec.always_in_batch,
+        source=run.source_passage,
+        measured=measured,
     )
     if run.probabilities and teachers:
         learn_likelihoods(examples, path)

@@ -44,6 +44,13 @@ def monitor(scored: Sequence[Scored], temperature: float = 1.0, teacher_temperat
     return _means(sums, counts)
 
 
+def mean_over_ranks(values: Sequence[float]) -> float | None:
+    """The mean of all ranks' values; None where there are none."""
+    everything = gather((float(sum(values)), len(values)))
+    total = sum(count for _, count in everything)
+    return sum(part for part, _ in everything) / total if total else None
+
+
 def _by_passage_count(scored: Sequence[Scored]) -> list[tuple[Floats, Floats]]:
     groups: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
     for _, teacher, student in scored:

@@ -222,7 +222,7 @@ def test_negatives_that_the_teacher_scores_above_the_positive_are_left_out(
 
 def test_the_monitors_are_means_over_the_whole_dev_set(plain_model: Path, questions: Write) -> None:
     retriever = load_retriever(plain_model, dropout=0.0)
-    examples = read_examples(questions(count=9), retriever, {"attention": 1.0}, 6)
+    examples = read_examples(questions(count=9), retriever, {"attention": 1.0}, 6, measured=True)
     student = Student(retriever, Loss(), token_budget=100).eval()
     with torch.inference_mode():
         metrics = RetrieverObjective(student, examples, examples).evaluate()
@@ -237,6 +237,41 @@ def test_the_monitors_are_means_over_the_whole_dev_set(plain_model: Path, questi
     assert metrics["kl"] == pytest.approx(expected, rel=1e-5)
     assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
     assert metrics["selection"] == -metrics["loss"]
+    for name, rows in (("mrr", scores), ("teacher_mrr", teacher)):
+        relevant = [item.relevant for item in examples.items]
+        orders = [np.argsort(-row) for row in rows]
+        found = [1 + min(place for place, i in enumerate(o) if r[i]) for o, r in zip(orders, relevant, strict=True)]
+        assert metrics[name] == pytest.approx(np.mean([1 / rank for rank in found]))
+
+
+def test_a_start_that_is_better_than_its_teacher_can_be_kept(
+    plain_model: Path, questions: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retriever, train = load_retriever(plain_model), questions(count=6)
+    lines = [orjson.loads(line) for line in train.read_bytes().splitlines()]
+    for line in lines:  # the first passage by the start is the relevant one, and the teacher's last
+        passages = [Passage(c["id"], c["text"], c.get("title", "")) for c in line["ctxs"]]
+        scores = retriever.encode_passages(passages) @ retriever.encode_questions([line["question"]])[0]
+        line["gold"] = [passages[int(scores.argmax())].id]
+        for passage, score in zip(line["ctxs"], scores, strict=True):
+            passage["scores"] = {"attention": -float(score)}
+    train.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    arguments = ["train-retriever", str(train), "--dev", str(train), "--retriever", str(plain_model), *SMALL]
+    found = {}
+    for select in ("loss", "mrr"):
+        output = tmp_path / select
+        assert run([*arguments, "--precision", "float32", "--select", select, "-o", str(output)]) == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert "ranks relevant passages higher than its teacher does (MRR 1.000 and" in said
+        found[select] = orjson.loads((output / "training.json").read_bytes())["result"]
+    assert found["mrr"]["metrics"]["mrr"] == 1.0
+    assert different(weights(tmp_path / "mrr"), weights(plain_model)) == []
+    assert found["loss"]["metrics"]["mrr"] < 1.0
+    for line in lines:
+        del line["gold"], line["answers"]
+    train.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    assert run([*arguments, "--select", "mrr", "-o", str(tmp_path / "none"), "-q"]) == 1
+    assert "`select` mrr has nothing to measure" in capsys.readouterr().err.replace("--select", "`select`")
 
 
 def test_questions_with_few_passages_do_not_count_for_deep_cuts() -> None:
@@ -284,7 +319,7 @@ def test_a_loss_without_teacher_is_not_compared_with_one(plain_model: Path, ques
     options = ["--retriever", str(plain_model), "--dev", train, "--loss", "infonce", "--labels", "gold"]
     fit(Path(train), tmp_path / "r", *options)
     metrics = orjson.loads((tmp_path / "r/training.json").read_bytes())["result"]["metrics"]
-    assert metrics.keys() == {"loss", "selection"}
+    assert metrics.keys() == {"loss", "mrr", "selection"}
 
 
 def test_a_stopped_run_continues_to_the_same_weights(plain_model: Path, questions: Write, tmp_path: Path) -> None:
