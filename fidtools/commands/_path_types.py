@@ -71,7 +71,12 @@ class EmbeddingsFile(Named):
     """Embeddings: X.npy, or X.00000.npy, X.00001.npy, … in its place."""
 
     def check(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> None:
-        """Raise IsADirectoryError for a folder, UsageError for a name that does not end in .npy."""
+        """Raise IsADirectoryError for a folder, UsageError for an index or a name that does not end in .npy."""
+        if os.path.exists(os.path.join(text, "vectors.faiss")):
+            raise UsageError(
+                f"{text}: an index of embeddings, not embeddings",
+                hint="`--index` of retrieve, search and serve takes it",
+            )
         if os.path.isdir(text):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
         if Path(text).suffix != ".npy":

@@ -164,6 +164,13 @@ def test_a_type_beside_a_factory_has_no_effect(
     assert json.loads((tmp_path / "i" / "meta.json").read_bytes())["factory"] == "Flat"
 
 
+def test_an_index_in_the_place_of_embeddings(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_index(world.embeddings, tmp_path / "i", IndexSpec("Flat"))
+    assert cli.run(world.arguments("--embeddings", tmp_path / "i")) == 2
+    said = f"fidtools: {tmp_path}/i: an index of embeddings, not embeddings\n"
+    assert capsys.readouterr().err == f"{said}  `--index` of retrieve, search and serve takes it\n"
+
+
 def test_embeddings_in_the_place_of_an_index(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(world.arguments("--index", world.embeddings)) == 1
     said = capsys.readouterr().err
