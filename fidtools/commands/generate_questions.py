@@ -132,11 +132,16 @@ def command(
 
 
 def _versions(model: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What the models are by content: a run is not continued with others of the same names."""
+    """What the models and vectors are, and the precision: a run is not continued with others of the same names."""
+    from fidtools.compute.device import Compute
+    from fidtools.data.embeddings import read_parts
     from fidtools.training.run_record import model_version
 
+    parts = [] if given["embeddings"] is None else read_parts(given["embeddings"])
+    precision = str(Compute.choose(given["precision"]).dtype).removeprefix("torch.")
     named = {"model": model, "retriever": given["retriever"]}
-    return {f"{what}_version": model_version(name) for what, name in named.items() if name is not None}
+    versions = {f"{what}_version": model_version(name) for what, name in named.items() if name is not None}
+    return versions | {"precision": precision, "embeddings": [part.meta for part in parts]}
 
 
 def _check(given: dict[str, Any], output: str) -> None:

@@ -209,6 +209,8 @@ def test_a_finished_run_is_not_done_again(
     assert (asked, "out.jsonl is finished; nothing to do" in capsys.readouterr().err) == ([], True)
     assert generate(passages, model, *options, "--seed", "4", code=2) == found
     assert "the finished run used other settings: seed was 0, is now 4" in capsys.readouterr().err
+    assert generate(passages, model, *options, "--precision", "bf16", code=2) == found
+    assert "the finished run used other settings: precision was float32, is now bfloat16" in capsys.readouterr().err
     passages.with_name("out.jsonl").write_text("mine\n")
     short = ["--prompt", "{title}\n{text}\nQuestion:"]
     again = ["generate-questions", str(passages), "--model", str(model), "-o", str(passages.with_name("out.jsonl"))]
