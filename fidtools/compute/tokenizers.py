@@ -35,6 +35,7 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     options = {} if config is None else {"config": config}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+        tokenizer = _of_the_kind_in_its_file(tokenizer, folder)
     except Exception as error:
         if held == {"tokenizer_config.json"}:  # enough for a tokenizer of bytes only
             raise FidtoolsError(f"{name}: no tokenizer in it, only its settings", hint=hint) from error
@@ -51,6 +52,23 @@ def load_tokenizer(name: str | Path, folder: Path, config: Any = None, *, rows: 
     remember_state(tokenizer)
     _check_case(name, tokenizer, vocabulary)
     return tokenizer
+
+
+def _of_the_kind_in_its_file(tokenizer: Any, folder: Path) -> Any:
+    """The tokenizer, or the one in tokenizer.json where transformers made another kind of its vocabulary.
+
+    A model of some types (Qwen2) always gets byte pairs, which cut words of another kind of vocabulary into unknown
+    bytes, or nothing.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    file = folder / "tokenizer.json"
+    if not (tokenizer.is_fast and file.is_file()):
+        return tokenizer
+    kind = json.loads(file.read_bytes())["model"].get("type")
+    if kind is None or kind == type(tokenizer.backend_tokenizer.model).__name__:
+        return tokenizer
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _name_damaged_settings(folder: Path) -> None:
