@@ -6,6 +6,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [[ ! -d $here/.venv/bin ]] || PATH=$here/.venv/bin:$PATH
 : "${DRY_RUN:=0}"
 
+# shellcheck source=bin/settings.sh
+source "$here/bin/settings.sh"
+
 say() { printf '%s\n' "$*" >&2; }
 
 # python_alone PROGRAM ARGUMENT…: run a program that needs the standard library only, of any Python 3.8 or newer. A file
@@ -27,32 +30,7 @@ found = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.p
 sys.stdout.buffer.write(os.fsencode(found))' "$1"   # the name may be in any encoding
 }
 
-# refuse NAME WHAT: end with a usage error that says what the setting must be
-refuse() { say "setting $1: ${!1} is not valid: it must be $2"; exit 2; }
-
 [[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"
-
-# counts zero|one NAME…: refuse settings that are no whole number from there to the largest count (one) or seed (zero)
-counts() {
-  local least=$1 most=2147483647 name; shift
-  [[ $least == one ]] || most=4294967295
-  for name in "$@"; do
-    [[ ${!name} =~ ^(0|[1-9][0-9]{0,9})$ && ${!name} -le $most && ! ( $least == one && ${!name} == 0 ) ]] \
-      || refuse "$name" "an integer from $least to $most, without leading zeros"
-  done
-}
-
-# within NUMBER LEAST MOST: whether it is a number between them, both included
-within() {
-  [[ $1 =~ ^[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?$ ]] && LC_ALL=C awk -v x="$1" -v least="$2" -v most="$3" \
-    'BEGIN { exit !(x + 0 >= least + 0 && x + 0 <= most + 0) }'
-}
-
-# positive NAME…: refuse settings that are no number above zero
-positive() {
-  local name
-  for name in "$@"; do within "${!name}" 1e-300 1e9 || refuse "$name" "a number above zero and up to 1e9"; done
-}
 
 # one_at_a_time FOLDER: wait until no other script works in the folder. The lock ends with this script and its stages.
 # A dry run works in none.
@@ -68,83 +46,6 @@ try:
 except BlockingIOError:
     print(f"{sys.argv[2]}: another process works in {sys.argv[1]}: waiting until it ends", file=sys.stderr, flush=True)
     fcntl.flock(9, fcntl.LOCK_EX)' "$1" "${0##*/}"
-}
-
-# compare_contents RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it. The
-# status is 4 where they are not, and another one where that cannot be told.
-compare_contents() {
-  python_alone '
-import hashlib, json, os, sys
-
-def sha256(path):
-    found = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
-
-def contents(path):
-    """The hashes of the file, or of the files in the folder, by relative path."""
-    if not os.path.isdir(path):
-        return {"": sha256(path)} if os.path.isfile(path) else {}
-    files = (os.path.join(at, name) for at, _, names in os.walk(path) for name in names)
-    found = {os.path.relpath(file, path): file for file in files if os.path.isfile(file)}
-    return {name: sha256(file) for name, file in found.items() if f"{os.sep}." not in os.sep + name}
-
-def read(record):
-    """What the record says."""
-    try:
-        with open(record, encoding="utf-8") as stream:
-            found = json.load(stream)
-        if isinstance(found, dict) and all(isinstance(files, dict) for files in found.values()):
-            return found
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        pass
-    fail(f"{record}: damaged: what the run was made from is not known; remove the folder, or only this file to trust it")
-
-def fail(problem):
-    print(problem, file=sys.stderr)
-    sys.exit(1)
-
-record = sys.argv[1]
-before = read(record)
-known, same = dict(before), True
-for argument in sys.argv[2:]:
-    name, path = argument.split("=", 1)
-    try:
-        now = contents(path)
-    except OSError as error:
-        fail(f"{name}: {error.filename}: {(error.strerror or str(error)).lower()}")
-    then = before.get(name, now)
-    for file in sorted(now.keys() | then.keys()):
-        if now.get(file) != then.get(file):
-            print(f"{name}: {os.path.join(path, file) if file else path} has changed", file=sys.stderr)
-            same = False
-    known[name] = then
-if same and known != before:
-    try:
-        with open(record + ".part", "w", encoding="utf-8") as out:
-            json.dump(known, out, indent=1, sort_keys=True)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(record + ".part", record)
-    except OSError as error:
-        fail(f"{record}: {(error.strerror or str(error)).lower()}")
-sys.exit(0 if same else 4)' "$@"
-}
-
-# keep_contents SETTING FOLDER NAME=PATH…: a run keeps what its inputs hold, as keep_settings does its settings. SETTING
-# is the one that names another folder.
-keep_contents() {
-  local setting=$1 folder=$2 status=0; shift 2
-  [[ $DRY_RUN != 1 ]] || return 0
-  compare_contents "$folder/contents.json" "$@" || status=$?
-  [[ $status != 0 ]] || return 0
-  [[ $status == 4 ]] || exit 1
-  say "${0##*/}: $folder was made from other contents of these: choose another $setting=…, or remove it"
-  exit 2
 }
 
 # need_fidtools: make .venv when there is no fidtools yet; a dry run needs none
@@ -177,94 +78,6 @@ work_in() {
     mkdir -p "$folder"
     cd "$folder" || return
   fi
-}
-
-# --- Settings -----------------------------------------------------------------------------------------------------
-#
-# A setting that holds options of a command is an array, so that a value may have blanks in it:
-#
-#   given READER_OPTIONS || READER_OPTIONS=(--dropout 0 --question-prefix "my question:")
-#
-# The environment cannot hold arrays. There it is one string, split into words as a shell would split it:
-#
-#   READER_OPTIONS='--dropout 0 --question-prefix "my question:"' bin/iterate.sh toy 2
-#
-# Arrays that may be empty are expanded as ${a[@]+"${a[@]}"}: bash before 4.4 takes an empty array for an unset one.
-
-# is_array NAME
-is_array() { [[ $(declare -p "$1" 2>/dev/null) == "declare -a"* ]]; }
-
-# given NAME: whether the setting has a value: an array, also an empty one, or a string that is not empty
-given() { is_array "$1" || [[ -n ${!1-} ]]; }
-
-# split_words STRING: its words, each ended by a NUL, then the word `end`. Quotes and backslashes group words; nothing is
-# expanded and nothing is run.
-split_words() {
-  python_alone '
-import os, shlex, sys
-try:
-    words = shlex.split(sys.argv[1])
-except ValueError as error:
-    sys.exit(f"cannot split {sys.argv[1]!r} into words: {str(error).lower()}")
-sys.stdout.buffer.write(b"".join(os.fsencode(word) + b"\0" for word in [*words, "end"]))' "$1"
-}
-
-# read_options NAME…: turn settings that are strings into arrays, and unset empty strings
-read_options() {
-  local name word words last
-  for name in "$@"; do
-    if is_array "$name"; then continue; fi
-    if ! given "$name"; then unset "$name"; continue; fi
-    words=() last=
-    while IFS= read -r -d '' word; do words+=("$word") last=$word; done < <(split_words "${!name}")
-    [[ $last == end ]] || { say "setting $name: not a list of options"; exit 2; }
-    unset "$name" "words[${#words[@]}-1]"
-    # bash 3.2 has no other way to assign an array by name; only the name is evaluated, never the words
-    eval "$name=(\${words[@]+\"\${words[@]}\"})"
-  done
-}
-
-# setting NAME: the line NAME=VALUE that a run keeps in settings.txt; options are quoted where they need it
-setting() {
-  local words
-  if is_array "$1"; then
-    eval "words=(\${$1[@]+\"\${$1[@]}\"})"
-    printf '%s=%s\n' "$1" "$(quoted ${words[@]+"${words[@]}"})"
-  else
-    printf '%s=%s\n' "$1" "${!1-}"
-  fi
-}
-
-# keep_settings FOLDER NAME…: a run keeps its settings, so that outputs of other settings are not mistaken for its own
-keep_settings() {
-  local folder=$1 now name; shift
-  now=$(for name in "$@"; do setting "$name"; done)
-  [[ $DRY_RUN != 1 ]] || return 0
-  mkdir -p "$folder"
-  if [[ ! -f $folder/settings.txt ]]; then   # whole or absent: half of it would be other settings
-    printf '%s\n' "$now" >"$folder/settings.txt.part"
-    mv "$folder/settings.txt.part" "$folder/settings.txt"
-    return
-  fi
-  # where the power failed, a file may be left empty or full of zeros
-  if ! tr -d '\0' <"$folder/settings.txt" | grep -q .; then
-    say "$folder/settings.txt: damaged: the settings of the run are not known; remove the folder, or only this file" \
-      "to trust those of now"
-    exit 1
-  fi
-  diff "$folder/settings.txt" <(printf '%s\n' "$now") >&2 && return
-  say "${0##*/}: $folder was started with other settings (< then, > now): choose another folder, or remove it"
-  exit 2
-}
-
-# name_unknown NAME…: warn of variables of the environment that are called like settings and are none of these
-name_unknown() {
-  local name prefix='(READER|RETRIEVER|TEACHER|BM25|READ|EMBED|RETRIEVE|EVAL|SCORE|LIKELIHOOD)_'
-  local whole='(PROFILE|FETCH|DO[CK]UMENT[A-Z]*|QUESTION[A-Z]*|QUESTION_MODEL)$'
-  while IFS= read -r name; do
-    [[ " $* " == *" $name "* ]] ||
-      say "warning: $name is not used: it is no setting of this dataset and profile (docs/settings.md lists them)"
-  done < <(compgen -e | grep -E "^($prefix|(TRAIN|DEV|TEST)_QUESTIONS|$whole)")
 }
 
 # --- Stages -------------------------------------------------------------------------------------------------------
