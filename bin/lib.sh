@@ -27,7 +27,7 @@ import os, sys
 path = sys.argv[1].rstrip("/") or "/"
 folder, name = os.path.split(path)
 found = os.path.realpath(path) if name in ("", ".", "..") else os.path.join(os.path.realpath(folder), name)
-sys.stdout.buffer.write(os.fsencode(found))' "$1"   # the name may be in any encoding
+sys.stdout.buffer.write(os.fsencode(found) + b"\n")' "$1"   # the name may be in any encoding
 }
 
 [[ $DRY_RUN =~ ^[01]$ ]] || refuse DRY_RUN "0 or 1"

@@ -22,7 +22,7 @@ NOT_KILLED = {
     "serve": ENDLESS,
     **dict.fromkeys(["compare", "teacher-report"], PRINTS),
     "generate-questions": RANKED,
-    **dict.fromkeys(["convert retriever", "convert onnx"], "writes its folder as `index` does"),
+    **dict.fromkeys(["convert retriever", "convert dpr", "convert onnx"], "writes its folder as `index` does"),
 }
 """Commands that are not killed at every event, with the reason. Those that are killed are in test_kills."""
 

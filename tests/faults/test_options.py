@@ -27,6 +27,7 @@ COMMANDS: dict[str, list[str]] = {
     "generate-questions": ["passages.jsonl", "--model", READER],
     "convert reader": [READER, "-o", "converted"],
     "convert retriever": [RETRIEVER, "-o", "converted"],
+    "convert dpr": [RETRIEVER, RETRIEVER, "-o", "converted"],
     "convert onnx": [RETRIEVER, "-o", "converted"],
     "bm25": ["good.jsonl", "-p", "passages.jsonl"],
     "embed": ["passages.jsonl", "--retriever", RETRIEVER, "-o", "out.npy"],

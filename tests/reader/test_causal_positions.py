@@ -65,7 +65,7 @@ def test_more_tokens_than_phi_has_short_positions(beams: int, questions: list[Qu
 def test_no_block_is_longer_than_its_positions_mean_one_thing(
     kind: str, changes: dict[str, Any], tmp_path: Any
 ) -> None:
-    reader = reader_of(kind, max_position_embeddings=96, **changes)
+    reader = reader_of(kind, **changes)
     assert (reader.fusion.max_input, reader.settings.text_maxlength) == (48, 48)
     reader.save(tmp_path)
     with pytest.raises(UsageError, match="text maxlength 60: this model reads at most 48 tokens"):

@@ -62,9 +62,11 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Captur
 
 def test_a_place_that_is_no_folder_is_named(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "nowhere", tmp_path / "file"):
-        assert cli.run(["plan", "--folder", str(place)]) == 2
-        assert capsys.readouterr().err.splitlines()[0] == f"fidtools: --folder {place}: no such folder"
+    nowhere, file = tmp_path / "nowhere", tmp_path / "file"
+    assert cli.run(["plan", "--folder", str(nowhere)]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"fidtools: --folder {nowhere}: no such folder"
+    assert cli.run(["plan", "--folder", str(file)]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == f"fidtools: {file}: not a directory"
 
 
 def test_long_texts_are_timed_one_at_a_time_and_without_a_square_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
