@@ -43,7 +43,7 @@ keep_contents() {
   local setting=$1 folder=$2 status=0; shift 2
   [[ $DRY_RUN != 1 ]] || return 0
   # shellcheck disable=SC2154  # lib.sh sets `here`
-  python3 -I -S "$here/bin/contents.py" "$folder/contents.json" "$@" || status=$?
+  python3 -I -S "$here/examples/contents.py" "$folder/contents.json" "$@" || status=$?
   [[ $status != 0 ]] || return 0
   [[ $status == 4 ]] || exit 1
   say "${0##*/}: $folder was made from other contents of these: choose another $setting=…, or remove it"

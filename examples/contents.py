@@ -1,7 +1,7 @@
 """contents.py RECORD NAME=PATH…: whether the files and folders are as RECORD has them. New ones are added to it.
 
-The exit status is 4 where they are not, which is said, and 1 where that cannot be told. `keep_contents` of settings.sh
-runs it. Any Python 3.8 or newer will do, without packages.
+The exit status is 4 where they are not, which is said, and 1 where that cannot be told. `keep_contents` of
+bin/settings.sh runs it. Any Python 3.8 or newer will do, without packages.
 """
 
 from __future__ import annotations
