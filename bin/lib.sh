@@ -8,6 +8,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # shellcheck source=bin/settings.sh
 source "$here/bin/settings.sh"
+# shellcheck source=bin/contents.sh
+source "$here/bin/contents.sh"
 
 say() { printf '%s\n' "$*" >&2; }
 

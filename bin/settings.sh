@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The settings of a script: whether they make sense, and whether a folder was begun with others. `lib.sh` sources this
-# file, and has what is used here: `here`, `say`, `python_alone`, `quoted`.
+# file, and has what is used here: `say`, `python_alone`, `quoted`.
 #
 # A setting that holds options of a command is an array, so that a value may have blanks in it:
 #
@@ -35,19 +35,6 @@ within() {
 positive() {
   local name
   for name in "$@"; do within "${!name}" 1e-300 1e9 || refuse "$name" "a number above zero and up to 1e9"; done
-}
-
-# keep_contents SETTING FOLDER NAME=PATH…: a run keeps what its inputs hold, as keep_settings does its settings. SETTING
-# is the one that names another folder.
-keep_contents() {
-  local setting=$1 folder=$2 status=0; shift 2
-  [[ $DRY_RUN != 1 ]] || return 0
-  # shellcheck disable=SC2154  # lib.sh sets `here`
-  python3 -I -S "$here/examples/contents.py" "$folder/contents.json" "$@" || status=$?
-  [[ $status != 0 ]] || return 0
-  [[ $status == 4 ]] || exit 1
-  say "${0##*/}: $folder was made from other contents of these: choose another $setting=…, or remove it"
-  exit 2
 }
 
 # is_array NAME
