@@ -22,8 +22,6 @@ WITHOUT_NETWORK = "without network access, give a folder that holds the model, o
 
 LESS_MEMORY = "end other programs, raise the limit (ulimit -v), or give a smaller model"
 
-WAS_THERE = "it was there when this command began"
-
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 MODEL_FILES = ("config.json", "modules.json")
 """A model folder has one of them: transformers' description of a network, or sentence-transformers' of modules."""
@@ -66,7 +64,7 @@ def refuse_no_model(name: str | Path) -> None:
         _check_folder(folder)
         _SEEN.add(os.path.abspath(folder))
     elif _is_gone(folder):
-        raise FidtoolsError(f"{shorten(text)}: the model folder is gone: {WAS_THERE}")
+        raise _gone(text)
     elif folder.exists():
         raise UsageError(f"{folder}: a model must be a folder, this is a file")
     elif text not in BUNDLED and (not HUB_NAME.fullmatch(text) or text.startswith(".")):
@@ -75,6 +73,10 @@ def refuse_no_model(name: str | Path) -> None:
 
 def _is_gone(folder: Path) -> bool:
     return os.path.abspath(folder) in _SEEN and not folder.exists()
+
+
+def _gone(name: str) -> FidtoolsError:
+    return FidtoolsError(f"{shorten(name)}: the model folder is gone: it was there when this command began")
 
 
 def _check_folder(folder: Path) -> None:
@@ -122,7 +124,7 @@ def loading(name: str | Path) -> Iterator[None]:
     except BaseException as error:  # whatever a damaged or hostile folder makes the libraries raise; Rust panics too
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
         if _is_gone(Path(name)):
-            raise FidtoolsError(f"{name}: the model folder is gone: {WAS_THERE}") from error
+            raise _gone(str(name)) from error
         if _is_out_of_memory(error):
             raise FidtoolsError(f"{name}: cannot load the model: not enough memory", hint=LESS_MEMORY) from error
         hint = None if Path(name).exists() else WITHOUT_NETWORK

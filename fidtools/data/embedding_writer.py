@@ -17,13 +17,7 @@ from fidtools.data.jsonl import write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile, npy_header
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import (
-    FidtoolsError,
-    MismatchError,
-    UsageError,
-    describe_difference,
-    kept_when_full,
-)
+from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, kept_when_full
 from fidtools.logs import log
 from fidtools.typing import Array
 

@@ -57,17 +57,6 @@ def count_inversions(ranks: NDArray[np.integer]) -> Ints:
     return total
 
 
-def reciprocal_rank(scores: ArrayLike, relevant: NDArray[np.bool_]) -> float:
-    """1 / the rank of the first relevant passage by descending scores (passages,). Equal scores count against it.
-
-    0 where no passage is relevant.
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    if not relevant.any():
-        return 0.0
-    return 1 / (1 + int((values[~relevant] >= values[relevant].max()).sum()))
-
-
 def topk_overlap(gold_order_scores: ArrayLike, scores: ArrayLike, k: int, ties: Ties = "against") -> Floats:
     """The share of the first k by `scores` that are among the gold first k, per question (of all, when fewer)."""
     among: Floats = (ranking(gold_order_scores, scores, ties)[:, :k] < k).mean(axis=1, dtype=np.float64)

@@ -14,9 +14,10 @@ from fidtools.metrics.answer_match import AnswerMatcher, usable
 from fidtools.metrics.labels import Labels
 
 
-def known_relevance(question: Question, labels: Labels | None = None) -> NDArray[np.bool_] | None:
-    """The relevant passages by `labels`, or else by `gold` or answers; None where the question has no such labels."""
-    for kind in ("gold", "answer") if labels is None else (labels,):
+def known_relevance(question: Question) -> NDArray[np.bool_] | None:
+    """Which passages are relevant by `gold`, or else by answers; None where the question has neither."""
+    kinds: tuple[Labels, ...] = ("gold", "answer")
+    for kind in kinds:
         with suppress(DataError):
             return relevance(question, kind)
     return None

@@ -9,15 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fidtools.compute.hub import loading, resolve_model
+from fidtools.compute.hub import resolve_model
 from fidtools.compute.model_files import RETRIEVER
 from fidtools.data.files import PathLike, atomic_folder
 from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.released.checkpoint_files import fill, read_config, read_tensors
-from fidtools.released.retrievers import load_bert_tokenizer
+from fidtools.released.checkpoint_files import read_config, read_tensors
+from fidtools.released.retrievers import bert_of, load_bert_tokenizer
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.settings import RetrieverSettings
 from fidtools.retriever.tower import Tower
@@ -63,17 +63,10 @@ def _tower(source: str, part: str, tokenizer: str | None) -> Tower:
 
 def _encoder(config: dict[str, Any], folder: Path, part: str, source: str) -> TransformerEncoder:
     """The BERT in an encoder's folder. Raises DataError when it is the encoder of the other kind of text."""
-    from transformers import BertConfig, BertModel
-
     tensors = read_tensors(folder)
     found = next((known for known in PARTS if any(name.startswith(f"{known}.") for name in tensors)), part)
     if found != part:
         hint = "the encoder of questions comes first, then that of passages"
         raise DataError(f"an encoder of {PARTS[found]}, not of {PARTS[part]}", path=source, hint=hint)
     weights = {name.removeprefix(f"{part}.bert_model."): value for name, value in tensors.items()}
-    weights.pop("embeddings.position_ids", None)  # a constant that older checkpoints store
-    with loading(source):
-        bert = BertConfig(**{name: value for name, value in config.items() if name != "architectures"})
-        model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in weights))
-    fill(model, weights, source)
-    return TransformerEncoder(model, SETTINGS.pooling).eval()
+    return TransformerEncoder(bert_of(config, weights, source), SETTINGS.pooling).eval()

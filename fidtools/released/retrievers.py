@@ -70,21 +70,27 @@ def encoder_from_tensors(
     config: dict[str, Any], tensors: dict[str, torch.Tensor], path: PathLike
 ) -> TransformerEncoder:
     """The encoder of a reference checkpoint. Raises DataError for missing or unexpected weights."""
-    from transformers import BertConfig, BertModel
-
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "proj": {}, "norm": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         if part not in parts:
             raise DataError("unexpected weight: not one of a retriever", path=path, value=name)
         parts[part][rest] = value
+    model = bert_of(config, parts["model"], path)
+    projection = _projection(config, parts, model.config.hidden_size, path)
+    return TransformerEncoder(model, settings_from_config(config, path).pooling, projection).eval()
+
+
+def bert_of(config: dict[str, Any], tensors: dict[str, torch.Tensor], path: PathLike) -> Any:
+    """The BERT of a checkpoint's configuration and weights. Raises DataError where they do not fit each other."""
+    from transformers import BertConfig, BertModel
+
     with loading(path):
         bert = BertConfig(**{key: value for key, value in config.items() if key not in RETRIEVER_FIELDS})
-        model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in parts["model"]))
-    parts["model"].pop("embeddings.position_ids", None)  # a constant that older checkpoints store
-    fill(model, parts["model"], path)
-    projection = _projection(config, parts, bert.hidden_size, path)
-    return TransformerEncoder(model, settings_from_config(config, path).pooling, projection).eval()
+        model = BertModel(bert, add_pooling_layer=any(name.startswith("pooler.") for name in tensors))
+    constants = {"embeddings.position_ids"}  # which older checkpoints store
+    fill(model, {name: value for name, value in tensors.items() if name not in constants}, path)
+    return model
 
 
 def _projection(

@@ -126,7 +126,7 @@ def read_examples(
                 kept.append((question, target, relevant))
         _add(examples, kept, retriever)
         if measured:
-            _add_relevant(examples, [question for question, _, _ in kept], labels)
+            _add_relevant(examples, [question for question, _, _ in kept])
     if n_errors:
         raise several(errors, n_errors)
     if labels is not None and not any(np.any(item.labels) for item in examples.items):
@@ -176,10 +176,10 @@ def _add(
         examples.items.append(Example(first + i, indices, target, relevant))
 
 
-def _add_relevant(examples: Examples, questions: Sequence[Question], labels: Labels | None) -> None:
-    """Say of the last examples, which are these questions', what is relevant: by `labels`, else by gold or answers."""
+def _add_relevant(examples: Examples, questions: Sequence[Question]) -> None:
+    """Say of the last examples, which are these questions', what is relevant: by their labels, or gold, or answers."""
     for place, question in enumerate(questions, len(examples) - len(questions)):
         item = examples.items[place]
-        relevant = known_relevance(question, labels)
+        relevant = known_relevance(question) if item.labels is None else item.labels
         if relevant is not None and (first := relevant[: len(item.passages)]).any() and not first.all():
             examples.items[place] = replace(item, relevant=first)

@@ -11,7 +11,7 @@ from torch import nn
 
 from fidtools.compute.ranks import gather, interleaved, ranks
 from fidtools.logs import log
-from fidtools.metrics.rankings import reciprocal_rank
+from fidtools.metrics.ranked_relevance import reciprocal_rank
 from fidtools.retriever.batch import Batch, make_batch
 from fidtools.retriever.examples import Example, Examples
 from fidtools.retriever.question_groups import QuestionGroups
@@ -117,10 +117,10 @@ class RetrieverObjective:
 
 
 def _reciprocal_ranks(items: Sequence[Example], scores: Sequence[Floats | NDArray[np.float32]]) -> Iterator[float]:
-    """Of the questions with labels, 1 / the rank of the first relevant passage."""
+    """Of the questions with labels, 1 / the rank of the first relevant passage. Equal scores count against it."""
     for item, row in zip(items, scores, strict=True):
         if item.relevant is not None:
-            yield reciprocal_rank(row, item.relevant)
+            yield reciprocal_rank(item.relevant[np.lexsort((item.relevant, -row))])
 
 
 def grouped(examples: Examples, items: Sequence[Example], budget: int) -> Iterator[list[Example]]:
