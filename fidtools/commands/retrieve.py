@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fidtools.retriever.encoding import Retriever
     from fidtools.search.backends import ExactIndex, SearchIndex
     from fidtools.search.question_vectors import QuestionSide
+    from fidtools.search.verification import VerifiedIndex
 
 
 @click.command("retrieve")
@@ -136,25 +137,14 @@ def command(
     from fidtools.data.read import read_questions
     from fidtools.logs import track
     from fidtools.search.question_vectors import stored_questions
-    from fidtools.search.rescored_index import RescoredIndex
     from fidtools.search.retrieval import retrieve
-    from fidtools.search.verification import VerifiedIndex
 
     model = None if retriever is None else _load(retriever, pooling, precision)
     side = stored_questions(question_embeddings, force) if question_embeddings is not None else _by_model(model)
     with main_rank_first():
         openings = _Openings(open_passages(passages), side, force, int(max_memory * 1e9))
-    corpus: SearchIndex = (
-        openings.exact(embeddings) if embeddings is not None else openings.faiss(index, index_parameters)
-    )
-    floats = None if rescore is None else openings.floats("--rescore", rescore, corpus)
-    if floats is not None:
-        corpus = RescoredIndex(corpus, floats, oversample)
-    verified = None
-    if verify is not None:
-        if floats is None or verify != rescore:
-            floats = openings.floats("--verify", verify, corpus)
-        corpus = verified = VerifiedIndex(corpus, floats)
+    plain = openings.exact(embeddings) if embeddings is not None else openings.faiss(index, index_parameters)
+    corpus, verified = openings.refined(plain, rescore, oversample, verify)
     ranked = retrieve(
         read_questions(questions), side.encode, corpus, k, within=within is not None, normalized=side.normalized
     )
@@ -227,6 +217,23 @@ class _Openings:
             raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
         raise_or_warn(measure_mismatches(embeddings, index, searched), self.force)
         return index
+
+    def refined(
+        self, corpus: SearchIndex, rescore: Path | None, oversample: float, verify: Path | None
+    ) -> tuple[SearchIndex, VerifiedIndex | None]:
+        """The index with --rescore and --verify around it, where they are given; the second one reports."""
+        from fidtools.search.rescored_index import RescoredIndex
+        from fidtools.search.verification import VerifiedIndex
+
+        floats = None if rescore is None else self.floats("--rescore", rescore, corpus)
+        if floats is not None:
+            corpus = RescoredIndex(corpus, floats, oversample)
+        if verify is None:
+            return corpus, None
+        if floats is None or verify != rescore:
+            floats = self.floats("--verify", verify, corpus)
+        verified = VerifiedIndex(corpus, floats)
+        return verified, verified
 
     def faiss(self, folder: Path | None, parameters: str | None) -> SearchIndex:
         from fidtools.search.faiss_index import FaissIndex
