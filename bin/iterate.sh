@@ -55,6 +55,7 @@ read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 [[ $READ == 0 ]] || : "${READER:?}"
 : "${READER:=}" "${RETRIEVER:?}"            # the initial models: folders or names on the Hugging Face hub
 : "${K:=100}"                               # passages retrieved per question
+: "${PART_WORDS:=0}"                        # also rank passages by their best parts, of so many words
 : "${N_CONTEXT:=100}"                       # passages the reader reads
 : "${RETRIEVER_PASSAGES:=100}"              # passages per question that are scored and that the retriever is trained on
 : "${READER_STEPS:=10000}" "${READER_BATCH:=64}" "${READER_LR:=1e-4}" "${READER_EVAL_EVERY:=500}"
@@ -63,7 +64,7 @@ read_options "${options[@]}" FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS
 
 counts "one" K N_CONTEXT RETRIEVER_PASSAGES READER_STEPS READER_BATCH READER_EVAL_EVERY RETRIEVER_STEPS \
   RETRIEVER_BATCH RETRIEVER_EVAL_EVERY
-counts "zero" SEED
+counts "zero" SEED PART_WORDS
 positive READER_LR RETRIEVER_LR
 [[ $EVAL_K =~ ^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$ ]] || refuse EVAL_K "numbers from 1 to 999999999, with commas between them"
 [[ $PRECISION =~ ^(auto|bf16|float32)$ ]] || refuse PRECISION "auto, bf16 or float32"
@@ -78,6 +79,7 @@ settings=(TRAIN DEV TEST PASSAGES START READER RETRIEVER K N_CONTEXT RETRIEVER_P
   "${options[@]}" ${settings[@]+"${settings[@]}"})
 check_teaching
 [[ $TEACHER/$READ/$FUSE == attention/1/0 ]] || settings+=(TEACHER TEACHER_MODEL READ FUSE)
+[[ $PART_WORDS == 0 ]] || settings+=(PART_WORDS)
 
 # Files and folders that a run is made from, by the names of their settings: what is in them must not change.
 inputs=(TRAIN DEV TEST PASSAGES READER RETRIEVER)
@@ -87,7 +89,7 @@ for name in ${made_from[@]+"${made_from[@]}"}; do
   [[ $name == *_MODEL && ! -e ${!name} ]] || printf -v "$name" '%s' "$(absolute "${!name}")"
   [[ $name == *_MODEL || -e ${!name} || -e $PASSAGES ]] || { say "setting $name: ${!name}: no such file or folder"; exit 2; }
 done
-known=("${settings[@]}" TEACHER_MODEL FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS)
+known=("${settings[@]}" TEACHER_MODEL PART_WORDS FETCH_OPTIONS SMOKE_OPTIONS GENERATE_OPTIONS)
 if declare -F use_profile >/dev/null; then known+=(PROFILE FETCH); fi   # the dataset takes its settings from examples/common.sh
 name_unknown "${known[@]}"
 
@@ -123,13 +125,27 @@ data() {
 
 questions() { case $1 in train) echo "$TRAIN" ;; dev) echo "$DEV" ;; test) echo "$TEST" ;; esac; }
 
-# dense I RETRIEVER: the passages of iteration I, retrieved by a dense retriever
+# dense FOLDER RETRIEVER: the passages that a dense retriever finds, in FOLDER
 dense() {
-  local i=$1 retriever=$2 split
-  embed_passages "$i/passages.npy" "$retriever"
+  local folder=$1 retriever=$2 split
+  embed_passages "$folder/passages.npy" "$retriever"
+  [[ $PART_WORDS == 0 ]] || embed_passages "$folder/parts.npy" "$retriever" parts.jsonl
   for split in train dev test; do
-    retrieve_passages "$i/$split.jsonl" "$(questions "$split")" "$retriever" "$i/passages.npy"
+    if [[ $PART_WORDS == 0 ]]; then
+      retrieve_passages "$folder/$split.jsonl" "$(questions "$split")" "$retriever" "$folder/passages.npy"
+    else
+      by_parts "$folder" "$split" "$retriever"
+    fi
   done
+}
+
+# by_parts FOLDER SPLIT RETRIEVER: passages ranked by their vectors and by those of their best parts
+by_parts() {
+  local to=$1/$2 split=$2 retriever=$3
+  retrieve_passages "$to.whole.jsonl" "$(questions "$split")" "$retriever" "$1/passages.npy"
+  retrieve_passages "$to.parts.jsonl" "$(questions "$split")" "$retriever" "$1/parts.npy" parts.jsonl $((K * 5))
+  stage "$to.best-parts.jsonl" fidtools collapse "$to.parts.jsonl" -p "$PASSAGES" -k "$K"
+  stage "$to.jsonl" fidtools fuse "$to.whole.jsonl" "$to.best-parts.jsonl" --method zscores -k "$K"
 }
 
 # ranked SPLIT: the file in $START with the split's questions and their passages
@@ -226,6 +242,7 @@ folders=()
 for ((i = 0; i <= iterations; i++)); do folders+=("$i"); done
 if ranks_together; then folders+=(start); fi
 work_in "$RUN" "${folders[@]}"
+[[ $PART_WORDS == 0 ]] || stage parts.jsonl fidtools chunk "$PASSAGES" --sentences --words "$PART_WORDS"
 start
 train_reader 0
 if ranks_together; then untouched; fi

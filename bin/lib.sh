@@ -135,15 +135,15 @@ train_retriever() {
     ${RETRIEVER_OPTIONS[@]+"${RETRIEVER_OPTIONS[@]}"} "$@"
 }
 
-# embed_passages OUTPUT RETRIEVER
+# embed_passages OUTPUT RETRIEVER [CORPUS]
 embed_passages() {
-  stage "$1" "${compute[@]}" embed "$PASSAGES" --retriever "$2" --precision "$PRECISION" --resume \
+  stage "$1" "${compute[@]}" embed "${3:-$PASSAGES}" --retriever "$2" --precision "$PRECISION" --resume \
     ${EMBED_OPTIONS[@]+"${EMBED_OPTIONS[@]}"}
 }
 
-# retrieve_passages OUTPUT QUESTIONS RETRIEVER EMBEDDINGS
+# retrieve_passages OUTPUT QUESTIONS RETRIEVER EMBEDDINGS [CORPUS K]
 retrieve_passages() {
-  stage "$1" "${compute[@]}" retrieve "$2" --retriever "$3" --embeddings "$4" -p "$PASSAGES" -k "$K" \
+  stage "$1" "${compute[@]}" retrieve "$2" --retriever "$3" --embeddings "$4" -p "${5:-$PASSAGES}" -k "${6:-$K}" \
     --precision "$PRECISION" ${RETRIEVE_OPTIONS[@]+"${RETRIEVE_OPTIONS[@]}"}
 }
 

@@ -77,7 +77,7 @@ laptop_settings() {
   : "${START:=bm25}"
   : "${FUSE:=$([[ $READ/$START == 0/bm25 ]] && echo 1 || echo 0)}"
   [[ $READ == 0 ]] || : "${READER:?READ=1 needs a reader}"
-  : "${K:=20}" "${N_CONTEXT:=6}" "${RETRIEVER_PASSAGES:=12}" "${EVAL_K:=1,5,20}"
+  : "${K:=20}" "${PART_WORDS:=40}" "${N_CONTEXT:=6}" "${RETRIEVER_PASSAGES:=12}" "${EVAL_K:=1,5,20}"
   : "${RETRIEVER_STEPS:=75}" "${RETRIEVER_BATCH:=16}" "${RETRIEVER_LR:=5e-5}" "${RETRIEVER_EVAL_EVERY:=25}"
   given RETRIEVER_OPTIONS ||
     RETRIEVER_OPTIONS=(--dropout 0 --schedule linear --warmup 5 --teacher-temperature 0.4)

@@ -158,6 +158,33 @@ def test_fused_rankings_use_the_weights_of_the_dev_questions(tmp_path):
             assert words[-4:] == ["--tuned", f"{folder}/fusion.json", "-o", f"{folder}/{split}.fused.jsonl"]
 
 
+def test_passages_are_ranked_by_their_best_parts_too(tmp_path):
+    commands = planned(tmp_path, 1, TEACHER="bm25", READ="0", PART_WORDS="40", K="7")
+    whole = planned(tmp_path, 1, TEACHER="bm25", READ="0", K="7")
+    passages = f"{tmp_path}/data/passages.jsonl"
+    assert commands[0][1:] == ["chunk", passages, "--sentences", "--words", "40", "-o", "parts.jsonl"]
+    assert [c[2] for c in commands if c[1] == "embed"] == [passages, "parts.jsonl"]
+    assert [c[1:] for c in commands if "1/test" in c[-1] and c[1] != "eval"] == [
+        *[[*c[1:-1], "1/test.whole.jsonl"] for c in whole if c[-1] == "1/test.jsonl"],
+        ["retrieve", f"{tmp_path}/data/test.jsonl", "--retriever", "1/retriever", "--embeddings", "1/parts.npy",
+         "-p", "parts.jsonl", "-k", "35", "--precision", "auto", "-o", "1/test.parts.jsonl"],
+        ["collapse", "1/test.parts.jsonl", "-p", passages, "-k", "7", "-o", "1/test.best-parts.jsonl"],
+        ["fuse", "1/test.whole.jsonl", "1/test.best-parts.jsonl", "--method", "zscores", "-k", "7", "-o", "1/test.jsonl"],
+    ]  # fmt: skip
+
+
+def test_a_start_from_the_retriever_ranks_by_parts(tmp_path):
+    data = world(tmp_path / "data", 4, 4, 4)
+    settings = {"START": "bert", "TEACHER": "bm25", "READ": "0", "PART_WORDS": "6", "K": "20"}
+    done = iterate(data, tmp_path / "run", 0, **settings)
+    assert done.returncode == 0, done.stderr
+    ranked = [orjson.loads(line) for line in (tmp_path / "run/0/test.jsonl").read_bytes().splitlines()]
+    passages = {passage["id"] for passage in map(orjson.loads, (data / "passages.jsonl").read_bytes().splitlines())}
+    assert [len(question["ctxs"]) for question in ranked] == [20] * 4
+    assert {p["id"] for question in ranked for p in question["ctxs"]} <= passages
+    assert {"dense", "best-part", "fused"} == {name for q in ranked for p in q["ctxs"] for name in p["scores"]}
+
+
 def test_where_rankings_are_fused_the_passages_of_both_are_scored(tmp_path):
     commands = planned(tmp_path, 2, TEACHER="question-likelihood=1,bm25=1", READ="0", FUSE="1")
     unweighted = [c[2:4] + c[-1:] for c in commands if c[1] == "fuse" and "--tune" not in c and "--tuned" not in c]

@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "index": "Build a FAISS index from embeddings",
         "retrieve": "Retrieve passages with a trained retriever",
         "fuse": "Combine several rankings into one",
+        "collapse": "Rank passages by their best parts",
     },
     "Questions": {
         "search": "Ask one question in the terminal",

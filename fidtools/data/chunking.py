@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fidtools.data.corpus_rows import text_hash
-from fidtools.data.records import Passage
+from fidtools.data.records import PART_OF, Passage
 from fidtools.data.sentences import PARAGRAPH, cut_at_ends, sentence_ends
 from fidtools.data.words import TokenizerName, tokenizer
 from fidtools.errors import DataError, UsageError, shorten
@@ -43,8 +43,9 @@ def chunk(
     """The passages of each document, in order: `words` words, starting at every `stride`-th (default: no overlap).
 
     A document is a Passage whose text may be long. Passage 3 of document `d` has the id `d-3` (from 0); its `doc_id` is
-    the document's own `doc_id`, else its id. Title and other fields are repeated, white space becomes single spaces.
-    The last passage may be shorter. With `sentences` a passage ends at the last end of a sentence within its words,
+    the document's own `doc_id`, else its id. A document that has a `doc_id` is a passage itself, so that its parts get
+    its id as `passage_id`. Title and other fields are repeated, white space becomes single spaces. The last passage may
+    be shorter. With `sentences` a passage ends at the last end of a sentence within its words,
     where there is one, and the next begins there. A Document's passages get the fields of the part where they start.
 
     Warns of documents without a word, which have no passage. Raises DataError for a repeated document id, UsageError
@@ -85,8 +86,9 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
         for number, (start, end) in enumerate(cuts):
             text = " ".join(document.text[start:end].split())
             extra = document.extra | document.fields_at(start) if isinstance(document, Document) else document.extra
+            part_of = {PART_OF: document.id} if document.doc_id else {}
             doc_id = document.doc_id or document.id
-            yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra)
+            yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra | part_of)
     if empty:
         named = ", ".join(shorten(identifier) for identifier in empty[:MOST_NAMED]) + (
             ", …" if empty[MOST_NAMED:] else ""

@@ -18,6 +18,7 @@ from fidtools.data.files import PathLike
 from fidtools.errors import DataError
 
 SCORED_BY = "scored_by"  # the field that says how scores were computed, by their names
+PART_OF = "passage_id"  # the field of a part of a passage that names it; without one, its `doc_id` does
 PREVIOUS = "previous"  # the name of a score that had none when another tool ranks the passages again
 TAKEN = {"score": "the score that passages are sorted by", PREVIOUS: "an earlier score without a name of its own"}
 """Names that no tool may give a score of its own."""

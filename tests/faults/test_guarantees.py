@@ -21,6 +21,7 @@ NOT_KILLED = {
     **dict.fromkeys(["search", "plan", "validate", "doctor"], PRINTS),
     "serve": ENDLESS,
     **dict.fromkeys(["compare", "teacher-report"], PRINTS),
+    "collapse": "writes its lines as `fuse` does",
     "generate-questions": RANKED,
     **dict.fromkeys(["convert retriever", "convert dpr", "convert onnx"], "writes its folder as `index` does"),
 }

@@ -34,6 +34,7 @@ COMMANDS: dict[str, list[str]] = {
     "index": ["p.npy", "-o", "ix", "--type", "flat"],
     "retrieve": ["good.jsonl", *SEARCH],
     "fuse": ["good.jsonl", "good.jsonl"],
+    "collapse": ["good.jsonl", "-p", "passages.jsonl"],
     "search": ["Where was Ada born?", "--bm25", "-p", "passages.jsonl"],
     "serve": ["--bm25", "-p", "passages.jsonl"],
     "train-reader": ["good.jsonl", "--reader", READER, "-o", "trained", *TRAINING],

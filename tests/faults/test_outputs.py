@@ -334,6 +334,7 @@ LIMITED: dict[str, list[str]] = {
 NOT_LIMITED = {
     **dict.fromkeys(["search", "serve", "plan", "doctor", "validate"], "has no output, or one small file"),
     "generate-questions": "writes line by line as `score-likelihood` does",
+    "collapse": "writes its lines as `fuse` does",
     "convert onnx": "needs a package that not everybody has",
     "convert dpr": "writes its folder as `convert reader` does, from two models",
     "convert retriever": "writes its folder as `convert reader` does, from checkpoints that are not published small",

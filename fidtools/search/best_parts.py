@@ -1,0 +1,50 @@
+"""Passages ranked by their best parts: from a ranking of parts, such as sentences, to one of the passages they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from fidtools.data.corpus import Corpus
+from fidtools.data.ranking import without_answers
+from fidtools.data.records import PART_OF, Passage, Question
+from fidtools.logs import log
+
+BEST_PART = "best-part"  # the name of the score
+
+
+def collapse(questions: Iterable[Question], passages: Corpus, k: int) -> Iterator[Question]:
+    """Each question with the first `k` passages that its list has parts of, in the order of their first parts.
+
+    A part names its passage by `passage_id`, else by `doc_id`, as `chunk` writes them. The score of a passage is that
+    of its first part, under the name `best-part` (MaxP: Dai and Callan, 2019); a list without scores has none. Warns of
+    questions whose lists have parts of fewer than `k` passages. Raises DataError for a part of no passage of the corpus.
+    """
+    wanted, short = min(k, len(passages)), 0
+    for question in without_answers(questions):
+        first: dict[int, Passage] = {}
+        for part in question.require_ctxs():
+            first.setdefault(_row_of_whole(part, question, passages), part)
+        question = replace(question, ctxs=[_whole(passages[row], part) for row, part in list(first.items())[:k]])
+        short += len(first) < wanted
+        yield question
+    if short:
+        hint = "retrieve more parts (a larger -k), unless no more passages were searched"
+        log.warning("questions with parts of fewer than %d passages: %d\n  %s", wanted, short, hint)
+
+
+def _row_of_whole(part: Passage, question: Question, passages: Corpus) -> int:
+    named = part.extra.get(PART_OF)
+    name, whole = ("doc_id", part.doc_id) if named is None else (PART_OF, named)
+    row = None if whole is None else passages.row_of(str(whole))
+    if row is None:
+        problem = f"the passage {part.id} of question {question.id} is no part of a passage of {passages.path}"
+        hint = "cut these passages into parts with `fidtools chunk`, and rank the parts"
+        raise question.error(problem, f"ctxs.{name}", whole, hint=hint)
+    return row
+
+
+def _whole(passage: Passage, part: Passage) -> Passage:
+    if part.score is not None:
+        passage.set_score(BEST_PART, part.score)
+    return passage
