@@ -22,7 +22,7 @@ import torch
 
 from fidtools.compute.device import Compute, seed_everything
 from fidtools.compute.precision import use_eager_attention
-from fidtools.compute.ranks import ranks, sum_over_ranks, together
+from fidtools.compute.ranks import barrier, gather, ranks, sum_over_ranks, together
 from fidtools.errors import DataError
 from fidtools.logs import log, track
 from fidtools.training.objective import Objective
@@ -162,11 +162,13 @@ class _Loop:
         evaluates = step % self.settings.eval_every == 0 or step == self.settings.steps
         if evaluates:
             self._evaluate()
-        if self.stopped_by or evaluates or step % self.settings.save_every == 0:
+        stopped_by = max(gather(self.stopped_by or 0))  # a signal may reach one rank before the others
+        if stopped_by or evaluates or step % self.settings.save_every == 0:
             self.folder.save_state(self.module, self.optimizer, asdict(self.progress))
-        if self.stopped_by:
+        if stopped_by:
+            barrier()  # a rank that ends makes torchrun end the one that saves
             log.warning("stopped after update %d, which is saved; resume to continue", step)
-            raise SystemExit(128 + self.stopped_by)
+            raise SystemExit(128 + stopped_by)
 
     def _evaluate(self) -> None:
         self.module.eval()
