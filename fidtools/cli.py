@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -90,8 +91,19 @@ def main(args: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     code = run(args)
     if code == 0 and (ranks := sys.modules.get("fidtools.compute.ranks")):
-        ranks.shutdown()
+        code = _leave(ranks.shutdown)
     sys.exit(code)
+
+
+def _leave(shutdown: Callable[[], None]) -> int:
+    """Wait for the other ranks, and return the exit code: one that fails at its end leaves the others a message."""
+    try:
+        shutdown()
+    except FidtoolsError as error:
+        return _report(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _report("interrupted", INTERRUPTED)
+    return 0
 
 
 def run(args: list[str] | None = None) -> int:

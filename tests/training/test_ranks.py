@@ -1,10 +1,13 @@
-"""What several ranks of a training must do together."""
+"""What several ranks must do together: to stop, and to end."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
+import pytest
 
 from tests import two_ranks
 
@@ -30,3 +33,28 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_update(tmp_path: Path) -> No
     assert [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)] == ["143 after 5", "143 after 5"]
     progress = orjson.loads((tmp_path / "run.partial/state-5/progress.json").read_bytes())
     assert progress["step"] == 5
+
+
+ENDED = """
+import os, sys; sys.path.insert(0, {root!r})
+from fidtools import cli
+from fidtools.compute import ranks
+from fidtools.errors import FidtoolsError
+def shutdown():
+    raise {error}
+ranks.shutdown = shutdown
+cli.main(["doctor", "--help"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("FidtoolsError('another rank has ended')", 1, "fidtools: another rank has ended\n"),
+        ("KeyboardInterrupt", 130, "fidtools: interrupted\n"),
+    ],
+)
+def test_a_rank_that_waits_at_its_end_for_one_that_failed_says_so(error: str, code: int, said: str) -> None:
+    script = ENDED.format(root=str(Path(__file__).parents[2]), error=error)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
