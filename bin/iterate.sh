@@ -205,6 +205,7 @@ distil() {
 all_iterations() {
   local last=test.json asked=$iterations
   if ranks_together; then last=test.fused.json; fi
+  if ! measurable test; then last=${last}l; fi   # the ranking itself
   [[ $DRY_RUN != 1 ]] || return 0
   while [[ -e $((iterations + 1))/$last ]]; do iterations=$((iterations + 1)); done
   [[ $iterations == "$asked" ]] || say "iterate.sh: $RUN has iterations up to $iterations, not only to $asked: the tables show all of them"
@@ -213,6 +214,10 @@ all_iterations() {
 # table SPLIT: one row per iteration, printed and kept as JSON
 table() {
   local split=$1 i command=(fidtools eval)
+  if ! measurable "$split"; then
+    say "iterate.sh: nothing is measured on the $split questions: none has \`answers\` or \`gold\`"
+    return
+  fi
   if [[ $READ == 0 ]]; then
     while IFS= read -r i; do command+=("$i"); done < <(ranked_files "$split")
   else
@@ -228,6 +233,7 @@ table() {
 
 # report: one page about the run, to open in a browser
 report() {
+  if ! measurable test; then [[ $iterations == 0 ]] || say "the last retriever: $RUN/$iterations/retriever"; return; fi
   perform fidtools report . -o report.html
   [[ $DRY_RUN == 1 ]] || say "report: $RUN/report.html"
 }

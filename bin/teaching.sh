@@ -110,17 +110,33 @@ score_by() {
   esac
 }
 
+# measurable SPLIT: whether any of its questions has an answer or a gold passage. A run without a reader needs neither, and
+# then measures nothing on them.
+measurable() {
+  [[ $READ == 1 || $DRY_RUN == 1 ]] || python_alone '
+import json, sys
+
+with open(sys.argv[1], encoding="utf-8") as lines:
+    questions = map(json.loads, lines)
+    sys.exit(not any(any(map(question.get, ("answers", "gold"))) for question in questions))' "0/$1.jsonl"
+}
+
 # evaluate_rankings FOLDER: the dev and test rankings as they are; with FUSE=1 those of a retriever also fused with
-# BM25's, with the weights that are best on the dev questions
+# BM25's, with the weights that are best on the dev questions; with equal weights, where these cannot be measured
 evaluate_rankings() {
-  local folder=$1 split
-  for split in dev test; do evaluate "$folder/$split.json" "$folder/$split.jsonl"; done
+  local folder=$1 split tuned=()
+  for split in dev test; do
+    if measurable "$split"; then evaluate "$folder/$split.json" "$folder/$split.jsonl"; fi
+  done
   [[ $FUSE == 1 && $folder != 0 ]] || return 0
-  stage "$folder/fusion.json" fidtools fuse 0/dev.jsonl "$folder/dev.jsonl" --tune "$DEV"
+  if measurable dev; then
+    stage "$folder/fusion.json" fidtools fuse 0/dev.jsonl "$folder/dev.jsonl" --tune "$DEV"
+    tuned=(--tuned "$folder/fusion.json")
+  fi
   for split in dev test; do
     stage "$folder/$split.fused.jsonl" fidtools fuse "0/$split.jsonl" "$folder/$split.jsonl" -k "$K" \
-      --tuned "$folder/fusion.json"
-    evaluate "$folder/$split.fused.json" "$folder/$split.fused.jsonl"
+      ${tuned[@]+"${tuned[@]}"}
+    if measurable "$split"; then evaluate "$folder/$split.fused.json" "$folder/$split.fused.jsonl"; fi
   done
 }
 
