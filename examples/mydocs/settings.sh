@@ -55,7 +55,7 @@ generate_questions() {
 
 split_questions() {
   local lines=$DATA/split.jsonl   # QUESTIONS may be in DATA, too
-  fidtools convert "$QUESTIONS" -o "$lines"
+  fidtools convert "$QUESTIONS" --to jsonl -o "$lines"   # a format of questions: what holds passages is refused
   awk 'NR % 5 == 4' "$lines" >"$DATA/dev.jsonl"
   awk 'NR % 5 == 0' "$lines" >"$DATA/test.jsonl"
   awk 'NR % 5 && NR % 5 < 4' "$lines" >"$DATA/train.jsonl"

@@ -14,6 +14,7 @@ from fidtools.errors import DataError, UsageError, show_path
 from fidtools.formats.beir import write_beir
 from fidtools.formats.distinct_ids import distinct_passages
 from fidtools.formats.exports import EXPORTS, export
+from fidtools.formats.foreign import question_lines_hint
 from fidtools.formats.format import ALL_FIELDS, Format, Kind
 from fidtools.formats.lookup import format_named, input_format, read_all
 from fidtools.formats.qrels import judgements_of
@@ -50,7 +51,7 @@ def convert_file(
     if old.kind == "embeddings":
         _write_embeddings(old, source, target, to_name)
         return
-    new = _target_format(old, to_name)
+    new = _target_format(old, to_name, source)
     if passages is not None and new.name != "beir":
         raise UsageError(f"--passages applies to --to beir, {', '.join(EXPORTS)} only")
     if (score or top) and old.kind != "questions":
@@ -70,7 +71,7 @@ def convert_file(
         log.warning("fields that %s does not keep, with the number of %s: %s", new.name, old.kind, listed)
 
 
-def _target_format(old: Format, name: str | None) -> Format:
+def _target_format(old: Format, name: str | None, source: PathLike) -> Format:
     """The format to write the records of `old` in. Raises UsageError when they cannot be written in it."""
     if old.kind == "measures":
         raise UsageError(f"{old.name} cannot be converted")
@@ -78,8 +79,9 @@ def _target_format(old: Format, name: str | None) -> Format:
     from_gold = old.kind == "questions" and new.kind == "qrels"
     if new.write is None or not (new.kind == old.kind or from_gold):
         targets = ", ".join(f.name for f in FORMATS.values() if f.kind == old.kind and f.write is not None)
-        problem = f"{old.name} contains {old.kind} and cannot be written as {new.name}"
-        raise UsageError(problem, hint=f"formats for {old.kind}: {targets}")
+        problem = f"{show_path(source)}: contains {old.kind} ({old.name}) and cannot be written as {new.name}"
+        hint = question_lines_hint(old.name, source, new.kind) or f"formats for {old.kind}: {targets}"
+        raise UsageError(problem, hint=hint)
     return new
 
 

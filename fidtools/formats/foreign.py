@@ -30,7 +30,7 @@ def explained(error: DataError) -> DataError:
         return error if known is None else DataError(f"{wanted}: it is {known}", path=error.path)
     if found.kind != error.expected:
         problem = f"contains {found.kind} ({found.name}: {found.description}), not {error.expected}"
-        return DataError(problem, path=error.path, hint=_question_lines(found.name, error.path, error.expected))
+        return DataError(problem, path=error.path, hint=question_lines_hint(found.name, error.path, error.expected))
     if found.name in ("jsonl", "passages", "fid", "dpr", "psgs", "beir-corpus", "nq-open"):
         return error  # what the command reads: the first record is at fault
     hint = _conversion(error.path, f"{error.expected}.jsonl")
@@ -48,7 +48,7 @@ def conversion_of_folder(path: PathLike) -> str:
     return f"\n  it looks like {found.name} ({found.description}); {_conversion(path, output)}"
 
 
-def _question_lines(found: str, path: PathLike, expected: str) -> str | None:
+def question_lines_hint(found: str, path: PathLike, expected: str) -> str | None:
     """How to read a text file that holds a question on each line."""
     if (found, expected) != ("text", "questions"):
         return None

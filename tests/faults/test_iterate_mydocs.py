@@ -46,6 +46,23 @@ def test_questions_without_answers_are_ranked_and_not_measured(folder: Path) -> 
     assert sorted(path.name for path in (folder / "run" / "0").iterdir()) == ["dev.jsonl", "test.jsonl", "train.jsonl"]
 
 
+def test_passages_in_the_place_of_questions_are_named(folder: Path) -> None:
+    asked = folder / "asked.txt"
+    asked.write_text("\n".join(QUESTIONS))
+    done = mydocs(folder, "0", QUESTIONS=str(asked))
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"fidtools: {asked}: contains passages (text) and cannot be written as jsonl\n"
+        f"  a question on each line? fidtools convert {asked} --from question-lines -o questions.jsonl\n"
+    )
+    table = folder / "table.csv"
+    table.write_text("text\n" + "\n".join([*QUESTIONS, "who is Ada"]))
+    done = mydocs(folder, "0", QUESTIONS=str(table), RUN=str(folder / "other"))
+    assert done.returncode == 2
+    assert f"fidtools: {table}: contains passages (passage-table) and cannot be written as jsonl\n" in done.stderr
+    assert not (folder / "other" / "0").exists()
+
+
 @pytest.mark.slow
 def test_questions_without_answers_are_fused_with_equal_weights(folder: Path) -> None:
     done = mydocs(folder, "0")
