@@ -33,7 +33,10 @@ def _escaped(character: str) -> str:
 
 def shorten(value: object, width: int = SHOWN_CHARACTERS) -> str:
     """`value` as one printable line of at most `width` characters."""
-    text = printable(value if isinstance(value, str) else repr(value))
+    try:
+        text = printable(value if isinstance(value, str) else repr(value))
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

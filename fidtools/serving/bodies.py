@@ -50,7 +50,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:  # also for nesting deeper than 1024
         raise RequestError(MALFORMED, f"malformed JSON: {error}") from error
     if not isinstance(value, dict):
-        raise RequestError(UNACCEPTABLE, f"must be a JSON object (got {shorten(value)})")
+        raise RequestError(UNACCEPTABLE, f"must be a JSON object (got {_as_sent(value)})")
     return value
 
 
@@ -115,6 +115,11 @@ def _flag(body: dict[str, Any], field: str, default: bool) -> bool:
     return value
 
 
+def _as_sent(value: object) -> str:
+    """The value, cut short: a string in quotes, so that "3" is not taken for 3."""
+    return shorten(orjson.dumps(value).decode() if isinstance(value, str | bool) else value)
+
+
 def _wrong(field: str, expected: str, value: object) -> RequestError:
-    got = "missing" if value is None else f"got {shorten(value)}"
+    got = "missing" if value is None else f"got {_as_sent(value)}"
     return RequestError(UNACCEPTABLE, f"must be {expected} ({got})", field)
