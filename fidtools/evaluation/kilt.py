@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +13,11 @@ from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.evidence import PageSets
 from fidtools.evaluation.family import MetricFamily
-from fidtools.evaluation.measure import NO_PASSAGES, Summary, Unmeasured, Values
+from fidtools.evaluation.measure import NO_PASSAGES, NO_PREDICTION, Summary, Unmeasured, Values
 from fidtools.evaluation.predictions import PredictionMeasure
 from fidtools.metrics.answers import exact_match, f1
 
+OF_ANSWERS = ("KILT-EM", "KILT-F1")
 CALLS_PER_WORD = 10  # upper bound for the recursion in `rouge`
 
 
@@ -23,12 +25,15 @@ CALLS_PER_WORD = 10  # upper bound for the recursion in `rouge`
 class KiltScores:
     """KILT's scores of provenance, by page: KILT-Rprec and KILT-recall@5, and KILT-EM and KILT-F1, which count an
     answer only where R-precision is 1 (Petroni et al. 2021, section 5).
+
+    A question without a prediction counts as 0 in the latter two, where others have one.
     """
 
-    names: Sequence[str] = ("KILT-Rprec", "KILT-recall@5", "KILT-EM", "KILT-F1")
+    names: Sequence[str] = ("KILT-Rprec", "KILT-recall@5", *OF_ANSWERS)
     method: str = "KILT, Wikipedia pages"
     unit: str = "%"
     depth: int = field(default=5, init=False)
+    _answered: Counter[bool] = field(default_factory=Counter, init=False)
 
     def measure(self, questions: Sequence[Question]) -> list[Values]:
         """All four, per question."""
@@ -43,7 +48,8 @@ class KiltScores:
         pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id") or p.id) for p in question.ctxs))
         precision = r_precision(sets, pages)
         answers, prediction = question.answers or [], question.prediction
-        em = f1_score = float("nan")  # of a system that only retrieves
+        em = f1_score = float("nan")
+        self._answered[prediction is not None] += 1
         if prediction is not None:
             em = float(precision == 1 and exact_match(prediction, answers))
             f1_score = f1(prediction, answers) if precision == 1 else 0.0
@@ -51,8 +57,12 @@ class KiltScores:
         return {name: 100.0 * value for name, value in zip(self.names, values, strict=True)}
 
     def finalize(self) -> Summary:
-        """Nothing to add."""
-        return Summary()
+        """Suppresses the scores of answers of a system that only retrieves."""
+        if not self._answered[True]:
+            return Summary(dict.fromkeys(OF_ANSWERS, f"the questions {NO_PREDICTION.reason}"))
+        missing = self._answered[False]
+        note = f"{missing} questions {NO_PREDICTION.reason}: counted as 0 in {', '.join(OF_ANSWERS)}"
+        return Summary(zeros=OF_ANSWERS, notes=[note] if missing else [])
 
 
 def kilt_sets(question: Question) -> PageSets:

@@ -45,11 +45,13 @@ class Summary:
     """What is known only after the last question.
 
     `suppressed`: metrics that are meaningless on these questions, with the reason. `pooled`: metrics that are not means
-    over questions. `notes`: messages for the user.
+    over questions. `zeros`: metrics of which measured questions without a value count as 0. `notes`: messages for the
+    user.
     """
 
     suppressed: dict[str, str] = field(default_factory=dict)
     pooled: dict[str, Pooled] = field(default_factory=dict)
+    zeros: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
 
 

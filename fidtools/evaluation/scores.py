@@ -126,25 +126,28 @@ class _Columns:
         scores.not_computed |= summary.suppressed
         scores.suppressed |= summary.suppressed
         zero = np.array([reason is not None and reason.zero for reason in self._reasons])
+        measured = np.array([reason is None for reason in self._reasons])
         for name, column in self._values.items():
             if name not in summary.suppressed:
-                scores.values[name] = np.where(zero, 0.0, np.array(column))
+                values = np.array(column)
+                missing = measured & np.isnan(values) if name in summary.zeros else np.zeros_like(measured)
+                scores.values[name] = np.where(zero | missing, 0.0, values)
                 scores.units_and_methods[name] = self.measure.unit, self.measure.method
-        scores.pooled |= self._in_input_order(summary, zero)
+        scores.pooled |= _in_input_order(summary, measured, zero)
         scores.notes += [self._note(reason, count) for reason, count in reasons.items()]
         scores.notes += [note for note in summary.notes if note not in scores.notes]
-
-    def _in_input_order(self, summary: Summary, zero: NDArray[np.bool_]) -> dict[str, Pooled]:
-        measured = np.array([reason is None for reason in self._reasons])
-        pooled = {}
-        for name, found in summary.pooled.items():
-            statistics = np.zeros((len(measured), found.statistics.shape[1]))
-            statistics[measured] = found.statistics[: measured.sum()]
-            statistics[zero] = found.statistics[measured.sum() :]
-            pooled[name] = Pooled(statistics, found.value)
-        return pooled
 
     def _note(self, reason: Unmeasured, count: int) -> str:
         names = ", ".join(self._values)
         effect = f"counted as 0 in {names}" if reason.zero else f"left out of {names}"
         return f"{count} questions {reason.reason}: {effect}"
+
+
+def _in_input_order(summary: Summary, measured: NDArray[np.bool_], zero: NDArray[np.bool_]) -> dict[str, Pooled]:
+    pooled = {}
+    for name, found in summary.pooled.items():
+        statistics = np.zeros((len(measured), found.statistics.shape[1]))
+        statistics[measured] = found.statistics[: measured.sum()]
+        statistics[zero] = found.statistics[measured.sum() :]
+        pooled[name] = Pooled(statistics, found.value)
+    return pooled

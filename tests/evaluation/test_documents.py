@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fidtools.data.records import Passage, Question
@@ -30,6 +32,28 @@ def test_kilt_s_own_examples(shared):
         | {"KILT-EM": 100 / 3, "KILT-F1": 100 / 3}
     )
     assert kilt(shared, 2) == pytest.approx({"KILT-Rprec": 50.0, "KILT-recall@5": 200 / 3})
+
+
+def on_its_page(number: int, prediction: str | None) -> Question:
+    output = [{"answer": "x", "provenance": [{"wikipedia_id": 7}]}]
+    return Question(str(number), "?", ["x"], ctxs=[Passage("7", "x")], prediction=prediction, extra={"output": output})
+
+
+def test_kilt_counts_a_missing_prediction_as_0_where_others_have_one():
+    questions = [on_its_page(0, "x"), on_its_page(1, None), on_its_page(2, None), on_its_page(3, None)]
+    scores = collect(questions, measures(MetricSettings(profile_name="kilt"), ["KILT", "EM"]))
+    found = {name: (metric.value, metric.n) for name, metric in scores.metrics().items()}
+    pages = {"KILT-Rprec": (100.0, 4), "KILT-recall@5": (100.0, 4)}
+    assert found == {"EM": (25.0, 4), **pages, "KILT-EM": (25.0, 4), "KILT-F1": (25.0, 4)}
+    assert "3 questions have no prediction: counted as 0 in KILT-EM, KILT-F1" in scores.notes
+
+
+def test_kilt_scores_no_answers_of_a_system_that_only_retrieves():
+    lost = replace(on_its_page(1, None), ctxs=None)
+    scores = collect([on_its_page(0, None), lost], measures(MetricSettings(profile_name="kilt"), ["KILT"]))
+    found = {name: metric.value for name, metric in scores.metrics().items()}
+    assert found == {"KILT-Rprec": 50.0, "KILT-recall@5": 50.0}
+    assert scores.not_computed == dict.fromkeys(("KILT-EM", "KILT-F1"), "the questions have no prediction")
 
 
 def test_a_set_of_pages_takes_the_place_of_its_last_page():
