@@ -83,7 +83,10 @@ class Agreement:
         return f"{KINDS[self.kind].description}: {self.other} against {self.gold}"
 
     def measure(self, questions: Sequence[Question]) -> list[Values]:
-        """The agreement on every question; questions with the same number of passages are computed together."""
+        """The agreement on every question; questions with the same number of passages are computed together.
+
+        A cut-off that includes all passages of a question says nothing about their order, and is NaN there.
+        """
         reason = Unmeasured(f"have no two passages with both scores, {self.gold} and {self.other}")
         found: list[Values] = [reason] * len(questions)
         pairs = [self._pairs(question) for question in questions]
@@ -104,6 +107,8 @@ class Agreement:
         return [dict(zip(self.names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
 
     def _column(self, scores: Floats, k: int) -> Floats:
+        if k >= scores.shape[1]:
+            return np.full(len(scores), np.nan)
         step = max(1, MAX_CELLS // scores.shape[1] ** 2)  # some kinds compare every passage with every other
         parts = [scores[start : start + step] for start in range(0, len(scores), step)]
         return np.concatenate([KINDS[self.kind].compute(part[:, :, 0], part[:, :, 1], k) for part in parts])
@@ -118,6 +123,6 @@ class Agreement:
         return pairs
 
     def finalize(self) -> Summary:
-        """Suppresses cut-offs that include every passage: they say nothing about the order."""
+        """Suppresses cut-offs that include every passage of every question."""
         reason = f"no question has more than {self.longest} passages with both scores"
         return Summary({f"{self.kind}@{k}": reason for k in self.ks if k >= self.longest})

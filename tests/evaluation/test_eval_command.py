@@ -199,6 +199,20 @@ def test_agreement_of_two_scores(tmp_path, capsys):
     assert "overlap@5" not in values
 
 
+def test_agreement_at_k_is_of_questions_with_more_than_k_passages(tmp_path, capsys):
+    path = tmp_path / "scored.jsonl"
+    lists = [[Passage(str(i), "t", scores={"a": float(i), "b": float(-i)}) for i in range(n)] for n in (2, 3, 4)]
+    write_lines(path, [Question(str(row), "?", ctxs=ctxs).to_json() for row, ctxs in enumerate(lists)])
+    (file,) = document(path, "--agreement", "a", "b", "--k", "1,3,4", capsys=capsys)["files"]
+    values = {name: (metric["value"], metric["n"]) for name, metric in file["metrics"].items() if "@" in name}
+    assert values == {
+        "overlap@1": (0.0, 3),
+        "overlap@3": (pytest.approx(200 / 3), 1),
+        "cover@1": (3.0, 3),
+        "cover@3": (4.0, 1),
+    }
+
+
 def test_options_that_rank_agreement_does_not_use_are_named(tmp_path, capsys):
     path = tmp_path / "scored.jsonl"
     ctxs = [Passage(str(i), "t", scores={"a": float(i), "b": float(-i)}) for i in range(2)]
