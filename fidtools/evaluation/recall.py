@@ -19,9 +19,8 @@ from fidtools.evaluation.measure import (
     Summary,
     Values,
 )
+from fidtools.metrics.answer_flags import answer_flag
 from fidtools.metrics.answer_match import AnswerMatcher, first_rank, is_pattern, regex_hits, slow_patterns_named, usable
-
-FLAGS = ("has_answer", "hasanswer")
 
 
 @dataclass
@@ -88,9 +87,10 @@ class AnswerRecall(RankMeasure):
     def _hits(self, question: Question, answers: Sequence[str], passages: Sequence[Passage]) -> Sequence[bool] | None:
         texts = [passage.text for passage in passages]
         if passages and not any(texts):
-            flags = [next((flag for name in FLAGS if (flag := p.extra.get(name)) is not None), None) for p in passages]
-            self.flagged += None not in flags
-            return None if None in flags else [bool(flag) for flag in flags]
+            flags = [flag for p in passages if (flag := answer_flag(question, p)) is not None]
+            whole = len(flags) == len(passages)
+            self.flagged += whole
+            return flags if whole else None
         if self.match == "regex":
             self.invalid += sum(not is_pattern(answer) for answer in answers)
             with slow_patterns_named(question):

@@ -18,27 +18,33 @@ from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, document_field, omit
 from fidtools.formats.parsing import read_rows, require_text
 from fidtools.formats.writer_helpers import write_json_list, write_rows
+from fidtools.metrics.answer_flags import FLAGS, answer_flag
 from fidtools.metrics.answer_match import AnswerMatcher
 
 
 def write_dpr(questions: Iterable[Question], path: PathLike) -> None:
-    """DPR's retriever results: scores as strings, `has_answer` (from the answer match) on every passage."""
+    """DPR's retriever results: scores as strings, `has_answer` on every passage.
+
+    It is that of the answer match; a passage without text keeps the flag that it has.
+    """
     write_json_list(map(_dpr_question, questions), path)
 
 
 def _dpr_question(question: Question) -> Record:
     passages = question.ctxs or []
     hits = AnswerMatcher(question.answers or ()).hits([passage.text for passage in passages])
-    ctxs = [_dpr_passage(passage, hit) for passage, hit in zip(passages, hits, strict=True)]
+    known = [None if passage.text else answer_flag(question, passage) for passage in passages]
+    flags = [hit if flag is None else flag for hit, flag in zip(hits, known, strict=True)]
+    ctxs = [_dpr_passage(passage, flag) for passage, flag in zip(passages, flags, strict=True)]
     return {**question.to_json(), "answers": question.answers or [], "ctxs": ctxs}
 
 
-def _dpr_passage(passage: Passage, hit: bool) -> Record:
-    rest = omit(passage.extra, "hasanswer", "has_answer")
+def _dpr_passage(passage: Passage, flag: bool) -> Record:
+    rest = omit(passage.extra, *FLAGS)
     score = {} if passage.score is None else {"score": repr(passage.score)}
     scores = {"scores": passage.scores} if passage.scores else {}
     head = {**({} if passage.id is None else {"id": passage.id}), "title": passage.title, "text": passage.text}
-    return {**head, **document_field(passage), **score, **scores, "has_answer": hit, **rest}
+    return {**head, **document_field(passage), **score, **scores, "has_answer": flag, **rest}
 
 
 def dpr_train(record: Record) -> Record:

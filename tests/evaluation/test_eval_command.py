@@ -186,6 +186,23 @@ def test_values_of_every_question(ranked, tmp_path, capsys):
     assert "R@1" not in last
 
 
+def flagged(*flags: object) -> dict:
+    return question(0, [], ctxs=[Passage(str(i), "", extra={"has_answer": flag}) for i, flag in enumerate(flags)])
+
+
+def test_flags_may_be_numbers_or_text(tmp_path, capsys):
+    write_lines(tmp_path / "flags.jsonl", [flagged("False", "True"), flagged(0, 1), flagged("0", "false")])
+    (file,) = document(tmp_path / "flags.jsonl", "--k", "1,2", capsys=capsys)["files"]
+    values = {name: metric["value"] for name, metric in file["metrics"].items()}
+    assert values == {"R@1": 0.0, "R@2": pytest.approx(200 / 3)}
+
+
+def test_other_flags_are_refused(tmp_path, capsys):
+    write_lines(tmp_path / "flags.jsonl", [flagged(True), flagged("no")])
+    assert run(["eval", str(tmp_path / "flags.jsonl")]) == 1
+    assert "flags.jsonl:2: field 'ctxs.has_answer': must be true or false (got no)" in capsys.readouterr().err
+
+
 def test_agreement_of_two_scores(tmp_path, capsys):
     path = tmp_path / "scored.jsonl"
     scores = [{"a": 3.0, "b": 1.0}, {"a": 2.0, "b": 3.0}, {"a": 1.0, "b": 0.0}]

@@ -74,6 +74,13 @@ def test_dpr_results_have_no_id_for_a_passage_without_one(tmp_path):
     assert written["ctxs"] == [{"title": "", "text": "It was me.", "score": "1.5", "has_answer": True}]
 
 
+def test_dpr_results_keep_the_flags_of_passages_without_text(tmp_path):
+    given = [Passage("1", "", extra={"hasanswer": "True"}), Passage("2", "me", extra={"has_answer": False})]
+    back("dpr", [Question("q", "Who?", ["me"], ctxs=given)], tmp_path / "file.json")
+    (written,) = json.loads((tmp_path / "file.json").read_text())
+    assert [ctx["has_answer"] for ctx in written["ctxs"]] == [True, True]
+
+
 @MANY
 @given(st.lists(passages(), min_size=1, max_size=4))
 @pytest.mark.parametrize("name", ["passages", "psgs", "beir-corpus"])
