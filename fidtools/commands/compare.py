@@ -130,6 +130,7 @@ def _show(results: list[Result], resamples: int, output: str) -> None:
 
 
 def _cells(result: Result) -> list[str]:
+    from fidtools.evaluation.reports import cell
     from fidtools.evaluation.significance import p_value
 
     test = result.comparison
@@ -139,8 +140,8 @@ def _cells(result: Result) -> list[str]:
     counts = [str(count) for count in (test.wins, test.losses, test.ties)]
     return [
         result.metric,
-        result.a,
-        result.b,
+        cell(result.a),
+        cell(result.b),
         str(result.n),
         *(f"{x:.4f}" for x in numbers),
         *p_values,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,8 +49,14 @@ def tab_separated(systems: Sequence[System]) -> str:
     lines = ["\t".join(COLUMNS)]
     for system in systems:
         for group, metrics in system.parts():
-            lines += ["\t".join([system.name, group, *_cells(name, metric)]) for name, metric in metrics.items()]
+            head = [cell(system.name), cell(group)]
+            lines += ["\t".join([*head, *_cells(name, metric)]) for name, metric in metrics.items()]
     return "\n".join(lines) + "\n"
+
+
+def cell(text: str) -> str:
+    """A text among tab-separated values: as JSON, which escapes them, where it has a tab or a line break."""
+    return json.dumps(text) if "".join(text.replace("\t", "\n").splitlines()) != text else text
 
 
 def _cells(name: str, metric: Metric) -> list[str]:

@@ -186,6 +186,16 @@ def test_values_of_every_question(ranked, tmp_path, capsys):
     assert "R@1" not in last
 
 
+def test_a_tab_or_line_break_in_a_group_does_not_end_its_cell(tmp_path, capsys):
+    kinds = ["a\tb", "c\n", "d"]
+    lines = [question(i, ["Paris"], extra={"kind": kind}) for i, kind in enumerate(kinds)]
+    write_lines(tmp_path / "ranked.jsonl", lines)
+    assert run(["eval", str(tmp_path / "ranked.jsonl"), "-m", "R@1", "--by", "kind"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert {len(row) for row in rows} == {9}
+    assert [row[1] for row in rows[2:]] == [r'"a\tb"', r'"c\n"', "d"]
+
+
 def flagged(*flags: object) -> dict:
     return question(0, [], ctxs=[Passage(str(i), "", extra={"has_answer": flag}) for i, flag in enumerate(flags)])
 
