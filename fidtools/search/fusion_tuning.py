@@ -14,6 +14,7 @@ from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import read_json
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError
+from fidtools.metrics.answer_match import usable
 from fidtools.metrics.labels import Labels
 from fidtools.metrics.relevance import relevance
 from fidtools.search.rank_fusion import METHODS, RANK_CONSTANT, Method, contributions, in_step
@@ -22,7 +23,12 @@ from fidtools.typing import Floats
 STEPS = 20
 """A list's share of the weights is tried in steps of 1 / STEPS, from 0 to 1."""
 MOST_ROUNDS = 10
+MOST_WEIGHT = 1e9  # as of --weight
 DEPTHS = (1, 5)
+HINT: dict[Labels, str] = {
+    "gold": "are the ids of `gold` those of the rankings' passages? --labels answer judges by their text",
+    "answer": "do the rankings' passages have their text? --labels gold judges by their ids",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ def tune(
     out. `labels` None means gold where any question has it. Weights are found by coordinate search from equal ones: one
     list's share at a time runs from 0 to 1 in steps of 1 / `STEPS`, the others keeping their proportions, until nothing
     improves. With two lists that is every pair of shares. A method that needs scores is passed over where a list has
-    none. The result depends on nothing but the files. Raises DataError where no question can be judged.
+    none. The result depends on nothing but the files. Raises DataError where no question can be judged, or none has a
+    relevant passage in any list: all weights would be as good.
     """
     groups = list(in_step([questions, *paths]))
     kind = labels or ("gold" if any(gold_ids(group[0]) for group in groups) else "answer")
@@ -82,6 +89,10 @@ def tune(
         if not judged:
             field = "gold" if kind == "gold" else "answers"
             raise DataError(f"no question has passages and `{field}` to judge them by", path=questions, field=field)
+        if not any(item.relevant.any() for item in judged):
+            raise DataError(
+                f"no relevant passage, by {kind}, is listed for any question", path=questions, hint=HINT[kind]
+            )
         weights, value = _search(judged, len(paths))
         if best is None or value > best[0]:
             best = value, Fusion(method, weights, constant), judged
@@ -100,7 +111,7 @@ def _judged(
     groups: Sequence[Sequence[Question]], paths: Sequence[PathLike], labels: Labels, method: Method, constant: int
 ) -> Iterator[_Judged]:
     for number, (question, *lists) in enumerate(groups, 1):
-        if not (gold_ids(question) if labels == "gold" else question.answers):
+        if not (gold_ids(question) if labels == "gold" else usable(question.answers or ())):
             continue
         passages: dict[str | None, tuple[int, Passage]] = {}
         added: list[tuple[int, int, float]] = []
@@ -165,9 +176,13 @@ def read_fusion(path: PathLike) -> Fusion:
     method, weights, constant = (found[0][name] for name in ("method", "weights", "constant"))
     for field, value, valid in (
         ("method", method, method in METHODS),
-        ("weights", weights, isinstance(weights, list) and all(isinstance(w, int | float) for w in weights)),
-        ("constant", constant, isinstance(constant, int) and constant >= 0),
+        ("weights", weights, isinstance(weights, list) and all(_is_weight(weight) for weight in weights)),
+        ("constant", constant, type(constant) is int and constant >= 0),
     ):
         if not valid:
             raise DataError("no result of fuse --tune", path=path, field=field, value=value)
     return Fusion(method, tuple(weights), constant)
+
+
+def _is_weight(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MOST_WEIGHT

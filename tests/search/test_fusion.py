@@ -11,7 +11,7 @@ import pytest
 from fidtools import cli
 from fidtools.data.jsonl import write_lines
 from fidtools.data.read import read_questions
-from fidtools.errors import MismatchError
+from fidtools.errors import DataError, MismatchError
 from fidtools.search.fusion_tuning import Fusion, tune
 from fidtools.search.rank_fusion import METHODS, Method, fuse
 
@@ -207,6 +207,36 @@ def test_a_question_whose_grades_are_all_0_is_left_out(mixed: list[str], tmp_pat
     )
     found = tune(mixed, dev, methods=["scores"])
     assert (found.labels, found.questions, found.recall["R@1"]) == ("gold", 2, 100.0)
+
+
+def test_a_question_without_a_usable_answer_is_left_out(mixed: list[str], tmp_path: Path) -> None:
+    answers = [["y"], ["", "\u200b"], ["y"], ["w"]]
+    write_lines(
+        dev := tmp_path / "dev.jsonl",
+        ({"id": f"q{i}", "question": "who?", "answers": a} for i, a in enumerate(answers)),
+    )
+    found = tune(mixed, dev, methods=["scores"])
+    assert (found.labels, found.questions, found.recall["R@1"]) == ("answer", 3, pytest.approx(200 / 3))
+
+
+@pytest.mark.parametrize(("answers", "by", "hint"), [(False, "gold", "--labels answer"), (True, "answer", "text")])
+def test_rankings_without_a_relevant_passage_cannot_be_tuned(
+    mixed: list[str], tmp_path: Path, answers: bool, by: str, hint: str
+) -> None:
+    dev = judged(tmp_path / "dev.jsonl", "u", "u", "u", "u", answers=answers)
+    with pytest.raises(DataError, match=f"no relevant passage, by {by}, is listed for any question") as caught:
+        tune(mixed, dev)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["[-1, 2]", "[true, 1]", "[1e308, 1e308]", '["1", 1]'])
+def test_weights_of_a_file_are_those_that_the_option_takes(
+    weights: str, mixed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = tmp_path / "tuned.json"
+    tuned.write_text(f'{{"method": "scores", "weights": {weights}, "constant": 60}}')
+    assert cli.run(["fuse", *mixed, "--tuned", str(tuned)]) == 1
+    assert "field 'weights': no result of fuse --tune" in capsys.readouterr().err
 
 
 def test_equal_weights_stay_where_nothing_is_better(mixed: list[str], tmp_path: Path) -> None:
