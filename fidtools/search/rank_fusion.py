@@ -118,22 +118,26 @@ def in_step(paths: Sequence[PathLike]) -> Iterator[tuple[Question, ...]]:
             if group[0] is not None and question.question.strip() != group[0].question.strip():
                 problem = f"question {question.id} has another text in {paths[0]}"
                 raise MismatchError(problem, path=path, value=question.question, hint=SAME_QUESTIONS)
-        _check_texts(paths, group)
+        _share_texts(paths, group)
         yield group
 
 
-def _check_texts(paths: Sequence[PathLike], group: Sequence[Question]) -> None:
-    """Raises MismatchError for a passage id that stands for two texts, white space aside; a passage may have none."""
-    seen: dict[str, tuple[str, PathLike]] = {}
+def _share_texts(paths: Sequence[PathLike], group: Sequence[Question]) -> None:
+    """Give a passage without text that of another list. Raises MismatchError for two texts, white space aside."""
+    seen: dict[str, tuple[Passage, PathLike]] = {}
     for path, question in zip(paths, group, strict=True):
         for passage in question.ctxs or ():
             if passage.id is None or not passage.text:
                 continue
-            text, where = seen.setdefault(passage.id, (passage.text, path))
-            if text != passage.text and text.split() != passage.text.split():
+            known, where = seen.setdefault(passage.id, (passage, path))
+            if known.text != passage.text and known.text.split() != passage.text.split():
                 problem = f"passage {passage.id} of question {question.id} has another text in {where}"
                 hint = "the rankings must be of one corpus, in which every passage has an id of its own"
                 raise MismatchError(problem, path=path, field="ctxs.text", value=passage.text, hint=hint)
+    for passage in (passage for question in group for passage in question.ctxs or () if not passage.text):
+        if passage.id in seen:
+            known, _ = seen[passage.id]
+            passage.text, passage.title = known.text, passage.title or known.title
 
 
 def contributions(

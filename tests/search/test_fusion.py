@@ -122,6 +122,15 @@ def test_a_passage_with_two_texts_is_of_two_corpora(two: list[str], tmp_path: Pa
     assert len(fused([two[0], tmp_path / "c.jsonl"], 5)) == 3
 
 
+def test_a_passage_without_text_takes_that_of_another_list(tmp_path: Path) -> None:
+    bare, full = tmp_path / "bare.jsonl", tmp_path / "full.jsonl"
+    write_lines(bare, [{"id": "0", "question": "who?", "ctxs": [{"id": name, "text": ""} for name in "xy"]}])
+    write_lines(full, [{"id": "0", "question": "who?", "ctxs": [{"id": "x", "text": "me", "title": "T"}]}])
+    for paths in ([bare, full], [full, bare]):
+        (found,) = fuse(paths, 100)
+        assert [(p.id, p.title, p.text) for p in found.ctxs or []] == [("x", "T", "me"), ("y", "", "")]
+
+
 def test_the_answers_to_one_list_are_not_those_to_the_fused_one(
     two: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
