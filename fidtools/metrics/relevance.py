@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fidtools.data.grades import SHAPES, gold_ids
 from fidtools.data.records import Question
-from fidtools.errors import DataError
 from fidtools.metrics.answer_match import AnswerMatcher, usable
 from fidtools.metrics.labels import Labels
 
 
 def known_relevance(question: Question) -> NDArray[np.bool_] | None:
-    """Which passages are relevant by `gold`, or else by answers; None where the question has neither."""
-    kinds: tuple[Labels, ...] = ("gold", "answer")
-    for kind in kinds:
-        with suppress(DataError):
-            return relevance(question, kind)
-    return None
+    """Which passages are relevant by `gold`, or else by answers; None where the question has neither.
+
+    Raises DataError for `gold` that cannot be read.
+    """
+    if gold_ids(question):
+        return relevance(question, "gold")
+    return relevance(question, "answer") if question.answers else None
 
 
 def relevance(question: Question, labels: Labels) -> NDArray[np.bool_]:
