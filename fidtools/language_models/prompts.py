@@ -6,8 +6,10 @@ tokens at their border are the ones a model sees in running text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from fidtools.compute.lengths import CutCounter, fit_text
@@ -16,6 +18,9 @@ from fidtools.data.prompt_templates import DEFAULT_PROMPTS, Target, check_templa
 from fidtools.data.records import Passage, Question
 from fidtools.errors import FidtoolsError, UsageError, shorten
 
+TODAY = date(2024, 7, 26)
+"""The date that Llama 3's chat template has where there is no clock."""
+CLOCK = re.compile(r"""strftime_now\(\s*(['"])([^'"]*)\1\s*\)""")
 MIN_ROOM = 4
 """At least one token in so many is kept for a passage's text, however long the question."""
 
@@ -69,14 +74,21 @@ def prompt_prefix(tokenizer: Any, chat: bool) -> list[int]:
     return [] if chat else leading_special_tokens(tokenizer)
 
 
-def through_chat(tokenizer: Any, prompt: str, **options: Any) -> str:
-    """The prompt as a user's message in the model's chat template; `options` are variables of the template.
+def through_chat(tokenizer: Any, prompt: str) -> str:
+    """The prompt as a user's message in the model's chat template, in front of a reply without reasoning.
 
-    Raises FidtoolsError for a template that is damaged, asks for what the sandbox forbids, or leaves the message out.
+    A template that tells the model the date gets `TODAY`, so that scores are the same on another day. Raises
+    FidtoolsError for a template that is damaged, asks for what the sandbox forbids, or leaves the message out.
     """
     message = [{"role": "user", "content": prompt}]
     try:
-        text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True, **options)
+        text: str = tokenizer.apply_chat_template(
+            message,
+            chat_template=CLOCK.sub(lambda found: repr(TODAY.strftime(found[2])), tokenizer.get_chat_template()),
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+        )
     except Exception as error:  # a template can raise whatever its expressions can
         problem = f"the model's chat template cannot be used: {shorten(str(error), 160)}"
         raise FidtoolsError(problem, hint="leave out --chat") from error

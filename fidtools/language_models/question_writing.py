@@ -131,7 +131,7 @@ class QuestionWriter:
         values = {"title": passage.title, "text": text, "sentence": self._sentence(passage, text, number)}
         prompt = self.prompt.template.format(**values)
         if self.prompt.chat:
-            prompt = through_chat(self.model.tokenizer, prompt, enable_thinking=False)
+            prompt = through_chat(self.model.tokenizer, prompt)
         return [*self._prefix, *self.model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
 
     def _sentence(self, passage: Passage, text: str, number: int) -> str:

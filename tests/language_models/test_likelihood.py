@@ -11,7 +11,7 @@ from fidtools.data.prompt_templates import DEFAULT_PROMPTS, check_template
 from fidtools.data.records import Location, Passage, Question
 from fidtools.errors import DataError, UsageError
 from fidtools.language_models.likelihood import log_likelihoods
-from fidtools.language_models.prompts import Encoded, Prompt, PromptTokenizer
+from fidtools.language_models.prompts import Encoded, Prompt, PromptTokenizer, through_chat
 
 PASSAGES = [
     Passage("a", "Ada wrote the first program.", "Ada Lovelace"),
@@ -129,6 +129,15 @@ def test_chat_prompts_go_through_the_models_template(tokenizer: Any) -> None:
         tokenizer.chat_template = None
     assert tokenizer.decode(prompt.ids[: prompt.start]).endswith("Question:<eos><bos>assistant\n")
     assert tokenizer.decode(prompt.target) == "what is it?"
+
+
+def test_chat_templates_get_a_fixed_date_and_no_reasoning(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = (
+        "{{ strftime_now('%d %b %Y') }}: {{ messages[0]['content'] }}\n"
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", template)
+    assert through_chat(tokenizer, "who?") == "26 Jul 2024: who?\n<think></think>"
 
 
 @pytest.mark.parametrize(
