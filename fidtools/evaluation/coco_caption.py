@@ -47,14 +47,14 @@ def ptb_tokenized(texts: Sequence[str]) -> list[str]:
     folder = package_folder() / "tokenizer"
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
-    one_per_line = "\n".join(" ".join(text.split("\n")) for text in texts)
+    lines = "".join(" ".join(text.splitlines()) + "\n" for text in texts)  # Java ends lines at \r and U+2028, too
     tokenizer = ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
     command = [java(), "-Dfile.encoding=UTF-8", "-cp", str(folder / STANFORD_CORENLP_3_4_1_JAR), *tokenizer]
-    done = subprocess.run(command, input=one_per_line.encode(), capture_output=True, check=False)
-    lines = done.stdout.decode().split("\n")
-    if done.returncode or len(lines) < len(texts):
+    done = subprocess.run(command, input=lines.encode(), capture_output=True, check=False)
+    tokenized = done.stdout.decode().split("\n")
+    if done.returncode or len(tokenized) != len(texts) + 1:
         raise FidtoolsError(f"Stanford's tokenizer failed: {done.stderr.decode()[-300:]}")
-    return [" ".join(word for word in line.split() if word not in PUNCTUATIONS) for line in lines[: len(texts)]]
+    return [" ".join(word for word in line.split() if word not in PUNCTUATIONS) for line in tokenized[:-1]]
 
 
 def bleu_statistics(prediction: str, answers: Sequence[str]) -> Floats:

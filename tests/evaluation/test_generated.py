@@ -12,7 +12,7 @@ import pytest
 
 from fidtools.data.read import read_questions
 from fidtools.data.records import Question
-from fidtools.evaluation.coco_caption import MeteorProcess, java, rouge_l
+from fidtools.evaluation.coco_caption import MeteorProcess, java, ptb_tokenized, rouge_l
 from fidtools.evaluation.generated import Generated
 from fidtools.evaluation.scores import collect
 from fidtools.metrics.generation import meteor, without_single_chunks
@@ -61,6 +61,12 @@ def test_equal_to_the_package_in_all_numbers(questions, package, capfd):
     assert scores.values["BLEU-4"] / 100 == pytest.approx(np.array(bleu_parts[3]))
     assert scores.values["ROUGE-L-joint"] / 100 == pytest.approx(rouge_parts)
     assert (scores.values["ROUGE-L"] <= scores.values["ROUGE-L-joint"] + 1e-9).all()
+
+
+def test_a_line_break_of_any_kind_moves_no_text_to_another_question():
+    breaks = ("\n", "\r", "\r\n", "\u2028", "\u2029", "\x0b", "\x0c", "\x85")
+    texts = [f"One{end}two.{end}" for end in breaks]
+    assert ptb_tokenized([*texts, "", "Three", ""]) == ["one two"] * len(texts) + ["", "three", ""]
 
 
 def test_the_best_reference_counts_alone():
