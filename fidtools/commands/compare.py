@@ -10,7 +10,7 @@ import click
 from fidtools.commands import _options as options
 from fidtools.commands import _path_types as paths
 from fidtools.commands import _value_types as values
-from fidtools.commands.eval import chosen_settings, metric_options
+from fidtools.commands.eval import chosen_settings, metric_options, name_unused_by_metrics
 
 if TYPE_CHECKING:
     from fidtools.evaluation.completion import Inputs
@@ -66,6 +66,7 @@ def command(
 
     if len(systems) < 2:
         raise click.UsageError("at least two systems are needed: fidtools compare A B")
+    name_unused_by_metrics(names)
     files_of = [_files(system) for system in systems]  # all are checked before the first is read
     settings, inputs = chosen_settings(**chosen)
     measured = []

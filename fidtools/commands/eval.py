@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 NO_GROUP = "(none)"  # of a question without the field of --by, or with null there
 NOT_IN_AGREEMENT = ("names", "qrels", "gold", "prediction", "regex", "empty_matches")
+OF_METRICS = {"ks": "--k", "qrels": "--qrels", "gold": "--gold", "prediction": "--prediction"} | {
+    "regex": "--regex",
+    "empty_matches": "--empty-matches",
+}
+"""Options by parameter that only some metrics depend on."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -124,7 +129,7 @@ def command(
       fidtools eval final_output.txt --questions test.jsonl --profile triviaqa
       fidtools retrieve … | fidtools eval --json | jq '.files[0].metrics["R@5"].value'
     """
-    _name_unused(agreement, train)
+    _name_unused(agreement, names, train)
     from fidtools.evaluation.comparable import check_judged
     from fidtools.evaluation.registry import agreements, measures
     from fidtools.evaluation.reports import write_per_question, write_report
@@ -149,9 +154,24 @@ def command(
     write_report(systems, output, as_json)
 
 
-def _name_unused(agreement: tuple[str, str] | None, train: str | None) -> None:
+def _name_unused(agreement: tuple[str, str] | None, names: tuple[str, ...], train: str | None) -> None:
     if agreement:
         options.warn_unused("with --agreement", *NOT_IN_AGREEMENT, *(() if train else ("profile",)))
+    else:
+        name_unused_by_metrics(names, () if train else ("profile",))
+
+
+def name_unused_by_metrics(names: tuple[str, ...], of_profile: tuple[str, ...] = ("profile",)) -> None:
+    """Warn of options of `metric_options` that change none of the metrics."""
+    from fidtools.evaluation.registry import options_of
+
+    given = click.get_current_context().params
+    used = options_of(names, PROFILES[given["profile"]])
+    idle = [name for name, flag in OF_METRICS.items() if flag not in used]
+    options.warn_unused("on these metrics", *idle, *(of_profile if names and "--profile" not in used else ()))
+    for name, other in (("qrels", "gold"), ("regex", "empty_matches")):
+        if given[name] and OF_METRICS[name] in used:
+            options.warn_unused(f"with {OF_METRICS[name]}", other)
 
 
 def chosen_settings(

@@ -146,7 +146,7 @@ METRICS = (
         description="KILT-Rprec, KILT-recall@5, KILT-EM and KILT-F1, by Wikipedia page",
         needs="`output` with provenance, `ctxs`",
         unit="%",
-        options=("--questions",),
+        options=("--questions", "--prediction"),
         build=lambda settings, names: KiltScores(),
     ),
     MetricFamily(

@@ -10,6 +10,7 @@ from fidtools.evaluation import evidence, generated, kilt, predictions, recall
 from fidtools.evaluation.agreement import KINDS, Agreement
 from fidtools.evaluation.family import CUTOFF, MetricFamily, MetricSettings
 from fidtools.evaluation.measure import Measure
+from fidtools.evaluation.profiles import Profile
 from fidtools.evaluation.trec_metrics import IR_MEASURES, parse
 
 CUTOFFS = (1, 5, 20, 100)
@@ -39,6 +40,15 @@ def measures(settings: MetricSettings, names: Sequence[str] = (), ks: Sequence[i
         _check_known(remaining)
         built.append(IR_MEASURES.build(settings, remaining))
     return built
+
+
+def options_of(names: Sequence[str], profile: Profile) -> set[str]:
+    """The options that change the metrics `names` (default: the profile's), as `--k` those that end in it."""
+    wanted = names or profile.metrics
+    expanded = {name: expand([name], CUTOFFS)[0] for name in wanted}
+    families = {name: [f for f in FAMILIES if f.has(expanded[name])] or [IR_MEASURES] for name in wanted}
+    used = {option for several in families.values() for family in several for option in family.options} - {"--k"}
+    return used | ({"--k"} if any(name.endswith(CUTOFF) for name in wanted) else set())
 
 
 def agreements(gold: str, other: str, ks: Sequence[int] = CUTOFFS) -> list[Measure]:

@@ -252,6 +252,30 @@ def test_options_that_rank_agreement_does_not_use_are_named(tmp_path, capsys):
     assert "no effect" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["eval", "compare"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["-m", "EM", "--k", "3", "--empty-matches"], "--k, --empty-matches have no effect on these metrics"),
+        (["-m", "R@1", "--prediction", "prediction"], "--prediction has no effect on these metrics"),
+        (["-m", "R@1", "--profile", "triviaqa"], "--profile has no effect on these metrics"),
+        (["-m", "R@k", "--regex", "--empty-matches"], "--empty-matches has no effect with --regex"),
+        (["--k", "1", "--prediction", "prediction", "--gold", "gold", "--profile", "squad"], None),
+        (["-m", "EM", "--profile", "triviaqa", "--regex"], None),
+    ],
+)
+def test_options_that_the_metrics_do_not_use_are_named(command, given, said, ranked, capsys):
+    assert run([command, str(ranked), *([str(ranked)] if command == "compare" else []), *given]) == 0
+    err = capsys.readouterr().err
+    assert said in err if said else "no effect" not in err
+
+
+def test_gold_of_the_questions_is_not_used_beside_qrels(ranked, tmp_path, capsys):
+    (tmp_path / "qrels.txt").write_text("0 0 p1 1\n")
+    assert run(["eval", str(ranked), "-m", "gold-R@1", "--qrels", str(tmp_path / "qrels.txt"), "--gold", "x"]) == 0
+    assert "--gold has no effect with --qrels" in capsys.readouterr().err
+
+
 def test_answers_of_a_fid_output_file_are_joined_with_their_questions(tmp_path, capsys):
     write_lines(tmp_path / "test.jsonl", [question(i, []) for i in range(3)])
     (tmp_path / "final_output.txt").write_text("0\tParis\n2\tin\tParis\n")
