@@ -57,6 +57,8 @@ def command(
         raise click.UsageError("give only one of --retriever and --tokenizer")
     if max_length is not None and tokenizer is None:
         raise click.UsageError("--max-length needs --tokenizer")
+    if against is None:
+        options.warn_unused("without --against", "similarity")
     from fidtools.data.corpus import open_passages
     from fidtools.data.files import open_output
     from fidtools.errors import FidtoolsError

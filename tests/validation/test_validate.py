@@ -315,3 +315,12 @@ def test_standard_input(monkeypatch, capfd):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
     assert cli.run(["validate", "-q"]) == 0
     assert capfd.readouterr().out.splitlines()[0] == "<stdin>: 1 questions"
+
+
+def test_a_similarity_to_nothing_is_named(tmp_path, capsys):
+    (tmp_path / "q.jsonl").write_text('{"id": "1", "question": "who?", "answers": ["me"]}\n')
+    given = ["validate", str(tmp_path / "q.jsonl"), "--similarity", "0.9"]
+    assert cli.run(given) == 0
+    assert "--similarity has no effect without --against" in capsys.readouterr().err
+    assert cli.run([*given, "--against", str(tmp_path / "q.jsonl")]) == 0
+    assert "no effect" not in capsys.readouterr().err
