@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fidtools.data.grades import Grades, gold_grades
@@ -42,13 +43,14 @@ class ListedGold:
 
     def see(self, question: Question, grades: Grades) -> None:
         """Look at one more question."""
-        if self._found or not question.ctxs:
-            return
         relevant = [name for name, grade in grades.items() if grade > 0]
-        listed = {str(passage.id) for passage in question.ctxs}
-        self._found = not listed.isdisjoint(relevant)
-        if relevant and self._example is None:
-            self._example = relevant[0], str(question.ctxs[0].id)
+        self.compare(relevant, [str(passage.id) for passage in question.ctxs or ()])
+
+    def compare(self, relevant: Sequence[str], listed: Sequence[str]) -> None:
+        """Look at the relevant and the listed ids of one more question."""
+        self._found = self._found or not set(listed).isdisjoint(relevant)
+        if relevant and listed and self._example is None:
+            self._example = relevant[0], listed[0]
 
     def notes(self) -> list[str]:
         """What to say where no gold passage is listed at all."""

@@ -13,6 +13,7 @@ from fidtools.data.records import Question
 from fidtools.errors import MissingExtraError
 from fidtools.evaluation.evidence import PageSets
 from fidtools.evaluation.family import MetricFamily
+from fidtools.evaluation.gold import ListedGold
 from fidtools.evaluation.measure import NO_PASSAGES, NO_PREDICTION, Summary, Unmeasured, Values
 from fidtools.evaluation.predictions import PredictionMeasure
 from fidtools.metrics.answers import exact_match, f1
@@ -33,6 +34,7 @@ class KiltScores:
     method: str = "KILT, Wikipedia pages"
     unit: str = "%"
     depth: int = field(default=5, init=False)
+    _listed: ListedGold = field(default_factory=ListedGold, init=False)
     _answered: Counter[bool] = field(default_factory=Counter, init=False)
 
     def measure(self, questions: Sequence[Question]) -> list[Values]:
@@ -46,6 +48,7 @@ class KiltScores:
         if question.ctxs is None:
             return NO_PASSAGES
         pages = list(dict.fromkeys(str(p.extra.get("wikipedia_id") or p.id) for p in question.ctxs))
+        self._listed.compare(sorted(frozenset().union(*sets)), pages)
         precision = r_precision(sets, pages)
         answers, prediction = question.answers or [], question.prediction
         em = f1_score = float("nan")
@@ -59,10 +62,11 @@ class KiltScores:
     def finalize(self) -> Summary:
         """Suppresses the scores of answers of a system that only retrieves."""
         if not self._answered[True]:
-            return Summary(dict.fromkeys(OF_ANSWERS, f"the questions {NO_PREDICTION.reason}"))
+            suppressed = dict.fromkeys(OF_ANSWERS, f"the questions {NO_PREDICTION.reason}")
+            return Summary(suppressed, notes=self._listed.notes())
         missing = self._answered[False]
         note = f"{missing} questions {NO_PREDICTION.reason}: counted as 0 in {', '.join(OF_ANSWERS)}"
-        return Summary(zeros=OF_ANSWERS, notes=[note] if missing else [])
+        return Summary(zeros=OF_ANSWERS, notes=[*([note] if missing else []), *self._listed.notes()])
 
 
 def kilt_sets(question: Question) -> PageSets:

@@ -48,6 +48,13 @@ def test_kilt_counts_a_missing_prediction_as_0_where_others_have_one():
     assert "3 questions have no prediction: counted as 0 in KILT-EM, KILT-F1" in scores.notes
 
 
+def test_kilt_names_pages_whose_ids_are_written_otherwise():
+    written = replace(on_its_page(0, "x"), ctxs=[Passage("p", "x", extra={"wikipedia_id": 7.0})])
+    for questions, notes in (([written], 1), ([written, on_its_page(1, "x")], 0)):
+        scores = collect(questions, measures(MetricSettings(profile_name="kilt"), ["KILT"]))
+        assert sum("(gold is 7, listed 7.0)" in note for note in scores.notes) == notes
+
+
 def test_kilt_scores_no_answers_of_a_system_that_only_retrieves():
     lost = replace(on_its_page(1, None), ctxs=None)
     scores = collect([on_its_page(0, None), lost], measures(MetricSettings(profile_name="kilt"), ["KILT"]))
