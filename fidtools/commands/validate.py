@@ -53,12 +53,7 @@ def command(
       fidtools validate train.jsonl --against test.jsonl --strict
       fidtools validate passages.jsonl --tokenizer minilm --json
     """
-    if retriever is not None and tokenizer is not None:
-        raise click.UsageError("give only one of --retriever and --tokenizer")
-    if max_length is not None and tokenizer is None:
-        raise click.UsageError("--max-length needs --tokenizer")
-    if against is None:
-        options.warn_unused("without --against", "similarity")
+    _check_combination(retriever, tokenizer, max_length, against)
     from fidtools.data.corpus import open_passages
     from fidtools.data.files import open_output
     from fidtools.errors import FidtoolsError
@@ -81,3 +76,15 @@ def command(
             unclean += [] if report.clean else [report.file]
     if strict and unclean:
         raise FidtoolsError(f"not clean: {', '.join(unclean)}")
+
+
+def _check_combination(
+    retriever: str | None, tokenizer: str | None, max_length: int | None, against: str | None
+) -> None:
+    """Raise UsageError for options that exclude or need each other, and name one without effect."""
+    if retriever is not None and tokenizer is not None:
+        raise click.UsageError("give only one of --retriever and --tokenizer")
+    if max_length is not None and tokenizer is None:
+        raise click.UsageError("--max-length needs --tokenizer")
+    if against is None:
+        options.warn_unused("without --against", "similarity")
