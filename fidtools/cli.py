@@ -20,7 +20,17 @@ import click
 import fidtools
 from fidtools.commands import SECTIONS, SUMMARIES, load_command
 from fidtools.console import prepare_streams
-from fidtools.errors import INCOMPLETE, DataError, FidtoolsError, did_you_mean, no_room, printable, shorten, show_path
+from fidtools.errors import (
+    INCOMPLETE,
+    DataError,
+    FidtoolsError,
+    did_you_mean,
+    is_out_of_memory,
+    no_room,
+    printable,
+    shorten,
+    show_path,
+)
 from fidtools.logs import WHITE_SPACE, log, stop_bars
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads yield: 3-11 times faster on a shared machine
@@ -159,7 +169,7 @@ def _explained(error: DataError) -> DataError:
 
 def _unforeseen(error: BaseException) -> int:
     """Report an error of a library: out of memory, a full disk, or a bug, which gets one line and exit code 70."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return _report(str(_out_of_memory(error)), 1)
     if full := no_room(error):
         return _report(_system_message(OSError(errno.ENOSPC, full)), 1)
@@ -167,17 +177,6 @@ def _unforeseen(error: BaseException) -> int:
         _print("".join(traceback.format_exception(error)), BUG)
     what = f"{type(error).__name__}: {shorten(str(error), MOST_SHOWN)}".rstrip(": ")
     return _report(f"unexpected error: {what}\n  run it again with -v for the traceback, and please report it", BUG)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory could not be allocated. A command that never imported torch cannot have PyTorch's errors."""
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    return torch is not None and (
-        isinstance(error, torch.OutOfMemoryError)
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-    )
 
 
 def _out_of_memory(error: BaseException) -> FidtoolsError:

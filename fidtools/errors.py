@@ -156,6 +156,12 @@ INCOMPLETE = "what was written there is incomplete: free some space and run it a
 """The hint about a stream that had no room, which cannot be taken back as a file can."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be allocated or mapped; libraries have the system's words in errors of their own."""
+    words = (os.strerror(errno.ENOMEM), "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def no_room(error: BaseException) -> str | None:
     """The system's words when an error, of Python or of a library, says that a file has no room; else None."""
     if isinstance(error, OSError) and error.errno is not None:

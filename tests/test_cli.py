@@ -102,6 +102,11 @@ def test_out_of_gpu_memory_names_the_token_budget(failing_command, capsys):
     assert second.startswith("  try a smaller --token-budget")
 
 
+def test_memory_that_a_native_library_lacks_is_no_bug(failing_command, capsys):
+    assert failing_command(ValueError("mmap failed: Cannot allocate memory (os error 12)")) == 1
+    assert capsys.readouterr().err.startswith("fidtools: out of memory\n")
+
+
 def test_an_unforeseen_failure_is_one_line_that_names_the_place_to_look(failing_command, capsys):
     assert failing_command(RuntimeError("odd\x1b]0;x\x07")) == 70
     assert capsys.readouterr().err == (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import pickle
@@ -15,7 +14,7 @@ from logging import CRITICAL, ERROR
 from pathlib import Path
 
 from fidtools.compute.bundled import BUNDLED
-from fidtools.errors import FidtoolsError, UsageError, shorten
+from fidtools.errors import FidtoolsError, UsageError, is_out_of_memory, shorten
 from fidtools.logs import log
 
 WITHOUT_NETWORK = "without network access, give a folder that holds the model, or minilm or smollm (bin/setup laptop)"
@@ -125,16 +124,10 @@ def loading(name: str | Path) -> Iterator[None]:
         log.debug("%s: %s", name, type(error).__name__, exc_info=error)
         if _is_gone(Path(name)):
             raise _gone(str(name)) from error
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise FidtoolsError(f"{name}: cannot load the model: not enough memory", hint=LESS_MEMORY) from error
         hint = None if Path(name).exists() else WITHOUT_NETWORK
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory could not be allocated or mapped; libraries have the system's words in errors of their own."""
-    words = (os.strerror(errno.ENOMEM), "not enough memory", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 @contextlib.contextmanager
