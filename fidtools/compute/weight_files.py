@@ -10,7 +10,7 @@ import orjson
 
 MAX_HEADER = 100_000_000
 """Bytes of a safetensors file's header, as the library allows."""
-POINTER = b"version https://git-lfs"
+LFS_POINTER = b"version https://git-lfs"
 FLOATS = {"F64", "F32", "F16", "BF16"}
 BYTES_PER_TENSOR = 64
 """A pickle takes more than this for a tensor's name and place."""
@@ -41,7 +41,7 @@ def count_weights(folder: Path) -> tuple[int, int]:
 def is_pointer(path: Path) -> bool:
     """Whether a file is what Git LFS leaves in the place of one that was not fetched."""
     with open(path, "rb") as stream:
-        return stream.read(len(POINTER)) == POINTER
+        return stream.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def _is_cut_off(file: Path) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fidtools.data.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
 from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.grades import Grades
 from fidtools.data.jsonl import read_json, write_lines
@@ -14,7 +15,6 @@ from fidtools.data.read import read_passages
 from fidtools.data.record_parsing import is_quoted, parse_corpus_passage
 from fidtools.data.records import Location, Passage, Question
 from fidtools.formats.detection import keys
-from fidtools.formats.distinct_ids import PASSAGE_HINT, DistinctPassages, distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.json_records import Record, adapted, document_field, omit

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fidtools.data.distinct_ids import distinct_passages
 from fidtools.data.embedding_stream import stream_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.records import Passage, Question
 from fidtools.errors import DataError, UsageError, show_path
 from fidtools.formats.beir import write_beir
-from fidtools.formats.distinct_ids import distinct_passages
 from fidtools.formats.exports import EXPORTS, export
 from fidtools.formats.foreign import question_lines_hint
 from fidtools.formats.format import ALL_FIELDS, Format, Kind

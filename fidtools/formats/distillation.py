@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from fidtools.data.distinct_ids import DistinctPassages, distinct_questions, require_one_text
 from fidtools.data.files import PathLike, atomic_folder, open_output
 from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
 from fidtools.data.outputs import FolderKind
 from fidtools.data.records import Passage, Question
-from fidtools.formats.distinct_ids import DistinctPassages, distinct_questions, require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.training_gold import noting_lost_gold
 from fidtools.formats.writer_helpers import MARK, leave_mark, required

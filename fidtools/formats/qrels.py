@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from fidtools.data.distinct_ids import distinct_questions
 from fidtools.data.files import PathLike, open_output
 from fidtools.data.grades import Grades, gold_grades
 from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
 from fidtools.formats.detection import columns, header, is_number
-from fidtools.formats.distinct_ids import distinct_questions
 from fidtools.formats.format import Format
 from fidtools.formats.head import Head
 from fidtools.formats.parsing import read_columns, read_records, require_integer

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fidtools.data.distinct_ids import distinct_questions, require_one_text
 from fidtools.data.records import Passage, Question
-from fidtools.formats.distinct_ids import distinct_questions, require_one_text
 from fidtools.formats.writer_helpers import is_one_word, required
 from fidtools.logs import log
 

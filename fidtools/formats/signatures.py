@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from fidtools.compute.weight_files import LFS_POINTER
 from fidtools.data.gzip_names import is_gzip
 from fidtools.errors import shorten
 from fidtools.formats.head import Head
@@ -27,7 +28,7 @@ SIGNATURES = (
     (b"\xfe\xff", "UTF-16 text; UTF-8 is needed"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
+    (LFS_POINTER, "a pointer of Git LFS, not the file itself"),
     (b"<!DOCTYPE", "a page of HTML"),
     (b"<html", "a page of HTML"),
     (b"<?xml", "an XML document"),

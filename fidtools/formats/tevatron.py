@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fidtools.data.distinct_ids import require_one_text
 from fidtools.data.files import PathLike
 from fidtools.data.grades import gold_ids
 from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Passage, Question
 from fidtools.formats.detection import any_of, keys
 from fidtools.formats.distillation import DISTILLED_FIELDS
-from fidtools.formats.distinct_ids import require_one_text
 from fidtools.formats.format import Format
 from fidtools.formats.json_records import Record, adapted, omit
 from fidtools.formats.training_gold import noting_lost_gold

@@ -18,12 +18,13 @@ import orjson
 from fidtools.compute.prefetch import prefetch
 from fidtools.compute.ranks import barrier, gather, main_rank_first, ranks
 from fidtools.data.corpus import Corpus, open_passages
+from fidtools.data.distinct_ids import distinct_questions
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfinished, create_embeddings
 from fidtools.data.files import PathLike
 from fidtools.data.question_hashes import FIELD, joined_hashes
 from fidtools.data.read import read_questions
-from fidtools.data.records import Location, Question
+from fidtools.data.records import Question
 from fidtools.data.vector_type import VectorType, truncated
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log, track
@@ -37,6 +38,7 @@ CALIBRATION_TEXTS = 4096
 """Texts of the sample whose minima and maxima become the ranges of int8."""
 CALIBRATION_RUN = 64
 """Consecutive texts of that sample; fewer would be encoded in too small batches."""
+ID_HINT = "the vectors of questions are found by their ids: give each question an id of its own"
 
 
 class TextSource(Protocol):
@@ -80,7 +82,7 @@ class QuestionSource:
     """The questions of a file, kept in memory. Raises DataError for an id that occurs twice: it finds the vector."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
-        self.items = [(question.id, question.question) for question in _distinct(questions)]
+        self.items = [(question.id, question.question) for question in distinct_questions(questions, ID_HINT)]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -102,19 +104,6 @@ class QuestionSource:
             "text_sha256": hashlib.sha256(orjson.dumps(self.items)).hexdigest(),
             FIELD: joined_hashes(text for _, text in self.items),
         }
-
-
-def _distinct(questions: Iterable[Question]) -> Iterator[Question]:
-    """The questions unchanged. Raises DataError for an id that occurred before."""
-    places: dict[str, Location | None] = {}
-    for question in questions:
-        if question.id in places:
-            first = places[question.id]
-            other = "an earlier question" if first is None else f"line {first.line}"
-            hint = "the vectors of questions are found by their ids: give each question an id of its own"
-            raise question.error(f"also the id of {other}", "id", question.id, hint=hint)
-        places[question.id] = question.location
-        yield question
 
 
 def open_source(path: PathLike, questions: bool) -> TextSource:

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from fidtools.cli import run
+from fidtools.data.distinct_ids import distinct_questions
 from fidtools.data.jsonl import write_lines
 from fidtools.data.records import Location, Question
 from fidtools.errors import DataError
-from fidtools.formats.distinct_ids import distinct_questions
 
 HINT = "  this format has one passage of each id: give each an id of its own, such as that in the corpus"
 FIRST = {"id": "0", "title": "A", "text": "alpha", "score": 2.0}

@@ -115,7 +115,7 @@ main(sys.argv[1:])
         (
             ["--questions", "{tmp}/twice", "--retriever", "{model}", "-o", "{tmp}/x.npy"],
             1,
-            "twice:3: field 'id': also the id of line 1 (got 7)",
+            "twice:3: field 'id': also the id of line 1, which asks",
         ),
         (["{corpus}", "--retriever", "{model}", "-o", "{tmp}/no/x.npy"], 2, "does not exist"),
         (["{corpus}", "--retriever", "{model}", "--passage-maxlength", "99", "-o", "{tmp}/x.npy"], 2, "at most 64"),

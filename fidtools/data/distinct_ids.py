@@ -1,4 +1,4 @@
-"""Ids as keys: what a format keeps under its id alone must be one thing in the whole file, or texts would be lost."""
+"""Ids as keys: what is kept under its id alone must be one thing in the whole file, or texts would be lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _first(question: Question, title: str, text: str) -> _First:
     return _First(question.id, question.location, text_hash(title), text_hash(text))
 
 
-def distinct_questions(questions: Iterable[Question]) -> Iterator[Question]:
+def distinct_questions(questions: Iterable[Question], hint: str = QUESTION_HINT) -> Iterator[Question]:
     """The questions unchanged. Raises DataError for an id that occurred before. Needs about 250 bytes a question."""
     seen: dict[str, _First] = {}
     for question in questions:
@@ -42,9 +42,7 @@ def distinct_questions(questions: Iterable[Question]) -> Iterator[Question]:
         first = seen.setdefault(question.id, now)
         if first is not now:
             asked = "the same" if first.text == now.text else f"another question than {shorten(question.question)!r}"
-            raise question.error(
-                f"also the id of {first.place(question)}, which asks {asked}", "id", question.id, QUESTION_HINT
-            )
+            raise question.error(f"also the id of {first.place(question)}, which asks {asked}", "id", question.id, hint)
         yield question
 
 
