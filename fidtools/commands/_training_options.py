@@ -124,6 +124,20 @@ def output(what: str) -> Option:
     )
 
 
+def warn_without_dev(dev: str | None, *more: str) -> None:
+    """Warn of options for the evaluation on --dev where there is none; `more` are a command's own."""
+    if dev is None:
+        options.warn_unused("without --dev", *more, "patience", "eval_every")
+
+
+def warn_of_word_options(size: StudentSize, new: str, *, is_new: bool) -> None:
+    """Warn of options of StudentSize without effect; `new` is the option that creates a model of this size."""
+    if not is_new:
+        options.warn_unused(f"without {new}", "words", "word_dim", "hidden")
+    elif size.word_vectors is not None:
+        options.warn_unused("with --word-vectors", "word_dim")
+
+
 def take(given: dict[str, Any], kind: type) -> dict[str, Any]:
     """Remove and return the options that set fields of the dataclass `kind`; those not given (None) are left out."""
     taken = {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}

@@ -74,8 +74,7 @@ def command(
     inputs = replace(chosen.inputs, title=not no_title, **options.take(given, ReaderInputs))
     dropout = chosen.dropout if given["dropout"] is None else given["dropout"]
     run = ReaderRun(train, **(given | {"settings": settings, "inputs": inputs, "dropout": dropout}))
-    if run.dev is None:
-        _options.warn_unused("without --dev", "patience", "eval_every")
+    options.warn_without_dev(run.dev)
     if no_title:
         _options.warn_unused("with --no-title", "title_prefix")
     with options.fields_as_flags():

@@ -10,6 +10,7 @@ import click
 from fidtools.commands import _path_types as paths
 from fidtools.commands import _training_options as options
 from fidtools.commands import _value_types as values
+from fidtools.commands._options import warn_unused
 from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
@@ -112,6 +113,10 @@ def command(train: str, output: Path, resume: bool, force: bool, preset: str | N
         settings = TrainingSettings(**options.take(given, TrainingSettings))
         size = StudentSize(**options.take(given, StudentSize))
         run = RetrieverRun(train, **given, settings=settings, size=size)
+        options.warn_without_dev(run.dev, "select")
+        options.warn_of_word_options(size, "--student", is_new=run.student is not None)
+        if run.student == "static":
+            warn_unused("with --student static", "hidden")
         from fidtools.retriever.train import train_retriever
 
         train_retriever(run, output, resume=resume, force=force)

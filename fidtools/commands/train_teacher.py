@@ -107,13 +107,9 @@ def command(train: str, output: Path, resume: bool, force: bool, **given: Any) -
 
 
 def _warn_unused(run: TeacherRun) -> None:
-    if run.dev is None:
-        warn_unused("without --dev", "patience", "eval_every")
+    options.warn_without_dev(run.dev)
     if run.teacher_scores is not None:
         others = {"temperature", "teacher_temperature", "gamma"} - run.targets.options().keys()
         warn_unused(f"with --loss {run.targets.loss}", *others)
         warn_unused("with --teacher-scores", "labels")
-    if not run.coattention:
-        warn_unused("without --coattention", "words", "word_dim", "hidden")
-    elif run.size.word_vectors is not None:
-        warn_unused("with --word-vectors", "word_dim")
+    options.warn_of_word_options(run.size, "--coattention", is_new=run.coattention)

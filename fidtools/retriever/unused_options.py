@@ -1,10 +1,9 @@
-"""Options of a run that differ from their defaults and change nothing."""
+"""Options of the loss and of the teachers that differ from their defaults and change nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import Any
 
 from fidtools.retriever.loss import Loss
 from fidtools.retriever.run_config import RetrieverRun
@@ -27,19 +26,10 @@ def unused_options(run: RetrieverRun, loss: Loss, teachers: Iterable[str]) -> It
         yield from _named(run, ["temperature"], "with --cosine-temperature")
     if run.source_passage == "cap" and not any(name == SCORE or is_question_likelihood(name) for name in teachers):
         yield "--source-passage cap has no effect without a question-likelihood in --teacher"
-    if run.dev is None:
-        yield from _named(run, ["select"], "without --dev")
-        yield from _named(run.settings, ["patience", "eval_every"], "without --dev")
-    if run.student is None:
-        yield from _named(run.size, [field.name for field in fields(run.size)], "without --student")
-    elif run.size.word_vectors is not None:
-        yield from _named(run.size, ["word_dim"], "with --word-vectors")
-    if run.student == "static":
-        yield from _named(run.size, ["hidden"], "with --student static")
 
 
-def _named(settings: Any, names: list[str], reason: str) -> Iterator[str]:
-    usual = {field.name: field.default for field in fields(settings)}
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(settings, name) != usual[name]]
+def _named(run: RetrieverRun, names: list[str], reason: str) -> Iterator[str]:
+    usual = {field.name: field.default for field in fields(run)}
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(run, name) != usual[name]]
     if given:
         yield f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect {reason}"

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from fidtools.encoders.student_size import StudentSize
 from fidtools.retriever.loss import Loss
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.retriever.unused_options import unused_options
-from fidtools.training.settings import TrainingSettings
 
 TEACHERS = ["attention"]
 
@@ -47,16 +45,6 @@ def said(**given: Any) -> list[str]:
         ),
         ({"loss": "infonce", "labels": "gold", "teacher": "bm25"}, ["--teacher has no effect with --loss infonce"]),
         ({"loss": "bce", "alpha": 0.0, "labels": "gold"}, ["--labels has no effect with --loss bce"]),
-        (
-            {"dev": None, "select": "overlap", "settings": TrainingSettings(lr=5e-5, patience=2)},
-            ["--select has no effect without --dev", "--patience has no effect without --dev"],
-        ),
-        ({"size": StudentSize(hidden=5)}, ["--hidden has no effect without --student"]),
-        ({"retriever": None, "student": "lstm", "size": StudentSize(hidden=5)}, []),
-        (
-            {"retriever": None, "student": "static", "size": StudentSize(hidden=5)},
-            ["--hidden has no effect with --student static"],
-        ),
         (
             {"source_passage": "cap"},
             ["--source-passage cap has no effect without a question-likelihood in --teacher"],

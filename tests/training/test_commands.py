@@ -68,6 +68,15 @@ def test_defaults_are_those_of_the_dataclass(
             ["train-reader", "--reader", READER, "--no-title", "--title-prefix", "t"],
             ["--title-prefix has no effect with --no-title"],
         ),
+        (
+            ["train-retriever", "--retriever", "r", "--select", "overlap", "--patience", "2", "--hidden", "4"],
+            ["--select, --patience have no effect without --dev", "--hidden has no effect without --student"],
+        ),
+        (["train-retriever", "--student", "lstm", "--hidden", "4"], []),
+        (
+            ["train-retriever", "--student", "static", "--hidden", "4"],
+            ["--hidden has no effect with --student static"],
+        ),
         (["train-teacher", "--coattention", "--hidden", "4", "--labels", "gold"], []),
         (
             ["train-teacher", "--teacher", "r", "--eval-every", "4", "--hidden", "4", "--words", "9"],
@@ -95,7 +104,7 @@ def test_options_without_effect_are_named(
 ) -> None:
     (tmp_path / "t").write_text("")
     monkeypatch.chdir(tmp_path)
-    for function in ("reader.train.train_reader", "teachers.train.train_teacher"):
+    for function in ("reader.train.train_reader", "teachers.train.train_teacher", "retriever.train.train_retriever"):
         monkeypatch.setattr(f"fidtools.{function}", lambda *_, **__: None)
     assert run([options[0], "t", *options[1:], "-o", "out"]) == 0
     assert capsys.readouterr().err.splitlines() == warnings
