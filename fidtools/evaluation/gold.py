@@ -24,6 +24,10 @@ class Gold:
         """Grades by passage id; None where none are given. Raises DataError as `gold_grades` does."""
         return gold_grades(question, self.field) if self.qrels is None else self.qrels.get(question.id)
 
+    def relevant_ids(self, question: Question) -> list[str]:
+        """The ids of the passages with a grade above 0. Raises DataError as `gold_grades` does."""
+        return [name for name, grade in (self.of(question) or {}).items() if grade > 0]
+
     def labels_of(self, question: Question) -> Labels:
         """Hashes of the answers and of the grades, in any order; 0 where there are none, or none that can be read."""
         answers = frozenset(question.gold_answers)
@@ -41,9 +45,8 @@ class ListedGold:
     _found: bool = field(default=False, init=False)
     _example: tuple[str, str] | None = field(default=None, init=False)
 
-    def see(self, question: Question, grades: Grades) -> None:
-        """Look at one more question."""
-        relevant = [name for name, grade in grades.items() if grade > 0]
+    def see(self, question: Question, relevant: Sequence[str]) -> None:
+        """Look at one more question, with the ids of its relevant passages."""
         self.compare(relevant, [str(passage.id) for passage in question.ctxs or ()])
 
     def compare(self, relevant: Sequence[str], listed: Sequence[str]) -> None:

@@ -119,16 +119,15 @@ class GoldRecall(RankMeasure):
         return [self._one(question) for question in questions]
 
     def _one(self, question: Question) -> Values:
-        grades = self.gold.of(question) or {}
-        relevant = {name for name, grade in grades.items() if grade > 0}
-        if not relevant:
+        if not (relevant := self.gold.relevant_ids(question)):
             return NO_GOLD
         if question.ctxs is None:
             return NO_PASSAGES
         if any(passage.id is None for passage in question.ctxs):
             return NO_IDS
-        self._listed.see(question, grades)
-        return self.at_ks(first_rank([passage.id in relevant for passage in question.ctxs]), question.ctxs)
+        self._listed.see(question, relevant)
+        gold = set(relevant)
+        return self.at_ks(first_rank([passage.id in gold for passage in question.ctxs]), question.ctxs)
 
     def finalize(self) -> Summary:
         """As of every rank; notes where no gold passage is listed at all."""

@@ -59,7 +59,7 @@ class TrecMetrics:
         reasons = [self._why_unmeasured(question) for question in questions]
         rows = [question for question, reason in zip(questions, reasons, strict=True) if reason is None]
         for question in rows:
-            self._listed.see(question, self.gold.of(question) or {})
+            self._listed.see(question, self.gold.relevant_ids(question))
         values = iter(self._computed(rows))
         return [reason or next(values) for reason in reasons]
 
