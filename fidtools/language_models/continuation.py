@@ -16,14 +16,12 @@ from torch.nn import functional
 from transformers import DynamicCache
 
 from fidtools.compute.batching import budget_batches, equal_tokens
+from fidtools.compute.key_value_cache import SUPPORTED, cached_logits
 from fidtools.compute.positions import counts_positions
 from fidtools.compute.special_tokens import end_tokens
 from fidtools.data.hashes import seeded_hash
 from fidtools.errors import FidtoolsError
 from fidtools.language_models.model import LanguageModel
-from fidtools.logs import log
-
-SUPPORTED = "supported: Llama, SmolLM, Qwen3, Gemma, GPT-2 and most others"
 
 
 @dataclass(frozen=True)
@@ -68,22 +66,12 @@ def continuations(
     return texts
 
 
-@torch.inference_mode()
 def check_continues(network: Any) -> None:
     """Raise FidtoolsError for a network that cannot be continued behind a cache of keys and values.
 
-    That is one with a recurrent state, with compressed keys, or that would count the padding of a batch as tokens.
+    That is one that keeps another state, or that would count the padding of a batch as tokens.
     """
-    cache, ids = DynamicCache(), torch.zeros(1, 2, dtype=torch.long, device=network.device)
-    try:
-        network(input_ids=ids, past_key_values=cache, use_cache=True)
-        whole = not getattr(network, "_is_stateful", False) and cache.get_seq_length() == ids.shape[1]
-    except Exception as error:  # whatever a cache of another kind is asked for
-        log.debug("%s", type(network).__name__, exc_info=error)
-        whole = False
-    if not whole:
-        problem = f"{type(network).__name__}: keeps more than keys and values of earlier tokens"
-        raise FidtoolsError(problem, hint=SUPPORTED)
+    cached_logits(network, [0, 0])
     if counts_positions(network):
         raise FidtoolsError(f"{type(network).__name__}: counts the positions of tokens itself", hint=SUPPORTED)
 

@@ -15,10 +15,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 from transformers.utils import logging
 
+from fidtools.compute.key_value_cache import SUPPORTED, cached_logits
 from fidtools.compute.positions import counts_positions
 from fidtools.errors import FidtoolsError
 from fidtools.reader.attention import AttentionCall, LayerAttention, attention, exact_scores
@@ -42,7 +43,7 @@ class BlockRecorder:
     def check(self) -> None:
         """Raises FidtoolsError when the model's attention cannot be recorded."""
         if self.problem is not None:
-            raise FidtoolsError(self.problem, hint="supported: Llama, Qwen, Gemma, GPT-2 and most others")
+            raise FidtoolsError(self.problem, hint=SUPPORTED)
 
     @contextmanager
     def recording(self, outputs: int, blocks: slice, *, values: bool) -> Iterator[list[LayerAttention]]:
@@ -105,8 +106,7 @@ def install_block_recorder(model: Any) -> BlockRecorder:
     """Route a causal language model's attention through `attention_forward`.
 
     A model that does not use the attention interface still reads; its recorder then has a `problem`. Raises
-    FidtoolsError for a model that is not causal, that keeps no keys and values of earlier tokens, or that counts
-    positions itself.
+    FidtoolsError for a model that is not causal, keeps another state than keys and values, or counts positions itself.
     """
     before = logging.get_verbosity()
     logging.set_verbosity(ERROR)  # its warning about models without the interface is what `problem` says
@@ -131,7 +131,7 @@ def _check_positions(model: Any) -> None:
     counts = getattr(config, "alibi", False) or "local" in getattr(config, "attention_layers", ())
     if "position_ids" not in takes or counts or counts_positions(model):
         problem = f"{type(model).__name__}: counts positions itself, so passages cannot be read side by side"
-        raise FidtoolsError(problem, hint="supported: Llama, Qwen, Gemma, GPT-2 and most others")
+        raise FidtoolsError(problem, hint=SUPPORTED)
 
 
 def _probe(model: Any) -> list[nn.Module]:
@@ -139,25 +139,10 @@ def _probe(model: Any) -> list[nn.Module]:
     global _probed
     _probed, training = [], model.training
     try:
-        with torch.inference_mode():
-            short, long = (_logits(model.eval(), ids) for ids in ([0], [0, 1]))
+        short, long = (cached_logits(model.eval(), ids) for ids in ([0], [0, 1]))
         if not torch.allclose(short[:, 0], long[:, 0], rtol=1e-2, atol=1e-3 * float(short.abs().max())):
             raise FidtoolsError(f"{type(model).__name__}: its tokens see later ones: not a causal language model")
         return list(dict.fromkeys(_probed))
     finally:
         _probed = None
         model.train(training)
-
-
-def _logits(model: Any, ids: list[int]) -> Tensor:
-    cache, inputs = DynamicCache(), torch.tensor([ids], device=model.device)
-    problem = f"{type(model).__name__}: keeps no keys and values of earlier tokens to decode behind"
-    try:
-        logits: Tensor = model(input_ids=inputs, past_key_values=cache, use_cache=True).logits
-    except FidtoolsError:
-        raise
-    except Exception as error:  # a model of recurrent or compressed states takes no cache of keys and values
-        raise FidtoolsError(problem) from error
-    if cache.get_seq_length() != len(ids):
-        raise FidtoolsError(problem)
-    return logits.float()

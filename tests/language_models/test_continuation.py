@@ -87,7 +87,7 @@ def test_a_model_with_a_recurrent_state_is_refused(family: str) -> None:
     layers = {"layer_types": ["linear_attention", "full_attention"], "num_experts": 0}
     own = {"Mamba": {"state_size": 4}, "Qwen3Next": {**heads, **linear, **layers}}[family]
     network = getattr(hf, f"{family}ForCausalLM")(getattr(hf, f"{family}Config")(**sizes, **own)).eval()
-    with pytest.raises(FidtoolsError, match=f"{family}ForCausalLM: keeps more than keys and values"):
+    with pytest.raises(FidtoolsError, match=f"{family}ForCausalLM: keeps another state than the keys and values"):
         check_continues(network)
 
 
