@@ -19,7 +19,7 @@ import orjson
 
 from fidtools.data.dpr_tsv import table_passage, table_records
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import parse_line, write_json
+from fidtools.data.jsonl import kept_object, parse_line, write_json
 from fidtools.data.outputs import FolderKind
 from fidtools.data.record_parsing import parse_passage
 from fidtools.data.records import Location, Passage
@@ -103,11 +103,8 @@ class RowFiles:
 
     def meta(self) -> dict[str, Any]:
         """What is known of the corpus; empty when there is nothing yet, or of another format."""
-        try:
-            found = orjson.loads((self.folder / "meta.json").read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            return {}
-        is_known = isinstance(found, dict) and found.get("format") == FORMAT
+        found = kept_object(self.folder / "meta.json")
+        is_known = found.get("format") == FORMAT
         return found if is_known and all(isinstance(found.get(name), kind) for name, kind in FIELDS.items()) else {}
 
     def is_valid(self, source: Source) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from fidtools.data.files import PathLike, replace_file, sync
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import kept_object, write_json
 from fidtools.data.outputs import final_path, keep_attributes
 from fidtools.data.vector_type import VectorType
 from fidtools.errors import DataError, UsageError, named_when_full
@@ -130,11 +129,8 @@ def embeddings_record(meta: dict[str, Any], rows: int, kind: VectorType, ids_sha
 
 def _embeddings_record(path: Path) -> dict[str, Any]:
     """The object in `X.json`; empty when there is none, or one that does not describe embeddings."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and {"rows", "dim", "ids_sha256"} <= found.keys() else {}
+    found = kept_object(path)
+    return found if {"rows", "dim", "ids_sha256"} <= found.keys() else {}
 
 
 class IdsFile:

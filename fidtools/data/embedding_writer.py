@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -13,7 +12,7 @@ from typing import Any, Self
 from fidtools.data.embedding_layout import SAMPLE, EmbeddingFiles, IdsFile, embeddings_record
 from fidtools.data.embedding_marks import DoneMarks
 from fidtools.data.files import PathLike
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import as_read_back, kept_object, write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile, npy_header
 from fidtools.data.vector_type import VectorType
@@ -99,7 +98,7 @@ def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, An
     for identifier in ids:
         digest.update(identifier.encode() + b"\n")
     before.pop(SAMPLE, None)
-    now = json.loads(json.dumps(embeddings_record(meta, rows, kind, digest.hexdigest())))
+    now = as_read_back(embeddings_record(meta, rows, kind, digest.hexdigest()))
     if before != now and not files.partial().meta.exists():
         hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
         difference = describe_difference(before, now)
@@ -151,7 +150,7 @@ def _can_resume(files: EmbeddingFiles, state: dict[str, Any]) -> bool:
     partial = files.partial()
     if not all(path.exists() for path in (partial.meta, partial.vectors, files.done)):
         return False
-    before, now = json.loads(partial.meta.read_bytes()), json.loads(json.dumps(state))
+    before, now = kept_object(partial.meta), as_read_back(state)
     before.pop(SAMPLE, None)  # of a run that was killed when all was written
     if before != now:
         hint = "use the same options and the same input, or leave out --resume to start over"

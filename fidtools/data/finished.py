@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.hashes import file_sha256
-from fidtools.data.jsonl import as_read_back, encodable, write_json
+from fidtools.data.jsonl import as_read_back, encodable, kept_object, write_json
 from fidtools.data.outputs import final_path, is_special
 from fidtools.errors import UsageError, describe_difference
 from fidtools.logs import log
@@ -71,15 +69,12 @@ class FinishedRun:
 
     def _record(self) -> dict[str, Any]:
         """The record; empty when there is none."""
-        try:
-            found = orjson.loads(self._path.read_bytes()) if self._path is not None else {}
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            return {}
+        found = {} if self._path is None else kept_object(self._path)
         return found if _is_record(found) else {}
 
 
-def _is_record(found: Any) -> bool:
-    if not isinstance(found, dict) or found.keys() != KEYS:
+def _is_record(found: dict[str, Any]) -> bool:
+    if found.keys() != KEYS:
         return False
     settings, files = found["settings"], found["files"]
     return isinstance(settings, dict) and isinstance(files, dict) and all(isinstance(h, str) for h in files.values())

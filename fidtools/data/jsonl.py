@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
+from pathlib import Path
 from typing import IO, Any, AnyStr
 
 import orjson
@@ -50,7 +51,16 @@ def read_json(path: PathLike, skip: Callable[[DataError], None] | None = None) -
 def read_json_object(path: PathLike) -> dict[str, Any]:
     """The one JSON object that a file holds. Raises DataError when it is malformed or not an object."""
     with open_data(path) as stream:
-        return _parse_object(read_bounded(stream, path).removeprefix(BYTE_ORDER_MARK), path, None)
+        return parse_line(read_bounded(stream, path).removeprefix(BYTE_ORDER_MARK), path, None)
+
+
+def kept_object(path: PathLike) -> dict[str, Any]:
+    """The JSON object in a file that fidtools keeps for itself; empty where there is no file, or no object in it."""
+    try:
+        found = orjson.loads(Path(path).read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def bounded_lines(stream: IO[AnyStr], path: PathLike) -> Iterator[AnyStr]:
@@ -80,19 +90,17 @@ def _skip_blank(stream: BufferedReader) -> tuple[bytes, int]:
     return head, lines
 
 
-def parse_line(line: bytes, path: PathLike, number: int) -> dict[str, Any]:
-    """The JSON object of one line. Raises DataError when it is malformed or not an object."""
-    return _parse_object(line, path, number)
-
-
-def _parse_object(text: bytes, path: PathLike, line: int | None) -> dict[str, Any]:
+def parse_line(text: bytes, path: PathLike, line: int | None) -> dict[str, Any]:
+    """The JSON object of one line, or (None) of a file. Raises DataError when it is malformed or not an object."""
     try:
         value = parse_json(text)
     except ValueError as error:
         shown = text[:1000].decode("utf-8", "replace").strip()
         reason = str(error) if line is None else _PLACE.sub(r" at character \1", str(error))
         raise DataError(f"malformed JSON: {reason}", path=path, line=line, value=shown) from error
-    return _checked_object(value, path, line)
+    if not isinstance(value, dict):
+        raise DataError("expected a JSON object", path=path, line=line, value=value)
+    return value
 
 
 def parse_json(text: bytes) -> Any:
@@ -140,12 +148,6 @@ def require_writable(value: Any) -> None:
     except TypeError as error:
         problem = str(error).replace("Recursion limit reached", f"nested more than {MAX_DEPTH} levels deep")
         raise ValueError(problem) from error
-
-
-def _checked_object(value: Any, path: PathLike, line: int | None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError("expected a JSON object", path=path, line=line, value=value)
-    return value
 
 
 def _list_elements(stream: BufferedReader, path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from fidtools.data.jsonl import read_json_object
 from fidtools.errors import DataError
 
 
@@ -135,22 +133,12 @@ def source_table(overrides: Path | None = None) -> dict[str, Download]:
     """
     sources = {source.name: source for source in TABLE}
     if overrides is not None:
-        for name, changes in _read(overrides).items():
+        for name, changes in read_json_object(overrides).items():
             if name not in sources:
                 hint = f"available: {', '.join(sources)}"
                 raise DataError("unknown file", path=overrides, field=name, hint=hint)
             sources[name] = _replaced(sources[name], changes, overrides)
     return sources
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error}", path=path) from error
-    if not isinstance(value, dict):
-        raise DataError('must be {"name": {"url": …, "size": …, "sha256": …}}', path=path, value=value)
-    return value
 
 
 def _replaced(source: Download, changes: Any, path: Path) -> Download:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,18 +19,6 @@ from fidtools.data.files import PathLike
 from fidtools.errors import DataError, FidtoolsError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The object in `config.json`. Raises DataError for anything else, FileNotFoundError when there is no such file."""
-    path = folder / "config.json"
-    try:
-        config = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error}", path=path) from error
-    if not isinstance(config, dict):
-        raise DataError("expected a JSON object", path=path, value=type(config).__name__)
-    return config
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

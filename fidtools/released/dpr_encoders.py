@@ -12,11 +12,12 @@ from typing import Any
 from fidtools.compute.hub import resolve_model
 from fidtools.compute.model_files import RETRIEVER
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.jsonl import read_json_object
 from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.released.checkpoint_files import read_config, read_tensors
+from fidtools.released.checkpoint_files import read_tensors
 from fidtools.released.retrievers import bert_of, load_bert_tokenizer
 from fidtools.retriever.encoding import Retriever
 from fidtools.retriever.settings import RetrieverSettings
@@ -53,7 +54,7 @@ def convert_dpr(
 
 def _tower(source: str, part: str, tokenizer: str | None) -> Tower:
     folder = resolve_model(source)
-    config = read_config(folder)
+    config = read_json_object(folder / "config.json")
     if config.get("model_type") != "dpr" or config.get("projection_dim"):
         hint = "its config.json has the model_type dpr and no projection_dim"
         raise DataError("not an encoder of DPR", path=source, hint=hint)

@@ -11,12 +11,13 @@ from fidtools.compute.hub import loading
 from fidtools.compute.loading import check_size
 from fidtools.compute.model_files import READER
 from fidtools.data.files import atomic_folder
+from fidtools.data.jsonl import read_json_object
 from fidtools.data.outputs import refuse_foreign
 from fidtools.errors import DataError
 from fidtools.reader.prompt import ReaderSettings
 from fidtools.reader.reader import Reader
 from fidtools.reader.reader_folder import reader_from_model
-from fidtools.released.checkpoint_files import fill, load_tokenizer, read_config, read_tensors
+from fidtools.released.checkpoint_files import fill, load_tokenizer, read_tensors
 
 CROSS_BIAS = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 DEFAULT_TOKENIZER = "google-t5/t5-base"
@@ -97,7 +98,7 @@ def _load_tokenizer(source: Path, name: str | Path | None, rows: int) -> Any:
 
 
 def _t5_config(folder: Path) -> dict[str, Any]:
-    config = read_config(folder)
+    config = read_json_object(folder / "config.json")
     if config.get("model_type") != "t5":
         raise DataError("not the configuration of a T5 reader", path=folder / "config.json", field="model_type")
     return {key: value for key, value in config.items() if key in T5_FIELDS}

@@ -14,11 +14,12 @@ import torch
 from fidtools.compute.hub import loading
 from fidtools.compute.model_files import RETRIEVER
 from fidtools.data.files import PathLike, atomic_folder
+from fidtools.data.jsonl import read_json_object
 from fidtools.data.outputs import refuse_foreign
 from fidtools.encoders.transformer import TokenProjection, TransformerEncoder
 from fidtools.errors import DataError
 from fidtools.logs import log
-from fidtools.released.checkpoint_files import fill, load_tokenizer, read_config, read_tensors
+from fidtools.released.checkpoint_files import fill, load_tokenizer, read_tensors
 from fidtools.retriever.model_folder import save_tower
 from fidtools.retriever.settings import RetrieverSettings, parse_settings
 from fidtools.retriever.tower import Tower
@@ -59,7 +60,7 @@ def convert_retriever(source: PathLike, target: PathLike, *, tokenizer: str | No
 
 
 def _retriever_config(folder: Path) -> dict[str, Any]:
-    config = read_config(folder)
+    config = read_json_object(folder / "config.json")
     if "indexing_dimension" not in config:
         hint = "its config.json has `indexing_dimension`; --retriever takes other encoders (Contriever) as they are"
         raise DataError("not a retriever of the reference implementation", path=folder / "config.json", hint=hint)

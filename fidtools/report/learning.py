@@ -7,9 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import orjson
-
-from fidtools.data.jsonl import read_json
+from fidtools.data.jsonl import kept_object, read_json
 from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.report.sources import iteration_folders
@@ -83,10 +81,9 @@ def flat_settings(written: dict[str, Any]) -> dict[str, Any]:
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object of a file; {} where there is none or it is unreadable: a report shows what is there."""
     try:
-        value = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return kept_object(path)
+    except OSError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def thinned(points: Sequence[Any]) -> list[Any]:

@@ -14,36 +14,26 @@ from typing import Any
 
 import orjson
 
-from fidtools.data.hashes import file_sha256
+from fidtools.compute.hub import HUB_NAME
+from fidtools.data.jsonl import kept_object
+from fidtools.errors import printable
 from fidtools.training.model_kinds import Kind, kind_of
+from fidtools.training.run_record import HASHES, STARTS, Record
 
-Record = Mapping[str, Any]
-
-DATA = ("train", "dev")
-NO_OPTION = ("command", "train", "settings", "inputs", "start", "hashes", "result", "log_every", "causal")
+NO_OPTION = ("command", "train", "settings", "inputs", "start", HASHES, "result", "log_every", "causal")
 """Entries of a record that are no options of the command, or hold those that are."""
 OPTION_NAMES = {"trackers": "tracker"}
 TWO_WAY_FLAGS = ("normalize",)
 """Flags for which False is a choice of its own, `--no-NAME`, and None leaves it to the start."""
 HUB_IDS = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 IN_FACTS = ("dev", "reader", "retriever", "teacher", "loss")
 """Options that the card shows above its settings."""
 WIDTH = 100
 """Columns of the command line, about."""
 
 
-def data_fingerprints(record: Record) -> dict[str, str]:
-    """SHA-256 of the training and dev files as they lie on disk, by their names in the record; no file, no entry."""
-    paths = {name: Path(record[name]) for name in DATA if record.get(name)}
-    return {name: file_sha256(path) for name, path in paths.items() if path.is_file()}
-
-
-def model_card(record: Record, data: Mapping[str, str], step: int, metrics: Mapping[str, float]) -> str | None:
-    """The card of the model after update `step`, whose dev metrics these are; None for a run of no command.
-
-    `data` are the fingerprints of the data files.
-    """
+def model_card(record: Record, step: int, metrics: Mapping[str, float]) -> str | None:
+    """The card of the model after update `step`, whose dev metrics these are; None for a run of no command."""
     kind = kind_of(record)
     if kind is None:
         return None
@@ -54,7 +44,7 @@ def model_card(record: Record, data: Mapping[str, str], step: int, metrics: Mapp
         _front_matter(kind, record),
         f"# {kind.title}",
         f"Trained by `fidtools {record['command']}`.",
-        _table("", "", _facts(record, data, step)),
+        _table("", "", _facts(record, step)),
         "## Dev metrics" if metrics else "",
         _table("metric", "value", ((name, f"{value:.6g}") for name, value in metrics.items())) if metrics else "",
         "## Settings",
@@ -90,33 +80,23 @@ def base_model(record: Record) -> str | None:
         if folder in passed:  # a trained model took the place of the one it began with
             return None
         passed.add(folder)
-        record = _record_in(folder)
-    return None if start is None else HUB_IDS.get(start, start if HUB_ID.fullmatch(start) else None)
-
-
-def _record_in(folder: Path) -> Record:
-    """The record of the run that wrote a model's folder; empty where there is none, or a damaged one."""
-    try:
-        found = orjson.loads((folder / "training.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        record = kept_object(folder / "training.json")
+    return None if start is None else HUB_IDS.get(start, start if HUB_NAME.fullmatch(start) else None)
 
 
 def _start(record: Record) -> str | None:
     """The model a run starts from. For train-retriever `teacher` names scores, not a model."""
-    name = {"train-reader": "reader", "train-retriever": "retriever", "train-teacher": "teacher"}
-    start = record.get(name.get(record.get("command", ""), ""))
+    start = record.get(STARTS.get(record.get("command", ""), ""))
     return None if start is None else str(start)
 
 
-def _facts(record: Record, data: Mapping[str, str], step: int) -> Iterator[tuple[str, Any]]:
+def _facts(record: Record, step: int) -> Iterator[tuple[str, Any]]:
     yield "base model", _start(record) or "none: trained from scratch"
     for name, title in (("train", "training data"), ("dev", "dev data")):
         if record.get(name):
             yield title, record[name]
-        if name in data:
-            yield f"{title}, SHA-256", data[name]
+        if sha256 := record.get(HASHES, {}).get(name):
+            yield f"{title}, SHA-256", sha256
     if record["command"] == "train-retriever":
         yield "teacher", record["teacher"]
         yield "loss", record["loss"]
@@ -173,7 +153,7 @@ def _table(left: str, right: str, rows: Iterable[tuple[str, Any]]) -> str:
 def _code(value: Any) -> str:
     """A value as a code span of one line inside a table."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace("|", "\\|")
+    text = printable(text).replace("|", "\\|")
     fence = "`" * (1 + _longest_run(text))
     pad = " " if text.startswith("`") or text.endswith("`") or not text.strip() else ""
     return f"{fence}{pad}{text}{pad}{fence}"

@@ -15,18 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 
 from fidtools.compute.model_files import TRAINED
 from fidtools.compute.ranks import barrier, ranks
 from fidtools.data.files import atomic_folder, replace_folder
 from fidtools.data.hashes import folder_sha256
-from fidtools.data.jsonl import write_json
+from fidtools.data.jsonl import kept_object, write_json
 from fidtools.data.locks import clear_lock, exclusive
 from fidtools.data.outputs import final_path, refuse_foreign
 from fidtools.errors import UsageError, kept_when_full
-from fidtools.training.model_card import data_fingerprints, model_card
+from fidtools.training.model_card import model_card
 from fidtools.training.run_record import NOT_IN_START, Record, differences, with_hashes
 from fidtools.training.unfinished_run import UnfinishedRun
 
@@ -82,11 +81,8 @@ class RunFolder:
 
     def _training_json(self) -> dict[str, Any]:
         """The record of the finished run, with its result; empty when there is none."""
-        try:
-            found = orjson.loads((self.output / "training.json").read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            return {}
-        return found if isinstance(found, dict) and isinstance(found.get("result"), dict) else {}
+        found = kept_object(self.output / "training.json")
+        return found if isinstance(found.get("result"), dict) else {}
 
     def _finished(self, ignore: tuple[str, ...]) -> dict[str, Any] | None:
         """The result of the finished run; None when there is none.
@@ -127,7 +123,6 @@ class RunFolder:
         barrier()  # nothing changes on disk before every rank has looked
         with self._locked():
             if self._main:
-                _ = self._data
                 if saved is None:
                     self._unfinished.begin(self.record)
                 else:
@@ -145,10 +140,6 @@ class RunFolder:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(self.output, "training into it", wait=False):
             yield
-
-    @cached_property
-    def _data(self) -> dict[str, str]:
-        return data_fingerprints(self.record)
 
     def log(self, **values: float) -> None:
         """Append one line to the log."""
@@ -190,7 +181,7 @@ class RunFolder:
 
     def _save_model(self, save: Saver, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
         save(folder)
-        if (card := model_card(self.record, self._data, step, metrics)) is not None:
+        if (card := model_card(self.record, step, metrics)) is not None:
             (folder / "README.md").write_text(card, encoding="utf-8")
 
 

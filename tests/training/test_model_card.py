@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from fidtools.cli import run
 from fidtools.reader.run_config import ReaderInputs, ReaderRun
 from fidtools.retriever.run_config import RetrieverRun
 from fidtools.teachers.run_config import TeacherRun
-from fidtools.training.model_card import base_model, command_line, data_fingerprints, model_card
+from fidtools.training.model_card import base_model, command_line, model_card
 from fidtools.training.settings import TrainingSettings
 
 Record = dict[str, Any]
@@ -117,7 +116,7 @@ fidtools read questions.jsonl --reader reader
 
 def test_the_card_of_a_reader() -> None:
     metrics = {"dev_em": 43.75, "dev_f1": 50.12345678}
-    assert model_card(READER, {"train": "abc"}, 12, metrics) == EXPECTED
+    assert model_card(READER | {"hashes": {"train": "abc"}}, 12, metrics) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -137,7 +136,7 @@ def test_the_card_of_a_reader() -> None:
     ],
 )
 def test_the_hub_reads_the_metadata(record: Record, library: str, base: str | None, text: str) -> None:
-    card = model_card(record, {}, 1, {})
+    card = model_card(record, 1, {})
     assert card is not None
     assert text in card
     assert "Dev metrics" not in card
@@ -150,7 +149,7 @@ def test_the_hub_reads_the_metadata(record: Record, library: str, base: str | No
 
 def test_hostile_values_break_neither_tables_nor_blocks() -> None:
     strange = "a|b\n---\n```x``` `y"
-    card = model_card(as_kept(RetrieverRun(strange, "r", question_format=strange + "{question}")), {}, 1, {})
+    card = model_card(as_kept(RetrieverRun(strange, "r", question_format=strange + "{question}")), 1, {})
     assert card is not None
     shown = r"a\|b\n---\n```x``` `y"
     assert f"| training data | ````{shown}```` |" in card
@@ -161,7 +160,7 @@ def test_hostile_values_break_neither_tables_nor_blocks() -> None:
 
 
 def test_a_run_of_no_command_has_no_card() -> None:
-    assert model_card({"settings": {}, "data": "x"}, {}, 1, {"m": 1.0}) is None
+    assert model_card({"settings": {}, "data": "x"}, 1, {"m": 1.0}) is None
 
 
 def test_the_base_model_is_found_through_earlier_runs(tmp_path: Path) -> None:
@@ -187,12 +186,6 @@ def test_a_model_that_took_the_place_of_its_own_start_has_no_base(tmp_path: Path
 def test_a_damaged_record_of_an_earlier_run_ends_no_training(tmp_path: Path, damaged: bytes) -> None:
     (tmp_path / "training.json").write_bytes(damaged)
     assert base_model({"command": "train-reader", "reader": str(tmp_path)}) is None
-
-
-def test_data_fingerprints_are_those_of_the_files(tmp_path: Path) -> None:
-    (tmp_path / "t.jsonl").write_bytes(b"{}\n")
-    expected = {"train": hashlib.sha256(b"{}\n").hexdigest()}
-    assert data_fingerprints({"train": str(tmp_path / "t.jsonl"), "dev": "-"}) == expected
 
 
 @pytest.mark.parametrize(
@@ -233,7 +226,7 @@ def test_the_command_line_repeats_the_run(
 
 
 def test_the_card_of_a_causal_reader_loads_it_as_one() -> None:
-    card = model_card(READER | {"causal": True, "lora": 8}, {}, 1, {})
+    card = model_card(READER | {"causal": True, "lora": 8}, 1, {})
     assert card is not None
     assert "AutoModelForCausalLM.from_pretrained" in card
     assert "Seq2Seq" not in card
