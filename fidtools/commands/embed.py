@@ -77,8 +77,9 @@ def command(
     if output.suffix != ".npy":
         raise UsageError(f"--output must end in .npy, not {output}")
     from fidtools.compute.device import Compute
-    from fidtools.retriever.embedding import embed, open_source
+    from fidtools.retriever.embedding import embed
     from fidtools.retriever.encoding import load_retriever
+    from fidtools.retriever.text_sources import open_source
 
     given = {name: value for name, value in changes.items() if value is not None}
     model = load_retriever(retriever, compute=Compute.choose(precision), **given)

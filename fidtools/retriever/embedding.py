@@ -7,28 +7,22 @@ same kind of machine.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import orjson
 
 from fidtools.compute.prefetch import prefetch
-from fidtools.compute.ranks import barrier, gather, main_rank_first, ranks
-from fidtools.data.corpus import Corpus, open_passages
-from fidtools.data.distinct_ids import distinct_questions
+from fidtools.compute.ranks import barrier, gather, ranks
 from fidtools.data.embedding_layout import EmbeddingFiles
 from fidtools.data.embedding_writer import RowWriter, are_finished, clear_unfinished, create_embeddings
 from fidtools.data.files import PathLike
-from fidtools.data.question_hashes import FIELD, joined_hashes
-from fidtools.data.read import read_questions
-from fidtools.data.records import Question
 from fidtools.data.vector_type import VectorType, truncated
 from fidtools.errors import DataError, UsageError
 from fidtools.logs import log, track
 from fidtools.retriever.encoding import TOKEN_BUDGET, Retriever
+from fidtools.retriever.text_sources import TextSource
 from fidtools.retriever.tower import TokenIds
 from fidtools.typing import Array
 
@@ -38,80 +32,6 @@ CALIBRATION_TEXTS = 4096
 """Texts of the sample whose minima and maxima become the ranges of int8."""
 CALIBRATION_RUN = 64
 """Consecutive texts of that sample; fewer would be encoded in too small batches."""
-ID_HINT = "the vectors of questions are found by their ids: give each question an id of its own"
-
-
-class TextSource(Protocol):
-    """Texts to embed."""
-
-    def __len__(self) -> int: ...
-
-    def ids(self) -> Iterable[str]:
-        """One id per text."""
-
-    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
-        """The token ids of texts start … stop − 1."""
-
-    def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The entries of `X.json` that tell which encoder and texts the vectors are of."""
-
-
-class PassageSource:
-    """The passages of a corpus."""
-
-    def __init__(self, passages: Corpus) -> None:
-        self.passages = passages
-
-    def __len__(self) -> int:
-        return len(self.passages)
-
-    def ids(self) -> Iterable[str]:
-        """The passages' ids."""
-        return self.passages.ids()
-
-    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
-        """The token ids of passages start … stop − 1, titles included."""
-        return retriever.tokenize_passages(self.passages[row] for row in range(start, stop))
-
-    def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The passage encoder's fingerprint and the hash of the corpus."""
-        return {"of": "passages", "encoder": retriever.fingerprint, "text_sha256": self.passages.text_sha256}
-
-
-class QuestionSource:
-    """The questions of a file, kept in memory. Raises DataError for an id that occurs twice: it finds the vector."""
-
-    def __init__(self, questions: Iterable[Question]) -> None:
-        self.items = [(question.id, question.question) for question in distinct_questions(questions, ID_HINT)]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def ids(self) -> Iterable[str]:
-        """The questions' ids."""
-        return (identifier for identifier, _ in self.items)
-
-    def token_ids(self, retriever: Retriever, start: int, stop: int) -> TokenIds:
-        """The token ids of questions start … stop − 1."""
-        return retriever.tokenize_questions(text for _, text in self.items[start:stop])
-
-    def meta(self, retriever: Retriever) -> dict[str, Any]:
-        """The fingerprints of the question encoder and of its passage encoder, and hashes of the questions."""
-        return {
-            "of": "questions",
-            "encoder": retriever.fingerprint,
-            "question_encoder": retriever.question_fingerprint,
-            "text_sha256": hashlib.sha256(orjson.dumps(self.items)).hexdigest(),
-            FIELD: joined_hashes(text for _, text in self.items),
-        }
-
-
-def open_source(path: PathLike, questions: bool) -> TextSource:
-    """The passages or questions of a file. Under `torchrun` rank 0 indexes a new corpus before the others open it."""
-    if questions:
-        return QuestionSource(read_questions(path))
-    with main_rank_first():
-        return PassageSource(open_passages(path))
 
 
 def embed(
@@ -158,7 +78,7 @@ class _Encoder:
         if dim > retriever.dim:
             raise UsageError(f"--dim {dim} exceeds the {retriever.dim} dimensions of the retriever's vectors")
         self.dim, self._source, self._retriever, self._token_budget = dim, source, retriever, token_budget
-        tower = retriever.passage_tower if isinstance(source, PassageSource) else retriever.question_tower
+        tower = source.tower(retriever)
         self._encoder, self._cuts = tower.encoder, tower.cuts
 
     def token_ids(self, start: int, stop: int) -> TokenIds:
