@@ -1,8 +1,14 @@
-"""What model folders hold, so that an output folder is replaced only when fidtools has written all of it."""
+"""What model folders hold: by it their kind is known, and whether fidtools has written all of a folder to replace."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fidtools.data.outputs import FolderKind
+from fidtools.errors import UsageError
+
+SETTINGS = {"reader": "fidtools.json", "retriever": "retriever.json", "teacher": "teacher.json"}
+"""The file that a folder of each kind has."""
 
 WEIGHTS = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 TOKENIZER = (
@@ -10,7 +16,7 @@ TOKENIZER = (
     *("spiece.model", "sentencepiece*", "spm.model", "source.spm", "target.spm", "*.tiktoken", "bpe.codes"),
     *("normalizer.json", "emoji.json", "dict.txt", "entity_vocab.json", "processor_config.json"),
 )
-OURS = ("fidtools.json", "retriever.json", "teacher.json", "projection.safetensors", "README.md", "training.json")
+OURS = (*SETTINGS.values(), "projection.safetensors", "README.md", "training.json")
 SENTENCE_TRANSFORMERS = (
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
     *("[0-9]_*/*.json", "[0-9]_*/model.safetensors"),
@@ -30,3 +36,10 @@ ONNX = FolderKind(
     ("retriever.json", "model.onnx"),
     (*TOKENIZER, "retriever.json", "model.onnx*", "passages.onnx*"),
 )
+
+
+def refuse_other_kinds(name: str | Path, folder: Path, kind: str) -> None:
+    """Raise UsageError for a folder of another kind of model than the one of SETTINGS that is wanted."""
+    for other, file in SETTINGS.items():
+        if (folder / file).exists() and not (folder / SETTINGS[kind]).exists():
+            raise UsageError(f"{name}: a {other}, not a {kind}", hint=f"fidtools train-{kind} makes a {kind}")

@@ -14,9 +14,10 @@ from fidtools.compute.device import Compute
 from fidtools.compute.hub import loading, resolve_model
 from fidtools.compute.lengths import limited
 from fidtools.compute.loading import is_causal_config, load_config, load_network
+from fidtools.compute.model_files import refuse_other_kinds
 from fidtools.compute.special_tokens import leading_special_tokens
 from fidtools.compute.tokenizers import load_tokenizer
-from fidtools.errors import DataError, UsageError
+from fidtools.errors import DataError
 from fidtools.logs import log
 from fidtools.reader.causal_fusion import CausalFusion
 from fidtools.reader.causal_prompt import CausalReaderSettings
@@ -43,7 +44,7 @@ def load_reader(
     folder = resolve_model(name)
     with loading(name):
         config = load_config(name, folder)
-        _check_kind(name, folder)
+        refuse_other_kinds(name, folder, "reader")
         causal = is_causal_config(name, config)
         model = load_network(name, folder, AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM, config)
         rows = model.get_input_embeddings().num_embeddings
@@ -76,14 +77,6 @@ def _try(reader: Reader) -> list[Any]:
     fused = reader.fusion.eval().fuse([reader.settings.shortest_input(reader.eos)])
     reader.fusion.logits(fused, [[reader.eos]])
     return fused
-
-
-def _check_kind(name: str | Path, folder: Path) -> None:
-    """Raise UsageError for a model that is no reader."""
-    if (folder / "retriever.json").exists():
-        raise UsageError(f"{name}: a retriever, not a reader", hint="fidtools train-reader makes a reader")
-    if (folder / "teacher.json").exists():
-        raise UsageError(f"{name}: a teacher, not a reader", hint="fidtools train-reader makes a reader")
 
 
 def _within_positions(reader: Reader, changes: dict[str, Any]) -> ReaderSettings:
