@@ -152,6 +152,18 @@ def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str
     return f"{prefix}{name} was {shorten(old)}, is now {shorten(new)}"
 
 
+def refuse_other_settings(place: object, run: str, before: dict[str, Any], now: dict[str, Any], otherwise: str) -> None:
+    """Raise UsageError where the settings of the (finished, unfinished) `run` of an output are not those of this one.
+
+    `otherwise` says what to do instead of using the same ones.
+    """
+    if before != now:
+        problem = f"{place}: the {run} run used other settings: {describe_difference(before, now)}"
+        raise UsageError(problem, hint=f"use the same options and the same input, {otherwise}")
+
+
+START_OVER = "or leave out --resume to start over"
+REPLACE = "name another file, or leave out --resume to replace it"
 INCOMPLETE = "what was written there is incomplete: free some space and run it again"
 """The hint about a stream that had no room, which cannot be taken back as a file can."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 from fidtools.commands import _path_types as paths
 from fidtools.commands import _value_types as values
 from fidtools.compute.precision import PRECISIONS
+from fidtools.errors import UsageError
 from fidtools.logs import log, set_verbosity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +56,22 @@ retriever: Option = click.option(
     type=paths.model,
     help="Retriever: a folder, or a model name on the Hugging Face hub.",
 )
+embeddings: Option = click.option(
+    "--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
+)
+index: Option = click.option(
+    "--index", type=paths.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`."
+)
+index_parameters: Option = click.option(
+    "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
+)
+max_memory: Option = click.option(
+    "--max-memory",
+    type=values.gigabytes,
+    default=1.0,
+    show_default=True,
+    help="Memory limit of exact search, in GB.",
+)
 top_k: Option = click.option(
     "-k", "--k", "k", type=values.positive, default=100, show_default=True, help="Passages per question."
 )
@@ -89,8 +107,6 @@ resume: Option = click.option(
     help="Continue an interrupted run of the same options; start from scratch where there is none. A finished run is "
     "left as it is.",
 )
-
-
 force: Option = click.option("--force", is_flag=True, help="Replace an output folder that holds other files.")
 
 
@@ -112,6 +128,23 @@ _quiet: Option = click.option(
 def verbosity(function: F) -> F:
     """Add -v and -q, which every command has."""
     return _verbose(_quiet(function))
+
+
+def stacked(*options: Option) -> Option:
+    """Several options as one decorator, in the order in which help lists them."""
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def check_vectors(embeddings: object, index: object) -> None:
+    """Raise UsageError unless exactly one of --embeddings and --index is given."""
+    if (embeddings is None) == (index is None):
+        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
 
 
 def is_given(name: str) -> bool:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fidtools.commands import _options as options
 from fidtools.commands import _path_types as paths
-from fidtools.commands import _value_types as values
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
     from fidtools.serving.opening import Sources
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+sources: options.Option = options.stacked(
     options.passages,
     click.option("--bm25", is_flag=True, help="Search with BM25; the index is built on the first run."),
     click.option(
@@ -38,34 +33,18 @@ _OPTIONS = (
         type=paths.model,
         help="Search with a retriever; with --bm25, the two rankings are fused. Needs --embeddings or --index.",
     ),
-    click.option(
-        "--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
-    ),
-    click.option("--index", type=paths.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`."),
-    click.option(
-        "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
-    ),
+    options.embeddings,
+    options.index,
+    options.index_parameters,
     click.option("--pooling", type=click.Choice(POOLINGS), help="As in retrieve."),
-    click.option(
-        "--max-memory",
-        type=values.gigabytes,
-        default=1.0,
-        show_default=True,
-        help="Memory limit of exact search, in GB.",
-    ),
+    options.max_memory,
     click.option("--force", is_flag=True, help="Search even if embeddings, passages and retriever do not match."),
     click.option("--reader", type=paths.model, help="Answer with this reader: a folder, or a name on the hub."),
     options.n_context,
     options.token_budget,
     options.precision,
 )
-
-
-def sources(function: F) -> F:
-    """Add the options that `sources_from` reads, and --reader, --n-context and --token-budget."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""The options that `sources_from` reads, and --reader, --n-context and --token-budget."""
 
 
 def check_sources(given: dict[str, Any]) -> None:
@@ -75,8 +54,8 @@ def check_sources(given: dict[str, Any]) -> None:
         raise UsageError(f"--{vectors[0]} needs the --retriever that it was made with")
     if given["retriever"] is None and not given["bm25"]:
         raise UsageError("nothing to search with", hint="give --bm25, or --retriever with --embeddings, or both")
-    if given["retriever"] is not None and len(vectors) != 1:
-        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
+    if given["retriever"] is not None:
+        options.check_vectors(given["embeddings"], given["index"])
 
 
 def sources_from(given: dict[str, Any]) -> Sources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,6 @@ from fidtools.commands import _value_types as values
 from fidtools.encoders.student_size import StudentSize
 from fidtools.errors import FidtoolsError
 from fidtools.training.settings import OPTIMIZERS, SCHEDULES, TrainingSettings
-
-Function = Callable[..., Any]
-Option = Callable[[Function], Function]
 
 positive = values.positive
 dropout_rate = values.Number(0, 1, open_ends="max")
@@ -49,18 +46,12 @@ DECLARATIONS: dict[str, dict[str, Any]] = {
 """The options that every training command has, by the field of TrainingSettings they set."""
 
 
-def training_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> Option:
+def training_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> options.Option:
     """The options of TrainingSettings. With `defaults` by name of a preset, an option that is not given is None."""
-
-    def add(function: Function) -> Function:
-        for option in reversed([*_settings_options(defaults), *_common_options()]):
-            function = option(function)
-        return function
-
-    return add
+    return options.stacked(*_settings_options(defaults), *_common_options())
 
 
-def _settings_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> Iterator[Option]:
+def _settings_options(defaults: TrainingSettings | Mapping[str, TrainingSettings]) -> Iterator[options.Option]:
     for name, declaration in DECLARATIONS.items():
         if isinstance(defaults, TrainingSettings):
             shown: dict[str, Any] = {"default": getattr(defaults, name), "show_default": True}
@@ -76,7 +67,7 @@ def by_preset(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{value} for {key}" for key, value in values.items())
 
 
-def _common_options() -> Iterator[Option]:
+def _common_options() -> Iterator[options.Option]:
     yield click.option(
         "--tracker",
         "trackers",
@@ -88,9 +79,9 @@ def _common_options() -> Iterator[Option]:
     yield from (options.force, options.verbosity)
 
 
-def word_options(new: str) -> Option:
+def word_options(new: str) -> options.Option:
     """The options of StudentSize; `new` is the option that creates a model of this size."""
-    declared = [
+    return options.stacked(
         click.option("--hidden", type=values.size, help=f"Hidden size (with {new}).", **_default("hidden")),
         click.option("--words", type=positive, help=f"Maximum vocabulary size (with {new}).", **_default("words")),
         click.option("--word-dim", type=values.size, help=f"Word vector size (with {new}).", **_default("word_dim")),
@@ -98,26 +89,19 @@ def word_options(new: str) -> Option:
             "--word-vectors", type=paths.input_file, help=f"Initial word vectors, GloVe or word2vec text (with {new})."
         ),
         click.option("--freeze-words", is_flag=True, help=f"Do not train the given word vectors (with {new})."),
-    ]
-
-    def add(function: Function) -> Function:
-        for option in reversed(declared):
-            function = option(function)
-        return function
-
-    return add
+    )
 
 
 def _default(name: str) -> dict[str, Any]:
     return {"default": getattr(StudentSize, name), "show_default": True}
 
 
-def dev(metric: str) -> Option:
+def dev(metric: str) -> options.Option:
     """--dev, which names the metric."""
     return click.option("--dev", type=paths.input_file, help=f"Questions that select the best model, by {metric}.")
 
 
-def output(what: str) -> Option:
+def output(what: str) -> options.Option:
     """-o, a folder."""
     return click.option(
         "-o", "--output", required=True, type=paths.ModelFolder(Path), help=f"Folder of the trained {what}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,6 @@ OF_METRICS = {"ks": "--k", "qrels": "--qrels", "gold": "--gold", "prediction": "
     "empty_matches": "--empty-matches",
 }
 """Options by parameter that only some metrics depend on."""
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Cutoffs(click.ParamType[list[int]]):
@@ -44,7 +43,7 @@ class Cutoffs(click.ParamType[list[int]]):
         return ks
 
 
-METRIC_OPTIONS = (
+metric_options: options.Option = options.stacked(
     click.option("--k", "ks", type=Cutoffs(), default="1,5,20,100", show_default=True, help="Cut-offs of metrics @k."),
     click.option(
         "-m",
@@ -83,13 +82,7 @@ METRIC_OPTIONS = (
     ),
     click.option("--from", "from_name", metavar="FORMAT", help="Input format.  [default: detected for each file]"),
 )
-
-
-def metric_options(function: F) -> F:
-    """The options on what is measured and how, which `compare` has too."""
-    for option in reversed(METRIC_OPTIONS):
-        function = option(function)
-    return function
+"""The options on what is measured and how, which `compare` has too."""
 
 
 @click.command("eval")

@@ -33,13 +33,7 @@ width = values.Count(most=1 << 13)  # the rate of an encoder of this size is mea
 @click.option("--n-context", type=count, default=100, show_default=True, help="Passages that the reader reads.")
 @click.option("--steps", type=count, default=10_000, show_default=True, help="Training steps, of reader and retriever.")
 @click.option("--batch", type=count, default=64, show_default=True, help="Questions per training step.")
-@click.option(
-    "--max-memory",
-    type=values.gigabytes,
-    default=1.0,
-    show_default=True,
-    help="Memory limit of exact search, in GB.",
-)
+@options.max_memory
 @click.option("--ranks", type=count, default=1, show_default=True, help="Processes under torchrun.")
 @click.option(
     "--folder",

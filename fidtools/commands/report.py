@@ -12,6 +12,7 @@ from fidtools.commands import _options as options
 from fidtools.commands import _path_types as paths
 from fidtools.commands import _value_types as values
 from fidtools.errors import UsageError, show_path
+from fidtools.evaluation.profiles import DEFAULT, PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ NOT_APPLIED = (
     "--rank-by",
 )
 """Options of `eval` that change numbers and that `report` does not have."""
-PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 
 
 @click.command("report")
@@ -52,7 +52,9 @@ PROFILES = ("nq", "triviaqa", "squad", "narrativeqa", "fever", "kilt")
 )
 @click.option("--metric", help="Metric by which questions are won and lost.  [default: EM, else R@20]")
 @click.option(
-    "--profile", type=click.Choice(PROFILES), help="Metrics and normaliser, as in eval.  [default: RUN's, else nq]"
+    "--profile",
+    type=click.Choice([*PROFILES]),
+    help="Metrics and normaliser, as in eval.  [default: RUN's, else nq]",
 )
 @click.option("--sample", type=values.Count(min=2), help="Report on this many questions, the same ones of every file.")
 @click.option(
@@ -175,7 +177,7 @@ def _profile(wanted: str | None, settings: dict[str, str]) -> str:
     if unused := [name for name in NOT_APPLIED if name in given]:
         log.warning("EVAL_OPTIONS of the run: report does not apply %s: its numbers may differ", ", ".join(unused))
     found = re.search(r"--profile[ =](\w+)", options)
-    return wanted or (found[1] if found and found[1] in PROFILES else "nq")
+    return wanted or (found[1] if found and found[1] in PROFILES else DEFAULT)
 
 
 def _place_of_assets(assets: Path | None, output: str, as_json: bool) -> str | None:

@@ -36,13 +36,9 @@ if TYPE_CHECKING:
     help="Instead of --retriever: embeddings of the questions by id, X.npy from `fidtools embed --questions` or "
     "`fidtools convert`.",
 )
-@click.option(
-    "--embeddings", type=paths.EmbeddingsFile(Path), help="Embeddings of the passages: X.npy from `fidtools embed`."
-)
-@click.option("--index", type=paths.Named(Path), help="Instead of --embeddings: a folder from `fidtools index`.")
-@click.option(
-    "--index-parameters", metavar="TEXT", help="Search parameters, such as nprobe=64.  [default: the index's]"
-)
+@options.embeddings
+@options.index
+@options.index_parameters
 @click.option(
     "--rescore",
     type=paths.EmbeddingsFile(Path),
@@ -64,13 +60,7 @@ if TYPE_CHECKING:
 @options.output
 @options.top_k
 @options.within
-@click.option(
-    "--max-memory",
-    type=values.gigabytes,
-    default=1.0,
-    show_default=True,
-    help="Memory limit of exact search, in GB.",
-)
+@options.max_memory
 @click.option(
     "--force", is_flag=True, help="Search even if embeddings, passages, questions and retriever do not match."
 )
@@ -168,8 +158,7 @@ def _check_combination(
         raise UsageError("give exactly one of --retriever and --question-embeddings")
     if pooling is not None and retriever is None:
         raise UsageError("--pooling is for --retriever: the vectors of --question-embeddings are pooled already")
-    if (embeddings is None) == (index is None):
-        raise UsageError("give exactly one of --embeddings (exact search) or --index (from `fidtools index`)")
+    options.check_vectors(embeddings, index)
     if index is not None and within is not None:
         raise UsageError("--within needs exact search", hint="give --embeddings instead of --index")
 

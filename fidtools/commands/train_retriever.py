@@ -10,7 +10,7 @@ import click
 from fidtools.commands import _path_types as paths
 from fidtools.commands import _training_options as options
 from fidtools.commands import _value_types as values
-from fidtools.commands._options import warn_unused
+from fidtools.commands._options import Option, warn_unused
 from fidtools.commands._target_options import preset, preset_values, probabilities, source_passage
 from fidtools.encoders.pooling import POOLINGS
 from fidtools.encoders.student_size import STUDENTS, StudentSize
@@ -19,7 +19,7 @@ from fidtools.retriever.run_config import LOSSES, MASK_BY, SELECTS, RetrieverRun
 from fidtools.training.settings import TrainingSettings
 
 
-def option(flag: str, kind: Any, help_text: str) -> options.Option:
+def option(flag: str, kind: Any, help_text: str) -> Option:
     """An option that sets the field of RetrieverRun of its name, whose default it shows."""
     default = getattr(RetrieverRun, flag.removeprefix("--").replace("-", "_"))
     return click.option(flag, type=kind, default=default, show_default=True, help=help_text)

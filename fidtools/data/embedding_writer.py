@@ -16,7 +16,7 @@ from fidtools.data.jsonl import as_read_back, kept_object, write_json
 from fidtools.data.locks import exclusive
 from fidtools.data.vector_file import VectorFile, npy_header
 from fidtools.data.vector_type import VectorType
-from fidtools.errors import FidtoolsError, MismatchError, UsageError, describe_difference, kept_when_full
+from fidtools.errors import REPLACE, START_OVER, FidtoolsError, MismatchError, kept_when_full, refuse_other_settings
 from fidtools.logs import log
 from fidtools.typing import Array
 
@@ -99,10 +99,8 @@ def are_finished(path: PathLike, rows: int, kind: VectorType, meta: dict[str, An
         digest.update(identifier.encode() + b"\n")
     before.pop(SAMPLE, None)
     now = as_read_back(embeddings_record(meta, rows, kind, digest.hexdigest()))
-    if before != now and not files.partial().meta.exists():
-        hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
-        difference = describe_difference(before, now)
-        raise UsageError(f"{files.vectors}: the finished run used other settings: {difference}", hint=hint)
+    if not files.partial().meta.exists():
+        refuse_other_settings(files.vectors, "finished", before, now, REPLACE)
     is_whole = files.vectors.stat().st_size == len(npy_header(rows, kind)) + rows * kind.row_bytes
     return bool(before == now) and is_whole
 
@@ -152,10 +150,7 @@ def _can_resume(files: EmbeddingFiles, state: dict[str, Any]) -> bool:
         return False
     before, now = kept_object(partial.meta), as_read_back(state)
     before.pop(SAMPLE, None)  # of a run that was killed when all was written
-    if before != now:
-        hint = "use the same options and the same input, or leave out --resume to start over"
-        difference = describe_difference(before, now)
-        raise UsageError(f"{files.vectors}: the unfinished run used other settings: {difference}", hint=hint)
+    refuse_other_settings(files.vectors, "unfinished", before, now, START_OVER)
     return True
 
 

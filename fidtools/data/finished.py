@@ -10,7 +10,7 @@ from fidtools.data.files import STANDARD, PathLike
 from fidtools.data.hashes import file_sha256
 from fidtools.data.jsonl import as_read_back, encodable, kept_object, write_json
 from fidtools.data.outputs import final_path, is_special
-from fidtools.errors import UsageError, describe_difference
+from fidtools.errors import REPLACE, UsageError, refuse_other_settings
 from fidtools.logs import log
 
 KEYS = {"settings", "files"}
@@ -38,15 +38,12 @@ class FinishedRun:
         record = self._record()
         if not record or self._output is None or not self._output.exists():
             return False
-        hint = "use the same options and the same input, name another file, or leave out --resume to replace it"
-        if record["settings"] != self._settings:
-            difference = describe_difference(record["settings"], self._settings)
-            raise UsageError(f"{self._shown}: the finished run used other settings: {difference}", hint=hint)
+        refuse_other_settings(self._shown, "finished", record["settings"], self._settings, REPLACE)
         for name, digest in record["files"].items():
             own = name in (encodable(self._output.name), encodable(str(self._output.absolute())))
             file = self._output if own else Path(name)
             if not file.is_file() or file_sha256(file) != digest:
-                raise UsageError(f"{self._shown if own else name} is not as the finished run left it", hint=hint)
+                raise UsageError(f"{self._shown if own else name} is not as the finished run left it", hint=REPLACE)
         log.info("%s is finished; nothing to do", self._shown)
         return True
 

@@ -14,7 +14,7 @@ from fidtools.data.files import STANDARD, PathLike, atomic_path
 from fidtools.data.jsonl import as_read_back
 from fidtools.data.locks import exclusive
 from fidtools.data.outputs import final_path, is_special
-from fidtools.errors import FidtoolsError, UsageError, describe_difference
+from fidtools.errors import START_OVER, FidtoolsError, UsageError, refuse_other_settings
 
 
 class Journal:
@@ -64,10 +64,8 @@ class Journal:
             for length, (line, value) in enumerate(_whole_lines(file)):  # the settings, then value 1, 2 …
                 before = value if length == 0 else before
                 end += len(line)
-        if length and before != self._settings:
-            difference = describe_difference(before, self._settings)
-            hint = "use the same options and the same input, or leave out --resume to start over"
-            raise UsageError(f"the unfinished run used other settings: {difference}", hint=hint)
+        if length:
+            refuse_other_settings(self._path, "unfinished", before, self._settings, START_OVER)
         self._length, self._end = length, end
 
     def start(self) -> None:
