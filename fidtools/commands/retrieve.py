@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,8 @@ from fidtools.encoders.pooling import POOLINGS
 from fidtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from fidtools.data.corpus import Corpus
     from fidtools.retriever.encoding import Retriever
-    from fidtools.search.backends import ExactIndex, SearchIndex
     from fidtools.search.question_vectors import QuestionSide
-    from fidtools.search.verification import VerifiedIndex
 
 
 @click.command("retrieve")
@@ -126,15 +122,15 @@ def command(
     from fidtools.data.jsonl import write_lines
     from fidtools.data.read import read_questions
     from fidtools.logs import track
+    from fidtools.search.index_opener import IndexOpener
     from fidtools.search.question_vectors import stored_questions
     from fidtools.search.retrieval import retrieve
 
     model = None if retriever is None else _load(retriever, pooling, precision)
     side = stored_questions(question_embeddings, force) if question_embeddings is not None else _by_model(model)
     with main_rank_first():
-        openings = _Openings(open_passages(passages), side, force, int(max_memory * 1e9))
-    plain = openings.exact(embeddings) if embeddings is not None else openings.faiss(index, index_parameters)
-    corpus, verified = openings.refined(plain, rescore, oversample, verify)
+        opener = IndexOpener(open_passages(passages), side.fingerprint, side.dim, force, int(max_memory * 1e9))
+    corpus, verified = opener.refined(opener.open(embeddings, index, index_parameters), rescore, oversample, verify)
     ranked = retrieve(
         read_questions(questions), side.encode, corpus, k, within=within is not None, normalized=side.normalized
     )
@@ -177,58 +173,3 @@ def _by_model(model: Retriever | None) -> QuestionSide:
 
     assert model is not None, "checked: without --question-embeddings there is --retriever"
     return QuestionSide(by_text(model.encode_questions), model.dim, model.settings.normalize, model.fingerprint)
-
-
-@dataclass(frozen=True)
-class _Openings:
-    """How vectors are opened: for which passages and questions, `force` in spite of what differs, `memory` in bytes."""
-
-    passages: Corpus
-    side: QuestionSide
-    force: bool
-    memory: int
-
-    def exact(self, embeddings: Path) -> ExactIndex:
-        from fidtools.search.backends import ExactIndex
-
-        side = self.side
-        return ExactIndex(
-            embeddings, self.passages, side.fingerprint, dim=side.dim, force=self.force, memory=self.memory
-        )
-
-    def floats(self, option: str, embeddings: Path, searched: SearchIndex) -> ExactIndex:
-        """The embeddings of an option that needs float vectors to compare with `searched`; UsageError for others."""
-        from fidtools.search.backends import measure_mismatches
-        from fidtools.search.corpus_match import raise_or_warn
-
-        index = self.exact(embeddings)
-        if not index.has_floats:
-            raise UsageError(f"{option} needs float32 or float16 embeddings; {embeddings} has smaller ones")
-        raise_or_warn(measure_mismatches(embeddings, index, searched), self.force)
-        return index
-
-    def refined(
-        self, corpus: SearchIndex, rescore: Path | None, oversample: float, verify: Path | None
-    ) -> tuple[SearchIndex, VerifiedIndex | None]:
-        """The index with --rescore and --verify around it, where they are given; the second one reports."""
-        from fidtools.search.rescored_index import RescoredIndex
-        from fidtools.search.verification import VerifiedIndex
-
-        floats = None if rescore is None else self.floats("--rescore", rescore, corpus)
-        if floats is not None:
-            corpus = RescoredIndex(corpus, floats, oversample)
-        if verify is None:
-            return corpus, None
-        if floats is None or verify != rescore:
-            floats = self.floats("--verify", verify, corpus)
-        verified = VerifiedIndex(corpus, floats)
-        return verified, verified
-
-    def faiss(self, folder: Path | None, parameters: str | None) -> SearchIndex:
-        from fidtools.search.faiss_index import FaissIndex
-
-        assert folder is not None, "checked: without --embeddings there is --index"
-        side = self.side
-        return FaissIndex(
-            folder, self.passages, side.fingerprint, dim=side.dim, force=self.force, parameters=parameters
-        )

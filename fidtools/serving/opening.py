@@ -76,31 +76,16 @@ def _telling_cuts(model: Retriever) -> Encode:
 def _dense(sources: Sources, retriever: str, corpus: Corpus) -> Searcher:
     from fidtools.compute.device import Compute
     from fidtools.retriever.encoding import load_retriever
+    from fidtools.search.index_opener import IndexOpener
     from fidtools.serving.dense_searcher import DenseSearcher
 
     _refuse_ranks()
     changes: dict[str, Any] = {} if sources.pooling is None else {"pooling": sources.pooling}
     model = load_retriever(retriever, compute=Compute.choose(sources.precision), **changes)
-    if sources.embeddings is not None:
-        from fidtools.search.backends import ExactIndex
-
-        memory = int(sources.max_memory * 1e9)
-        exact = ExactIndex(
-            sources.embeddings, corpus, model.fingerprint, dim=model.dim, force=sources.force, memory=memory
-        )
-        return DenseSearcher(_telling_cuts(model), exact, together=True, normalized=model.settings.normalize)
-    from fidtools.search.faiss_index import FaissIndex
-
-    assert sources.index is not None, "checked by the command: without --embeddings there is --index"
-    index = FaissIndex(
-        sources.index,
-        corpus,
-        model.fingerprint,
-        dim=model.dim,
-        force=sources.force,
-        parameters=sources.index_parameters,
-    )
-    return DenseSearcher(_telling_cuts(model), index, together=False, normalized=model.settings.normalize)
+    opener = IndexOpener(corpus, model.fingerprint, model.dim, sources.force, int(sources.max_memory * 1e9))
+    index = opener.open(sources.embeddings, sources.index, sources.index_parameters)
+    together = sources.embeddings is not None
+    return DenseSearcher(_telling_cuts(model), index, together=together, normalized=model.settings.normalize)
 
 
 def open_reader(name: str, precision: Precision, token_budget: int, n_context: int | None) -> QuestionReader:
