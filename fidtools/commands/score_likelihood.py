@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fidtools.language_models.scoring import LikelihoodScorer
     from fidtools.reader.groups import Group
     from fidtools.reader.reader import Reader
+
+    Work = Callable[[Reader, Group], list[Line]]
 
 LM_TOKEN_BUDGET = 4096
 """Tokens in one call of a causal language model: more were slower on a CPU, whose caches they exceed."""
@@ -101,11 +103,21 @@ def command(reader: str, of: Target, prompt: str | None, **settings: Any) -> Non
         raise UsageError("--chat is for causal language models; this is an encoder-decoder")
     options.warn_unused("with a reader, whose training sets it", "text_maxlength")
     if of == "question":
-        _score_questions_with_reader(reader, prompt or ENCODER_QUESTION_PROMPT, **settings)
+        work = _question_scorer(prompt or ENCODER_QUESTION_PROMPT, settings["per_token"])
     elif prompt is not None:
         raise UsageError("--prompt: a reader reads answers' prompts in the format it was trained with")
     else:
-        _score_answers_with_reader(reader, **settings)
+        work = _answer_scorer(settings["leave_one_out"], settings["target"] == "gold", settings["per_token"])
+    stream_through_reader(
+        settings["questions"],
+        settings["output"],
+        work,
+        "questions scored",
+        reader=reader,
+        token_budget=settings["token_budget"] or options.TOKEN_BUDGET,
+        tokenize=of == "answer",
+        **{name: settings[name] for name in ("precision", "resume", "n_context")},
+    )
 
 
 def _score_with_language_model(
@@ -151,69 +163,22 @@ def _score_with_language_model(
     stream_groups(questions, output, load, cut, score, "questions scored", report, resume=resume)
 
 
-def _score_questions_with_reader(
-    reader: str,
-    prompt: str,
-    *,
-    questions: str,
-    output: str,
-    n_context: int | None,
-    per_token: bool,
-    precision: Precision,
-    token_budget: int | None,
-    resume: bool,
-    **_: Any,
-) -> None:
+def _question_scorer(prompt: str, per_token: bool) -> Work:
     def score(model: Reader, group: Group) -> list[Line]:
         from fidtools.reader.likelihood import score_questions_by_question_likelihood
 
         score_questions_by_question_likelihood(model, group.questions, prompt, per_token=per_token)
         return [question.to_json() for question in group.questions]
 
-    stream_through_reader(
-        questions,
-        output,
-        score,
-        "questions scored",
-        reader=reader,
-        precision=precision,
-        token_budget=token_budget or options.TOKEN_BUDGET,
-        resume=resume,
-        n_context=n_context,
-        tokenize=False,
-    )
+    return score
 
 
-def _score_answers_with_reader(
-    reader: str,
-    *,
-    questions: str,
-    output: str,
-    n_context: int | None,
-    per_token: bool,
-    leave_one_out: bool,
-    target: str,
-    precision: Precision,
-    token_budget: int | None,
-    resume: bool,
-    **_: Any,
-) -> None:
+def _answer_scorer(leave_one_out: bool, gold: bool, per_token: bool) -> Work:
     def score(model: Reader, group: Group) -> list[Line]:
         from fidtools.reader.likelihood import LEAVE_ONE_OUT, LIKELIHOOD, score_questions_by_likelihood
 
         name = LEAVE_ONE_OUT if leave_one_out else LIKELIHOOD
-        gold = target == "gold"
         scored = score_questions_by_likelihood(model, *group, name, gold=gold, per_token=per_token)
         return [question.to_json() for question in scored]
 
-    stream_through_reader(
-        questions,
-        output,
-        score,
-        "questions scored",
-        reader=reader,
-        precision=precision,
-        token_budget=token_budget or options.TOKEN_BUDGET,
-        resume=resume,
-        n_context=n_context,
-    )
+    return score
