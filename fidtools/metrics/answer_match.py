@@ -194,20 +194,6 @@ def _compile(pattern: str) -> regex.Pattern[str]:
     return regex.compile(unicodedata.normalize("NFD", pattern), regex.IGNORECASE | regex.MULTILINE)
 
 
-def recall_at(questions: Iterable[Question], ks: Sequence[int] = (1, 5, 20, 100)) -> dict[int, float]:
-    """R@k, the share of questions that have an answer among the text of their first k passages, for every k.
-
-    Over the questions that have a usable answer; NaN when there is none. Lists may differ in length.
-    """
-    hits = (AnswerMatcher(q.answers or ()).hits([p.text for p in q.ctxs or ()]) for q in questions if _counts(q))
-    first = [first_rank(found) for found in hits]
-    return {k: sum(rank <= k for rank in first) / len(first) if first else float("nan") for k in ks}
-
-
-def _counts(question: Question) -> bool:
-    return bool(question.answers and usable(question.answers))
-
-
 def first_rank(hits: Sequence[bool]) -> float:
     """The rank, from 1, of the first hit; infinite when there is none."""
     return hits.index(True) + 1 if True in hits else float("inf")
