@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from fidtools.datasets.bars import MAX_LISTED, progress_bars
 from fidtools.datasets.receipts import Receipts, human_size, size_and_hash
-from fidtools.datasets.transfer import Progress, RetryPolicy, Transfer, TransferError
+from fidtools.datasets.transfer import Progress, RetryPolicy, Transfer, TransferError, size_of
 from fidtools.datasets.urls import Download
 from fidtools.errors import FidtoolsError
 from fidtools.logs import log
@@ -94,7 +94,7 @@ class Downloads:
 
     def _check_disk_space(self, missing: list[Download]) -> None:
         needed = sum(source.size or 0 for source in missing)
-        needed -= sum(_size(self.folder / f".{source.name}.partial") for source in missing)
+        needed -= sum(size_of(self.folder / f".{source.name}.partial") for source in missing)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             hint = "choose a folder on another disk with --downloads"
@@ -159,7 +159,3 @@ def _listed(names: list[str]) -> str:
     """The first names, and the number of the others."""
     more = f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -82,12 +82,12 @@ class Transfer:
         """Download the file and return its SHA-256. Raises TransferError when it is unavailable or not as expected."""
         failures = 0
         while True:
-            before = _size(self.partial)
+            before = size_of(self.partial)
             try:
                 self._attempt()
                 return self._checked()
             except _TemporaryError as problem:
-                failures = 1 if _size(self.partial) > before else failures + 1
+                failures = 1 if size_of(self.partial) > before else failures + 1
                 if failures >= self.retries.attempts:
                     raise TransferError(f"{problem} ({failures} attempts)") from problem
                 self._rest(max(self.retries.pause(failures), min(problem.after, self.retries.longest)), problem)
@@ -115,7 +115,7 @@ class Transfer:
     def _resume_from(self) -> int:
         """The number of received bytes to keep: none unless they are certain to be of the same file."""
         known = self.source.sha256 is not None or self.tag.exists()
-        start = _size(self.partial) if known else 0
+        start = size_of(self.partial) if known else 0
         self.resumed = self.resumed or start > 0
         return start
 
@@ -131,7 +131,7 @@ class Transfer:
 
     def _receive(self, response: Any, start: int) -> None:
         """Append the body. A server that answers 200 to a range request sends the complete file: start over."""
-        if response.status != 206 or _range_start(response) != start:
+        if response.status != 206 or _content_range(response, r"bytes (\d+)-") != start:
             if response.status == 206:
                 raise TransferError("the server sent another range than requested")
             start = 0
@@ -150,8 +150,8 @@ class Transfer:
                 self._check_growth(out.tell())
                 if self.stop.is_set():
                     raise TransferError("interrupted")
-        if total is not None and _size(self.partial) < total:
-            raise _TemporaryError(f"connection lost after {_size(self.partial):,} of {total:,} bytes")
+        if total is not None and size_of(self.partial) < total:
+            raise _TemporaryError(f"connection lost after {size_of(self.partial):,} of {total:,} bytes")
 
     def _check_size(self, total: int | None) -> None:
         if total is not None and self.source.size is not None and total != self.source.size:
@@ -176,7 +176,7 @@ class Transfer:
     def _refused(self, error: urllib.error.HTTPError, start: int) -> None:
         """Handle an error status. 416 to a range means that nothing is missing, or that the file has changed."""
         if error.code == 416 and start:
-            if _total_of_416(error) != start:
+            if _content_range(error, r"bytes \*/(\d+)$") != start:
                 self._discard()
                 raise _TemporaryError("the file has changed on the server") from error
         elif error.code in RETRIED_STATUSES:
@@ -186,7 +186,7 @@ class Transfer:
 
     def _checked(self) -> str:
         """Check the received file, rename it and return its hash. A resumed file with a wrong hash is fetched again."""
-        size, sha256 = _size(self.partial), file_sha256(self.partial)
+        size, sha256 = size_of(self.partial), file_sha256(self.partial)
         if not size and self.source.sha256 is None:
             self._discard()
             raise TransferError("the server sent an empty file")
@@ -222,24 +222,21 @@ def _web_opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """The bytes of a file; 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
 
 
-def _range_start(response: Any) -> int | None:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found.group(1)) if found else None
+def _content_range(answer: Any, pattern: str) -> int | None:
+    """The number in the Content-Range of a response or an error; None where it has another form."""
+    found = re.match(pattern, answer.headers.get("Content-Range", ""))
+    return int(found[1]) if found else None
 
 
 def _total(response: Any, start: int) -> int | None:
     """The size of the complete file, if the server sends it."""
     length = response.headers.get("Content-Length")
     return start + int(length) if length is not None and length.isdigit() else None
-
-
-def _total_of_416(error: urllib.error.HTTPError) -> int | None:
-    found = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-    return int(found.group(1)) if found else None
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float:
