@@ -134,6 +134,6 @@ def _settings(questions: str, output: str) -> dict[str, Any]:
     context = click.get_current_context()
     left_out = NOT_IN_RESULT if context.command.name in ROUNDED_BY_BATCH else (*NOT_IN_RESULT, "token_budget")
     given = {name: value for name, value in context.params.items() if name not in left_out}
-    given["precision"] = str(Compute.choose(given["precision"]).dtype).removeprefix("torch.")
+    given["precision"] = Compute.choose(given["precision"]).precision
     versions = {f"{name}_version": model_version(given[name]) for name in MODELS if name in given}
     return {"command": context.command.name, **given, **versions, "questions": file_sha256(seekable(questions))}

@@ -138,9 +138,9 @@ def _versions(model: str, given: dict[str, Any]) -> dict[str, Any]:
     from fidtools.training.run_record import model_version
 
     parts = [] if given["embeddings"] is None else read_parts(given["embeddings"])
-    precision = str(Compute.choose(given["precision"]).dtype).removeprefix("torch.")
     named = {"model": model, "retriever": given["retriever"]}
     versions = {f"{what}_version": model_version(name) for what, name in named.items() if name is not None}
+    precision = Compute.choose(given["precision"]).precision
     return versions | {"precision": precision, "embeddings": [part.meta for part in parts]}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import io
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fidtools.data.files import atomic_folder
+from fidtools.data.hashes import file_sha256
 from fidtools.errors import FidtoolsError, MissingExtraError
 from fidtools.logs import log
 
@@ -36,7 +36,7 @@ def smollm() -> Path:
     if package is None:
         raise FidtoolsError("the bundled model 'smollm' is not installed", hint=INSTALL_SMOLLM)
     source = package / SMOLLM_GGUF
-    target = cache_folder() / f"smollm-{_fingerprint(source)}"
+    target = cache_folder() / f"smollm-{file_sha256(source)[:16]}"
     if not (target / "config.json").is_file():
         if _package_folder("gguf") is None:
             raise FidtoolsError("'smollm' needs the package gguf", hint=INSTALL_SMOLLM)
@@ -58,11 +58,6 @@ def cache_folder() -> Path:
 def _package_folder(package: str) -> Path | None:
     spec = importlib.util.find_spec(package)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
-
-
-def _fingerprint(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _convert_gguf(source: Path, folder: Path) -> None:

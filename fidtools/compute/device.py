@@ -41,6 +41,11 @@ class Compute:
         """float32 on the device of this process: the default of the library's loaders."""
         return cls(choose_device(), torch.float32, "the library's default")
 
+    @property
+    def precision(self) -> str:
+        """The name of `dtype`, as records keep it: bfloat16 or float32."""
+        return str(self.dtype).removeprefix("torch.")
+
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
         """Matrix products in `dtype` inside the block; weights and sums keep theirs. May be nested.

@@ -101,7 +101,9 @@ def read_embeddings(path: PathLike) -> Embeddings:
         raise DataError(f"{' and '.join(missing)}, which belong to it, are not beside it", path=path, hint=HOW_TO_MAKE)
     meta = read_json_object(files.meta)
     ids = IdList(files.ids)
-    _match(files, "rows", vectors.shape[0], meta.get("rows"))
+    if vectors.shape[0] != meta.get("rows"):
+        problem = f"{vectors.shape[0]} rows, but {files.meta} says {meta.get('rows')}"
+        raise MismatchError(problem, path=files.vectors)
     kind = recorded_type(meta, vectors, files.vectors, files.meta)
     if len(ids) != vectors.shape[0] or ids.sha256 != meta.get("ids_sha256"):
         hint = "embed again"
@@ -110,11 +112,6 @@ def read_embeddings(path: PathLike) -> Embeddings:
         hint = f"embed again; where they were changed on purpose, remove {SAMPLE} from {files.meta}"
         raise MismatchError(f"not the vectors that {files.meta} describes", path=files.vectors, hint=hint)
     return Embeddings(files.vectors, vectors, ids, meta, kind)
-
-
-def _match(files: EmbeddingFiles, name: str, found: int, stated: object) -> None:
-    if found != stated:
-        raise MismatchError(f"{found} {name}, but {files.meta} says {stated}", path=files.vectors)
 
 
 def _map_vectors(path: Path) -> Array:

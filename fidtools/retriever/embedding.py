@@ -52,7 +52,7 @@ def embed(
     finds a run, finished or not, with other settings.
     """
     encoder = _Encoder(source, retriever, retriever.dim if dim is None else dim, token_budget)
-    meta = source.meta(retriever) | {"precision": str(retriever.compute.dtype).removeprefix("torch.")}
+    meta = source.meta(retriever) | {"precision": retriever.compute.precision}
     if encoder.dim != retriever.dim:
         meta |= {"full_dim": retriever.dim}
     kind = VectorType(dtype, encoder.dim, _ranges(encoder, len(source), path, resume) if dtype == "int8" else None)
