@@ -169,7 +169,8 @@ def test_passages_are_ranked_by_their_best_parts_too(tmp_path):
         ["retrieve", f"{tmp_path}/data/test.jsonl", "--retriever", "1/retriever", "--embeddings", "1/parts.npy",
          "-p", "parts.jsonl", "-k", "35", "--precision", "auto", "-o", "1/test.parts.jsonl"],
         ["collapse", "1/test.parts.jsonl", "-p", passages, "-k", "7", "-o", "1/test.best-parts.jsonl"],
-        ["fuse", "1/test.whole.jsonl", "1/test.best-parts.jsonl", "--method", "zscores", "-k", "7", "-o", "1/test.jsonl"],
+        ["fuse", "1/test.whole.jsonl", "1/test.best-parts.jsonl", "--method", "zscores", "-k", "7",
+         "-o", "1/test.jsonl"],
     ]  # fmt: skip
 
 

@@ -62,8 +62,9 @@ def command(
     DOCUMENTS are JSON lines with id, title, text; DPR tables (.tsv); text files (.txt, .md, .markdown, .rst); HTML, PDF
     and DOCX files (these need the extra `documents`); or folders of such files, of which hidden ones are not read. The
     default is JSON lines on standard input. Passage 3 of document `d` gets the id `d-3` and the doc_id `d`; other
-    fields are kept. Passages that have a doc_id already can be cut into parts, each with the `passage_id` it is of. Passages of a PDF have the `page`, those of HTML and DOCX the `heading` where they begin. Files
-    that are encrypted, damaged or without text are reported and left out.
+    fields are kept. Passages that have a doc_id are cut into parts with their `passage_id`. Passages of a PDF have the
+    `page`, those of HTML and DOCX the `heading` where they begin. Files that are encrypted, damaged or without text are
+    reported and left out.
 
     \b
       fidtools chunk notes/ -o passages.jsonl

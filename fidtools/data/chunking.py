@@ -86,9 +86,9 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
         for number, (start, end) in enumerate(cuts):
             text = " ".join(document.text[start:end].split())
             extra = document.extra | document.fields_at(start) if isinstance(document, Document) else document.extra
-            part_of = {PART_OF: document.id} if document.doc_id else {}
+            extra = extra | {PART_OF: document.id} if document.doc_id else extra
             doc_id = document.doc_id or document.id
-            yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra | part_of)
+            yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra)
     if empty:
         named = ", ".join(shorten(identifier) for identifier in empty[:MOST_NAMED]) + (
             ", …" if empty[MOST_NAMED:] else ""

@@ -1,4 +1,4 @@
-"""Passages ranked by their best parts: from a ranking of parts, such as sentences, to one of the passages they are of."""
+"""Passages ranked by their best parts: from a ranking of parts, such as sentences, to one of their passages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def collapse(questions: Iterable[Question], passages: Corpus, k: int) -> Iterato
 
     A part names its passage by `passage_id`, else by `doc_id`, as `chunk` writes them. The score of a passage is that
     of its first part, under the name `best-part` (MaxP: Dai and Callan, 2019); a list without scores has none. Warns of
-    questions whose lists have parts of fewer than `k` passages. Raises DataError for a part of no passage of the corpus.
+    questions whose lists have parts of fewer than `k` passages. Raises DataError for a part of none of `passages`.
     """
     wanted, short = min(k, len(passages)), 0
     for question in without_answers(questions):
