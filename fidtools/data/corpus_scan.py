@@ -101,10 +101,11 @@ class _Scan:
     def _note(self, row: int, offset: int, passage: Passage) -> bytes:
         """Keep what is needed of a passage; returns its line of the ids file."""
         identifier = str(passage.id)
-        if "\n" in identifier or "\r" in identifier:
-            raise DataError("must not contain a line break", path=self.name, line=row + 1, field="id", value=identifier)
-        line = identifier.encode() + b"\n"
         self.offsets.append(offset)
+        if "\n" in identifier or "\r" in identifier:
+            problem = "must not contain a line break"
+            raise DataError(problem, path=self.name, line=self._line(row), field="id", value=identifier)
+        line = identifier.encode() + b"\n"
         self.id_hashes.append(text_hash(identifier))
         self.ids_sha256.update(line)
         self.text_sha256.update(hashed_text(passage))

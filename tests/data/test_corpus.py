@@ -141,7 +141,7 @@ BAD = {
     ),
     "malformed": (LINE % "a" * 1 + "{\n", r"p\.jsonl:2: malformed JSON"),
     "no id": ('{"text": "t"}\n', r"p\.jsonl:1: field 'id': missing"),
-    "line break": (LINE % "a\\nb", r"p\.jsonl:1: field 'id': must not contain a line break"),
+    "line break": ("\n" + LINE % "a" + "\n" + LINE % "a\\nb", r"p\.jsonl:4: field 'id': must not contain a line break"),
     "empty": ("", r"p\.jsonl: no passages: the file is empty"),
 }
 
