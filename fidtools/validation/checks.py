@@ -116,6 +116,8 @@ class QuestionChecks:
 
     def _check_answers(self, line: int, question: Question) -> None:
         self._note("questions without an answer", not question.gold_answers, line, question)
+        target_only = bool(question.gold_answers and not question.answers)
+        self._note("questions with a `target` only: eval judges by `answers`", target_only, line, question)
         if question.gold_answers:
             odd = not usable(question.gold_answers)
             self._note("questions whose answers have no letter, digit or sign", odd, line, question)

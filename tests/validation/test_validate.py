@@ -103,6 +103,7 @@ def test_questions(capfd):
         "ids that occur before": [6],
         "questions that occur before, in normal form": [6],
         "questions without an answer": [2, 3],
+        "questions with a `target` only: eval judges by `answers`": [8],
         "questions whose answers have no letter, digit or sign": [4],
         "questions without passages": [4],
         "lists with a passage id twice": [5],
