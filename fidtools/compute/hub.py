@@ -126,8 +126,14 @@ def loading(name: str | Path) -> Iterator[None]:
             raise _gone(str(name)) from error
         if is_out_of_memory(error):
             raise FidtoolsError(f"{name}: cannot load the model: not enough memory", hint=LESS_MEMORY) from error
-        hint = None if Path(name).exists() else WITHOUT_NETWORK
+        hint = None if Path(name).exists() else _where_else(Path(name))
         raise FidtoolsError(f"{name}: cannot load the model: {_reason(error)}", hint=hint) from error
+
+
+def _where_else(name: Path) -> str:
+    """What to try for a name that the hub did not give: it may have been meant for a folder that is not there."""
+    beside = f"the folder {name.parent} has no {name.name}; " if len(name.parts) > 1 and name.parent.is_dir() else ""
+    return beside + WITHOUT_NETWORK
 
 
 @contextlib.contextmanager

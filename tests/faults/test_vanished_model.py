@@ -43,3 +43,17 @@ def test_a_folder_that_vanishes_while_it_is_loaded_is_said_to_be_gone(vanished: 
 def test_a_folder_that_comes_back_is_loaded(vanished: str) -> None:
     shutil.copytree(RETRIEVER, vanished)
     assert resolve_model(vanished) == Path(vanished)
+
+
+def test_a_name_inside_a_folder_that_is_here_may_be_meant_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hints = []
+    for name in ("1/retriever", "2/retriever"):
+        Path("1").mkdir(exist_ok=True)
+        with pytest.raises(FidtoolsError) as caught, loading(name):
+            raise OSError("no such repository")
+        hints.append(str(caught.value.hint))
+    assert hints[0] == f"the folder 1 has no retriever; {hints[1]}"
+    assert hints[1].startswith("without network access, give a folder")
