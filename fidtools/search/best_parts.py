@@ -18,7 +18,8 @@ def collapse(questions: Iterable[Question], passages: Corpus, k: int) -> Iterato
 
     A part names its passage by `passage_id`, else by `doc_id`, as `chunk` writes them. The score of a passage is that
     of its first part, under the name `best-part` (MaxP: Dai and Callan, 2019); a list without scores has none. Warns of
-    questions whose lists have parts of fewer than `k` passages. Raises DataError for a part of none of `passages`.
+    questions whose lists have parts of fewer than `k` passages, and not of all passages of their document. Raises
+    DataError for a part of none of `passages`.
     """
     wanted, short = min(k, len(passages)), 0
     for question in without_answers(questions):
@@ -26,10 +27,10 @@ def collapse(questions: Iterable[Question], passages: Corpus, k: int) -> Iterato
         for part in question.require_ctxs():
             first.setdefault(_row_of_whole(part, question, passages), part)
         question = replace(question, ctxs=[_whole(passages[row], part) for row, part in list(first.items())[:k]])
-        short += len(first) < wanted
+        short += len(first) < wanted and not _is_document(first, question, passages)
         yield question
     if short:
-        hint = "retrieve more parts (a larger -k), unless no more passages were searched"
+        hint = "retrieve more parts (a larger -k), or give a smaller -k here"
         log.warning("questions with parts of fewer than %d passages: %d\n  %s", wanted, short, hint)
 
 
@@ -42,6 +43,13 @@ def _row_of_whole(part: Passage, question: Question, passages: Corpus) -> int:
         hint = "cut these passages into parts with `fidtools chunk`, and rank the parts"
         raise question.error(problem, f"ctxs.{name}", whole, hint=hint)
     return row
+
+
+def _is_document(rows: Iterable[int], question: Question, passages: Corpus) -> bool:
+    """Whether these are all passages of the question's document, as `--within doc_id` finds them."""
+    if question.doc_id is None or not passages.has_doc_ids:
+        return False
+    return {*rows} == {*passages.rows_within(question.doc_id).tolist()}
 
 
 def _whole(passage: Passage, part: Passage) -> Passage:

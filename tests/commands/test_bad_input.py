@@ -19,7 +19,14 @@ GOOD = {
     "question": "Where was Ada born?",
     "answers": ["Borvik"],
     "ctxs": [
-        {"id": f"p{i}", "title": "t", "text": f"Ada came from {town}.", "score": -i, "scores": {"attention": float(i)}}
+        {
+            "id": f"p{i}",
+            "title": "t",
+            "text": f"Ada came from {town}.",
+            "score": -i,
+            "scores": {"attention": float(i)},
+            "doc_id": f"p{i}",
+        }
         for i, town in enumerate(["Borvik", "Borvik", "Aros"])
     ],
 }
@@ -42,6 +49,7 @@ READS_QUESTIONS: dict[str, Arguments] = {
     "compare": lambda file, at: ["compare", file, file],
     "report": lambda file, at: ["report", file],
     "fuse": lambda file, at: ["fuse", file, file],
+    "collapse": lambda file, at: ["collapse", file, "-p", str(at / "passages.jsonl")],
     "convert": lambda file, at: ["convert", file],
 }
 READS_CONTEXTS = [
@@ -56,12 +64,14 @@ READS_CONTEXTS = [
     "eval",
     "compare",
     "fuse",
+    "collapse",
 ]
 READS_PASSAGES: dict[str, Arguments] = {
     "bm25 -p": lambda file, at: ["bm25", str(at / "good.jsonl"), "-p", file, "--index", str(at / "new-bm25")],
     "embed": lambda file, at: ["embed", file, "--retriever", RETRIEVER],
     "search -p": lambda file, at: ["search", "where?", "--bm25", "-p", file, "--bm25-index", str(at / "new-bm25")],
     "serve -p": lambda file, at: ["serve", "--bm25", "-p", file, "--bm25-index", str(at / "new-bm25"), "--port", "0"],
+    "collapse -p": lambda file, at: ["collapse", str(at / "good.jsonl"), "-p", file],
     "retrieve -p": lambda file, at: ["retrieve", str(at / "good.jsonl"), *SEARCHED(at), "-p", file],
     "chunk": lambda file, at: ["chunk", file],
     "generate-questions": lambda file, at: ["generate-questions", file, "--model", READER],

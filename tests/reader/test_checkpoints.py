@@ -66,7 +66,7 @@ def test_a_bare_pickle_is_refused(kind: str, tmp_path: Path, capsys: pytest.Capt
     ("config", "weights", "message"),
     [
         ("{", None, "config.json: malformed JSON"),
-        ("[]", None, "config.json: expected a JSON object (got list)"),
+        ("[]", None, "config.json: expected a JSON object (got [])"),
         (None, None, "released: no weights: neither model.safetensors nor pytorch_model.bin"),
         (None, torch.zeros(2), "pytorch_model.bin: expected a dictionary of tensors (got Tensor)"),
     ],

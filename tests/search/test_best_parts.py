@@ -93,6 +93,17 @@ def test_lists_that_end_too_early_are_counted(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == []
 
 
+def test_a_document_that_is_found_whole_is_not_too_short(caplog: pytest.LogCaptureFixture) -> None:
+    write_lines("passages.jsonl", [passage | {"doc_id": f"d{i // 3}"} for i, passage in enumerate(PASSAGES)])
+    parts = [{"id": f"p{i}-0", "text": "x", "passage_id": f"p{i}"} for i in range(3)]
+    ranked(parts, doc_id="d0")
+    assert len(collapsed(6)[0]) == 3
+    assert caplog.messages == []
+    ranked(parts[1:], doc_id="d0")
+    assert len(collapsed(6)[0]) == 2
+    assert caplog.messages[0].startswith("questions with parts of fewer than 6 passages: 1\n")
+
+
 def test_answers_from_the_parts_are_not_kept() -> None:
     ranked([{"id": "p1-0", "text": "x", "doc_id": "p1"}], prediction="x", kept=1)
     (question,) = collapse(read_questions("ranked.jsonl"), open_passages("passages.jsonl"), 1)
