@@ -174,18 +174,6 @@ def test_passages_are_ranked_by_their_best_parts_too(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_start_from_the_retriever_ranks_by_parts(tmp_path):
-    data = world(tmp_path / "data", 4, 4, 4)
-    settings = {"START": "bert", "TEACHER": "bm25", "READ": "0", "PART_WORDS": "6", "K": "20"}
-    done = iterate(data, tmp_path / "run", 0, **settings)
-    assert done.returncode == 0, done.stderr
-    ranked = [orjson.loads(line) for line in (tmp_path / "run/0/test.jsonl").read_bytes().splitlines()]
-    passages = {passage["id"] for passage in map(orjson.loads, (data / "passages.jsonl").read_bytes().splitlines())}
-    assert [len(question["ctxs"]) for question in ranked] == [20] * 4
-    assert {p["id"] for question in ranked for p in question["ctxs"]} <= passages
-    assert {"dense", "best-part", "fused"} == {name for q in ranked for p in q["ctxs"] for name in p["scores"]}
-
-
 def test_where_rankings_are_fused_the_passages_of_both_are_scored(tmp_path):
     commands = planned(tmp_path, 2, TEACHER="question-likelihood=1,bm25=1", READ="0", FUSE="1")
     unweighted = [c[2:4] + c[-1:] for c in commands if c[1] == "fuse" and "--tune" not in c and "--tuned" not in c]
