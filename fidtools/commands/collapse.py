@@ -29,7 +29,7 @@ def command(questions: str, passages: str, output: str, k: int) -> None:
       fidtools retrieve dev.jsonl --retriever minilm --embeddings parts.npy \\
         -p parts.jsonl -k 500 |
         fidtools collapse -p passages.jsonl -k 100 -o by-parts.jsonl
-      fidtools fuse whole.jsonl by-parts.jsonl -o ranked.jsonl
+      fidtools fuse whole.jsonl by-parts.jsonl --method zscores -o ranked.jsonl
     """
     from fidtools.data.corpus import open_passages
     from fidtools.data.jsonl import write_lines
