@@ -3,7 +3,7 @@
 #
 # PROFILE=paper  the paper's settings: models and sizes of Table 7, for one machine with several large GPUs
 # PROFILE=small  the same models with fewer passages and steps, for one GPU of 24 GB
-# PROFILE=laptop two cores, no hub, half an hour an iteration: MiniLM learns from a small language model (bin/setup laptop)
+# PROFILE=laptop two cores, no hub, 40 minutes an iteration: MiniLM learns from a small language model (bin/setup laptop)
 # PROFILE=smoke  a few hundred questions and tiny untrained models: checks in minutes on two cores that everything runs
 : "${PROFILE:=paper}"
 : "${DATA:=${DATA_ROOT:-$here/data}/${FETCH:-$dataset}}"   # FETCH: another variant of the dataset
