@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from fidtools.data.corpus import Corpus
@@ -23,21 +23,27 @@ def collapse(questions: Iterable[Question], passages: Corpus, k: int) -> Iterato
     """
     wanted, short = min(k, len(passages)), 0
     for question in without_answers(questions):
-        first: dict[int, Passage] = {}
+        first: dict[str | None, Passage] = {}
         for part in question.require_ctxs():
-            first.setdefault(_row_of_whole(part, question, passages), part)
-        question = replace(question, ctxs=[_whole(passages[row], part) for row, part in list(first.items())[:k]])
-        short += len(first) < wanted and not _is_document(first, question, passages)
-        yield question
+            first.setdefault(_whole_of(part)[1], part)
+        rows = [_row_of_whole(part, question, passages) for part in first.values()]
+        short += len(rows) < wanted and not _is_document(rows, question, passages)
+        found = zip(rows[:k], first.values(), strict=False)
+        yield replace(question, ctxs=[_whole(passages[row], part) for row, part in found])
     if short:
         hint = "retrieve more parts (a larger -k), or give a smaller -k here"
         log.warning("questions with parts of fewer than %d passages: %d\n  %s", wanted, short, hint)
 
 
-def _row_of_whole(part: Passage, question: Question, passages: Corpus) -> int:
+def _whole_of(part: Passage) -> tuple[str, str | None]:
+    """The field that names the passage that a part is of, and the id in it; None where it has none."""
     named = part.extra.get(PART_OF)
-    name, whole = ("doc_id", part.doc_id) if named is None else (PART_OF, named)
-    row = None if whole is None else passages.row_of(str(whole))
+    return ("doc_id", part.doc_id) if named is None else (PART_OF, str(named))
+
+
+def _row_of_whole(part: Passage, question: Question, passages: Corpus) -> int:
+    name, whole = _whole_of(part)
+    row = None if whole is None else passages.row_of(whole)
     if row is None:
         problem = f"the passage {part.id} of question {question.id} is no part of a passage of {passages.path}"
         hint = "cut these passages into parts with `fidtools chunk`, and rank the parts"
@@ -45,7 +51,7 @@ def _row_of_whole(part: Passage, question: Question, passages: Corpus) -> int:
     return row
 
 
-def _is_document(rows: Iterable[int], question: Question, passages: Corpus) -> bool:
+def _is_document(rows: Sequence[int], question: Question, passages: Corpus) -> bool:
     """Whether these are all passages of the question's document, as `--within doc_id` finds them."""
     if question.doc_id is None or not passages.has_doc_ids:
         return False
