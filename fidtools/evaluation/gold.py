@@ -47,7 +47,8 @@ class ListedGold:
 
     def see(self, question: Question, relevant: Sequence[str]) -> None:
         """Look at one more question, with the ids of its relevant passages."""
-        self.compare(relevant, [str(passage.id) for passage in question.ctxs or ()])
+        if not self._found:
+            self.compare(relevant, [str(passage.id) for passage in question.ctxs or ()])
 
     def compare(self, relevant: Sequence[str], listed: Sequence[str]) -> None:
         """Look at the relevant and the listed ids of one more question."""
