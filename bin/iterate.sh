@@ -141,9 +141,9 @@ dense() {
 
 # by_parts FOLDER SPLIT RETRIEVER: passages ranked by their vectors and by those of their best parts
 by_parts() {
-  local to=$1/$2 split=$2 retriever=$3
-  retrieve_passages "$to.whole.jsonl" "$(questions "$split")" "$retriever" "$1/passages.npy"
-  retrieve_passages "$to.parts.jsonl" "$(questions "$split")" "$retriever" "$1/parts.npy" parts.jsonl $((K * 5))
+  local folder=$1 split=$2 retriever=$3 to=$1/$2
+  retrieve_passages "$to.whole.jsonl" "$(questions "$split")" "$retriever" "$folder/passages.npy"
+  retrieve_passages "$to.parts.jsonl" "$(questions "$split")" "$retriever" "$folder/parts.npy" parts.jsonl $((K * 5))
   stage "$to.best-parts.jsonl" fidtools collapse "$to.parts.jsonl" -p "$PASSAGES" -k "$K"
   stage "$to.jsonl" fidtools fuse "$to.whole.jsonl" "$to.best-parts.jsonl" --method zscores -k "$K"
 }

@@ -45,8 +45,8 @@ def chunk(
     A document is a Passage whose text may be long. Passage 3 of document `d` has the id `d-3` (from 0); its `doc_id` is
     the document's own `doc_id`, else its id. A document that has a `doc_id` is a passage itself, so that its parts get
     its id as `passage_id`. Title and other fields are repeated, white space becomes single spaces. The last passage may
-    be shorter. With `sentences` a passage ends at the last end of a sentence within its words,
-    where there is one, and the next begins there. A Document's passages get the fields of the part where they start.
+    be shorter. With `sentences` a passage ends at the last end of a sentence within its words, where there is one, and
+    the next begins there. A Document's passages get the fields of the part where they start.
 
     Warns of documents without a word, which have no passage. Raises DataError for a repeated document id, UsageError
     when `stride` would skip words.
@@ -83,10 +83,11 @@ def chunk_by(documents: Iterable[Passage], cut: Callable[[str], Iterable[tuple[i
         cuts = list(cut(document.text))
         if not cuts:
             empty.append(str(document.id))
+        part_of = {PART_OF: document.id} if document.doc_id else {}
         for number, (start, end) in enumerate(cuts):
             text = " ".join(document.text[start:end].split())
-            extra = document.extra | document.fields_at(start) if isinstance(document, Document) else document.extra
-            extra = extra | {PART_OF: document.id} if document.doc_id else extra
+            marked = document.fields_at(start) if isinstance(document, Document) else {}
+            extra = document.extra | marked | part_of
             doc_id = document.doc_id or document.id
             yield Passage(f"{document.id}-{number}", text, document.title, doc_id, document.score, extra=extra)
     if empty:
